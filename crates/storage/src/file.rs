@@ -1,0 +1,151 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+
+/// A host file as storage.
+///
+/// Its size is what it was when it was opened; writes may go past it, and do not change the size
+/// that is reported.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    size_bytes: u64,
+}
+
+impl FileStorage {
+    /// The file `file`, which stays open as long as this lives.
+    ///
+    /// # Errors
+    ///
+    /// What the host says to a question for the file's size.
+    pub fn new(file: File) -> std::io::Result<Self> {
+        let size_bytes = file.metadata()?.len();
+        Ok(Self { file, size_bytes })
+    }
+
+    /// The file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl ReadAt for FileStorage {
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        check_range(Operation::Read, offset, buffer.len() as u64, self.size_bytes)?;
+        self.file
+            .read_exact_at(buffer, offset)
+            .map_err(|error| Error::reading(offset, buffer.len() as u64, Reason::Io(error)))
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        check_range(Operation::Read, offset, 1, self.size_bytes)?;
+        let rest = self.size_bytes - offset;
+        let data_from = match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(position) => position,
+            // There is no data from here on.
+            Err(rustix::io::Errno::NXIO) => return Ok(Extent { kind: ExtentKind::Zero, length_bytes: rest }),
+            // A file system without holes.
+            Err(_) => return Ok(Extent { kind: ExtentKind::Data, length_bytes: rest }),
+        };
+        if data_from > offset {
+            return Ok(Extent { kind: ExtentKind::Zero, length_bytes: (data_from - offset).min(rest) });
+        }
+        let hole_from = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Hole(offset)).unwrap_or(self.size_bytes);
+        Ok(Extent { kind: ExtentKind::Data, length_bytes: (hole_from - offset).clamp(1, rest) })
+    }
+
+    fn host_file(&self) -> Option<(&File, u64)> {
+        Some((&self.file, 0))
+    }
+}
+
+impl WriteAt for FileStorage {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        self.file
+            .write_all_at(data, offset)
+            .map_err(|error| Error::writing(offset, data.len() as u64, Reason::Io(error)))
+    }
+}
+
+/// The most that one step of [`copy`] holds in memory where the kernel cannot copy by itself.
+const COPY_BUFFER_BYTES: u64 = 1 << 20;
+
+/// Copies `length_bytes` bytes from `source` to the host file `target`, inside the kernel where
+/// `source` is a host file too.
+///
+/// # Errors
+///
+/// What reading or writing says; a part may have been written.
+pub fn copy(
+    source: &dyn ReadAt,
+    source_offset: u64,
+    target: &File,
+    target_offset: u64,
+    length_bytes: u64,
+) -> Result<()> {
+    check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
+    let mut done = 0;
+    if let Some((file, first_byte)) = source.host_file() {
+        done = copy_in_kernel(file, first_byte + source_offset, target, target_offset, length_bytes);
+    }
+    let mut buffer = vec![0; (length_bytes - done).min(COPY_BUFFER_BYTES) as usize];
+    while done < length_bytes {
+        let step = &mut buffer[..(length_bytes - done).min(COPY_BUFFER_BYTES) as usize];
+        source.read_at(source_offset + done, step)?;
+        target
+            .write_all_at(step, target_offset + done)
+            .map_err(|error| Error::writing(target_offset + done, step.len() as u64, Reason::Io(error)))?;
+        done += step.len() as u64;
+    }
+    Ok(())
+}
+
+/// Copies as much as the kernel will by itself and returns how much that was: the caller does the
+/// rest by hand, and meets any real error there.
+fn copy_in_kernel(source: &File, source_offset: u64, target: &File, target_offset: u64, length_bytes: u64) -> u64 {
+    let (mut from, mut to) = (source_offset, target_offset);
+    let mut done = 0;
+    while done < length_bytes {
+        let step = usize::try_from(length_bytes - done).unwrap_or(usize::MAX);
+        match rustix::fs::copy_file_range(source, Some(&mut from), target, Some(&mut to), step) {
+            Ok(copied) if copied > 0 => done += copied as u64,
+            _ => break,
+        }
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_are_reported_and_data_is_copied() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        file.write_all_at(&[7; 4096], 64 << 10).unwrap();
+        let storage = FileStorage::new(file).unwrap();
+        // A host file system may say that it has no holes; what it says must still be consistent.
+        let mut offset = 0;
+        while offset < storage.size_bytes() {
+            let extent = storage.extent_at(offset).unwrap();
+            let mut bytes = vec![1; extent.length_bytes as usize];
+            storage.read_at(offset, &mut bytes).unwrap();
+            assert!(extent.kind == ExtentKind::Data || bytes.iter().all(|&byte| byte == 0));
+            offset += extent.length_bytes;
+        }
+        assert_eq!(offset, 1 << 20);
+
+        let target = tempfile::tempfile().unwrap();
+        copy(&storage, 64 << 10, &target, 10, 4096).unwrap();
+        let mut bytes = vec![0; 4106];
+        target.read_exact_at(&mut bytes, 0).unwrap();
+        assert!(bytes[..10].iter().all(|&b| b == 0) && bytes[10..].iter().all(|&b| b == 7));
+        assert!(copy(&storage, 1 << 20, &target, 0, 1).is_err());
+    }
+}

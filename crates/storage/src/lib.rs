@@ -1,0 +1,133 @@
+//! Bytes at offsets: the one interface between imgraft's layers.
+//!
+//! Every format reads through [`ReadAt`] and writes through [`WriteAt`]; none of them knows whether
+//! the bytes come from a file, from memory, from a window into a disk or from the copy-on-write
+//! [`Overlay`] that keeps edits apart from the base image until they are committed.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use storage::{Memory, Overlay, ReadAt, WriteAt};
+//!
+//! let base = Arc::new(Memory::from(vec![0u8; 8192]));
+//! let overlay = Overlay::new(base, 1 << 20, Box::new(|| Err(std::io::ErrorKind::Unsupported.into())));
+//! overlay.write_at(4096, b"graft")?;
+//! let mut five = [0; 5];
+//! overlay.read_at(4096, &mut five)?;
+//! assert_eq!(&five, b"graft");
+//! assert_eq!(overlay.changed(), vec![4096..8192]);
+//! # Ok::<(), storage::Error>(())
+//! ```
+
+mod error;
+mod file;
+mod finding;
+mod memory;
+mod overlay;
+mod window;
+
+use std::sync::Arc;
+
+pub use error::{Error, Operation, Reason, Result};
+pub use file::{FileStorage, copy};
+pub use finding::Finding;
+pub use memory::Memory;
+pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
+pub use window::Window;
+
+/// Something that can be read at byte offsets, by several threads at once.
+pub trait ReadAt: Send + Sync {
+    /// Size in bytes. Reads past it are errors.
+    fn size_bytes(&self) -> u64;
+
+    /// Fills `buffer` with the bytes that begin at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::PastEnd`] where `offset + buffer.len()` is past [`size_bytes`](Self::size_bytes),
+    /// otherwise what the layer below says. The buffer's content is unspecified after an error.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
+
+    /// The kind and length of the longest run known, without reading it, to be of one kind from
+    /// `offset` on. The length is at least 1 and stays inside [`size_bytes`](Self::size_bytes).
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at); `offset` must be inside.
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        check_range(Operation::Read, offset, 1, self.size_bytes())?;
+        Ok(Extent { kind: ExtentKind::Data, length_bytes: self.size_bytes() - offset })
+    }
+
+    /// The host file behind this storage and the offset in it at which this storage begins, where
+    /// there is one: it lets [`copy`] leave the copying to the kernel.
+    fn host_file(&self) -> Option<(&std::fs::File, u64)> {
+        None
+    }
+}
+
+/// Something that can be written at byte offsets, by several threads at once.
+pub trait WriteAt: ReadAt {
+    /// Writes all of `data` at `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::PastEnd`] where the range is not inside a storage of fixed size, otherwise what
+    /// the layer below says.
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+}
+
+/// A run of bytes of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// Whether there is anything to read.
+    pub kind: ExtentKind,
+    /// Length in bytes, at least 1.
+    pub length_bytes: u64,
+}
+
+/// What a run of bytes is known to be without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentKind {
+    /// Bytes that have to be read to be known.
+    Data,
+    /// Bytes that read as zeros and take no room.
+    Zero,
+}
+
+macro_rules! forward_storage {
+    ($($pointer:ty),*) => {$(
+        impl<T: ReadAt + ?Sized> ReadAt for $pointer {
+            fn size_bytes(&self) -> u64 {
+                (**self).size_bytes()
+            }
+            fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+                (**self).read_at(offset, buffer)
+            }
+            fn extent_at(&self, offset: u64) -> Result<Extent> {
+                (**self).extent_at(offset)
+            }
+            fn host_file(&self) -> Option<(&std::fs::File, u64)> {
+                (**self).host_file()
+            }
+        }
+        impl<T: WriteAt + ?Sized> WriteAt for $pointer {
+            fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+                (**self).write_at(offset, data)
+            }
+        }
+    )*};
+}
+
+forward_storage!(&T, Arc<T>, Box<T>);
+
+/// Refuses a range that is not inside `size_bytes`.
+///
+/// # Errors
+///
+/// [`Reason::PastEnd`].
+pub fn check_range(operation: Operation, offset: u64, length_bytes: u64, size_bytes: u64) -> Result<()> {
+    match offset.checked_add(length_bytes) {
+        Some(end) if end <= size_bytes => Ok(()),
+        _ => Err(Error { operation, offset, length_bytes, reason: Reason::PastEnd { size_bytes } }),
+    }
+}

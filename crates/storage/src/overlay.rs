@@ -1,0 +1,303 @@
+//! The copy-on-write overlay: changed blocks only, spilled to a file past a bound.
+//!
+//! Each changed block has a *slot*; slots are handed out in the order of first writes. The newest
+//! slots are in memory (`tail`); when the tail reaches the bound it goes to the spill file in one
+//! write, at `slot * OVERLAY_BLOCK_BYTES`. The map from block to slot holds runs, so that a large
+//! file written from front to back costs a few entries whatever its size.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::{PoisonError, RwLock};
+
+use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+
+/// The unit in which the overlay keeps changes, in bytes.
+pub const OVERLAY_BLOCK_BYTES: u64 = 4096;
+const BLOCK: usize = OVERLAY_BLOCK_BYTES as usize;
+
+/// Makes the file that changes are spilled to. Called at most once, when memory's bound is reached.
+pub type SpillFile = Box<dyn Fn() -> std::io::Result<File> + Send + Sync>;
+
+/// A storage that reads through to a base which it never writes, and keeps every write itself.
+pub struct Overlay<B> {
+    base: B,
+    memory_blocks: usize,
+    spill_file: SpillFile,
+    state: RwLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// First block of a run of changed blocks → the run.
+    runs: BTreeMap<u64, Run>,
+    /// Slots `..spilled_slots` are in `spill`, the others in `tail`.
+    spilled_slots: u64,
+    spill: Option<File>,
+    tail: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    blocks: u64,
+    first_slot: u64,
+}
+
+/// Part of a range of blocks: changed, with the slot of its first block, or the base's.
+struct Segment {
+    blocks: Range<u64>,
+    first_slot: Option<u64>,
+}
+
+impl<B: ReadAt> Overlay<B> {
+    /// An overlay without changes over `base`, which keeps up to `memory_bytes` of changes in
+    /// memory and spills what is more to the file that `spill_file` makes.
+    pub fn new(base: B, memory_bytes: u64, spill_file: SpillFile) -> Self {
+        let memory_blocks = usize::try_from(memory_bytes / OVERLAY_BLOCK_BYTES).unwrap_or(usize::MAX).max(1);
+        Self { base, memory_blocks, spill_file, state: RwLock::default() }
+    }
+
+    /// The storage behind.
+    pub fn base(&self) -> &B {
+        &self.base
+    }
+
+    /// The byte ranges that differ from the base or were at least written, sorted, not adjacent,
+    /// in whole blocks of [`OVERLAY_BLOCK_BYTES`] (the last one may be cut by the end).
+    pub fn changed(&self) -> Vec<Range<u64>> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut ranges: Vec<Range<u64>> = Vec::new();
+        for (&first, run) in &state.runs {
+            let start = first * OVERLAY_BLOCK_BYTES;
+            let end = ((first + run.blocks) * OVERLAY_BLOCK_BYTES).min(self.base.size_bytes());
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        ranges
+    }
+
+    /// The block's bytes as they are in the base, zero-padded past its end.
+    fn base_block(&self, block: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; BLOCK];
+        let start = block * OVERLAY_BLOCK_BYTES;
+        let inside = (self.base.size_bytes() - start).min(OVERLAY_BLOCK_BYTES);
+        self.base.read_at(start, &mut bytes[..inside as usize])?;
+        Ok(bytes)
+    }
+}
+
+impl State {
+    /// The next part of `blocks`, which is not empty.
+    fn segment(&self, blocks: Range<u64>) -> Segment {
+        if let Some((&first, run)) = self.runs.range(..=blocks.start).next_back()
+            && first + run.blocks > blocks.start
+        {
+            let end = (first + run.blocks).min(blocks.end);
+            return Segment { blocks: blocks.start..end, first_slot: Some(run.first_slot + (blocks.start - first)) };
+        }
+        let end = self.runs.range(blocks.clone()).next().map_or(blocks.end, |(&first, _)| first);
+        Segment { blocks: blocks.start..end, first_slot: None }
+    }
+
+    /// Reads from inside a run of slots; `skip` is the offset in bytes into the first one.
+    fn read_slots(&self, first_slot: u64, skip: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+        let start = first_slot * OVERLAY_BLOCK_BYTES + skip;
+        let spilled_bytes = self.spilled_slots * OVERLAY_BLOCK_BYTES;
+        let from_spill = spilled_bytes.saturating_sub(start).min(buffer.len() as u64) as usize;
+        let (spilled, kept) = buffer.split_at_mut(from_spill);
+        if let (false, Some(spill)) = (spilled.is_empty(), &self.spill) {
+            spill.read_exact_at(spilled, start)?;
+        }
+        if !kept.is_empty() {
+            let at = (start + from_spill as u64 - spilled_bytes) as usize;
+            kept.copy_from_slice(&self.tail[at..][..kept.len()]);
+        }
+        Ok(())
+    }
+
+    /// Writes into slots that exist.
+    fn write_slots(&mut self, first_slot: u64, skip: u64, data: &[u8]) -> std::io::Result<()> {
+        let start = first_slot * OVERLAY_BLOCK_BYTES + skip;
+        let spilled_bytes = self.spilled_slots * OVERLAY_BLOCK_BYTES;
+        let to_spill = spilled_bytes.saturating_sub(start).min(data.len() as u64) as usize;
+        let (spilled, kept) = data.split_at(to_spill);
+        if let (false, Some(spill)) = (spilled.is_empty(), &self.spill) {
+            spill.write_all_at(spilled, start)?;
+        }
+        if !kept.is_empty() {
+            let at = (start + to_spill as u64 - spilled_bytes) as usize;
+            self.tail[at..][..kept.len()].copy_from_slice(kept);
+        }
+        Ok(())
+    }
+
+    /// Gives the next slot to `block`, whose whole content is `bytes`.
+    fn add(&mut self, block: u64, bytes: &[u8]) {
+        let slot = self.spilled_slots + (self.tail.len() / BLOCK) as u64;
+        self.tail.extend_from_slice(bytes);
+        if let Some((&first, run)) = self.runs.range_mut(..block).next_back()
+            && first + run.blocks == block
+            && run.first_slot + run.blocks == slot
+        {
+            run.blocks += 1;
+            return;
+        }
+        self.runs.insert(block, Run { blocks: 1, first_slot: slot });
+    }
+
+    /// Moves the tail to the spill file when it is full.
+    fn spill_if_full(&mut self, memory_blocks: usize, spill_file: &SpillFile) -> std::io::Result<()> {
+        if self.tail.len() / BLOCK < memory_blocks {
+            return Ok(());
+        }
+        if self.spill.is_none() {
+            self.spill = Some(spill_file()?);
+        }
+        if let Some(spill) = &self.spill {
+            spill.write_all_at(&self.tail, self.spilled_slots * OVERLAY_BLOCK_BYTES)?;
+        }
+        self.spilled_slots += (self.tail.len() / BLOCK) as u64;
+        self.tail.clear();
+        Ok(())
+    }
+}
+
+/// The blocks that `length` bytes at `offset` touch.
+fn blocks_of(offset: u64, length: u64) -> Range<u64> {
+    offset / OVERLAY_BLOCK_BYTES..(offset + length).div_ceil(OVERLAY_BLOCK_BYTES)
+}
+
+impl<B: ReadAt> ReadAt for Overlay<B> {
+    fn size_bytes(&self) -> u64 {
+        self.base.size_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let length = buffer.len() as u64;
+        check_range(Operation::Read, offset, length, self.size_bytes())?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = blocks_of(offset, length);
+        while !blocks.is_empty() {
+            let segment = state.segment(blocks.clone());
+            let from = (segment.blocks.start * OVERLAY_BLOCK_BYTES).max(offset);
+            let to = (segment.blocks.end * OVERLAY_BLOCK_BYTES).min(offset + length);
+            let part = &mut buffer[(from - offset) as usize..(to - offset) as usize];
+            match segment.first_slot {
+                Some(slot) => state
+                    .read_slots(slot, from - segment.blocks.start * OVERLAY_BLOCK_BYTES, part)
+                    .map_err(|error| Error::reading(from, to - from, Reason::Io(error)))?,
+                None => self.base.read_at(from, part)?,
+            }
+            blocks.start = segment.blocks.end;
+        }
+        Ok(())
+    }
+
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        check_range(Operation::Read, offset, 1, self.size_bytes())?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let segment = state.segment(blocks_of(offset, self.size_bytes() - offset));
+        let rest = (segment.blocks.end * OVERLAY_BLOCK_BYTES).min(self.size_bytes()) - offset;
+        if segment.first_slot.is_some() {
+            return Ok(Extent { kind: ExtentKind::Data, length_bytes: rest });
+        }
+        let extent = self.base.extent_at(offset)?;
+        Ok(Extent { length_bytes: extent.length_bytes.min(rest), ..extent })
+    }
+}
+
+impl<B: ReadAt> WriteAt for Overlay<B> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
+        let length = data.len() as u64;
+        check_range(Operation::Write, offset, length, self.size_bytes())?;
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let host_error = |error| Error::writing(offset, length, Reason::Io(error));
+        let mut blocks = blocks_of(offset, length);
+        while !blocks.is_empty() {
+            let segment = state.segment(blocks.clone());
+            // A new block is added by itself, so that the tail never passes its bound.
+            let end = if segment.first_slot.is_some() { segment.blocks.end } else { segment.blocks.start + 1 };
+            let start_byte = segment.blocks.start * OVERLAY_BLOCK_BYTES;
+            let from = start_byte.max(offset);
+            let to = (end * OVERLAY_BLOCK_BYTES).min(offset + length);
+            let part = &data[(from - offset) as usize..(to - offset) as usize];
+            match segment.first_slot {
+                Some(slot) => state.write_slots(slot, from - start_byte, part).map_err(host_error)?,
+                None if part.len() == BLOCK => state.add(segment.blocks.start, part),
+                None => {
+                    let mut bytes = self.base_block(segment.blocks.start)?;
+                    bytes[(from - start_byte) as usize..][..part.len()].copy_from_slice(part);
+                    state.add(segment.blocks.start, &bytes);
+                }
+            }
+            state.spill_if_full(self.memory_blocks, &self.spill_file).map_err(host_error)?;
+            blocks.start = end;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Memory;
+    use proptest::prelude::*;
+
+    fn spilling() -> SpillFile {
+        Box::new(tempfile::tempfile)
+    }
+
+    proptest! {
+        /// Against a plain vector, with a bound of two blocks so that most of it spills, and a
+        /// size that is no multiple of the block.
+        #[test]
+        fn reads_give_what_was_written_last(
+            writes in prop::collection::vec((0u64..39_000, 1usize..9_000, any::<u8>()), 1..40),
+            reads in prop::collection::vec((0u64..39_000, 0usize..20_000), 1..20),
+        ) {
+            let base: Vec<u8> = (0..40_001u32).map(|i| (i % 251) as u8).collect();
+            let mut model = base.clone();
+            let overlay = Overlay::new(Memory::from(base.clone()), 2 * OVERLAY_BLOCK_BYTES, spilling());
+            for (offset, length, byte) in writes {
+                let length = length.min(model.len() - offset as usize);
+                let data: Vec<u8> = (0..length).map(|i| byte.wrapping_add(i as u8)).collect();
+                overlay.write_at(offset, &data).unwrap();
+                model[offset as usize..][..length].copy_from_slice(&data);
+            }
+            for (offset, length) in reads {
+                let length = length.min(model.len() - offset as usize);
+                let mut bytes = vec![0; length];
+                overlay.read_at(offset, &mut bytes).unwrap();
+                prop_assert_eq!(&bytes[..], &model[offset as usize..][..length]);
+            }
+            let changed = overlay.changed();
+            for at in 0..model.len() {
+                let listed = changed.iter().any(|range| range.contains(&(at as u64)));
+                prop_assert!(listed || model[at] == base[at]);
+            }
+            prop_assert!(changed.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+    }
+
+    #[test]
+    fn a_file_written_from_front_to_back_is_one_run() {
+        let overlay = Overlay::new(Memory::from(vec![0; 1 << 20]), 8 * OVERLAY_BLOCK_BYTES, spilling());
+        for block in 0..200u64 {
+            overlay.write_at(block * OVERLAY_BLOCK_BYTES, &[block as u8; BLOCK]).unwrap();
+        }
+        assert_eq!(overlay.state.read().unwrap().runs.len(), 1);
+        assert_eq!(overlay.changed(), vec![0..200 * OVERLAY_BLOCK_BYTES]);
+        assert!(overlay.state.read().unwrap().tail.len() <= 8 * BLOCK);
+    }
+
+    #[test]
+    fn a_spill_file_that_cannot_be_made_is_an_error_of_the_write() {
+        let refuse: SpillFile = Box::new(|| Err(std::io::ErrorKind::StorageFull.into()));
+        let overlay = Overlay::new(Memory::from(vec![0; 1 << 16]), OVERLAY_BLOCK_BYTES, refuse);
+        let error = overlay.write_at(0, &[1]).unwrap_err();
+        assert_eq!(error.host_error().unwrap().kind(), std::io::ErrorKind::StorageFull);
+    }
+}
