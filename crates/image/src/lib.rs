@@ -1,1 +1,127 @@
-//! image
+//! Disk images as storage: what the guest sees as a disk, read from the file that holds it.
+//!
+//! [`Image::open`] validates a raw or qcow2 file and gives the guest's disk as a
+//! [`storage::ReadAt`]; [`write`] makes the new file from an unchanged base and the edits that an
+//! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
+//! are, still compressed.
+//!
+//! # What is refused
+//!
+//! An image that names another file (a backing file, an external data file) is refused with that
+//! name: nothing named inside an image is opened. So are encryption, extended L2 entries, the
+//! corrupt bit and any incompatible feature bit that this crate does not know. Images with internal
+//! snapshots or persistent bitmaps can be read and checked; [`write`] refuses them because the new
+//! file would lose them. Other formats (VMDK, VHD, VHDX, VDI, ISO 9660, compressed files…) are
+//! recognised and refused by name.
+//!
+//! ```
+//! use image::{Format, Image};
+//! use storage::{Memory, ReadAt};
+//!
+//! let mut disk = vec![0; 1 << 20];
+//! disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+//! let image = Image::open(Memory::from(disk), None)?;
+//! assert_eq!(image.info().format, Format::Raw);
+//! assert_eq!(image.size_bytes(), 1 << 20);
+//! # Ok::<(), image::Error>(())
+//! ```
+
+mod error;
+mod info;
+mod probe;
+mod qcow2;
+mod raw;
+
+use std::sync::Arc;
+
+use storage::{Extent, Operation, ReadAt, Result, check_range};
+
+pub use error::Error;
+pub use info::{CompressionType, Format, Info, Qcow2Info};
+pub use probe::probe;
+
+use qcow2::Qcow2;
+use raw::Raw;
+
+/// An opened image: the guest's disk as storage.
+#[derive(Debug)]
+pub struct Image {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Raw(Raw),
+    Qcow2(Box<Qcow2>),
+}
+
+impl Image {
+    /// Opens the image in `file`, in the given format or in the one that [`probe`] finds.
+    ///
+    /// The file must not change as long as the image lives.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAnImage`], [`Error::Unsupported`] and [`Error::BackingFile`] for what is no image
+    /// for this crate, [`Error::Corrupt`] and [`Error::Truncated`] for a header or an L1 table that
+    /// breaks the rules, [`Error::Storage`] where reading fails. The tables further down are
+    /// validated when they are used.
+    pub fn open(file: impl ReadAt + 'static, format: Option<Format>) -> std::result::Result<Self, Error> {
+        let file: Arc<dyn ReadAt> = Arc::new(file);
+        let format = match format {
+            Some(format) => format,
+            None => probe(&file)?,
+        };
+        let kind = match format {
+            Format::Raw => Kind::Raw(Raw::open(file)),
+            Format::Qcow2 => Kind::Qcow2(Box::new(Qcow2::open(file)?)),
+        };
+        Ok(Self { kind })
+    }
+
+    /// What the image says about itself.
+    pub fn info(&self) -> Info {
+        match &self.kind {
+            Kind::Raw(raw) => raw.info(),
+            Kind::Qcow2(qcow2) => qcow2.info(),
+        }
+    }
+}
+
+impl ReadAt for Image {
+    fn size_bytes(&self) -> u64 {
+        match &self.kind {
+            Kind::Raw(raw) => raw.file().size_bytes(),
+            Kind::Qcow2(qcow2) => qcow2.header().virtual_size_bytes,
+        }
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let length_bytes = buffer.len() as u64;
+        match &self.kind {
+            Kind::Raw(raw) => raw.file().read_at(offset, buffer),
+            Kind::Qcow2(qcow2) => {
+                check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
+                qcow2.read_guest(offset, buffer).map_err(|error| error.into_read_error(offset, length_bytes))
+            }
+        }
+    }
+
+    /// A qcow2 image's unallocated and zero clusters are [`storage::ExtentKind::Zero`].
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        match &self.kind {
+            Kind::Raw(raw) => raw.file().extent_at(offset),
+            Kind::Qcow2(qcow2) => {
+                check_range(Operation::Read, offset, 1, self.size_bytes())?;
+                qcow2.guest_extent(offset).map_err(|error| error.into_read_error(offset, 1))
+            }
+        }
+    }
+
+    fn host_file(&self) -> Option<(&std::fs::File, u64)> {
+        match &self.kind {
+            Kind::Raw(raw) => raw.file().host_file(),
+            Kind::Qcow2(_) => None,
+        }
+    }
+}

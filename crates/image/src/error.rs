@@ -1,0 +1,117 @@
+use std::fmt;
+
+/// The result of an operation on an image.
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// Why an image could not be opened, read, checked or written.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file is no disk image that this crate knows.
+    NotAnImage {
+        /// What the file begins with, or that it is empty.
+        found: String,
+        /// What would have been accepted.
+        expected: &'static str,
+    },
+    /// The image is valid, and needs something that this crate does not do.
+    Unsupported {
+        /// The feature, by the name or the number that its format gives it.
+        feature: String,
+    },
+    /// The image is valid, and is a difference to another file, which is not opened.
+    BackingFile {
+        /// The other file, as the image names it.
+        name: String,
+    },
+    /// The bytes break the format's rules.
+    Corrupt {
+        /// Which object, with the number that other tools take.
+        object: String,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+    /// The file ends before something that should be in it.
+    Truncated {
+        /// Which object, with the number that other tools take.
+        object: String,
+        /// Where the object is in the file, in bytes.
+        offset: u64,
+        /// The object's length in bytes.
+        length_bytes: u64,
+        /// The file's size in bytes.
+        file_size_bytes: u64,
+    },
+    /// A read from the image's file or from the edited disk, or a write to the new file, failed.
+    Storage(storage::Error),
+}
+
+impl Error {
+    pub(crate) fn corrupt(object: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Corrupt { object: object.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(feature: impl Into<String>) -> Self {
+        Self::Unsupported { feature: feature.into() }
+    }
+
+    /// An error of a write of `length_bytes` bytes at `offset` of the new file.
+    pub(crate) fn writing(offset: u64, length_bytes: u64, error: std::io::Error) -> Self {
+        Self::Storage(storage::Error::writing(offset, length_bytes, storage::Reason::Io(error)))
+    }
+
+    /// The host's own error behind this one, if there is one: "no space left on device", say.
+    pub fn host_error(&self) -> Option<&std::io::Error> {
+        match self {
+            Self::Storage(error) => error.host_error(),
+            _ => None,
+        }
+    }
+
+    /// This error as one of a read of `length_bytes` bytes at `offset` of the guest's disk.
+    pub(crate) fn into_read_error(self, offset: u64, length_bytes: u64) -> storage::Error {
+        let layer: Box<dyn std::error::Error + Send + Sync> = match self {
+            // Without our own wrapper in between, `host_error` finds its way down.
+            Self::Storage(error) => Box::new(error),
+            other => Box::new(other),
+        };
+        storage::Error::reading(offset, length_bytes, storage::Reason::Layer(layer))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAnImage { found, expected } => write!(f, "not a disk image: found {found}, expected {expected}"),
+            Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
+            Self::BackingFile { name } => write!(
+                f,
+                "the image is a difference to backing_file={name:?}, which is not opened; \
+                 `qemu-img convert -O qcow2` makes one image of both"
+            ),
+            Self::Corrupt { object, problem } => write!(f, "corrupt {object}: {problem}"),
+            Self::Truncated { object, offset, length_bytes, file_size_bytes } => write!(
+                f,
+                "truncated {object}: offset={offset:#x} length={length_bytes:#x} is not inside the file, \
+                 file_size={file_size_bytes:#x}"
+            ),
+            Self::Storage(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // `Display` is the storage error's own, so its cause is ours.
+            Self::Storage(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        Self::Storage(error)
+    }
+}

@@ -1,0 +1,74 @@
+use std::fmt;
+
+use serde::Serialize;
+
+/// The format of an image's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// The guest's disk byte for byte.
+    Raw,
+    /// QEMU's format, versions 2 and 3.
+    Qcow2,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        })
+    }
+}
+
+/// How a qcow2 image's compressed clusters are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompressionType {
+    /// Raw deflate with a window of 4 KiB.
+    Zlib,
+    /// One zstd frame a cluster.
+    Zstd,
+}
+
+impl fmt::Display for CompressionType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Zlib => "zlib",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// What an image says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Info {
+    /// The file's format.
+    pub format: Format,
+    /// Size of the guest's disk in bytes.
+    pub virtual_size_bytes: u64,
+    /// Size of the file in bytes, with its holes.
+    pub file_size_bytes: u64,
+    /// What only a qcow2 image has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub qcow2: Option<Qcow2Info>,
+}
+
+/// What a qcow2 image's header says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Qcow2Info {
+    /// The format's version, 2 or 3.
+    pub version: u32,
+    /// The version by the name that `qemu-img -o compat=` has for it.
+    pub compat: &'static str,
+    /// Size of a cluster in bytes.
+    pub cluster_size_bytes: u32,
+    /// How compressed clusters are compressed.
+    pub compression_type: CompressionType,
+    /// Width of a reference count in bits.
+    pub refcount_bits: u32,
+    /// Number of internal snapshots.
+    pub snapshots: u32,
+    /// The feature bits that are set and the extensions that matter, by name.
+    pub features: Vec<String>,
+}

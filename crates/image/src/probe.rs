@@ -1,0 +1,149 @@
+use storage::ReadAt;
+
+use crate::Format;
+use crate::error::{Error, Result};
+
+/// What a qcow2 file begins with.
+pub(crate) const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
+
+const EXPECTED: &str = "a qcow2 header, or a partition table or an ext file system at the start of a whole number of \
+                        512-byte sectors";
+
+/// The bytes from the file's start that are looked at: an ISO 9660 image's descriptor ends last.
+const PROBED_BYTES: u64 = 0x8006;
+
+/// A format that is known by its magic and not read.
+struct Foreign {
+    offset: usize,
+    magic: &'static [u8],
+    name: &'static str,
+}
+
+const FOREIGN: &[Foreign] = &[
+    Foreign { offset: 0, magic: b"KDMV", name: "a VMDK image" },
+    Foreign { offset: 0, magic: b"COWD", name: "a VMDK image" },
+    Foreign { offset: 0, magic: b"# Disk DescriptorFile", name: "a VMDK descriptor" },
+    Foreign { offset: 0, magic: b"vhdxfile", name: "a VHDX image" },
+    Foreign { offset: 0, magic: b"conectix", name: "a VHD image" },
+    Foreign { offset: 0x40, magic: &[0x7f, 0x10, 0xda, 0xbe], name: "a VDI image" },
+    Foreign { offset: 0, magic: b"QED\0", name: "a QED image" },
+    Foreign { offset: 0, magic: b"LUKS\xba\xbe", name: "a LUKS container" },
+    Foreign { offset: 0, magic: &[0x1f, 0x8b], name: "a gzip file (an image may be inside)" },
+    Foreign { offset: 0, magic: b"\xfd7zXZ\0", name: "an xz file (an image may be inside)" },
+    Foreign { offset: 0, magic: &[0x28, 0xb5, 0x2f, 0xfd], name: "a zstd file (an image may be inside)" },
+    Foreign { offset: 0, magic: b"BZh", name: "a bzip2 file (an image may be inside)" },
+    Foreign { offset: 0x8001, magic: b"CD001", name: "an ISO 9660 image, not a disk image," },
+];
+
+/// The magic of a VHD footer, which is the file's last 512 bytes.
+const VHD_FOOTER_MAGIC: &[u8] = b"conectix";
+
+/// Says what `file` is, from its magic numbers alone.
+///
+/// A file without a format of its own is raw when it begins with something that a disk begins with.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] names a format that is known and not read, [`Error::NotAnImage`] says
+/// what was found instead of a disk, [`Error::Storage`] is the host's.
+pub fn probe(file: &dyn ReadAt) -> Result<Format> {
+    let size_bytes = file.size_bytes();
+    let mut start = vec![0; size_bytes.min(PROBED_BYTES) as usize];
+    file.read_at(0, &mut start)?;
+    let has = |offset: usize, magic: &[u8]| start.get(offset..).is_some_and(|bytes| bytes.starts_with(magic));
+
+    if has(0, &QCOW2_MAGIC) {
+        return Ok(Format::Qcow2);
+    }
+    if let Some(foreign) = FOREIGN.iter().find(|foreign| has(foreign.offset, foreign.magic)) {
+        return Err(Error::unsupported(foreign.name));
+    }
+    if size_bytes >= 512 {
+        let mut footer = [0; 8];
+        file.read_at(size_bytes - 512, &mut footer)?;
+        if footer == VHD_FOOTER_MAGIC {
+            return Err(Error::unsupported("a VHD image"));
+        }
+    }
+    let is_disk = has(510, &[0x55, 0xaa]) || has(512, b"EFI PART") || has(1080, &[0x53, 0xef]);
+    if is_disk && size_bytes.is_multiple_of(512) {
+        return Ok(Format::Raw);
+    }
+    let found = if is_disk {
+        format!("a disk cut off in the middle of a sector, file_size={size_bytes:#x}")
+    } else {
+        describe(&start)
+    };
+    Err(Error::NotAnImage { found, expected: EXPECTED })
+}
+
+/// What a file begins with, for people.
+fn describe(start: &[u8]) -> String {
+    let head = &start[..start.len().min(16)];
+    if start.is_empty() {
+        return "an empty file".into();
+    }
+    if start.iter().all(|&byte| byte == 0) {
+        return "zeros only".into();
+    }
+    match std::str::from_utf8(head) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && !c.is_ascii_whitespace()) => {
+            format!("text that begins with {text:?}")
+        }
+        _ => {
+            let bytes: Vec<String> = head.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("a file that begins with the bytes {}", bytes.join(" "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::Memory;
+
+    fn probed(bytes: Vec<u8>) -> String {
+        match probe(&Memory::from(bytes)) {
+            Ok(format) => format.to_string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn with(size: usize, offset: usize, magic: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; size];
+        bytes[offset..][..magic.len()].copy_from_slice(magic);
+        bytes
+    }
+
+    #[test]
+    fn disks_are_known_by_what_they_begin_with() {
+        assert_eq!(probed(with(512, 0, b"QFI\xfb")), "qcow2");
+        assert_eq!(probed(with(512, 510, &[0x55, 0xaa])), "raw");
+        assert_eq!(probed(with(1024, 512, b"EFI PART")), "raw");
+        assert_eq!(probed(with(2048, 1080, &[0x53, 0xef])), "raw");
+    }
+
+    #[test]
+    fn known_formats_are_refused_by_name() {
+        for foreign in FOREIGN {
+            let mut bytes = with(0x9000, foreign.offset, foreign.magic);
+            // A hybrid ISO image or a fixed VHD looks like a disk, too.
+            bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+            assert_eq!(probed(bytes), format!("{} is not supported", foreign.name));
+        }
+        assert_eq!(probed(with(0x9000, 0x8001, b"CD001")), "an ISO 9660 image, not a disk image, is not supported");
+        assert_eq!(probed(with(4096, 4096 - 512, b"conectix")), "a VHD image is not supported");
+    }
+
+    #[test]
+    fn anything_else_is_said_as_it_is() {
+        let said = |bytes: &[u8], found: &str| {
+            assert_eq!(probed(bytes.to_vec()), format!("not a disk image: found {found}, expected {EXPECTED}"));
+        };
+        said(b"", "an empty file");
+        said(&[0; 1024], "zeros only");
+        said(b"#cloud-config\nusers: []\n", "text that begins with \"#cloud-config\\nus\"");
+        said(b"\x7fELF\x02\x01\x01", "a file that begins with the bytes 7f 45 4c 46 02 01 01");
+        said(&with(513, 510, &[0x55, 0xaa]), "a disk cut off in the middle of a sector, file_size=0x201");
+    }
+}

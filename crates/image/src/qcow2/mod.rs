@@ -1,0 +1,92 @@
+//! qcow2, versions 2 and 3, after "The QCOW2 image format" in QEMU's `docs/interop/qcow2.txt`.
+
+mod cluster;
+mod compress;
+mod header;
+mod layout;
+mod read;
+mod table;
+
+use std::sync::{Arc, Mutex};
+
+use storage::ReadAt;
+
+use crate::error::Result;
+use crate::{Format, Info, Qcow2Info};
+use cluster::Cache;
+use compress::Decoder;
+use header::Header;
+use table::Slice;
+
+/// The memory that each of the two caches may take, in bytes.
+const CACHE_BYTES: u64 = 4 << 20;
+
+/// A qcow2 image.
+pub(crate) struct Qcow2 {
+    file: Arc<dyn ReadAt>,
+    header: Header,
+    l1: Vec<u64>,
+    /// The L2 tables that more than one L1 entry has, sorted: none in a sound image.
+    shared_l2: Vec<u64>,
+    /// Offset of a part of an L2 table → the part.
+    slices: Mutex<Cache<Slice>>,
+    /// Offset of a compressed cluster's stream → the cluster.
+    clusters: Mutex<Cache<Vec<u8>>>,
+    /// Decoders that no thread uses now.
+    decoders: Mutex<Vec<Decoder>>,
+}
+
+impl Qcow2 {
+    /// Validates the header and reads the L1 table of `file`.
+    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self> {
+        let header = Header::read(&*file)?;
+        let l1 = table::read_l1(&*file, &header)?;
+        let cluster_size = header.cluster_size();
+        Ok(Self {
+            shared_l2: table::shared_l2_tables(&l1),
+            slices: Mutex::new(Cache::new(CACHE_BYTES / table::slice_memory_bytes(cluster_size))),
+            clusters: Mutex::new(Cache::new(CACHE_BYTES / cluster_size)),
+            decoders: Mutex::default(),
+            file,
+            header,
+            l1,
+        })
+    }
+
+    pub(crate) fn file(&self) -> &dyn ReadAt {
+        &*self.file
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The entries of the active L1 table, as they are in the file.
+    pub(crate) fn l1(&self) -> &[u64] {
+        &self.l1
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        let header = &self.header;
+        Info {
+            format: Format::Qcow2,
+            virtual_size_bytes: header.virtual_size_bytes,
+            file_size_bytes: self.file.size_bytes(),
+            qcow2: Some(Qcow2Info {
+                version: header.version,
+                compat: if header.version == 2 { "0.10" } else { "1.1" },
+                cluster_size_bytes: 1 << header.cluster_bits,
+                compression_type: header.compression,
+                refcount_bits: 1 << header.refcount_order,
+                snapshots: header.snapshots,
+                features: header.features(),
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Qcow2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Qcow2").field("header", &self.header).finish_non_exhaustive()
+    }
+}

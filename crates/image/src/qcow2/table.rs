@@ -1,0 +1,187 @@
+//! The L1 table and the L2 tables: from a guest cluster to where its bytes are.
+
+use std::sync::{Arc, PoisonError};
+
+use storage::ReadAt;
+
+use super::Qcow2;
+use super::header::Header;
+use super::layout::{FLAG_COMPRESSED, FLAG_COPIED, FLAG_ZERO, OFFSET_MASK};
+use crate::error::{Error, Result};
+
+/// The part of an L2 table that is read and kept at once, in bytes.
+const SLICE_BYTES: u64 = 16 << 10;
+
+/// The memory that a slice takes in bytes, for the given size of a cluster.
+pub(crate) fn slice_memory_bytes(cluster_size: u64) -> u64 {
+    SLICE_BYTES.min(cluster_size) / 8 * size_of::<Entry>() as u64
+}
+
+/// The unit in which L2 entries count the length of a compressed cluster, in bytes.
+pub(crate) const SECTOR_BYTES: u64 = 512;
+
+/// What an L2 entry says about its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// No bytes here: zeros, as there is no backing file.
+    Unallocated,
+    /// Zeros, with or without a host cluster set aside.
+    Zero { reserved: Option<u64> },
+    /// A host cluster.
+    Plain { offset: u64 },
+    /// A compressed stream somewhere in `length_bytes` bytes from `offset` on: its exact length is
+    /// not written anywhere.
+    Compressed { offset: u64, length_bytes: u64 },
+}
+
+impl Entry {
+    /// Reads an L2 entry. The error is what is wrong with it, without its place.
+    pub(crate) fn parse(raw: u64, header: &Header) -> std::result::Result<Self, String> {
+        if raw & FLAG_COMPRESSED != 0 {
+            let size_shift = 62 - (header.cluster_bits - 8);
+            let offset = raw & ((1 << size_shift) - 1);
+            let sectors = (raw >> size_shift) & ((1 << (header.cluster_bits - 8)) - 1);
+            let length_bytes = (sectors + 1) * SECTOR_BYTES - offset % SECTOR_BYTES;
+            return Ok(Self::Compressed { offset, length_bytes });
+        }
+        let offset = raw & OFFSET_MASK;
+        let zero = raw & FLAG_ZERO != 0;
+        if raw & !(OFFSET_MASK | FLAG_COPIED | FLAG_ZERO) != 0 {
+            return Err(format!("l2_entry={raw:#018x} has reserved bits set"));
+        }
+        if zero && header.version < 3 {
+            return Err(format!("l2_entry={raw:#018x} has the zero flag, which version 2 does not have"));
+        }
+        if !offset.is_multiple_of(header.cluster_size()) {
+            return Err(format!(
+                "l2_entry={raw:#018x}: the offset {offset:#x} is not a multiple of the cluster size {:#x}",
+                header.cluster_size()
+            ));
+        }
+        Ok(match (zero, offset) {
+            (true, 0) => Self::Zero { reserved: None },
+            (true, offset) => Self::Zero { reserved: Some(offset) },
+            (false, 0) => Self::Unallocated,
+            (false, offset) => Self::Plain { offset },
+        })
+    }
+
+    /// Whether the cluster reads as zeros without looking.
+    pub(crate) fn is_zero(self) -> bool {
+        matches!(self, Self::Unallocated | Self::Zero { .. })
+    }
+}
+
+/// The offset in an L1 entry, 0 for no L2 table. The error is what is wrong with it.
+pub(crate) fn parse_l1_entry(raw: u64, header: &Header) -> std::result::Result<u64, String> {
+    let offset = raw & OFFSET_MASK;
+    if raw & !(OFFSET_MASK | FLAG_COPIED) != 0 {
+        return Err(format!("l1_entry={raw:#018x} has reserved bits set"));
+    }
+    if !offset.is_multiple_of(header.cluster_size()) {
+        return Err(format!(
+            "l1_entry={raw:#018x}: the offset {offset:#x} is not a multiple of the cluster size {:#x}",
+            header.cluster_size()
+        ));
+    }
+    Ok(offset)
+}
+
+/// Big-endian 64-bit numbers, as all tables are.
+pub(crate) fn numbers(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
+    bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_be_bytes(*chunk))
+}
+
+/// Part of an L2 table, validated.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    /// The guest cluster of the first entry.
+    pub(crate) first_cluster: u64,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// Reads the active L1 table.
+pub(crate) fn read_l1(file: &dyn ReadAt, header: &Header) -> Result<Vec<u64>> {
+    let length_bytes = u64::from(header.l1_entries) * 8;
+    let end = header.l1_offset + length_bytes;
+    if end > file.size_bytes() {
+        return Err(Error::Truncated {
+            object: "l1 table".into(),
+            offset: header.l1_offset,
+            length_bytes,
+            file_size_bytes: file.size_bytes(),
+        });
+    }
+    let mut bytes = vec![0; length_bytes as usize];
+    file.read_at(header.l1_offset, &mut bytes)?;
+    Ok(numbers(&bytes).collect())
+}
+
+/// The offsets that more than one entry of the L1 table has, sorted.
+///
+/// No program writes such tables, and without this rule a small file could stand for more L2 tables
+/// than can ever be walked.
+pub(crate) fn shared_l2_tables(l1: &[u64]) -> Vec<u64> {
+    let mut offsets: Vec<u64> = l1.iter().map(|raw| raw & OFFSET_MASK).filter(|&offset| offset != 0).collect();
+    offsets.sort_unstable();
+    let mut shared: Vec<u64> = offsets.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    shared.dedup();
+    shared
+}
+
+impl Qcow2 {
+    /// Where the L2 table of the L1 entry `index` is; `None` where there is none.
+    pub(crate) fn l2_table(&self, index: u64) -> Result<Option<u64>> {
+        let header = self.header();
+        let object =
+            || format!("l1 entry {index} (guest offset {:#x})", index << (header.l2_bits() + header.cluster_bits));
+        let raw = self.l1().get(index as usize).copied().unwrap_or(0);
+        let offset = parse_l1_entry(raw, header).map_err(|problem| Error::corrupt(object(), problem))?;
+        if offset == 0 {
+            return Ok(None);
+        }
+        let file_size_bytes = self.file().size_bytes();
+        if offset + header.cluster_size() > file_size_bytes {
+            let object = format!("l2 table of {}", object());
+            return Err(Error::Truncated { object, offset, length_bytes: header.cluster_size(), file_size_bytes });
+        }
+        if self.shared_l2.binary_search(&offset).is_ok() {
+            return Err(Error::corrupt(object(), format!("its l2 table at {offset:#x} is another entry's, too")));
+        }
+        Ok(Some(offset))
+    }
+
+    /// The part of an L2 table that has the entry of `cluster`; `None` where the table is missing.
+    pub(crate) fn slice(&self, cluster: u64) -> Result<Option<Arc<Slice>>> {
+        let header = self.header();
+        let Some(table) = self.l2_table(cluster >> header.l2_bits())? else {
+            return Ok(None);
+        };
+        let slice_entries = SLICE_BYTES.min(header.cluster_size()) / 8;
+        let first_cluster = cluster / slice_entries * slice_entries;
+        let offset = table + (first_cluster % (1 << header.l2_bits())) * 8;
+        if let Some(slice) = self.slices.lock().unwrap_or_else(PoisonError::into_inner).get(offset) {
+            return Ok(Some(slice));
+        }
+        let slice = Arc::new(self.read_slice(first_cluster, offset, slice_entries)?);
+        self.slices.lock().unwrap_or_else(PoisonError::into_inner).insert(offset, Arc::clone(&slice));
+        Ok(Some(slice))
+    }
+
+    /// Reads and validates `entries` entries of an L2 table, past any cache.
+    pub(crate) fn read_slice(&self, first_cluster: u64, offset: u64, entries: u64) -> Result<Slice> {
+        let header = self.header();
+        let mut bytes = vec![0; entries as usize * 8];
+        self.file().read_at(offset, &mut bytes)?;
+        let parse = |(cluster, raw)| {
+            Entry::parse(raw, header).map_err(|problem| Error::corrupt(cluster_name(cluster, header), problem))
+        };
+        let entries: Result<Vec<Entry>> = (first_cluster..).zip(numbers(&bytes)).map(parse).collect();
+        Ok(Slice { first_cluster, entries: entries? })
+    }
+}
+
+/// A guest cluster, for people and for `qemu-img map`.
+pub(crate) fn cluster_name(cluster: u64, header: &Header) -> String {
+    format!("cluster at guest offset {:#x}", u128::from(cluster) << header.cluster_bits)
+}

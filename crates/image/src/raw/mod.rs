@@ -1,0 +1,33 @@
+//! Raw images: the file is the disk.
+
+use std::sync::Arc;
+
+use storage::ReadAt;
+
+use crate::{Format, Info};
+
+/// A raw image.
+pub(crate) struct Raw {
+    file: Arc<dyn ReadAt>,
+}
+
+impl Raw {
+    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Self {
+        Self { file }
+    }
+
+    pub(crate) fn file(&self) -> &dyn ReadAt {
+        &*self.file
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        let size_bytes = self.file.size_bytes();
+        Info { format: Format::Raw, virtual_size_bytes: size_bytes, file_size_bytes: size_bytes, qcow2: None }
+    }
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Raw").field("size_bytes", &self.file.size_bytes()).finish_non_exhaustive()
+    }
+}
