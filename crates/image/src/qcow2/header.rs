@@ -6,14 +6,13 @@ use storage::ReadAt;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
+use super::refcount::TABLE_MAX_BYTES as REFCOUNT_TABLE_MAX_BYTES;
 use crate::CompressionType;
 use crate::error::{Error, Result};
 use crate::probe::QCOW2_MAGIC;
 
 /// The most that an L1 table may take in bytes, as in QEMU.
 pub(crate) const L1_MAX_BYTES: u64 = 32 << 20;
-/// The most that the refcount table may take in bytes, as in QEMU.
-const REFCOUNT_TABLE_MAX_BYTES: u64 = 8 << 20;
 /// The most snapshots that there may be, as in QEMU.
 const SNAPSHOTS_MAX: u32 = 65536;
 /// The longest name of a backing file in bytes, as in QEMU.
@@ -24,6 +23,8 @@ const BACKING_NAME_MAX_BYTES: u64 = 1023;
 pub(crate) struct Header {
     /// 2 or 3.
     pub(crate) version: u32,
+    /// Length of the header in bytes, without extensions.
+    pub(crate) header_length: usize,
     /// 9 to 21.
     pub(crate) cluster_bits: u32,
     pub(crate) virtual_size_bytes: u64,
@@ -87,6 +88,7 @@ impl Header {
         let (extensions, used) = extensions(&bytes, header_length, extensions_end as usize, file_size_bytes)?;
         let mut header = Self {
             version,
+            header_length,
             cluster_bits,
             virtual_size_bytes: raw.size.get(),
             l1_offset: raw.l1_table_offset.get(),
@@ -202,6 +204,11 @@ impl Header {
             }
         }
         Ok(())
+    }
+
+    /// Length in bytes of the version 3 fields that are in the file and that we know.
+    pub(crate) fn v3_bytes(&self) -> usize {
+        (self.header_length - HEADER_V2_BYTES).min(size_of::<RawHeaderV3>())
     }
 
     /// Size of a cluster in bytes.

@@ -1,11 +1,15 @@
 //! qcow2, versions 2 and 3, after "The QCOW2 image format" in QEMU's `docs/interop/qcow2.txt`.
 
+mod append;
 mod cluster;
 mod compress;
 mod header;
 mod layout;
+mod pack;
 mod read;
+mod refcount;
 mod table;
+mod write;
 
 use std::sync::{Arc, Mutex};
 
@@ -17,6 +21,8 @@ use cluster::Cache;
 use compress::Decoder;
 use header::Header;
 use table::Slice;
+
+pub(crate) use write::write;
 
 /// The memory that each of the two caches may take, in bytes.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -44,7 +50,7 @@ impl Qcow2 {
         let cluster_size = header.cluster_size();
         Ok(Self {
             shared_l2: table::shared_l2_tables(&l1),
-            slices: Mutex::new(Cache::new(CACHE_BYTES / table::slice_memory_bytes(cluster_size))),
+            slices: Mutex::new(Cache::new(CACHE_BYTES / (header.slice_entries() * size_of::<table::Entry>() as u64))),
             clusters: Mutex::new(Cache::new(CACHE_BYTES / cluster_size)),
             decoders: Mutex::default(),
             file,

@@ -12,11 +12,6 @@ use crate::error::{Error, Result};
 /// The part of an L2 table that is read and kept at once, in bytes.
 const SLICE_BYTES: u64 = 16 << 10;
 
-/// The memory that a slice takes in bytes, for the given size of a cluster.
-pub(crate) fn slice_memory_bytes(cluster_size: u64) -> u64 {
-    SLICE_BYTES.min(cluster_size) / 8 * size_of::<Entry>() as u64
-}
-
 /// The unit in which L2 entries count the length of a compressed cluster, in bytes.
 pub(crate) const SECTOR_BYTES: u64 = 512;
 
@@ -100,6 +95,25 @@ pub(crate) struct Slice {
     pub(crate) entries: Vec<Entry>,
 }
 
+impl Slice {
+    /// Whether the entry of `cluster` is in this part.
+    pub(crate) fn has(&self, cluster: u64) -> bool {
+        cluster >= self.first_cluster && cluster - self.first_cluster < self.entries.len() as u64
+    }
+
+    /// The entry of `cluster`, which is in this part.
+    pub(crate) fn entry(&self, cluster: u64) -> Entry {
+        self.entries[(cluster - self.first_cluster) as usize]
+    }
+}
+
+impl Header {
+    /// Number of entries in the part of an L2 table that is read at once.
+    pub(crate) fn slice_entries(&self) -> u64 {
+        SLICE_BYTES.min(self.cluster_size()) / 8
+    }
+}
+
 /// Reads the active L1 table.
 pub(crate) fn read_l1(file: &dyn ReadAt, header: &Header) -> Result<Vec<u64>> {
     let length_bytes = u64::from(header.l1_entries) * 8;
@@ -157,7 +171,7 @@ impl Qcow2 {
         let Some(table) = self.l2_table(cluster >> header.l2_bits())? else {
             return Ok(None);
         };
-        let slice_entries = SLICE_BYTES.min(header.cluster_size()) / 8;
+        let slice_entries = header.slice_entries();
         let first_cluster = cluster / slice_entries * slice_entries;
         let offset = table + (first_cluster % (1 << header.l2_bits())) * 8;
         if let Some(slice) = self.slices.lock().unwrap_or_else(PoisonError::into_inner).get(offset) {

@@ -1,10 +1,14 @@
 //! Raw images: the file is the disk.
 
+mod write;
+
 use std::sync::Arc;
 
 use storage::ReadAt;
 
 use crate::{Format, Info};
+
+pub(crate) use write::write;
 
 /// A raw image.
 pub(crate) struct Raw {

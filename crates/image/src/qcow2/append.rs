@@ -1,0 +1,170 @@
+//! Writing from front to back in large steps.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use storage::ReadAt;
+
+use super::table::SECTOR_BYTES;
+use crate::error::{Error, Result};
+
+/// The size of a large step in bytes.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Copies from this length in bytes on are left to the kernel.
+const KERNEL_COPY_BYTES: u64 = 256 << 10;
+
+/// Appends to a part of a file, through a buffer.
+pub(crate) struct Appender<'a> {
+    file: &'a File,
+    /// Where in the file the next byte goes.
+    position: u64,
+    /// The bytes in front of `position` that are not written yet.
+    buffer: Vec<u8>,
+}
+
+impl<'a> Appender<'a> {
+    pub(crate) fn new(file: &'a File, position: u64) -> Self {
+        Self { file, position, buffer: Vec::with_capacity(BUFFER_BYTES) }
+    }
+
+    /// Where in the file the next byte goes.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.make_room(bytes.len())?;
+        if bytes.len() >= BUFFER_BYTES / 2 {
+            self.flush()?;
+            let length_bytes = bytes.len() as u64;
+            self.file
+                .write_all_at(bytes, self.position)
+                .map_err(|error| Error::writing(self.position, length_bytes, error))?;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        self.position += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Appends zeros up to `position`.
+    pub(crate) fn pad_to(&mut self, position: u64) -> Result<()> {
+        while self.position < position {
+            let step = (position - self.position).min(BUFFER_BYTES as u64 / 4) as usize;
+            self.make_room(step)?;
+            self.buffer.resize(self.buffer.len() + step, 0);
+            self.position += step as u64;
+        }
+        Ok(())
+    }
+
+    /// Appends `length_bytes` bytes of `source` from `offset` on.
+    pub(crate) fn copy(&mut self, source: &dyn ReadAt, offset: u64, length_bytes: u64) -> Result<()> {
+        if length_bytes >= KERNEL_COPY_BYTES {
+            self.flush()?;
+            storage::copy(source, offset, self.file, self.position, length_bytes)?;
+        } else {
+            self.make_room(length_bytes as usize)?;
+            let from = self.buffer.len();
+            self.buffer.resize(from + length_bytes as usize, 0);
+            source.read_at(offset, &mut self.buffer[from..])?;
+        }
+        self.position += length_bytes;
+        Ok(())
+    }
+
+    fn make_room(&mut self, length: usize) -> Result<()> {
+        if self.buffer.len() + length > BUFFER_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<()> {
+        let (length_bytes, offset) = (self.buffer.len() as u64, self.position - self.buffer.len() as u64);
+        self.file.write_all_at(&self.buffer, offset).map_err(|error| Error::writing(offset, length_bytes, error))?;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Appends pieces of the base, neighbours together, and bytes of our own between them.
+pub(crate) struct Mover<'a> {
+    out: Appender<'a>,
+    base: &'a dyn ReadAt,
+    run: Option<Run>,
+}
+
+/// Neighbouring pieces of the base that move by the same distance.
+struct Run {
+    /// Where in the base the last piece begins.
+    last_offset: u64,
+    /// Where in the base the run ends.
+    end: u64,
+    /// Up to where in the base it is copied; that byte goes to the appender's position.
+    copied: u64,
+}
+
+/// The part of a run in bytes that is copied before its end is known.
+const RUN_STEP_BYTES: u64 = 8 << 20;
+
+impl<'a> Mover<'a> {
+    pub(crate) fn new(target: &'a File, position: u64, base: &'a dyn ReadAt) -> Self {
+        Self { out: Appender::new(target, position), base, run: None }
+    }
+
+    /// Appends the base's `length_bytes` bytes from `offset` on, as far as they are in its file, and
+    /// says where they are now: at the same offset inside a sector, because an L2 entry counts a
+    /// compressed cluster's length in sectors.
+    pub(crate) fn keep(&mut self, offset: u64, length_bytes: u64) -> Result<u64> {
+        let end = offset + length_bytes;
+        match &mut self.run {
+            Some(run) if offset > run.last_offset && offset <= run.end => {
+                run.last_offset = offset;
+                run.end = run.end.max(end);
+            }
+            _ => {
+                self.end_run()?;
+                let position = self.out.position();
+                let gap = (offset % SECTOR_BYTES + SECTOR_BYTES - position % SECTOR_BYTES) % SECTOR_BYTES;
+                self.out.pad_to(position + gap)?;
+                self.run = Some(Run { last_offset: offset, end, copied: offset });
+            }
+        }
+        if let Some(run) = &mut self.run
+            && offset - run.copied >= RUN_STEP_BYTES
+        {
+            self.out.copy(self.base, run.copied, offset - run.copied)?;
+            run.copied = offset;
+        }
+        let copied = self.run.as_ref().map_or(offset, |run| run.copied);
+        Ok(self.out.position() + (offset - copied))
+    }
+
+    /// Appends bytes of our own and says where they are.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<u64> {
+        self.end_run()?;
+        let position = self.out.position();
+        self.out.append(bytes)?;
+        Ok(position)
+    }
+
+    /// Pads to a multiple of `alignment` bytes, writes everything and says where the end is.
+    pub(crate) fn finish(mut self, alignment: u64) -> Result<u64> {
+        self.end_run()?;
+        self.out.pad_to(self.out.position().next_multiple_of(alignment))?;
+        self.out.flush()?;
+        Ok(self.out.position())
+    }
+
+    fn end_run(&mut self) -> Result<()> {
+        let Some(run) = self.run.take() else {
+            return Ok(());
+        };
+        let end = self.out.position() + (run.end - run.copied);
+        // The file may end inside the last sector or the last cluster.
+        let there = run.end.min(self.base.size_bytes()).saturating_sub(run.copied);
+        self.out.copy(self.base, run.copied, there)?;
+        self.out.pad_to(end)
+    }
+}

@@ -1,0 +1,129 @@
+//! "Host cluster management": refcount blocks and the refcount table.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::ops::Range;
+
+use super::append::Appender;
+use crate::error::{Error, Result};
+
+/// Binary logarithm of the width in bits of the refcounts that are written.
+pub(crate) const NEW_ORDER: u32 = 4;
+/// The most that the refcount table may take in bytes, as in QEMU.
+pub(crate) const TABLE_MAX_BYTES: u64 = 8 << 20;
+
+/// Where the refcount structures of a new file are: the blocks one after another, then the table,
+/// which ends the file.
+pub(crate) struct RefcountPlaces {
+    start: u64,
+    blocks: u64,
+    table_clusters: u64,
+    cluster_bits: u32,
+}
+
+impl RefcountPlaces {
+    /// The places behind `data_end` bytes, which are whole clusters.
+    pub(crate) fn new(data_end: u64, cluster_bits: u32) -> Result<Self> {
+        let cluster_size = 1u64 << cluster_bits;
+        let counts_a_block = (cluster_size * 8) >> NEW_ORDER;
+        let (mut blocks, mut table_clusters) = (0, 0);
+        // The blocks count themselves and the table, too. Each turn adds at least one block.
+        loop {
+            let clusters = (data_end >> cluster_bits) + blocks + table_clusters;
+            let needed = clusters.div_ceil(counts_a_block);
+            if needed <= blocks {
+                break;
+            }
+            blocks = needed;
+            table_clusters = (blocks * 8).div_ceil(cluster_size);
+        }
+        if table_clusters << cluster_bits > TABLE_MAX_BYTES.max(cluster_size) {
+            return Err(Error::unsupported(format!(
+                "a qcow2 file of {data_end:#x} bytes in clusters of {cluster_size}"
+            )));
+        }
+        Ok(Self { start: data_end, blocks, table_clusters, cluster_bits })
+    }
+
+    pub(crate) fn table_offset(&self) -> u64 {
+        self.start + (self.blocks << self.cluster_bits)
+    }
+
+    /// Length of the table in clusters.
+    pub(crate) fn table_clusters(&self) -> u32 {
+        self.table_clusters as u32
+    }
+
+    pub(crate) fn file_size_bytes(&self) -> u64 {
+        self.table_offset() + (self.table_clusters << self.cluster_bits)
+    }
+}
+
+/// Writes the refcounts of all clusters of a new file, from the first to the last.
+pub(crate) struct Writer<'a> {
+    out: Appender<'a>,
+    places: &'a RefcountPlaces,
+    /// The clusters whose counts are appended.
+    done: u64,
+    /// The counts of the clusters from `done` on that streams touch.
+    streams: VecDeque<u32>,
+}
+
+impl<'a> Writer<'a> {
+    pub(crate) fn new(target: &'a File, places: &'a RefcountPlaces) -> Self {
+        Self { out: Appender::new(target, places.start), places, done: 0, streams: VecDeque::new() }
+    }
+
+    /// The next `clusters` clusters are used once.
+    pub(crate) fn add_ones(&mut self, clusters: u64) -> Result<()> {
+        (0..clusters).try_for_each(|_| self.add(1))
+    }
+
+    /// A stream is in the bytes `range`; it begins behind the streams before it.
+    pub(crate) fn add_stream(&mut self, range: Range<u64>) -> Result<()> {
+        let first = range.start >> self.places.cluster_bits;
+        let last = (range.end - 1) >> self.places.cluster_bits;
+        self.add_streams_until(first)?;
+        for cluster in first..=last {
+            // At most three turns: a stream is at most two clusters long.
+            let at = (cluster - self.done) as usize;
+            if at >= self.streams.len() {
+                self.streams.resize(at + 1, 0);
+            }
+            self.streams[at] += 1;
+        }
+        Ok(())
+    }
+
+    /// No stream begins from the byte `end` on.
+    pub(crate) fn end_streams(&mut self, end: u64) -> Result<()> {
+        self.add_streams_until(end >> self.places.cluster_bits)
+    }
+
+    fn add_streams_until(&mut self, cluster: u64) -> Result<()> {
+        while self.done < cluster {
+            let count = self.streams.pop_front().unwrap_or(0);
+            self.add(count)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, count: u32) -> Result<()> {
+        let Ok(count) = u16::try_from(count) else {
+            return Err(Error::unsupported(format!("a qcow2 cluster with {count} compressed clusters in it")));
+        };
+        self.done += 1;
+        self.out.append(&count.to_be_bytes())
+    }
+
+    /// Ends the blocks and writes the table.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        let places = self.places;
+        self.out.pad_to(places.table_offset())?;
+        for block in 0..places.blocks {
+            self.out.append(&(places.start + (block << places.cluster_bits)).to_be_bytes())?;
+        }
+        self.out.pad_to(places.file_size_bytes())?;
+        self.out.flush()
+    }
+}

@@ -1,0 +1,427 @@
+//! The new file, from front to back: header, L1 table, L2 tables, compressed clusters, plain
+//! clusters, refcount blocks, refcount table.
+//!
+//! ```text
+//! survey            which L2 tables there will be, and how much work; nothing is written yet
+//! place_compressed  streams in guest order; L2 tables with a mark where a cluster is plain
+//! place_plain       clusters in guest order, each mark replaced by the place
+//! refcounts         recounted from the L2 tables that were just written
+//! header            last: until then the file is not an image
+//! ```
+//!
+//! Memory does not grow with the image, but for the L1 table (at most 32 MiB, 8 KiB a TiB at the
+//! usual cluster size): the new L2 tables are written in the first pass and read again in the others.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::thread::{Scope, scope};
+
+use storage::ReadAt;
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use super::Qcow2;
+use super::append::{Appender, Mover};
+use super::layout::*;
+use super::pack::{Packed, Packer, read_clusters};
+use super::refcount::{self, RefcountPlaces};
+use super::table::{Entry, SECTOR_BYTES, Slice, cluster_name, numbers};
+use crate::error::{Error, Result};
+use crate::write::Progress;
+use crate::zeros::is_zero;
+use crate::{NewClusters, WriteOptions, Written};
+
+/// In a new L2 table, until its place is known: the cluster is plain.
+const PLAIN_MARK: u64 = FLAG_COPIED;
+/// Plain clusters that are read at once, in bytes; one cluster where that is more.
+const PLAIN_STEP_BYTES: u64 = 2 << 20;
+
+/// Writes `base` with the guest clusters `changed`, sorted, taken from `disk`.
+pub(crate) fn write(
+    base: &Qcow2,
+    disk: &dyn ReadAt,
+    changed: &[Range<u64>],
+    target: &File,
+    options: &WriteOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Written> {
+    refuse_losses(base)?;
+    let plan = survey(base, changed)?;
+    let progress = Progress::new(progress, plan.work_clusters << base.header().cluster_bits);
+    let mut writer = Writer { base, disk, changed, target, plan, progress, written: Written::default() };
+    let plain_start = scope(|scope| writer.place_compressed(scope, options))?;
+    let data_end = writer.place_plain(plain_start)?;
+    let refcounts = writer.write_refcounts(plain_start, data_end)?;
+    writer.write_l1_and_header(&refcounts)?;
+    writer.written.file_size_bytes = refcounts.file_size_bytes();
+    Ok(writer.written)
+}
+
+/// Refuses a base that has what the new file would not have.
+fn refuse_losses(base: &Qcow2) -> Result<()> {
+    let header = base.header();
+    let lost = if header.snapshots > 0 {
+        format!("internal snapshots, snapshots={}", header.snapshots)
+    } else if header.extension(EXTENSION_BITMAPS).is_some() {
+        "persistent bitmaps".into()
+    } else if header.extension(EXTENSION_ENCRYPTION).is_some() {
+        "an encryption header".into()
+    } else {
+        return Ok(());
+    };
+    Err(Error::unsupported(format!("a new file from a qcow2 image with {lost}: they would be lost. This")))
+}
+
+/// What is known before the first byte is written.
+struct Plan {
+    /// The new L1 table.
+    l1: Vec<u64>,
+    l2_start: u64,
+    /// Where the L2 tables end and the clusters begin.
+    data_start: u64,
+    /// Clusters that are kept or changed.
+    work_clusters: u64,
+}
+
+/// Looks at every table of the base, so that a corrupt one is met before anything is written.
+fn survey(base: &Qcow2, changed: &[Range<u64>]) -> Result<Plan> {
+    let header = base.header();
+    let entries = header.l1_entries_needed().max(1);
+    let mut l1 = vec![0; entries as usize];
+    let l2_start = header.cluster_size() + (entries * 8).next_multiple_of(header.cluster_size());
+    let mut next_table = l2_start;
+    let mut work_clusters = 0;
+    let mut changes = Changes::new(changed);
+    for (index, new_entry) in l1.iter_mut().enumerate() {
+        let clusters = table_clusters(base, index as u64);
+        let mut used = changes.count_in(&clusters);
+        if base.l2_table(index as u64)?.is_some() {
+            used += count_kept(base, clusters, changed)?;
+        }
+        if used > 0 {
+            *new_entry = next_table | FLAG_COPIED;
+            next_table += header.cluster_size();
+            work_clusters += used;
+        }
+    }
+    Ok(Plan { l1, l2_start, data_start: next_table, work_clusters })
+}
+
+/// The guest clusters of the L2 table number `index`.
+fn table_clusters(base: &Qcow2, index: u64) -> Range<u64> {
+    let header = base.header();
+    let end = ((index + 1) << header.l2_bits()).min(header.guest_clusters());
+    (index << header.l2_bits()).min(end)..end
+}
+
+/// How many of `clusters` have bytes in the base and no change; each is inside the file.
+fn count_kept(base: &Qcow2, clusters: Range<u64>, changed: &[Range<u64>]) -> Result<u64> {
+    let header = base.header();
+    let mut changes = Changes::new(changed);
+    let mut kept = 0;
+    let mut slice: Option<Arc<Slice>> = None;
+    for cluster in clusters {
+        if slice.as_ref().is_none_or(|slice| !slice.has(cluster)) {
+            slice = base.slice(cluster)?;
+        }
+        let entry = slice.as_ref().map_or(Entry::Unallocated, |slice| slice.entry(cluster));
+        if entry.is_zero() || changes.contain(cluster) {
+            continue;
+        }
+        kept += 1;
+        let file_size_bytes = base.file().size_bytes();
+        match entry {
+            Entry::Plain { offset } => {
+                let rest = header.virtual_size_bytes - (cluster << header.cluster_bits);
+                base.require_inside(cluster, offset, rest.min(header.cluster_size()))?;
+            }
+            Entry::Compressed { offset, length_bytes } if offset >= file_size_bytes => {
+                let object = format!("compressed {}", cluster_name(cluster, header));
+                return Err(Error::Truncated { object, offset, length_bytes, file_size_bytes });
+            }
+            _ => {}
+        }
+    }
+    Ok(kept)
+}
+
+/// Answers whether a cluster changed, for clusters in ascending order.
+struct Changes<'a> {
+    rest: &'a [Range<u64>],
+}
+
+impl<'a> Changes<'a> {
+    fn new(changed: &'a [Range<u64>]) -> Self {
+        Self { rest: changed }
+    }
+
+    /// Where the range that has `cluster` ends; `None` where it did not change.
+    fn end_from(&mut self, cluster: u64) -> Option<u64> {
+        if self.rest.first().is_some_and(|range| range.end <= cluster) {
+            self.rest = &self.rest[self.rest.partition_point(|range| range.end <= cluster)..];
+        }
+        self.rest.first().filter(|range| range.start <= cluster).map(|range| range.end)
+    }
+
+    fn contain(&mut self, cluster: u64) -> bool {
+        self.end_from(cluster).is_some()
+    }
+
+    /// How many of `clusters` changed.
+    fn count_in(&mut self, clusters: &Range<u64>) -> u64 {
+        self.contain(clusters.start);
+        let overlap = |range: &Range<u64>| range.end.min(clusters.end).saturating_sub(range.start.max(clusters.start));
+        self.rest.iter().take_while(|range| range.start < clusters.end).map(overlap).sum()
+    }
+}
+
+/// A part of an L2 table that the new file has.
+struct NewSlice {
+    first_cluster: u64,
+    /// Where it is in the new file.
+    offset: u64,
+    /// The base's part of the same clusters, where it has one.
+    base: Option<Arc<Slice>>,
+}
+
+impl NewSlice {
+    fn base_entry(&self, cluster: u64) -> Entry {
+        self.base.as_ref().map_or(Entry::Unallocated, |slice| slice.entry(cluster))
+    }
+}
+
+struct Writer<'a> {
+    base: &'a Qcow2,
+    disk: &'a dyn ReadAt,
+    changed: &'a [Range<u64>],
+    target: &'a File,
+    plan: Plan,
+    progress: Progress<'a>,
+    written: Written,
+}
+
+impl<'a> Writer<'a> {
+    /// The parts of the new L2 tables, in the order of the disk and of the file.
+    fn slices(&self) -> impl Iterator<Item = Result<NewSlice>> + use<'a> {
+        let base = self.base;
+        let header = base.header();
+        let slice_entries = header.slice_entries();
+        let slices_a_table = (1 << header.l2_bits()) / slice_entries;
+        let tables: Vec<u64> = (0..).zip(&self.plan.l1).filter(|(_, entry)| **entry != 0).map(|(at, _)| at).collect();
+        let starts = tables.into_iter().flat_map(move |index| {
+            (0..slices_a_table).map(move |slice| (index << base.header().l2_bits()) + slice * slice_entries)
+        });
+        let l2_start = self.plan.l2_start;
+        (0..).zip(starts).map(move |(number, first_cluster): (u64, u64)| {
+            Ok(NewSlice {
+                first_cluster,
+                offset: l2_start + number * slice_entries * 8,
+                base: base.slice(first_cluster)?,
+            })
+        })
+    }
+
+    /// Writes the compressed clusters and the L2 tables; says where the plain clusters begin.
+    fn place_compressed<'scope>(&mut self, scope: &'scope Scope<'scope, 'a>, options: &WriteOptions) -> Result<u64> {
+        let header = self.base.header();
+        let mut packer = match options.new_clusters {
+            NewClusters::Compressed { level } => {
+                Some(Packer::start(scope, self.disk, header, self.changed, level, options.threads.get()))
+            }
+            NewClusters::Plain => None,
+        };
+        let mut tables = Appender::new(self.target, self.plan.l2_start);
+        let mut streams = Mover::new(self.target, self.plan.data_start, self.base.file());
+        let mut changes = Changes::new(self.changed);
+        for slice in self.slices() {
+            let slice = slice?;
+            for cluster in slice.first_cluster..slice.first_cluster + header.slice_entries() {
+                let entry = if cluster >= header.guest_clusters() {
+                    0
+                } else if changes.contain(cluster) {
+                    self.place_changed(packer.as_mut(), &mut streams)?
+                } else {
+                    self.place_kept(slice.base_entry(cluster), &mut streams)?
+                };
+                tables.append(&entry.to_be_bytes())?;
+            }
+        }
+        tables.flush()?;
+        streams.finish(header.cluster_size())
+    }
+
+    /// The L2 entry of the next changed cluster.
+    fn place_changed(&mut self, packer: Option<&mut Packer>, streams: &mut Mover<'_>) -> Result<u64> {
+        let Some(packer) = packer else {
+            return Ok(PLAIN_MARK);
+        };
+        let entry = match packer.next()? {
+            Packed::Plain => return Ok(PLAIN_MARK),
+            Packed::Zero => {
+                self.written.clusters_zero += 1;
+                0
+            }
+            Packed::Compressed(bytes) => {
+                self.written.clusters_compressed += 1;
+                let offset = streams.append(bytes)?;
+                self.compressed_entry(offset, bytes.len() as u64)?
+            }
+        };
+        self.progress.advance(self.base.header().cluster_size());
+        Ok(entry)
+    }
+
+    /// The L2 entry of a cluster that is the base's.
+    fn place_kept(&mut self, entry: Entry, streams: &mut Mover<'_>) -> Result<u64> {
+        match entry {
+            Entry::Unallocated | Entry::Zero { .. } => Ok(0),
+            Entry::Plain { .. } => Ok(PLAIN_MARK),
+            Entry::Compressed { offset, length_bytes } => {
+                let moved = streams.keep(offset, length_bytes)?;
+                self.kept();
+                self.compressed_entry(moved, length_bytes)
+            }
+        }
+    }
+
+    fn kept(&mut self) {
+        self.written.clusters_kept += 1;
+        self.progress.advance(self.base.header().cluster_size());
+    }
+
+    /// "Compressed Clusters Descriptor".
+    fn compressed_entry(&self, offset: u64, length_bytes: u64) -> Result<u64> {
+        let size_shift = 62 - (self.base.header().cluster_bits - 8);
+        if offset >> size_shift != 0 {
+            return Err(Error::unsupported(format!("a compressed qcow2 cluster at offset {offset:#x}")));
+        }
+        let more_sectors = (offset + length_bytes - 1) / SECTOR_BYTES - offset / SECTOR_BYTES;
+        Ok(FLAG_COMPRESSED | more_sectors << size_shift | offset)
+    }
+
+    /// Writes the plain clusters from `start` on and their L2 entries; says where they end.
+    fn place_plain(&mut self, start: u64) -> Result<u64> {
+        let header = self.base.header();
+        let cluster_size = header.cluster_size();
+        let mut clusters = Mover::new(self.target, start, self.base.file());
+        let mut changes = Changes::new(self.changed);
+        let mut bytes = vec![0; header.slice_entries() as usize * 8];
+        for slice in self.slices() {
+            let slice = slice?;
+            self.read_back(slice.offset, &mut bytes)?;
+            let mut entries: Vec<u64> = numbers(&bytes).collect();
+            let mut at = 0;
+            let mut any = false;
+            while let Some(more) = entries[at..].iter().position(|&entry| entry == PLAIN_MARK) {
+                at += more;
+                any = true;
+                let cluster = slice.first_cluster + at as u64;
+                if let Some(end) = changes.end_from(cluster) {
+                    let most = (end - cluster).min((PLAIN_STEP_BYTES / cluster_size).max(1)) as usize;
+                    let marked = entries[at..].iter().take(most).take_while(|&&entry| entry == PLAIN_MARK).count();
+                    self.write_plain(cluster, &mut entries[at..at + marked], &mut clusters)?;
+                    at += marked;
+                } else if let Entry::Plain { offset } = slice.base_entry(cluster) {
+                    entries[at] = clusters.keep(offset, cluster_size)? | FLAG_COPIED;
+                    self.kept();
+                    at += 1;
+                }
+            }
+            if any {
+                let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_be_bytes()).collect();
+                self.write_at(slice.offset, &bytes)?;
+            }
+        }
+        clusters.finish(cluster_size)
+    }
+
+    /// Writes the changed clusters from `first` on, as many as there are entries, as they are.
+    fn write_plain(&mut self, first: u64, entries: &mut [u64], clusters: &mut Mover<'_>) -> Result<()> {
+        let header = self.base.header();
+        let cluster_size = header.cluster_size();
+        let bytes = read_clusters(self.disk, header, first..first + entries.len() as u64)?;
+        let zero: Vec<bool> = bytes.chunks_exact(cluster_size as usize).map(is_zero).collect();
+        let mut at = 0;
+        for run in zero.chunk_by(|one, next| one == next) {
+            let part = &bytes[at * cluster_size as usize..][..run.len() * cluster_size as usize];
+            let places = &mut entries[at..at + run.len()];
+            if run[0] {
+                places.fill(0);
+                self.written.clusters_zero += run.len() as u64;
+            } else {
+                let offset = clusters.append(part)?;
+                let offsets = (0..).map(|index| offset + (index << header.cluster_bits));
+                places.iter_mut().zip(offsets).for_each(|(place, offset)| *place = offset | FLAG_COPIED);
+                self.written.clusters_plain += run.len() as u64;
+            }
+            at += run.len();
+            self.progress.advance(part.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes the refcount blocks and the refcount table behind the clusters.
+    fn write_refcounts(&self, plain_start: u64, data_end: u64) -> Result<RefcountPlaces> {
+        let header = self.base.header();
+        let places = RefcountPlaces::new(data_end, header.cluster_bits)?;
+        let mut counts = refcount::Writer::new(self.target, &places);
+        counts.add_ones(self.plan.data_start >> header.cluster_bits)?;
+        let mut bytes = vec![0; header.slice_entries() as usize * 8];
+        let mut at = self.plan.l2_start;
+        while at < self.plan.data_start {
+            self.read_back(at, &mut bytes)?;
+            for raw in numbers(&bytes) {
+                // Streams are in guest order, so their places ascend.
+                if let Ok(Entry::Compressed { offset, length_bytes }) = Entry::parse(raw, header) {
+                    counts.add_stream(offset..offset + length_bytes)?;
+                }
+            }
+            at += bytes.len() as u64;
+        }
+        counts.end_streams(plain_start)?;
+        counts.add_ones((places.file_size_bytes() - plain_start) >> header.cluster_bits)?;
+        counts.finish()?;
+        Ok(places)
+    }
+
+    /// The base's own header with what differs, and only then is the file an image.
+    fn write_l1_and_header(&self, refcounts: &RefcountPlaces) -> Result<()> {
+        let header = self.base.header();
+        let l1: Vec<u8> = self.plan.l1.iter().flat_map(|entry| entry.to_be_bytes()).collect();
+        self.write_at(header.cluster_size(), &l1)?;
+        let file_size_bytes = refcounts.file_size_bytes();
+        self.target.set_len(file_size_bytes).map_err(|error| Error::writing(file_size_bytes, 0, error))?;
+
+        let mut bytes = header.bytes.clone();
+        let (raw, rest) = RawHeader::mut_from_prefix(&mut bytes).expect("the header was read from these bytes");
+        raw.backing_file_size = 0.into();
+        raw.l1_size = (self.plan.l1.len() as u32).into();
+        raw.l1_table_offset = header.cluster_size().into();
+        raw.refcount_table_offset = refcounts.table_offset().into();
+        raw.refcount_table_clusters = refcounts.table_clusters().into();
+        raw.nb_snapshots = 0.into();
+        raw.snapshots_offset = 0.into();
+        if header.version >= 3 {
+            let length = header.v3_bytes();
+            let mut v3 = RawHeaderV3::new_zeroed();
+            v3.as_mut_bytes()[..length].copy_from_slice(&rest[..length]);
+            v3.incompatible_features = (header.incompatible & !INCOMPATIBLE_DIRTY).into();
+            v3.autoclear_features = 0.into();
+            v3.refcount_order = refcount::NEW_ORDER.into();
+            rest[..length].copy_from_slice(&v3.as_bytes()[..length]);
+        }
+        self.write_at(0, &bytes)
+    }
+
+    fn read_back(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        let length_bytes = bytes.len() as u64;
+        self.target
+            .read_exact_at(bytes, offset)
+            .map_err(|error| Error::Storage(storage::Error::reading(offset, length_bytes, storage::Reason::Io(error))))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.target.write_all_at(bytes, offset).map_err(|error| Error::writing(offset, bytes.len() as u64, error))
+    }
+}

@@ -1,0 +1,138 @@
+//! The new file: the base's own bytes where nothing changed, the edited disk's where something did.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use storage::{Operation, ReadAt, check_range};
+
+use crate::error::{Error, Result};
+use crate::{Image, Kind, qcow2, raw};
+
+/// How clusters that changed go into a qcow2 file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewClusters {
+    /// Compressed as the image compresses, where that makes them smaller.
+    Compressed {
+        /// 0 to 9 for zlib, 1 to 22 for zstd; another number means the nearest of these.
+        level: u32,
+    },
+    /// As they are.
+    Plain,
+}
+
+/// How a new file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteOptions {
+    /// What becomes of changed clusters. A raw file has only plain bytes.
+    pub new_clusters: NewClusters,
+    /// The number of threads that compress. The file's bytes do not depend on it.
+    pub threads: NonZeroUsize,
+}
+
+/// What a new file consists of. A raw file has no clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The file's size in bytes.
+    pub file_size_bytes: u64,
+    /// Clusters copied from the base as they are.
+    pub clusters_kept: u64,
+    /// Changed clusters that are compressed now.
+    pub clusters_compressed: u64,
+    /// Changed clusters that are there as they are.
+    pub clusters_plain: u64,
+    /// Changed clusters that are all zeros and take no room.
+    pub clusters_zero: u64,
+}
+
+/// Tells the caller how far the writing is.
+pub(crate) struct Progress<'a> {
+    callback: &'a (dyn Fn(u64, u64) + Sync),
+    done_bytes: u64,
+    total_bytes: u64,
+}
+
+impl<'a> Progress<'a> {
+    pub(crate) fn new(callback: &'a (dyn Fn(u64, u64) + Sync), total_bytes: u64) -> Self {
+        callback(0, total_bytes);
+        Self { callback, done_bytes: 0, total_bytes }
+    }
+
+    pub(crate) fn advance(&mut self, bytes: u64) {
+        self.done_bytes += bytes;
+        (self.callback)(self.done_bytes, self.total_bytes);
+    }
+}
+
+/// Writes to `target` a new image in the base's own format: the base's bytes as they are, and those
+/// of `disk` in the ranges of bytes that `changed` lists, in any order.
+///
+/// Clusters without a change are copied as they are, still compressed. The file gets the base's
+/// version, cluster size and compression type, refcounts of 16 bits, and nothing that depends on
+/// `options.threads`. `target` must be open for reading and writing; what it has is dropped. The
+/// header is written last, so that a file cut short is not an image; nothing is synced to disk.
+/// `progress` gets the bytes of the disk that are done and that there are to do.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] where the new file would lose something that the base has (internal
+/// snapshots, bitmaps), [`Error::Corrupt`] and [`Error::Truncated`] for a table of the base that
+/// breaks the rules, [`Error::Storage`] where reading or writing fails or `changed` is not inside
+/// the disk: [`Error::host_error`] tells a full disk.
+///
+/// # Panics
+///
+/// Where `disk` has another size than `base`.
+pub fn write(
+    base: &Image,
+    disk: &dyn ReadAt,
+    changed: &[Range<u64>],
+    target: &File,
+    options: &WriteOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Written> {
+    let size_bytes = base.size_bytes();
+    assert_eq!(disk.size_bytes(), size_bytes, "the disk is an edit of the base");
+    for range in changed {
+        check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
+    }
+    target.set_len(0).map_err(|error| Error::writing(0, 0, error))?;
+    match &base.kind {
+        Kind::Raw(raw) => raw::write(raw, disk, &merged(changed, 1), target, progress),
+        Kind::Qcow2(base) => {
+            let clusters = merged(changed, base.header().cluster_size());
+            qcow2::write(base, disk, &clusters, target, options, progress)
+        }
+    }
+}
+
+/// `ranges` in whole units of `unit` bytes, sorted, neither empty nor touching each other.
+fn merged(ranges: &[Range<u64>], unit: u64) -> Vec<Range<u64>> {
+    let mut units: Vec<Range<u64>> = ranges
+        .iter()
+        .filter(|range| !range.is_empty())
+        .map(|range| range.start / unit..range.end.div_ceil(unit))
+        .collect();
+    units.sort_unstable_by_key(|range| range.start);
+    units.dedup_by(|next, last| {
+        let touches = next.start <= last.end;
+        if touches {
+            last.end = last.end.max(next.end);
+        }
+        touches
+    });
+    units
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        let ranges = [4096..8192, 0..1, 100..100, 70_000..70_001, 8192..8193, 5000..5001];
+        assert_eq!(merged(&ranges, 4096), vec![0..3, 17..18]);
+        assert_eq!(merged(&ranges, 65536), vec![0..2]);
+        assert_eq!(merged(&[], 512), Vec::<Range<u64>>::new());
+    }
+}

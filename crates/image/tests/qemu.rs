@@ -1,0 +1,260 @@
+//! `qemu-img` as the judge of what is read and of what is written.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{CompressionType, Format, Image, NewClusters, WriteOptions, Written};
+use storage::{ExtentKind, FileStorage, Overlay, ReadAt, WriteAt};
+
+/// Runs `qemu-img`, which has to be there and to be content.
+fn qemu_img(arguments: &[&str]) -> String {
+    let (ok, text) = qemu_img_says(arguments);
+    assert!(ok, "qemu-img {}: {text}", arguments.join(" "));
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "the judge is another program")]
+fn qemu_img_says(arguments: &[&str]) -> (bool, String) {
+    let output = std::process::Command::new("qemu-img").args(arguments).output().expect("qemu-img is needed");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+/// SplitMix64: the same bytes on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Noise, text or zeros.
+    fn fill(&mut self, bytes: &mut [u8]) {
+        match self.below(4) {
+            0 => bytes.fill(0),
+            1 => bytes.iter_mut().for_each(|byte| *byte = self.next() as u8),
+            _ => {
+                let words: [&[u8]; 6] = [b"graft ", b"image ", b"/usr/lib/", b"\x7fELF", b"\0\0\0\0\0\0\0\0", b"e\n"];
+                let mut at = 0;
+                while at < bytes.len() {
+                    let word = words[self.below(6) as usize];
+                    let length = word.len().min(bytes.len() - at);
+                    bytes[at..at + length].copy_from_slice(&word[..length]);
+                    at += length;
+                }
+            }
+        }
+    }
+
+    /// A disk of pieces of many sizes, with a boot sector's signature.
+    fn disk(&mut self, size: usize) -> Vec<u8> {
+        let mut disk = vec![0; size];
+        let mut at = 0;
+        while at < size {
+            let length = (1usize << self.below(17)) + self.below(3000) as usize;
+            let end = (at + length).min(size);
+            self.fill(&mut disk[at..end]);
+            at = end;
+        }
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        disk
+    }
+}
+
+fn path_in(folder: &tempfile::TempDir, name: &str) -> (PathBuf, String) {
+    let path = folder.path().join(name);
+    let text = path.to_str().unwrap().to_string();
+    (path, text)
+}
+
+fn open(path: &Path) -> Image {
+    Image::open(FileStorage::new(File::open(path).unwrap()).unwrap(), None).unwrap()
+}
+
+fn read_all(storage: &dyn ReadAt) -> Vec<u8> {
+    let mut bytes = vec![0; storage.size_bytes() as usize];
+    storage.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// The disk is what it should be, read at once, in odd pieces, and where extents say so.
+fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
+    assert_eq!(image.size_bytes(), disk.len() as u64);
+    assert!(read_all(image) == disk, "the whole disk differs");
+    for _ in 0..40 {
+        let at = random.below(disk.len() as u64) as usize;
+        let length = (random.below(200_000) as usize).min(disk.len() - at);
+        let mut bytes = vec![1; length];
+        image.read_at(at as u64, &mut bytes).unwrap();
+        assert!(bytes == disk[at..at + length], "{length} bytes at {at} differ");
+    }
+    let mut at = 0;
+    while at < disk.len() {
+        let extent = image.extent_at(at as u64).unwrap();
+        let end = at + extent.length_bytes as usize;
+        assert!(extent.kind == ExtentKind::Data || disk[at..end].iter().all(|&byte| byte == 0));
+        at = end;
+    }
+}
+
+fn written(base: &Image, disk: &dyn ReadAt, changed: &[Range<u64>], path: &Path, to: (NewClusters, usize)) -> Written {
+    let target = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    let options = WriteOptions { new_clusters: to.0, threads: NonZeroUsize::new(to.1).unwrap() };
+    let last = std::sync::Mutex::new((0, 0));
+    let progress = |done, total| *last.lock().unwrap() = (done, total);
+    let written = image::write(base, disk, changed, &target, &options, &progress).unwrap();
+    let (done, total) = last.into_inner().unwrap();
+    assert_eq!(done, total, "progress ends at the end");
+    assert_eq!(target.metadata().unwrap().len(), written.file_size_bytes);
+    written
+}
+
+/// Random edits of `disk`: of whole clusters, of parts, of noise, text and zeros.
+fn edited(base: &Arc<Image>, disk: &mut [u8], random: &mut Random) -> Overlay<Arc<Image>> {
+    let overlay = Overlay::new(Arc::clone(base), 1 << 20, Box::new(tempfile::tempfile));
+    for _ in 0..random.below(12) {
+        let at = random.below(disk.len() as u64) as usize;
+        let length = (1usize << random.below(19)).min(disk.len() - at);
+        random.fill(&mut disk[at..at + length]);
+        overlay.write_at(at as u64, &disk[at..at + length]).unwrap();
+    }
+    overlay
+}
+
+/// Opens the image, edits it and writes it in every way; qemu-img judges each.
+fn round(folder: &tempfile::TempDir, base_path: &Path, disk: &[u8], random: &mut Random) {
+    let base = Arc::new(open(base_path));
+    let base_format = base.info().format;
+    assert_reads_as(&base, disk, random);
+    assert_eq!(base.check().unwrap(), vec![], "{}", base_path.display());
+    let mut expected = disk.to_vec();
+    let overlay = edited(&base, &mut expected, random);
+    let (raw_path, raw) = path_in(folder, "expected.raw");
+    std::fs::write(&raw_path, &expected).unwrap();
+    for new_clusters in [NewClusters::Compressed { level: random.below(10) as u32 }, NewClusters::Plain] {
+        let (one_path, one) = path_in(folder, "one.img");
+        let (three_path, _) = path_in(folder, "three.img");
+        let counts = written(&base, &overlay, &overlay.changed(), &one_path, (new_clusters, 1));
+        assert_eq!(counts, written(&base, &overlay, &overlay.changed(), &three_path, (new_clusters, 3)));
+        assert!(std::fs::read(&one_path).unwrap() == std::fs::read(&three_path).unwrap(), "threads show");
+        let new = open(&one_path);
+        assert_reads_as(&new, &expected, random);
+        let format = base_format.to_string();
+        qemu_img(&["compare", "-f", &format, "-F", "raw", &one, &raw]);
+        if base_format == Format::Qcow2 {
+            let said = qemu_img(&["check", &one]);
+            assert!(said.contains("No errors were found"), "{said}");
+            assert_eq!(new.check().unwrap(), vec![]);
+            let (old, new) = (base.info().qcow2.unwrap(), new.info().qcow2.unwrap());
+            assert_eq!((old.version, old.cluster_size_bytes), (new.version, new.cluster_size_bytes));
+            assert_eq!(old.compression_type, new.compression_type);
+            assert_eq!(counts.file_size_bytes % u64::from(new.cluster_size_bytes), 0);
+        }
+    }
+}
+
+/// Everything for one size of clusters.
+fn rounds(cluster_size: &str, disk_bytes: usize, seed: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(seed);
+    let variants: [(&str, &[&str]); 9] = [
+        ("compat=0.10", &[]),
+        ("compat=0.10", &["-c"]),
+        ("compat=1.1", &[]),
+        ("compat=1.1", &["-c"]),
+        ("compat=1.1", &["-c", "-W", "-m", "8"]),
+        ("compat=1.1,compression_type=zstd", &[]),
+        ("compat=1.1,compression_type=zstd", &["-c"]),
+        ("compat=1.1,refcount_bits=64,lazy_refcounts=on", &["-c", "-W"]),
+        ("compat=1.1,refcount_bits=1,preallocation=metadata", &[]),
+    ];
+    for (options, flags) in variants {
+        println!("cluster_size={cluster_size} {options} {flags:?} seed={:#x}", random.0);
+        // A size that is no multiple of the larger clusters.
+        let size = disk_bytes + 512 * random.below(300) as usize;
+        let disk = random.disk(size);
+        let (raw_path, raw) = path_in(&folder, "base.raw");
+        std::fs::write(&raw_path, &disk).unwrap();
+        let (base_path, base) = path_in(&folder, "base.qcow2");
+        let options = format!("cluster_size={cluster_size},{options}");
+        let arguments = [&["convert", "-f", "raw", "-O", "qcow2", "-o", &options][..], flags, &[&raw, &base]].concat();
+        qemu_img(&arguments);
+        round(&folder, &base_path, &disk, &mut random);
+    }
+}
+
+#[test]
+fn clusters_of_512_bytes() {
+    rounds("512", 700_000 / 512 * 512, 1);
+}
+
+#[test]
+fn clusters_of_4_kib() {
+    rounds("4k", 4 << 20, 2);
+}
+
+#[test]
+fn clusters_of_64_kib() {
+    rounds("64k", 6 << 20, 3);
+}
+
+#[test]
+fn clusters_of_2_mib() {
+    rounds("2M", 11 << 20, 4);
+}
+
+#[test]
+fn raw_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(5);
+    for _ in 0..4 {
+        println!("seed={:#x}", random.0);
+        let disk = random.disk(3 << 20);
+        let (path, _) = path_in(&folder, "base.raw");
+        std::fs::write(&path, &disk).unwrap();
+        round(&folder, &path, &disk, &mut random);
+    }
+}
+
+#[test]
+fn zeros_in_a_raw_image_become_holes() {
+    use std::os::unix::fs::MetadataExt;
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = path_in(&folder, "base.raw");
+    let file = File::create(&path).unwrap();
+    file.write_all_at(&[0x55, 0xaa], 510).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let base = Arc::new(open(&path));
+    let overlay = Overlay::new(Arc::clone(&base), 1 << 20, Box::new(tempfile::tempfile));
+    overlay.write_at(1 << 20, &vec![0; 8 << 20]).unwrap();
+    overlay.write_at(2 << 20, b"graft").unwrap();
+    let (new_path, _) = path_in(&folder, "new.raw");
+    written(&base, &overlay, &overlay.changed(), &new_path, (NewClusters::Plain, 1));
+    assert!(std::fs::metadata(&new_path).unwrap().blocks() * 512 < 1 << 20);
+    assert!(read_all(&open(&new_path)) == read_all(&overlay));
+}
+
+#[test]
+fn zstd_images_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, text) = path_in(&folder, "zstd.qcow2");
+    qemu_img(&["create", "-f", "qcow2", "-o", "compression_type=zstd,lazy_refcounts=on", &text, "1M"]);
+    let info = open(&path).info();
+    let qcow2 = info.qcow2.as_ref().unwrap();
+    assert_eq!(qcow2.compression_type, CompressionType::Zstd);
+    assert_eq!(qcow2.features, ["compression type", "lazy refcounts"]);
+    let json = serde_json::to_value(&info).unwrap();
+    assert_eq!((&json["format"], &json["qcow2"]["compression_type"]), (&"qcow2".into(), &"zstd".into()));
+}
