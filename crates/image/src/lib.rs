@@ -102,7 +102,7 @@ impl Image {
     pub fn check(&self) -> std::result::Result<Vec<storage::Finding>, Error> {
         match &self.kind {
             Kind::Raw(_) => Ok(Vec::new()),
-            Kind::Qcow2(_) => Ok(Vec::new()),
+            Kind::Qcow2(qcow2) => qcow2.check(),
         }
     }
 }

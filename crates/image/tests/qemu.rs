@@ -1,93 +1,16 @@
 //! `qemu-img` as the judge of what is read and of what is written.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
+
+mod judge;
 
 use std::fs::File;
-use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use image::{CompressionType, Format, Image, NewClusters, WriteOptions, Written};
-use storage::{ExtentKind, FileStorage, Overlay, ReadAt, WriteAt};
-
-/// Runs `qemu-img`, which has to be there and to be content.
-fn qemu_img(arguments: &[&str]) -> String {
-    let (ok, text) = qemu_img_says(arguments);
-    assert!(ok, "qemu-img {}: {text}", arguments.join(" "));
-    text
-}
-
-#[expect(clippy::disallowed_methods, reason = "the judge is another program")]
-fn qemu_img_says(arguments: &[&str]) -> (bool, String) {
-    let output = std::process::Command::new("qemu-img").args(arguments).output().expect("qemu-img is needed");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
-}
-
-/// SplitMix64: the same bytes on every machine.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Noise, text or zeros.
-    fn fill(&mut self, bytes: &mut [u8]) {
-        match self.below(4) {
-            0 => bytes.fill(0),
-            1 => bytes.iter_mut().for_each(|byte| *byte = self.next() as u8),
-            _ => {
-                let words: [&[u8]; 6] = [b"graft ", b"image ", b"/usr/lib/", b"\x7fELF", b"\0\0\0\0\0\0\0\0", b"e\n"];
-                let mut at = 0;
-                while at < bytes.len() {
-                    let word = words[self.below(6) as usize];
-                    let length = word.len().min(bytes.len() - at);
-                    bytes[at..at + length].copy_from_slice(&word[..length]);
-                    at += length;
-                }
-            }
-        }
-    }
-
-    /// A disk of pieces of many sizes, with a boot sector's signature.
-    fn disk(&mut self, size: usize) -> Vec<u8> {
-        let mut disk = vec![0; size];
-        let mut at = 0;
-        while at < size {
-            let length = (1usize << self.below(17)) + self.below(3000) as usize;
-            let end = (at + length).min(size);
-            self.fill(&mut disk[at..end]);
-            at = end;
-        }
-        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-        disk
-    }
-}
-
-fn path_in(folder: &tempfile::TempDir, name: &str) -> (PathBuf, String) {
-    let path = folder.path().join(name);
-    let text = path.to_str().unwrap().to_string();
-    (path, text)
-}
-
-fn open(path: &Path) -> Image {
-    Image::open(FileStorage::new(File::open(path).unwrap()).unwrap(), None).unwrap()
-}
-
-fn read_all(storage: &dyn ReadAt) -> Vec<u8> {
-    let mut bytes = vec![0; storage.size_bytes() as usize];
-    storage.read_at(0, &mut bytes).unwrap();
-    bytes
-}
+use image::{CompressionType, Format, Image, NewClusters};
+use judge::{Random, open, path_in, qemu_img, read_all, written};
+use storage::{ExtentKind, Overlay, ReadAt, WriteAt};
 
 /// The disk is what it should be, read at once, in odd pieces, and where extents say so.
 fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
@@ -107,18 +30,6 @@ fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
         assert!(extent.kind == ExtentKind::Data || disk[at..end].iter().all(|&byte| byte == 0));
         at = end;
     }
-}
-
-fn written(base: &Image, disk: &dyn ReadAt, changed: &[Range<u64>], path: &Path, to: (NewClusters, usize)) -> Written {
-    let target = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
-    let options = WriteOptions { new_clusters: to.0, threads: NonZeroUsize::new(to.1).unwrap() };
-    let last = std::sync::Mutex::new((0, 0));
-    let progress = |done, total| *last.lock().unwrap() = (done, total);
-    let written = image::write(base, disk, changed, &target, &options, &progress).unwrap();
-    let (done, total) = last.into_inner().unwrap();
-    assert_eq!(done, total, "progress ends at the end");
-    assert_eq!(target.metadata().unwrap().len(), written.file_size_bytes);
-    written
 }
 
 /// Random edits of `disk`: of whole clusters, of parts, of noise, text and zeros.

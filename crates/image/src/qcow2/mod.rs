@@ -1,6 +1,7 @@
 //! qcow2, versions 2 and 3, after "The QCOW2 image format" in QEMU's `docs/interop/qcow2.txt`.
 
 mod append;
+mod check;
 mod cluster;
 mod compress;
 mod header;

@@ -1,0 +1,326 @@
+//! Images that are cut, broken by hand or broken at random, and images that are refused.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
+
+mod judge;
+
+use std::path::Path;
+
+use image::{Error, Image, NewClusters};
+use judge::{Random, open, path_in, qemu_img, qemu_img_says, read_all, written};
+use storage::{Memory, ReadAt};
+
+const CLUSTER: u64 = 4096;
+
+/// An image of a disk of some hundred clusters, half of it compressed, and the disk.
+fn sample(options: &str, flags: &[&str], seed: u64) -> (Vec<u8>, Vec<u8>) {
+    sample_of(1 << 20, options, flags, seed)
+}
+
+/// As `sample`, of a disk of `size` bytes: an L2 table is for 2 MiB.
+fn sample_of(size: usize, options: &str, flags: &[&str], seed: u64) -> (Vec<u8>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Random(seed).disk(size);
+    let (raw_path, raw) = path_in(&folder, "disk.raw");
+    let (path, qcow2) = path_in(&folder, "disk.qcow2");
+    std::fs::write(raw_path, &disk).unwrap();
+    let options = format!("cluster_size={CLUSTER}{options}");
+    qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2", "-o", &options][..], flags, &[&raw, &qcow2]].concat());
+    (std::fs::read(path).unwrap(), disk)
+}
+
+fn open_bytes(bytes: &[u8]) -> Result<Image, Error> {
+    Image::open(Memory::from(bytes.to_vec()), None)
+}
+
+fn number(bytes: &[u8], at: u64) -> u64 {
+    u64::from_be_bytes(bytes[at as usize..][..8].try_into().unwrap())
+}
+
+fn set(bytes: &mut [u8], at: u64, value: u64) {
+    bytes[at as usize..][..8].copy_from_slice(&value.to_be_bytes());
+}
+
+fn offset_in(entry: u64) -> u64 {
+    entry & 0x00ff_ffff_ffff_fe00
+}
+
+/// Where the L2 entry of the first cluster that satisfies `wanted` is, and the cluster.
+fn entry_where(bytes: &[u8], wanted: impl Fn(u64) -> bool) -> (u64, u64) {
+    let (l1, l1_entries) = (number(bytes, 40), number(bytes, 32) & 0xffff_ffff);
+    for index in 0..l1_entries {
+        let table = offset_in(number(bytes, l1 + index * 8));
+        let entries = CLUSTER / 8;
+        let found = (0..entries).find(|entry| table != 0 && wanted(number(bytes, table + entry * 8)));
+        if let Some(entry) = found {
+            return (table + entry * 8, index * entries + entry);
+        }
+    }
+    panic!("the sample has such a cluster");
+}
+
+fn is_plain(entry: u64) -> bool {
+    entry >> 62 == 0b10
+}
+
+fn is_compressed(entry: u64) -> bool {
+    entry >> 62 & 1 == 1
+}
+
+/// What the image itself says about a read that did not happen.
+fn cause(error: storage::Error) -> String {
+    std::error::Error::source(&error).unwrap().to_string()
+}
+
+/// Everything that can be asked of an image; the disk where all of it can be read.
+fn ask_everything(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let image = open_bytes(bytes).map_err(|error| error.to_string())?;
+    let _ = image.info();
+    let findings = image.check().map_err(|error| error.to_string())?;
+    assert!(findings.len() <= 1001);
+    let target = tempfile::tempfile().unwrap();
+    let options = image::WriteOptions {
+        new_clusters: NewClusters::Compressed { level: 1 },
+        threads: std::num::NonZeroUsize::MIN,
+    };
+    let end = image.size_bytes().min(10_000);
+    let _ = image::write(&image, &image, std::slice::from_ref(&(end / 2..end)), &target, &options, &|_, _| ());
+    // A broken size may stand for terabytes, of which extents make short work.
+    let mut disk = Vec::new();
+    let mut at = 0;
+    for _ in 0..2000 {
+        if at >= image.size_bytes() {
+            break;
+        }
+        let extent = image.extent_at(at).map_err(cause)?;
+        assert!(extent.length_bytes > 0 && extent.length_bytes <= image.size_bytes() - at);
+        let mut part = vec![0; extent.length_bytes.min(8 << 20) as usize];
+        image.read_at(at, &mut part).map_err(cause)?;
+        if disk.len() < 16 << 20 {
+            disk.extend_from_slice(&part);
+        }
+        at += extent.length_bytes;
+    }
+    Ok(disk)
+}
+
+#[test]
+fn a_file_cut_anywhere_is_never_read_wrongly() {
+    for (options, flags) in [("", &[][..]), ("", &["-c"][..]), (",compression_type=zstd", &["-c"][..])] {
+        let (bytes, disk) = sample(options, flags, 11);
+        let mut random = Random(12);
+        let edges = (0..bytes.len() as u64 / CLUSTER).step_by(3).map(|cluster| cluster * CLUSTER);
+        let cuts: Vec<u64> = edges.chain((0..60).map(|_| random.below(bytes.len() as u64))).chain(0..130).collect();
+        for cut in cuts {
+            match ask_everything(&bytes[..cut as usize]) {
+                Ok(read) => assert!(read == disk, "cut at {cut:#x}: read other bytes"),
+                Err(text) => {
+                    let size = format!("{cut:#x}");
+                    let says_where = text.starts_with("truncated ") && text.contains(&format!("file_size={size}"));
+                    assert!(
+                        says_where || text.starts_with("not a disk image") || text.starts_with("corrupt "),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bits_flipped_anywhere_are_errors_or_other_bytes() {
+    for (options, flags, seed) in [("", &["-c"][..], 21), (",compat=0.10", &[][..], 22)] {
+        let (bytes, _) = sample(options, flags, seed);
+        let mut random = Random(seed);
+        let tables: Vec<u64> =
+            vec![0, number(&bytes, 40), number(&bytes, 48), offset_in(number(&bytes, number(&bytes, 40)))];
+        for _ in 0..1000 {
+            println!("seed={:#x}", random.0);
+            let mut broken = bytes.clone();
+            for _ in 0..=random.below(3) {
+                let span = [112, CLUSTER][random.below(2) as usize];
+                let at = tables[random.below(tables.len() as u64) as usize] + random.below(span);
+                match random.below(3) {
+                    0 => broken[at as usize] ^= 1 << random.below(8),
+                    1 => broken[at as usize] = random.next() as u8,
+                    _ => broken[at as usize] = 0xff,
+                }
+            }
+            let _ = ask_everything(&broken);
+        }
+    }
+}
+
+#[test]
+fn an_entry_that_points_outside_is_named_with_the_file_size() {
+    let (mut bytes, _) = sample("", &[], 31);
+    let (at, cluster) = entry_where(&bytes, is_plain);
+    set(&mut bytes, at, 1 << 63 | 0x7000_0000);
+    let image = open_bytes(&bytes).unwrap();
+    let error = image.read_at(cluster * CLUSTER, &mut [0; 512]).unwrap_err();
+    assert_eq!(
+        std::error::Error::source(&error).unwrap().to_string(),
+        format!(
+            "truncated cluster at guest offset {:#x}: offset=0x70000000 length=0x200 is not inside the file, \
+             file_size={:#x}",
+            cluster * CLUSTER,
+            bytes.len()
+        )
+    );
+}
+
+/// What the checks say about `bytes`: qemu-img's has to be bad, too.
+fn findings(bytes: &[u8], path: &Path) -> String {
+    std::fs::write(path, bytes).unwrap();
+    let (sound, text) = qemu_img_says(&["check", path.to_str().unwrap()]);
+    assert!(!sound, "qemu-img finds nothing: {text}");
+    let findings: Vec<String> = open(path).check().unwrap().iter().map(ToString::to_string).collect();
+    assert!(!findings.is_empty(), "qemu-img finds: {text}");
+    findings.join("\n")
+}
+
+#[test]
+fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = path_in(&folder, "broken.qcow2");
+    let (bytes, _) = sample_of(3 << 20, "", &[], 41);
+    let (at, _) = entry_where(&bytes, is_plain);
+    let host = offset_in(number(&bytes, at));
+    let block = number(&bytes, number(&bytes, 48));
+    type Break<'a> = (&'a str, &'a dyn Fn(&mut [u8]));
+    let breaks: [Break; 5] = [
+        (&format!("host cluster at {host:#x}: refcount=0, expected 1 (too low)"), &|bytes| {
+            bytes[(block + host / CLUSTER * 2 + 1) as usize] = 0;
+        }),
+        (&format!("host cluster at {host:#x}: refcount=1, expected 0 (leaked)"), &|bytes| set(bytes, at, 0)),
+        ("copied=0 does not go with refcount=1", &|bytes| set(bytes, at, host)),
+        ("is not a multiple of the cluster size", &|bytes| set(bytes, at, 1 << 63 | (host + 512))),
+        ("is not inside the file", &|bytes| set(bytes, at, 1 << 63 | 0x7000_0000)),
+    ];
+    for (expected, damage) in &breaks {
+        let mut broken = bytes.clone();
+        damage(&mut broken);
+        let found = findings(&broken, &path);
+        assert!(found.contains(expected), "{expected:?} is not in\n{found}");
+    }
+    let mut broken = bytes.clone();
+    let (l1, refcount_table) = (number(&bytes, 40), number(&bytes, 48));
+    set(&mut broken, at, 1 << 63 | refcount_table);
+    let found = findings(&broken, &path);
+    assert!(found.contains("a cluster of the disk overlaps the refcount table"), "{found}");
+    let mut broken = bytes.clone();
+    set(&mut broken, l1, number(&bytes, l1 + 8));
+    let found = findings(&broken, &path);
+    assert!(found.contains("is another entry's, too"), "{found}");
+}
+
+#[test]
+fn a_broken_stream_is_found() {
+    for options in ["", ",compression_type=zstd"] {
+        let (mut bytes, _) = sample(options, &["-c"], 51);
+        let (at, cluster) = entry_where(&bytes, is_compressed);
+        let offset = number(&bytes, at) & ((1 << (62 - 4)) - 1);
+        bytes[offset as usize..][..8].fill(0xff);
+        let image = open_bytes(&bytes).unwrap();
+        let found: Vec<String> = image.check().unwrap().iter().map(ToString::to_string).collect();
+        let object = format!("compressed cluster at guest offset {:#x}: the stream at {offset:#x}", cluster * CLUSTER);
+        assert!(found.iter().any(|finding| finding.starts_with(&object)), "{found:?}");
+        assert!(image.read_at(cluster * CLUSTER, &mut [0; 9]).is_err());
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, base) = path_in(&folder, "base.qcow2");
+    qemu_img(&["create", "-f", "qcow2", &base, "4M"]);
+    let (path, image) = path_in(&folder, "image.qcow2");
+    let (_, data) = path_in(&folder, "image.data");
+    let refused = |arguments: &[&str], expected: &str| {
+        qemu_img(arguments);
+        let file = storage::FileStorage::new(std::fs::File::open(&path).unwrap()).unwrap();
+        let text = Image::open(file, None).unwrap_err().to_string();
+        assert!(text.contains(expected), "{text}");
+    };
+    refused(
+        &["create", "-f", "qcow2", "-b", &base, "-F", "qcow2", &image],
+        &format!("the image is a difference to backing_file={base:?}, which is not opened"),
+    );
+    let options = format!("data_file={data}");
+    refused(&["create", "-f", "qcow2", "-o", &options, &image, "4M"], &format!("data_file={data:?}"));
+    refused(&["create", "-f", "qcow2", "-o", "extended_l2=on", &image, "4M"], "extended L2 entries");
+    let luks = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+    let secret = "secret,id=s,data=x";
+    refused(&["create", "--object", secret, "-f", "qcow2", "-o", luks, &image, "4M"], "encryption (LUKS)");
+
+    qemu_img(&["create", "-f", "qcow2", &image, "4M"]);
+    let bytes = std::fs::read(&path).unwrap();
+    let with_incompatible = |bits: u64| {
+        let mut bytes = bytes.clone();
+        set(&mut bytes, 72, bits);
+        open_bytes(&bytes).map(|_| ()).map_err(|error| error.to_string()).unwrap_err()
+    };
+    assert!(with_incompatible(2).contains("the corrupt bit is set"));
+    assert_eq!(with_incompatible(1 << 40), "the incompatible qcow2 feature of bit 40 is not supported");
+    let mut named = bytes.clone();
+    set(&mut named, 72, 1 << 40);
+    // The first entry of the feature name table, which follows the extension's eight bytes.
+    named[112 + 8 + 1] = 40;
+    assert_eq!(
+        open_bytes(&named).unwrap_err().to_string(),
+        "the incompatible qcow2 feature of bit 40 (\"dirty bit\") is not supported"
+    );
+}
+
+#[test]
+fn snapshots_and_bitmaps_are_read_and_checked_and_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    for (options, second) in [("compat=0.10", ["snapshot", "-c", "one"]), ("compat=1.1", ["bitmap", "--add", ""])] {
+        let (raw_path, raw) = path_in(&folder, "disk.raw");
+        let (path, image) = path_in(&folder, "image.qcow2");
+        let disk = Random(61).disk(2 << 20);
+        std::fs::write(raw_path, &disk).unwrap();
+        qemu_img(&["convert", "-f", "raw", "-O", "qcow2", "-o", options, &raw, &image]);
+        match second[0] {
+            "snapshot" => qemu_img(&["snapshot", "-c", "one", &image]),
+            _ => qemu_img(&["bitmap", "--add", &image, "marks"]),
+        };
+        let opened = open(&path);
+        assert!(read_all(&opened) == disk);
+        assert_eq!(opened.check().unwrap(), vec![]);
+        let target = tempfile::tempfile().unwrap();
+        let options = image::WriteOptions { new_clusters: NewClusters::Plain, threads: std::num::NonZeroUsize::MIN };
+        let error = image::write(&opened, &opened, &[], &target, &options, &|_, _| ()).unwrap_err().to_string();
+        assert!(error.contains("snapshots=1") || error.contains("persistent bitmaps"), "{error}");
+    }
+}
+
+#[test]
+fn a_dirty_image_is_reported_and_its_new_file_is_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = path_in(&folder, "image.qcow2");
+    let (mut bytes, disk) = sample(",lazy_refcounts=on", &["-c"], 71);
+    set(&mut bytes, 72, 1);
+    std::fs::write(&path, &bytes).unwrap();
+    let image = open(&path);
+    assert_eq!(image.check().unwrap().len(), 1);
+    let (new_path, new) = path_in(&folder, "new.qcow2");
+    written(&image, &image, &[], &new_path, (NewClusters::Plain, 1));
+    qemu_img(&["check", &new]);
+    assert!(read_all(&open(&new_path)) == disk);
+    assert_eq!(open(&new_path).info().qcow2.unwrap().features, ["lazy refcounts"]);
+}
+
+#[test]
+fn the_hosts_own_error_is_behind_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = path_in(&folder, "new.qcow2");
+    let (bytes, _) = sample("", &[], 81);
+    let image = open_bytes(&bytes).unwrap();
+    // Writing begins, and reading the new tables again does not work.
+    let target = std::fs::File::create(&path).unwrap();
+    let options = image::WriteOptions { new_clusters: NewClusters::Plain, threads: std::num::NonZeroUsize::MIN };
+    let error = image::write(&image, &image, &[], &target, &options, &|_, _| ()).unwrap_err();
+    assert!(error.host_error().is_some());
+    // The header comes last, so what is there is no image.
+    assert!(Image::open(storage::FileStorage::new(std::fs::File::open(&path).unwrap()).unwrap(), None).is_err());
+}
