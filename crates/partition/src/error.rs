@@ -1,0 +1,55 @@
+use std::fmt;
+
+/// Why a partition table could not be read.
+#[derive(Debug)]
+pub enum Error {
+    /// The disk could not be read.
+    Storage(storage::Error),
+    /// The bytes break the format's rules.
+    Corrupt {
+        /// Which object: `GPT header`, `backup GPT header`, `partition 15`.
+        object: String,
+        /// What was found, and what was expected.
+        problem: String,
+    },
+    /// The table is valid, as far as it was looked at, but of a kind that is not read here.
+    Unsupported {
+        /// What it is.
+        feature: String,
+    },
+}
+
+impl Error {
+    pub(crate) fn corrupt(object: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self::Corrupt { object: object.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(feature: impl Into<String>) -> Self {
+        Self::Unsupported { feature: feature.into() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Storage(_) => write!(f, "reading the partition table"),
+            Self::Corrupt { object, problem } => write!(f, "{object}: {problem}"),
+            Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Storage(error) => Some(error),
+            Self::Corrupt { .. } | Self::Unsupported { .. } => None,
+        }
+    }
+}
+
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Self {
+        Self::Storage(error)
+    }
+}
