@@ -1,1 +1,49 @@
-//! ext4
+//! ext4 in user space: read and edited on any [`storage`], without a kernel or a mount.
+//!
+//! Made for images that nobody has mounted. Edits go to the storage at once and need no journal:
+//! the storage is an overlay that is committed whole or not at all.
+//!
+//! What is refused, by name: writing under features that are not known or not kept right here
+//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
+//! error flags or orphaned inodes, inline files and directories, attributes in inodes of their own,
+//! and growing files and directories that have indirect blocks.
+//!
+//! ```no_run
+//! use ext4::{Attributes, FileSystem, InodeNumber, Time};
+//!
+//! let disk = storage::FileStorage::new(std::fs::File::options().read(true).write(true).open("disk.ext4")?)?;
+//! let mut filesystem = FileSystem::open(disk)?;
+//! let attributes = Attributes { permissions: 0o755, uid: 0, gid: 0, modified: Time::default() };
+//! filesystem.create_file(InodeNumber::ROOT, b"hello", &attributes, 5, &mut &b"hello"[..])?;
+//! filesystem.flush()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod allocate;
+mod bitmap;
+mod check;
+mod checksum;
+mod create;
+mod directory;
+mod directory_edit;
+mod error;
+mod extent;
+mod extent_store;
+mod features;
+mod file;
+mod filesystem;
+mod group;
+mod hash;
+mod htree;
+mod inode;
+mod journal;
+mod layout;
+mod remove;
+mod superblock;
+mod xattr;
+
+pub use directory::DirectoryEntry;
+pub use error::{Error, Object, Resource, Result};
+pub use filesystem::FileSystem;
+pub use inode::{Attributes, FileKind, Inode, InodeNumber, Time};
+pub use superblock::Superblock;

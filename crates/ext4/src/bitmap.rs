@@ -1,0 +1,240 @@
+//! Block and inode bitmaps: one block each a group, bit by bit from the lowest.
+
+use storage::{ReadAt, WriteAt};
+
+use crate::checksum::crc32c;
+use crate::error::{Error, Object, Result};
+use crate::filesystem::FileSystem;
+use crate::group::Group;
+use crate::superblock::Superblock;
+
+/// A bitmap in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Bitmap {
+    bytes: Vec<u8>,
+    pub(crate) changed: bool,
+}
+
+/// Which of a group's bitmaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BitmapKind {
+    Blocks,
+    Inodes,
+}
+
+impl Bitmap {
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self { bytes, changed: false }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(crate) fn get(&self, index: u32) -> bool {
+        self.bytes.get(index as usize / 8).is_none_or(|byte| byte & (1 << (index % 8)) != 0)
+    }
+
+    pub(crate) fn set_range(&mut self, first: u32, count: u32, value: bool) {
+        let mut index = first;
+        let end = first.saturating_add(count).min(self.bytes.len() as u32 * 8);
+        while index < end {
+            let byte = &mut self.bytes[index as usize / 8];
+            if index.is_multiple_of(8) && end - index >= 8 {
+                *byte = if value { 0xFF } else { 0 };
+                index += 8;
+                continue;
+            }
+            let mask = 1 << (index % 8);
+            *byte = if value { *byte | mask } else { *byte & !mask };
+            index += 1;
+        }
+        self.changed = true;
+    }
+
+    /// The first index in `from..end` whose bit is `value`.
+    pub(crate) fn find(&self, value: bool, from: u32, end: u32) -> Option<u32> {
+        let skipped = if value { 0 } else { 0xFF };
+        let mut index = from;
+        while index < end {
+            let byte = self.bytes.get(index as usize / 8).copied()?;
+            if index.is_multiple_of(8) && byte == skipped {
+                index += 8;
+                continue;
+            }
+            if (byte & (1 << (index % 8)) != 0) == value {
+                return Some(index);
+            }
+            index += 1;
+        }
+        None
+    }
+
+    /// How many of the first `bits` bits are 0.
+    pub(crate) fn count_zeros(&self, bits: u32) -> u32 {
+        let whole = &self.bytes[..bits as usize / 8];
+        let rest = (bits / 8 * 8..bits).filter(|&index| !self.get(index)).count() as u32;
+        whole.iter().map(|byte| byte.count_zeros()).sum::<u32>() + rest
+    }
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// Reads or, for a group that was never used, makes up a bitmap.
+    pub(crate) fn read_bitmap(&self, kind: BitmapKind, number: u32) -> Result<Bitmap> {
+        let group = &self.groups[number as usize];
+        let superblock = &self.superblock;
+        let uninitialised = match kind {
+            BitmapKind::Blocks => group.blocks_uninitialised(),
+            BitmapKind::Inodes => group.inodes_uninitialised(),
+        };
+        // The flags mean something only where descriptors have checksums.
+        if uninitialised && group.computed_checksum(number, superblock).is_some() {
+            return Ok(self.uninitialised_bitmap(kind, number));
+        }
+        let block = match kind {
+            BitmapKind::Blocks => group.block_bitmap(superblock),
+            BitmapKind::Inodes => group.inode_bitmap(superblock),
+        };
+        let bitmap = Bitmap::from_bytes(self.read_block(block)?);
+        if let Some((stored, computed)) = bitmap_checksums(&bitmap, kind, group, superblock)
+            && stored != computed
+        {
+            return Err(Error::corrupt(
+                Object::Group(number),
+                format!("{kind:?} bitmap checksum={stored:#x}, computed {computed:#x}").to_lowercase(),
+            ));
+        }
+        Ok(bitmap)
+    }
+
+    /// The bitmap of a group that was never used: its own metadata and what is past its end are
+    /// taken, nothing else.
+    fn uninitialised_bitmap(&self, kind: BitmapKind, number: u32) -> Bitmap {
+        let superblock = &self.superblock;
+        let mut bitmap = Bitmap::from_bytes(vec![0; superblock.block_size_bytes() as usize]);
+        let bits = superblock.block_size_bytes() * 8;
+        let used = match kind {
+            BitmapKind::Inodes => superblock.inodes_per_group(),
+            BitmapKind::Blocks => {
+                bitmap.set_range(0, superblock.base_metadata_blocks(number), true);
+                let first = superblock.group_first_block(number);
+                let blocks = superblock.group_blocks(number);
+                let group = &self.groups[number as usize];
+                for (start, length) in [
+                    (group.block_bitmap(superblock), 1),
+                    (group.inode_bitmap(superblock), 1),
+                    (group.inode_table(superblock), superblock.inode_table_blocks()),
+                ] {
+                    // With flex_bg they may be in another group.
+                    let from = start.max(first);
+                    let to = (start + length).min(first + u64::from(blocks));
+                    if from < to {
+                        bitmap.set_range((from - first) as u32, (to - from) as u32, true);
+                    }
+                }
+                blocks
+            }
+        };
+        bitmap.set_range(used, bits - used, true);
+        bitmap.changed = false;
+        bitmap
+    }
+}
+
+/// The checksum that the descriptor holds for a bitmap and the one that it should hold.
+pub(crate) fn bitmap_checksums(
+    bitmap: &Bitmap,
+    kind: BitmapKind,
+    group: &Group,
+    superblock: &Superblock,
+) -> Option<(u32, u32)> {
+    if !superblock.has_metadata_checksums() {
+        return None;
+    }
+    let (low, high, bits) = match kind {
+        BitmapKind::Blocks => {
+            (group.raw.bg_block_bitmap_csum_lo, group.raw.bg_block_bitmap_csum_hi, superblock.blocks_per_group())
+        }
+        BitmapKind::Inodes => {
+            (group.raw.bg_inode_bitmap_csum_lo, group.raw.bg_inode_bitmap_csum_hi, superblock.inodes_per_group())
+        }
+    };
+    let computed = crc32c(superblock.checksum_seed(), &bitmap.bytes()[..bits as usize / 8]);
+    // The high half begins at 0x38, which a 32-byte descriptor does not have.
+    if superblock.descriptor_size_bytes() < 64 {
+        return Some((u32::from(low.get()), computed & 0xFFFF));
+    }
+    Some((u32::from(high.get()) << 16 | u32::from(low.get()), computed))
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    /// The bitmap, read at its first use and then kept.
+    pub(crate) fn bitmap(&mut self, kind: BitmapKind, number: u32) -> Result<&mut Bitmap> {
+        let kept = match kind {
+            BitmapKind::Blocks => &self.block_bitmaps,
+            BitmapKind::Inodes => &self.inode_bitmaps,
+        };
+        let read = if kept.contains_key(&number) { None } else { Some(self.read_bitmap(kind, number)?) };
+        let kept = match kind {
+            BitmapKind::Blocks => &mut self.block_bitmaps,
+            BitmapKind::Inodes => &mut self.inode_bitmaps,
+        };
+        Ok(kept.entry(number).or_insert_with(|| read.unwrap_or_else(|| Bitmap::from_bytes(Vec::new()))))
+    }
+
+    /// Writes the bitmaps that changed and puts their checksums into the descriptors.
+    pub(crate) fn write_bitmaps(&mut self) -> Result<()> {
+        for kind in [BitmapKind::Blocks, BitmapKind::Inodes] {
+            let mut bitmaps = match kind {
+                BitmapKind::Blocks => std::mem::take(&mut self.block_bitmaps),
+                BitmapKind::Inodes => std::mem::take(&mut self.inode_bitmaps),
+            };
+            for (&number, bitmap) in bitmaps.iter_mut().filter(|(_, bitmap)| bitmap.changed) {
+                self.write_bitmap(kind, number, bitmap)?;
+            }
+            match kind {
+                BitmapKind::Blocks => self.block_bitmaps = bitmaps,
+                BitmapKind::Inodes => self.inode_bitmaps = bitmaps,
+            }
+        }
+        Ok(())
+    }
+
+    fn write_bitmap(&mut self, kind: BitmapKind, number: u32, bitmap: &mut Bitmap) -> Result<()> {
+        let group = &mut self.groups[number as usize];
+        let block = match kind {
+            BitmapKind::Blocks => group.block_bitmap(&self.superblock),
+            BitmapKind::Inodes => group.inode_bitmap(&self.superblock),
+        };
+        if let Some((_, computed)) = bitmap_checksums(bitmap, kind, group, &self.superblock) {
+            let (low, high) = match kind {
+                BitmapKind::Blocks => (&mut group.raw.bg_block_bitmap_csum_lo, &mut group.raw.bg_block_bitmap_csum_hi),
+                BitmapKind::Inodes => (&mut group.raw.bg_inode_bitmap_csum_lo, &mut group.raw.bg_inode_bitmap_csum_hi),
+            };
+            low.set(computed as u16);
+            high.set((computed >> 16) as u16);
+            group.changed = true;
+        }
+        self.storage.write_at(block * u64::from(self.superblock.block_size_bytes()), bitmap.bytes())?;
+        bitmap.changed = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_set_found_and_counted() {
+        let mut bitmap = Bitmap::from_bytes(vec![0; 8]);
+        bitmap.set_range(3, 18, true);
+        assert_eq!(bitmap.find(true, 0, 64), Some(3));
+        assert_eq!(bitmap.find(false, 3, 64), Some(21));
+        assert_eq!(bitmap.find(false, 3, 20), None);
+        assert_eq!(bitmap.count_zeros(61), 61 - 18);
+        bitmap.set_range(4, 16, false);
+        assert_eq!(bitmap.find(true, 4, 64), Some(20));
+        assert!(bitmap.get(64), "what is past the end is taken");
+    }
+}

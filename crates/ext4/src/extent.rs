@@ -1,0 +1,224 @@
+//! Extent trees: from a file's logical blocks to the blocks of the file system.
+
+use zerocopy::FromBytes;
+
+use storage::ReadAt;
+
+use crate::checksum::crc32c;
+use crate::error::{Error, Object, Result};
+use crate::filesystem::FileSystem;
+use crate::inode::Inode;
+use crate::layout::extent::{
+    EXT_INIT_MAX_LEN, EXT4_EXT_MAGIC, RECORD_BYTES, RawExtent, RawExtentHeader, RawExtentIndex,
+};
+
+/// Levels that a tree can have below its root.
+pub(crate) const MAX_DEPTH: u16 = 5;
+
+/// A run of a file's blocks that lie next to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// First block in the file.
+    pub(crate) logical: u32,
+    /// First block in the file system.
+    pub(crate) physical: u64,
+    /// Number of blocks, at least 1.
+    pub(crate) blocks: u32,
+    /// Allocated, but reads as zeros.
+    pub(crate) unwritten: bool,
+}
+
+/// A part of a file's block map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// A block of the map itself.
+    MapBlock(u64),
+    /// A run of content.
+    Content(Extent),
+}
+
+/// A node, validated: the records that follow its header.
+struct Node<'a> {
+    depth: u16,
+    records: &'a [u8],
+}
+
+fn node<'a>(bytes: &'a [u8], owner: Object, depth: Option<u16>) -> Result<Node<'a>> {
+    let corrupt = |problem: String| Err(Error::corrupt(owner, problem));
+    let Ok((header, records)) = RawExtentHeader::ref_from_prefix(bytes) else {
+        return corrupt(format!("extent node of {} bytes", bytes.len()));
+    };
+    if header.eh_magic.get() != EXT4_EXT_MAGIC {
+        return corrupt(format!("eh_magic={:#06x}, expected 0xf30a", header.eh_magic.get()));
+    }
+    let (entries, max) = (usize::from(header.eh_entries.get()), usize::from(header.eh_max.get()));
+    if entries > max || max > records.len() / RECORD_BYTES {
+        return corrupt(format!(
+            "eh_entries={entries} eh_max={max}, expected at most {}",
+            records.len() / RECORD_BYTES
+        ));
+    }
+    let found = header.eh_depth.get();
+    if depth.is_some_and(|depth| depth != found) || found > MAX_DEPTH {
+        return corrupt(format!("eh_depth={found}, expected {}", depth.unwrap_or(MAX_DEPTH)));
+    }
+    if depth.is_some() && entries == 0 {
+        return corrupt("extent node without entries below the root".to_owned());
+    }
+    Ok(Node { depth: found, records: &records[..entries * RECORD_BYTES] })
+}
+
+fn extents_of<'a>(node: &Node<'a>) -> impl Iterator<Item = Extent> + use<'a> {
+    node.records.chunks_exact(RECORD_BYTES).filter_map(|bytes| {
+        let raw = RawExtent::ref_from_bytes(bytes).ok()?;
+        let length = raw.ee_len.get();
+        let unwritten = length > EXT_INIT_MAX_LEN;
+        Some(Extent {
+            logical: raw.ee_block.get(),
+            physical: u64::from(raw.ee_start_hi.get()) << 32 | u64::from(raw.ee_start_lo.get()),
+            blocks: u32::from(if unwritten { length - EXT_INIT_MAX_LEN } else { length }),
+            unwritten,
+        })
+    })
+}
+
+fn indexes_of<'a>(node: &Node<'a>) -> impl Iterator<Item = (u32, u64)> + use<'a> {
+    node.records.chunks_exact(RECORD_BYTES).filter_map(|bytes| {
+        let raw = RawExtentIndex::ref_from_bytes(bytes).ok()?;
+        Some((raw.ei_block.get(), u64::from(raw.ei_leaf_hi.get()) << 32 | u64::from(raw.ei_leaf_lo.get())))
+    })
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// The extent that holds the file's block `logical`, or the number of blocks from there on that
+    /// are known to be a hole.
+    pub(crate) fn find_extent(&self, inode: &Inode, logical: u32) -> Result<std::result::Result<Extent, u32>> {
+        let owner = Object::Inode(inode.number());
+        let mut block: Vec<u8>;
+        let mut current = node(&inode.raw.i_block, owner, None)?;
+        let mut end = u32::MAX;
+        while current.depth > 0 {
+            let mut below = None;
+            for (first, child) in indexes_of(&current) {
+                if first > logical {
+                    end = end.min(first);
+                    break;
+                }
+                below = Some(child);
+            }
+            let Some(child) = below else { return Ok(Err(end - logical)) };
+            let depth = current.depth - 1;
+            block = self.read_extent_block(inode, child)?;
+            current = node(&block, Object::Block(child), Some(depth))?;
+        }
+        for extent in extents_of(&current) {
+            self.validate_extent(&extent, owner)?;
+            if extent.logical > logical {
+                end = end.min(extent.logical);
+                break;
+            }
+            if logical - extent.logical < extent.blocks {
+                return Ok(Ok(extent));
+            }
+        }
+        Ok(Err(end - logical))
+    }
+
+    /// Calls `visit` with every part of the tree, in logical order, a node before what is below it.
+    pub(crate) fn walk_extents(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
+        let root = node(&inode.raw.i_block, Object::Inode(inode.number()), None)?;
+        self.walk_node(inode, Object::Inode(inode.number()), &root, &mut 0, u64::from(u32::MAX) + 1, visit)
+    }
+
+    /// `next` is the lowest logical block that may still come and `end` the one past the highest:
+    /// they only ever move up, so that a tree that points back into itself ends in an error.
+    fn walk_node(
+        &self,
+        inode: &Inode,
+        owner: Object,
+        current: &Node<'_>,
+        next: &mut u64,
+        end: u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
+        if current.depth == 0 {
+            for extent in extents_of(current) {
+                self.validate_extent(&extent, owner)?;
+                let (first, past) = (u64::from(extent.logical), u64::from(extent.logical) + u64::from(extent.blocks));
+                if first < *next || past > end {
+                    return Err(Error::corrupt(
+                        owner,
+                        format!(
+                            "extent of blocks {first} to {} out of order, expected within {next} to {}",
+                            past - 1,
+                            end - 1
+                        ),
+                    ));
+                }
+                *next = past;
+                visit(Mapped::Content(extent))?;
+            }
+            return Ok(());
+        }
+        let children: Vec<(u32, u64)> = indexes_of(current).collect();
+        for (at, &(first, child)) in children.iter().enumerate() {
+            let below_end = children.get(at + 1).map_or(end, |(first, _)| u64::from(*first));
+            if u64::from(first) < *next || u64::from(first) >= below_end || below_end > end {
+                return Err(Error::corrupt(owner, format!("extent index of block {first} out of order")));
+            }
+            *next = u64::from(first);
+            visit(Mapped::MapBlock(child))?;
+            let bytes = self.read_extent_block(inode, child)?;
+            let below = node(&bytes, Object::Block(child), Some(current.depth - 1))?;
+            self.walk_node(inode, Object::Block(child), &below, next, below_end, visit)?;
+        }
+        Ok(())
+    }
+
+    fn validate_extent(&self, extent: &Extent, owner: Object) -> Result<()> {
+        let last = extent.physical.checked_add(u64::from(extent.blocks)).map(|end| end.wrapping_sub(1));
+        let inside = last.is_some_and(|last| self.superblock.is_data_block(last))
+            && self.superblock.is_data_block(extent.physical);
+        if extent.blocks == 0 || !inside {
+            return Err(Error::corrupt(
+                owner,
+                format!(
+                    "extent of {} blocks at {} is outside the {} blocks of the file system",
+                    extent.blocks,
+                    extent.physical,
+                    self.superblock.blocks()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    fn read_extent_block(&self, inode: &Inode, block: u64) -> Result<Vec<u8>> {
+        if !self.superblock.is_data_block(block) {
+            return Err(Error::corrupt(
+                Object::Inode(inode.number()),
+                format!("extent node at block {block}, the file system has {}", self.superblock.blocks()),
+            ));
+        }
+        let bytes = self.read_block(block)?;
+        if self.superblock.has_metadata_checksums() {
+            // The tail follows the last record that there is room for.
+            let max = usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+            let tail = RECORD_BYTES * (max + 1);
+            let Some(stored) = bytes.get(tail..tail + 4) else {
+                return Err(Error::corrupt(
+                    Object::Block(block),
+                    format!("eh_max={max} leaves no room for the checksum"),
+                ));
+            };
+            let computed = crc32c(inode.checksum_seed(&self.superblock), &bytes[..tail]);
+            if stored != computed.to_le_bytes() {
+                return Err(Error::corrupt(
+                    Object::Block(block),
+                    format!("extent node checksum={stored:02x?}, computed {:02x?}", computed.to_le_bytes()),
+                ));
+            }
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,215 @@
+//! Files' content: through extents or, as in ext2 and ext3, through indirect blocks.
+
+use storage::ReadAt;
+
+use crate::error::{Error, Object, Result};
+use crate::extent::{Extent, Mapped};
+use crate::filesystem::FileSystem;
+use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
+
+/// Blocks that the inode itself points to, without extents.
+const DIRECT_BLOCKS: u64 = 12;
+/// Longest target of a symbolic link, in bytes: one block, of which Linux takes 4096 less a NUL.
+const MAX_LINK_BYTES: u64 = 4096;
+
+/// Where a run of a file's blocks is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// First block in the file system; `None` reads as zeros.
+    pub(crate) physical: Option<u64>,
+    /// Number of blocks from the one that was asked for, at least 1.
+    pub(crate) blocks: u64,
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// Where the file's block `logical` is, and how many follow it there.
+    pub(crate) fn map_block(&self, inode: &Inode, logical: u64) -> Result<Run> {
+        if !inode.has_flag(EXT4_EXTENTS_FL) {
+            let physical = self.map_indirect(inode, logical)?;
+            return Ok(Run { physical, blocks: 1 });
+        }
+        let Ok(wanted) = u32::try_from(logical) else {
+            return Ok(Run { physical: None, blocks: u64::MAX - logical });
+        };
+        Ok(match self.find_extent(inode, wanted)? {
+            Ok(extent) => {
+                let skip = wanted - extent.logical;
+                let physical = (!extent.unwritten).then(|| extent.physical + u64::from(skip));
+                Run { physical, blocks: u64::from(extent.blocks - skip) }
+            }
+            Err(hole) => Run { physical: None, blocks: u64::from(hole.max(1)) },
+        })
+    }
+
+    /// The block behind an indirect block map, `None` for a hole.
+    fn map_indirect(&self, inode: &Inode, logical: u64) -> Result<Option<u64>> {
+        let pointers = self.block_size() / 4;
+        let mut index = logical;
+        let mut slot = index;
+        let mut levels = 0;
+        if index >= DIRECT_BLOCKS {
+            index -= DIRECT_BLOCKS;
+            levels = 1;
+            let mut span = pointers;
+            while index >= span {
+                index -= span;
+                span = span.saturating_mul(pointers);
+                levels += 1;
+                if levels > 3 {
+                    return Err(Error::corrupt(
+                        Object::Inode(inode.number()),
+                        format!("block {logical} is past what indirect blocks can reach"),
+                    ));
+                }
+            }
+            slot = DIRECT_BLOCKS + levels - 1;
+        }
+        let at = slot as usize * 4;
+        let mut block = pointer(&inode.raw.i_block, at);
+        for level in (0..levels).rev() {
+            if block == 0 {
+                return Ok(None);
+            }
+            self.validate_pointer(inode, block)?;
+            let within = index / pointers.pow(level as u32) % pointers;
+            block = pointer(&self.read_block(block)?, within as usize * 4);
+        }
+        if block == 0 {
+            return Ok(None);
+        }
+        self.validate_pointer(inode, block)?;
+        Ok(Some(block))
+    }
+
+    fn validate_pointer(&self, inode: &Inode, block: u64) -> Result<()> {
+        if self.superblock.is_data_block(block) {
+            return Ok(());
+        }
+        Err(Error::corrupt(
+            Object::Inode(inode.number()),
+            format!("block {block} is outside the {} blocks of the file system", self.superblock.blocks()),
+        ))
+    }
+
+    /// Calls `visit` with every part of the file's block map, content and map blocks alike.
+    pub(crate) fn walk_blocks(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
+        if !inode.has_blocks() {
+            return Ok(());
+        }
+        if inode.has_flag(EXT4_EXTENTS_FL) {
+            return self.walk_extents(inode, visit);
+        }
+        // A map that points back into itself cannot have more blocks than the file system.
+        let mut budget = self.superblock.blocks();
+        let mut logical = 0;
+        for slot in 0..DIRECT_BLOCKS as usize + 3 {
+            let level = slot.saturating_sub(DIRECT_BLOCKS as usize - 1) as u32;
+            self.walk_indirect(inode, pointer(&inode.raw.i_block, slot * 4), level, &mut logical, &mut budget, visit)?;
+        }
+        Ok(())
+    }
+
+    fn walk_indirect(
+        &self,
+        inode: &Inode,
+        block: u64,
+        level: u32,
+        logical: &mut u64,
+        budget: &mut u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
+        let pointers = self.block_size() / 4;
+        if block == 0 {
+            *logical = logical.saturating_add(pointers.pow(level));
+            return Ok(());
+        }
+        self.validate_pointer(inode, block)?;
+        let Some(left) = budget.checked_sub(1) else {
+            return Err(Error::corrupt(Object::Inode(inode.number()), "more blocks than the file system has"));
+        };
+        *budget = left;
+        if level == 0 {
+            let first = *logical as u32;
+            *logical += 1;
+            return visit(Mapped::Content(Extent { logical: first, physical: block, blocks: 1, unwritten: false }));
+        }
+        visit(Mapped::MapBlock(block))?;
+        let bytes = self.read_block(block)?;
+        for index in 0..pointers as usize {
+            self.walk_indirect(inode, pointer(&bytes, index * 4), level - 1, logical, budget, visit)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a regular file's bytes from `offset` on into `buffer`; returns how many, which is less
+    /// than asked only at the file's end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::IsADirectory`], [`Error::Unsupported`] for inline and encrypted content,
+    /// [`Error::Corrupt`], [`Error::Storage`].
+    pub fn read_file_at(&self, number: InodeNumber, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let inode = self.inode(number)?;
+        match inode.kind()? {
+            FileKind::Regular => self.read_content(&inode, offset, buffer),
+            FileKind::Directory => Err(Error::IsADirectory(number)),
+            kind => Err(Error::unsupported(
+                Object::Inode(number),
+                format!("reading the content of a {kind:?}").to_lowercase(),
+            )),
+        }
+    }
+
+    pub(crate) fn read_content(&self, inode: &Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        for (flag, feature) in [
+            (EXT4_INLINE_DATA_FL, "inline_data: content in the inode"),
+            (EXT4_ENCRYPT_FL, "encrypt: encrypted content"),
+        ] {
+            if inode.has_flag(flag) {
+                return Err(Error::unsupported(Object::Inode(inode.number()), feature));
+            }
+        }
+        let length = inode.size_bytes().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let block_size = self.block_size();
+        let mut done = 0;
+        while done < length {
+            let at = offset + done as u64;
+            let run = self.map_block(inode, at / block_size)?;
+            let run_bytes = run.blocks.saturating_mul(block_size) - at % block_size;
+            let part = &mut buffer[done..done + run_bytes.min((length - done) as u64) as usize];
+            match run.physical {
+                Some(block) => self.storage.read_at(block * block_size + at % block_size, part)?,
+                None => part.fill(0),
+            }
+            done += part.len();
+        }
+        Ok(length)
+    }
+
+    /// The target of a symbolic link.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where the inode is no symbolic link or its target cannot be one.
+    pub fn read_link(&self, number: InodeNumber) -> Result<Vec<u8>> {
+        let inode = self.inode(number)?;
+        if inode.kind()? != FileKind::Symlink {
+            return Err(Error::corrupt(Object::Inode(number), "not a symbolic link"));
+        }
+        let size = inode.size_bytes();
+        if size == 0 || size > MAX_LINK_BYTES.min(self.block_size()) {
+            return Err(Error::corrupt(Object::Inode(number), format!("symbolic link of {size} bytes")));
+        }
+        if inode.is_short_symlink() {
+            return Ok(inode.raw.i_block[..size as usize].to_vec());
+        }
+        let mut target = vec![0; size as usize];
+        self.read_content(&inode, 0, &mut target)?;
+        Ok(target)
+    }
+}
+
+fn pointer(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |four| u64::from(u32::from_le_bytes(*four)))
+}

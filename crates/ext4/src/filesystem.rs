@@ -1,0 +1,152 @@
+//! The file system as a whole: opened, and its changes written.
+
+use std::collections::BTreeMap;
+
+use storage::{ReadAt, WriteAt};
+
+use crate::bitmap::Bitmap;
+use crate::error::{Error, Object, Result};
+use crate::features;
+use crate::group::{self, Group};
+use crate::journal;
+use crate::superblock::Superblock;
+
+/// An ext2, ext3 or ext4 file system on a storage.
+///
+/// Edits go to the storage as they are made, but for the counts, bitmaps and descriptors, which
+/// [`flush`](Self::flush) writes. A storage that is dropped before is not consistent: edit an
+/// [`Overlay`](storage::Overlay), and commit it only after `flush`.
+pub struct FileSystem<S> {
+    pub(crate) storage: S,
+    pub(crate) superblock: Superblock,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) block_bitmaps: BTreeMap<u32, Bitmap>,
+    pub(crate) inode_bitmaps: BTreeMap<u32, Bitmap>,
+    pub(crate) superblock_changed: bool,
+    journal_replayed: bool,
+    /// Why this file system cannot be written, if so.
+    write_refusal: Option<String>,
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    /// Opens the file system on `storage`. A journal that was left dirty is replayed into `storage`
+    /// first: what is seen is what the kernel would have mounted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotExt4`], [`Error::Unsupported`] for features that cannot be read, by name,
+    /// [`Error::Corrupt`] where super block, descriptors or journal break a rule.
+    pub fn open(storage: S) -> Result<Self> {
+        let mut superblock = Superblock::read(&storage)?;
+        let journal_replayed = journal::replay(&storage, &superblock)?;
+        if journal_replayed {
+            superblock = Superblock::read(&storage)?;
+            journal::mark_clean(&storage, &mut superblock)?;
+        }
+        let groups = group::read_groups(&storage, &superblock)?;
+        let write_refusal = write_refusal(&superblock);
+        Ok(Self {
+            storage,
+            superblock,
+            groups,
+            block_bitmaps: BTreeMap::new(),
+            inode_bitmaps: BTreeMap::new(),
+            superblock_changed: false,
+            journal_replayed,
+            write_refusal,
+        })
+    }
+
+    /// Refuses where the file system has something that we must not write under.
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        match &self.write_refusal {
+            Some(reason) => Err(Error::unsupported(Object::Superblock, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes every change that is not in the storage yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn flush(&mut self) -> Result<()> {
+        self.write_bitmaps()?;
+        group::write_groups(&self.storage, &self.superblock, &mut self.groups)?;
+        if self.superblock_changed {
+            self.superblock.write(&self.storage)?;
+            self.superblock_changed = false;
+        }
+        Ok(())
+    }
+}
+
+/// Why the file system cannot be written, if so.
+fn write_refusal(superblock: &Superblock) -> Option<String> {
+    let unwritable = features::unwritable(&superblock.raw);
+    if !unwritable.is_empty() {
+        return Some(format!("features that imgraft cannot write: {}", unwritable.join(", ")));
+    }
+    if superblock.has_errors() || superblock.raw.s_error_count.get() != 0 {
+        return Some(format!(
+            "error flags: s_state={:#x} s_error_count={}; run e2fsck first",
+            superblock.raw.s_state.get(),
+            superblock.raw.s_error_count.get()
+        ));
+    }
+    if superblock.raw.s_last_orphan.get() != 0 {
+        return Some(format!(
+            "orphaned inodes: s_last_orphan={}; mount and unmount it, or run e2fsck, first",
+            superblock.raw.s_last_orphan.get()
+        ));
+    }
+    None
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// The file system as it is before its journal is replayed: enough to read the journal.
+    pub(crate) fn for_journal(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
+        Self {
+            storage,
+            superblock,
+            groups,
+            block_bitmaps: BTreeMap::new(),
+            inode_bitmaps: BTreeMap::new(),
+            superblock_changed: false,
+            journal_replayed: false,
+            write_refusal: Some("the journal is being replayed".to_owned()),
+        }
+    }
+
+    /// The super block, with the counts as they are now.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// Whether the journal was dirty when the file system was opened.
+    pub fn journal_replayed(&self) -> bool {
+        self.journal_replayed
+    }
+
+    /// The storage.
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    pub(crate) fn block_size(&self) -> u64 {
+        u64::from(self.superblock.block_size_bytes())
+    }
+
+    /// Reads one block.
+    pub(crate) fn read_block(&self, block: u64) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; self.block_size() as usize];
+        self.storage.read_at(block * self.block_size(), &mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    pub(crate) fn write_block(&self, block: u64, bytes: &[u8]) -> Result<()> {
+        Ok(self.storage.write_at(block * self.block_size(), bytes)?)
+    }
+}

@@ -1,0 +1,500 @@
+//! Inodes: one object of the tree.
+
+use std::fmt;
+
+use zerocopy::{FromBytes, IntoBytes};
+
+use storage::{ReadAt, WriteAt};
+
+use crate::checksum::crc32c;
+use crate::error::{Error, Object, Result};
+use crate::features::ro_compat;
+use crate::filesystem::FileSystem;
+use crate::layout::inode::{EXT4_HUGE_FILE_FL, EXT4_INLINE_DATA_FL, RawInode, RawInodeExtra};
+use crate::superblock::Superblock;
+
+/// Size in bytes of the part that every inode has.
+const BASE_BYTES: usize = 128;
+
+/// The number of an inode; the first is 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InodeNumber(pub u32);
+
+impl InodeNumber {
+    /// The root directory.
+    pub const ROOT: Self = Self(2);
+}
+
+impl fmt::Display for InodeNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What kind of file an inode is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+impl FileKind {
+    /// From the file type bits of `i_mode`.
+    pub(crate) fn from_mode(mode: u16) -> Option<Self> {
+        Some(match mode >> 12 {
+            0x8 => Self::Regular,
+            0x4 => Self::Directory,
+            0xA => Self::Symlink,
+            0x2 => Self::CharDevice,
+            0x6 => Self::BlockDevice,
+            0x1 => Self::Fifo,
+            0xC => Self::Socket,
+            _ => return None,
+        })
+    }
+
+    /// The file type bits of `i_mode`.
+    pub(crate) fn mode_bits(self) -> u16 {
+        match self {
+            Self::Regular => 0x8000,
+            Self::Directory => 0x4000,
+            Self::Symlink => 0xA000,
+            Self::CharDevice => 0x2000,
+            Self::BlockDevice => 0x6000,
+            Self::Fifo => 0x1000,
+            Self::Socket => 0xC000,
+        }
+    }
+
+    /// From a directory entry's `file_type`; 0 is not known.
+    pub(crate) fn from_entry_type(file_type: u8) -> Option<Self> {
+        Some(match file_type {
+            1 => Self::Regular,
+            2 => Self::Directory,
+            3 => Self::CharDevice,
+            4 => Self::BlockDevice,
+            5 => Self::Fifo,
+            6 => Self::Socket,
+            7 => Self::Symlink,
+            _ => return None,
+        })
+    }
+
+    /// A directory entry's `file_type`.
+    pub(crate) fn entry_type(self) -> u8 {
+        match self {
+            Self::Regular => 1,
+            Self::Directory => 2,
+            Self::CharDevice => 3,
+            Self::BlockDevice => 4,
+            Self::Fifo => 5,
+            Self::Socket => 6,
+            Self::Symlink => 7,
+        }
+    }
+}
+
+/// A point in time, from the Unix epoch on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    /// Whole seconds; inodes of 128 bytes hold 1901 to 2038, larger ones up to 2446.
+    pub seconds: i64,
+    /// Nanoseconds past the second; inodes of 128 bytes hold none.
+    pub nanoseconds: u32,
+}
+
+impl Time {
+    fn decode(low: u32, extra: u32) -> Self {
+        // The low part is signed; two epoch bits extend it upwards.
+        let seconds = i64::from(low as i32) + (i64::from(extra & 3) << 32);
+        Self { seconds, nanoseconds: extra >> 2 }
+    }
+
+    /// The low part and the extra part; what is out of range goes to the nearest that is not.
+    fn encode(self) -> (u32, u32) {
+        let seconds = self.seconds.clamp(i64::from(i32::MIN), i64::from(i32::MAX) + (3 << 32));
+        let epoch = ((seconds - i64::from(seconds as i32)) >> 32) & 3;
+        (seconds as u32, (self.nanoseconds.min(999_999_999) << 2) | epoch as u32)
+    }
+}
+
+/// What a file is given besides its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attributes {
+    /// Permission bits, up to 0o7777.
+    pub permissions: u16,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Modification time; access, change and, for new files, creation time are set to the same.
+    pub modified: Time,
+}
+
+/// An inode as it was read.
+#[derive(Clone)]
+pub struct Inode {
+    number: InodeNumber,
+    pub(crate) raw: RawInode,
+    /// What follows the first 128 bytes.
+    tail: Vec<u8>,
+}
+
+impl Inode {
+    /// A new inode with nothing in it.
+    pub(crate) fn new(number: InodeNumber, kind: FileKind, attributes: &Attributes, superblock: &Superblock) -> Self {
+        let mut inode = Self::zeroed(number, superblock);
+        inode.raw.i_mode.set(kind.mode_bits());
+        inode.raw.i_links_count.set(1);
+        if inode.tail.len() >= size_of::<RawInodeExtra>() {
+            let wanted = superblock.raw.s_want_extra_isize.get().max(superblock.raw.s_min_extra_isize.get());
+            let room = inode.tail.len() as u16;
+            let size = if wanted.is_multiple_of(4) && (32..=room).contains(&wanted) { wanted } else { 32 };
+            inode.change_extra(|extra| {
+                let (low, high) = attributes.modified.encode();
+                extra.i_extra_isize.set(size);
+                extra.i_crtime.set(low);
+                extra.i_crtime_extra.set(high);
+            });
+        }
+        inode.set_attributes(attributes);
+        inode
+    }
+
+    /// An inode that is all zeros: one that was never used.
+    pub(crate) fn zeroed(number: InodeNumber, superblock: &Superblock) -> Self {
+        let tail = vec![0; usize::from(superblock.inode_size_bytes()) - BASE_BYTES];
+        let raw = RawInode::read_from_bytes(&[0; BASE_BYTES]).unwrap_or_else(|_| unreachable!("128 bytes"));
+        Self { number, raw, tail }
+    }
+
+    pub(crate) fn parse(number: InodeNumber, bytes: &[u8]) -> Result<Self> {
+        let (raw, tail) = RawInode::read_from_prefix(bytes)
+            .map_err(|_| Error::corrupt(Object::Inode(number), "fewer than 128 bytes"))?;
+        let inode = Self { number, raw, tail: tail.to_vec() };
+        let extra = inode.extra_size();
+        if extra != 0 && (extra < 4 || extra > inode.tail.len() || !extra.is_multiple_of(4)) {
+            return Err(Error::corrupt(
+                Object::Inode(number),
+                format!("i_extra_isize={extra}, expected a multiple of 4 up to {}", inode.tail.len()),
+            ));
+        }
+        Ok(inode)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> InodeNumber {
+        self.number
+    }
+
+    /// What kind of file it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where the type bits of `i_mode` are none of the seven.
+    pub fn kind(&self) -> Result<FileKind> {
+        FileKind::from_mode(self.raw.i_mode.get()).ok_or_else(|| {
+            Error::corrupt(Object::Inode(self.number), format!("i_mode={:#o} has no file type", self.raw.i_mode.get()))
+        })
+    }
+
+    /// Permission bits, set-id and sticky bits included.
+    pub fn permissions(&self) -> u16 {
+        self.raw.i_mode.get() & 0o7777
+    }
+
+    /// Owner.
+    pub fn uid(&self) -> u32 {
+        u32::from(self.raw.i_uid_high.get()) << 16 | u32::from(self.raw.i_uid.get())
+    }
+
+    /// Group.
+    pub fn gid(&self) -> u32 {
+        u32::from(self.raw.i_gid_high.get()) << 16 | u32::from(self.raw.i_gid.get())
+    }
+
+    /// Size in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        u64::from(self.raw.i_size_high.get()) << 32 | u64::from(self.raw.i_size_lo.get())
+    }
+
+    /// Number of names. 1 may stand for "more than 65,000 subdirectories".
+    pub fn links(&self) -> u16 {
+        self.raw.i_links_count.get()
+    }
+
+    /// Access time.
+    pub fn accessed(&self) -> Time {
+        Time::decode(self.raw.i_atime.get(), self.extra().map_or(0, |extra| extra.i_atime_extra.get()))
+    }
+
+    /// Modification time.
+    pub fn modified(&self) -> Time {
+        Time::decode(self.raw.i_mtime.get(), self.extra().map_or(0, |extra| extra.i_mtime_extra.get()))
+    }
+
+    /// Change time.
+    pub fn changed(&self) -> Time {
+        Time::decode(self.raw.i_ctime.get(), self.extra().map_or(0, |extra| extra.i_ctime_extra.get()))
+    }
+
+    /// Major and minor number, of a device.
+    pub fn device(&self) -> Option<(u32, u32)> {
+        let kind = FileKind::from_mode(self.raw.i_mode.get())?;
+        if !matches!(kind, FileKind::CharDevice | FileKind::BlockDevice) {
+            return None;
+        }
+        let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| self.raw.i_block[at + i]));
+        // The old encoding is in the first word; a number that it cannot hold is in the second.
+        Some(match word(0) {
+            0 => ((word(4) & 0xF_FF00) >> 8, (word(4) & 0xFF) | ((word(4) >> 12) & 0xF_FF00)),
+            old => (old >> 8 & 0xFF, old & 0xFF),
+        })
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.raw.i_flags.get()
+    }
+
+    pub(crate) fn has_flag(&self, flag: u32) -> bool {
+        self.flags() & flag != 0
+    }
+
+    pub(crate) fn set_flag(&mut self, flag: u32) {
+        self.raw.i_flags.set(self.flags() | flag);
+    }
+
+    pub(crate) fn set_size(&mut self, size_bytes: u64) {
+        self.raw.i_size_lo.set(size_bytes as u32);
+        self.raw.i_size_high.set((size_bytes >> 32) as u32);
+    }
+
+    pub(crate) fn set_attributes(&mut self, attributes: &Attributes) {
+        self.raw.i_mode.set(self.raw.i_mode.get() & 0xF000 | attributes.permissions & 0o7777);
+        self.raw.i_uid.set(attributes.uid as u16);
+        self.raw.i_uid_high.set((attributes.uid >> 16) as u16);
+        self.raw.i_gid.set(attributes.gid as u16);
+        self.raw.i_gid_high.set((attributes.gid >> 16) as u16);
+        let (low, high) = attributes.modified.encode();
+        self.raw.i_atime.set(low);
+        self.raw.i_ctime.set(low);
+        self.raw.i_mtime.set(low);
+        self.change_extra(|extra| {
+            extra.i_atime_extra.set(high);
+            extra.i_ctime_extra.set(high);
+            extra.i_mtime_extra.set(high);
+        });
+    }
+
+    /// File system blocks that the inode uses, content, block map and attribute block together.
+    pub(crate) fn used_blocks(&self, superblock: &Superblock) -> u64 {
+        let count = u64::from(self.raw.i_blocks_high.get()) << 32 | u64::from(self.raw.i_blocks_lo.get());
+        if self.has_flag(EXT4_HUGE_FILE_FL) { count } else { count / u64::from(superblock.block_size_bytes() / 512) }
+    }
+
+    /// Sets the number of file system blocks that the inode uses.
+    pub(crate) fn set_used_blocks(&mut self, blocks: u64, superblock: &Superblock) {
+        let mut count = blocks * u64::from(superblock.block_size_bytes() / 512);
+        if self.has_flag(EXT4_HUGE_FILE_FL) || (count >> 48 != 0 && superblock.has_ro_compat(ro_compat::HUGE_FILE)) {
+            self.set_flag(EXT4_HUGE_FILE_FL);
+            count = blocks;
+        }
+        self.raw.i_blocks_lo.set(count as u32);
+        self.raw.i_blocks_high.set((count >> 32) as u16);
+    }
+
+    /// The extended attribute block, if there is one.
+    pub(crate) fn xattr_block(&self) -> Option<u64> {
+        let block = u64::from(self.raw.i_file_acl_high.get()) << 32 | u64::from(self.raw.i_file_acl_lo.get());
+        (block != 0).then_some(block)
+    }
+
+    /// Where the in-inode extended attributes would start, counted from byte 128, and what is there.
+    pub(crate) fn xattr_area(&self) -> &[u8] {
+        match self.extra_size() {
+            0 => &[],
+            size => &self.tail[size..],
+        }
+    }
+
+    /// Whether the block map describes blocks: a device, a FIFO or a short symlink has none.
+    pub(crate) fn has_blocks(&self) -> bool {
+        if self.has_flag(EXT4_INLINE_DATA_FL) {
+            return false;
+        }
+        match FileKind::from_mode(self.raw.i_mode.get()) {
+            Some(FileKind::Regular | FileKind::Directory) => true,
+            Some(FileKind::Symlink) => !self.is_short_symlink(),
+            _ => false,
+        }
+    }
+
+    /// Whether a symlink's target is in `i_block`.
+    pub(crate) fn is_short_symlink(&self) -> bool {
+        self.size_bytes() < 60 && !self.has_flag(EXT4_INLINE_DATA_FL)
+    }
+
+    fn extra_size(&self) -> usize {
+        match self.tail.first_chunk::<2>() {
+            Some(size) => usize::from(u16::from_le_bytes(*size)),
+            None => 0,
+        }
+    }
+
+    /// The extra part, with zeros where `i_extra_isize` ends early.
+    fn extra(&self) -> Option<RawInodeExtra> {
+        let size = self.extra_size().min(size_of::<RawInodeExtra>()).min(self.tail.len());
+        if size == 0 {
+            return None;
+        }
+        let mut bytes = [0; size_of::<RawInodeExtra>()];
+        bytes[..size].copy_from_slice(&self.tail[..size]);
+        RawInodeExtra::read_from_bytes(&bytes).ok()
+    }
+
+    /// Changes the extra part, as far as `i_extra_isize` after the change goes.
+    fn change_extra(&mut self, change: impl FnOnce(&mut RawInodeExtra)) {
+        let mut extra = match self.extra() {
+            Some(extra) => extra,
+            None => match RawInodeExtra::read_from_bytes(&[0; size_of::<RawInodeExtra>()]) {
+                Ok(extra) => extra,
+                Err(_) => return,
+            },
+        };
+        change(&mut extra);
+        let size = usize::from(extra.i_extra_isize.get()).min(size_of::<RawInodeExtra>()).min(self.tail.len());
+        self.tail[..size].copy_from_slice(&extra.as_bytes()[..size]);
+    }
+
+    /// What the checksums of this inode's own blocks (extents, directory) start from.
+    pub(crate) fn checksum_seed(&self, superblock: &Superblock) -> u32 {
+        let seed = crc32c(superblock.checksum_seed(), &self.number.0.to_le_bytes());
+        crc32c(seed, self.raw.i_generation.as_bytes())
+    }
+
+    /// Whether the checksum has its high half.
+    fn has_high_checksum(&self) -> bool {
+        self.extra_size() >= 4
+    }
+
+    /// The checksum as it should be.
+    pub(crate) fn computed_checksum(&self, superblock: &Superblock) -> u32 {
+        let mut raw = self.raw.clone();
+        raw.i_checksum_lo.set(0);
+        let crc = crc32c(self.checksum_seed(superblock), raw.as_bytes());
+        if !self.has_high_checksum() {
+            return crc32c(crc, &self.tail) & 0xFFFF;
+        }
+        let crc = crc32c(crc, &self.tail[..2]);
+        crc32c(crc32c(crc, &[0, 0]), &self.tail[4..])
+    }
+
+    /// The checksum as it is.
+    pub(crate) fn stored_checksum(&self) -> u32 {
+        let low = u32::from(self.raw.i_checksum_lo.get());
+        if !self.has_high_checksum() {
+            return low;
+        }
+        u32::from(u16::from_le_bytes([self.tail[2], self.tail[3]])) << 16 | low
+    }
+
+    /// The whole inode's bytes, its checksum made new.
+    pub(crate) fn to_bytes(&mut self, superblock: &Superblock) -> Vec<u8> {
+        if superblock.has_metadata_checksums() && !self.is_all_zero() {
+            let checksum = self.computed_checksum(superblock);
+            self.raw.i_checksum_lo.set(checksum as u16);
+            if self.has_high_checksum() {
+                self.tail[2..4].copy_from_slice(&((checksum >> 16) as u16).to_le_bytes());
+            }
+        }
+        [self.raw.as_bytes(), &self.tail].concat()
+    }
+
+    /// Whether every byte is zero: an inode that was never used, which has no checksum.
+    pub(crate) fn is_all_zero(&self) -> bool {
+        self.raw.as_bytes().iter().chain(&self.tail).all(|&byte| byte == 0)
+    }
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// Reads inode `number`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where there is no such inode, where its checksum is wrong or its extra
+    /// part has a size that cannot be.
+    pub fn inode(&self, number: InodeNumber) -> Result<Inode> {
+        let mut bytes = vec![0; usize::from(self.superblock.inode_size_bytes())];
+        self.storage.read_at(self.inode_offset(number)?, &mut bytes)?;
+        let inode = Inode::parse(number, &bytes)?;
+        if self.superblock.has_metadata_checksums() && !inode.is_all_zero() {
+            let (stored, computed) = (inode.stored_checksum(), inode.computed_checksum(&self.superblock));
+            if stored != computed {
+                return Err(Error::corrupt(
+                    Object::Inode(number),
+                    format!("i_checksum={stored:#010x}, computed {computed:#010x}"),
+                ));
+            }
+        }
+        Ok(inode)
+    }
+
+    /// Offset in bytes of inode `number` in the storage.
+    fn inode_offset(&self, number: InodeNumber) -> Result<u64> {
+        if number.0 == 0 || number.0 > self.superblock.inodes() {
+            return Err(Error::corrupt(
+                Object::Inode(number),
+                format!("no such inode: they are 1 to {}", self.superblock.inodes()),
+            ));
+        }
+        let (group, index) = self.group_of_inode(number);
+        let table = self.groups[group as usize].inode_table(&self.superblock);
+        Ok(table * u64::from(self.superblock.block_size_bytes())
+            + u64::from(index) * u64::from(self.superblock.inode_size_bytes()))
+    }
+
+    /// The group of inode `number`, and its index there.
+    pub(crate) fn group_of_inode(&self, number: InodeNumber) -> (u32, u32) {
+        let per_group = self.superblock.inodes_per_group();
+        ((number.0 - 1) / per_group, (number.0 - 1) % per_group)
+    }
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    pub(crate) fn write_inode(&mut self, inode: &mut Inode) -> Result<()> {
+        let offset = self.inode_offset(inode.number())?;
+        let bytes = inode.to_bytes(&self.superblock);
+        Ok(self.storage.write_at(offset, &bytes)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_survive_from_1901_to_2446() {
+        for seconds in
+            [i64::from(i32::MIN), -1, 0, 1_700_000_000, i64::from(i32::MAX), 1 << 31, 1 << 33, 15_032_385_535]
+        {
+            let time = Time { seconds, nanoseconds: 999_999_999 };
+            let (low, extra) = time.encode();
+            assert_eq!(Time::decode(low, extra), time);
+        }
+        let far = Time { seconds: i64::MAX, nanoseconds: 0 };
+        let (low, extra) = far.encode();
+        assert_eq!(Time::decode(low, extra).seconds, 15_032_385_535);
+    }
+}
