@@ -5,10 +5,12 @@
 # Many of the tools are in sbin, which is not on an ordinary user's path.
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 current_step=start
+# One clock for a script and those that it calls.
+export STEPS_SINCE=${STEPS_SINCE:-$EPOCHSECONDS}
 
 step() {
     current_step=$*
-    printf '==> [%3d s] %s\n' "$SECONDS" "$current_step" >&2
+    printf '==> [%3d s] %s\n' $((EPOCHSECONDS - STEPS_SINCE)) "$current_step" >&2
 }
 
 say() { printf '    %s\n' "$*" >&2; }
