@@ -169,3 +169,25 @@ fn zstd_images_say_so() {
     let json = serde_json::to_value(&info).unwrap();
     assert_eq!((&json["format"], &json["qcow2"]["compression_type"]), (&"qcow2".into(), &"zstd".into()));
 }
+
+#[test]
+fn images_without_data_and_with_data_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "empty.qcow2");
+    let (new_path, new) = path_in(&folder, "new.qcow2");
+    for (size, preallocation) in [("0", "off"), ("1M", "off"), ("70000k", "falloc"), ("3000k", "metadata")] {
+        let options = format!("preallocation={preallocation}");
+        qemu_img(&["create", "-f", "qcow2", "-o", &options, &image, size]);
+        let base = open(&path);
+        assert_eq!(base.check().unwrap(), vec![]);
+        assert!(read_all(&base).iter().all(|&byte| byte == 0));
+        let everything = std::slice::from_ref(&(0..base.size_bytes())).to_vec();
+        let counts = written(&base, &base, &everything, &new_path, (NewClusters::Plain, 1));
+        assert_eq!((counts.clusters_kept, counts.clusters_plain), (0, 0));
+        qemu_img(&["check", &new]);
+        qemu_img(&["compare", &image, &new]);
+        written(&base, &base, &[], &new_path, (NewClusters::Plain, 1));
+        qemu_img(&["check", &new]);
+        qemu_img(&["compare", &image, &new]);
+    }
+}

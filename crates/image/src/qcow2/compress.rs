@@ -150,27 +150,16 @@ mod tests {
 
     #[test]
     fn deflate_refers_back_no_further_than_qemu_looks() {
-        // Noise that comes again after 4097 bytes and more: a larger window would find it.
-        let mut cluster = Vec::new();
-        for distance in [4096, 4097, 4500, 8192, 20_000] {
-            let piece = noise(distance, distance as u64);
-            cluster.extend_from_slice(&piece);
-            cluster.extend_from_slice(&piece);
-        }
-        cluster.extend_from_slice(&[b'x'; 30_000]);
-        for level in 1..=9 {
-            let mut output = vec![0; cluster.len() * 2];
-            let mut encoder = Encoder::new(CompressionType::Zlib, level).unwrap();
-            let length = encoder.encode(&cluster, &mut output).unwrap();
-            // A decoder that gets room for one byte at a time sees only its window, not what it wrote.
-            let mut inflate = Decompress::new_with_window_bits(false, DEFLATE_WINDOW_BITS);
-            let mut bytes = vec![0; cluster.len()];
-            for at in 0..bytes.len() {
-                let from = inflate.total_in() as usize;
-                inflate.decompress(&output[from..length], &mut bytes[at..=at], FlushDecompress::None).unwrap();
-                assert_eq!(inflate.total_out() as usize, at + 1, "level {level}");
+        // Noise that comes again: where it is inside the window it takes no room a second time.
+        for (distance, found) in [(3000, true), (4097, false), (4500, false), (8192, false), (20_000, false)] {
+            let piece = noise(distance, 5);
+            let cluster = [&piece[..], &piece[..]].concat();
+            for level in 1..=9 {
+                let mut output = vec![0; cluster.len() * 2];
+                let mut encoder = Encoder::new(CompressionType::Zlib, level).unwrap();
+                let length = encoder.encode(&cluster, &mut output).unwrap();
+                assert_eq!(length < distance * 3 / 2, found, "level={level} distance={distance}");
             }
-            assert!(bytes == cluster, "level {level}");
         }
     }
 
