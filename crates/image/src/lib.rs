@@ -1,7 +1,7 @@
 //! Disk images as storage: what the guest sees as a disk, read from the file that holds it.
 //!
 //! [`Image::open`] validates a raw or qcow2 file and gives the guest's disk as a
-//! [`storage::ReadAt`]; [`write`] makes the new file from an unchanged base and the edits that an
+//! [`storage::ReadAt`]; [`write()`] makes the new file from an unchanged base and the edits that an
 //! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
 //! are, still compressed.
 //!
@@ -10,7 +10,7 @@
 //! An image that names another file (a backing file, an external data file) is refused with that
 //! name: nothing named inside an image is opened. So are encryption, extended L2 entries, the
 //! corrupt bit and any incompatible feature bit that this crate does not know. Images with internal
-//! snapshots or persistent bitmaps can be read and checked; [`write`] refuses them because the new
+//! snapshots or persistent bitmaps can be read and checked; [`write()`] refuses them because the new
 //! file would lose them. Other formats (VMDK, VHD, VHDX, VDI, ISO 9660, compressed files…) are
 //! recognised and refused by name.
 //!
