@@ -235,7 +235,7 @@ impl<S: WriteAt> FileSystem<S> {
             unused_flags: 0,
         };
         root[ROOT_INFO_OFFSET..ROOT_ENTRIES_OFFSET].copy_from_slice(info.as_bytes());
-        let mut node = DxNode { logical: 0, physical, block: root, entries_offset: ROOT_ENTRIES_OFFSET, position: 0 };
+        let mut node = DxNode { physical, block: root, entries_offset: ROOT_ENTRIES_OFFSET, position: 0 };
         node.set_limit(self.dx_limit(ROOT_ENTRIES_OFFSET));
         node.set_count(1);
         node.set_entry(0, None, leaf);
@@ -326,7 +326,7 @@ impl<S: WriteAt> FileSystem<S> {
         let full = &mut path.nodes[level + 1];
         let kept = full.count() / 2;
         let border = full.hash(kept);
-        let mut node = self.empty_index(logical, physical);
+        let mut node = self.empty_index(physical);
         node.set_count(full.count() - kept);
         for index in kept..full.count() {
             let hash = (index > kept).then(|| full.hash(index));
@@ -353,7 +353,7 @@ impl<S: WriteAt> FileSystem<S> {
         }
         let (logical, physical) = self.append_block(directory)?;
         let Some(mut root) = path.nodes.into_iter().next() else { return Ok(()) };
-        let mut node = self.empty_index(logical, physical);
+        let mut node = self.empty_index(physical);
         node.set_count(root.count());
         for index in 0..root.count() {
             node.set_entry(index, (index > 0).then(|| root.hash(index)), root.child(index));
@@ -366,11 +366,11 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// An index block without entries: to who does not know the index, one unused entry.
-    fn empty_index(&self, logical: u32, physical: u64) -> DxNode {
+    fn empty_index(&self, physical: u64) -> DxNode {
         let mut block = vec![0; self.block_size() as usize];
         let record_bytes = block.len();
         write_entry(&mut block, 0, record_bytes, 0, 0, b"");
-        let mut node = DxNode { logical, physical, block, entries_offset: NODE_ENTRIES_OFFSET, position: 0 };
+        let mut node = DxNode { physical, block, entries_offset: NODE_ENTRIES_OFFSET, position: 0 };
         node.set_limit(self.dx_limit(NODE_ENTRIES_OFFSET));
         node
     }

@@ -7,8 +7,6 @@ pub(crate) mod compat {
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
-    pub(crate) const FAST_COMMIT: u32 = 0x400;
-    pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
 /// Incompatible features: not to be read by who does not know them.
@@ -38,7 +36,6 @@ pub(crate) mod ro_compat {
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
-    pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
 const COMPAT_NAMES: &[(u32, &str)] = &[

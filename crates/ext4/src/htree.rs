@@ -25,8 +25,6 @@ pub(crate) const DX_ENTRY_BYTES: usize = size_of::<RawDxEntry>();
 /// An index block on the way from the root to a leaf.
 #[derive(Clone, Debug)]
 pub(crate) struct DxNode {
-    /// Block within the directory.
-    pub(crate) logical: u32,
     /// Where it is in the file system.
     pub(crate) physical: u64,
     /// Its bytes.
@@ -197,7 +195,7 @@ impl<S: ReadAt> FileSystem<S> {
         let Some((physical, block)) = self.read_directory_block(directory, logical)? else {
             return Err(Error::corrupt(object, "index block in a hole"));
         };
-        let node = DxNode { logical, physical, block, entries_offset, position: 0 };
+        let node = DxNode { physical, block, entries_offset, position: 0 };
         let expected = self.dx_limit(entries_offset);
         if node.limit() != expected || node.count() == 0 || node.count() > node.limit() {
             return Err(Error::corrupt(

@@ -411,7 +411,7 @@ impl Inode {
     }
 
     /// The whole inode's bytes, its checksum made new.
-    pub(crate) fn to_bytes(&mut self, superblock: &Superblock) -> Vec<u8> {
+    pub(crate) fn seal(&mut self, superblock: &Superblock) -> Vec<u8> {
         if superblock.has_metadata_checksums() && !self.is_all_zero() {
             let checksum = self.computed_checksum(superblock);
             self.raw.i_checksum_lo.set(checksum as u16);
@@ -475,7 +475,7 @@ impl<S: ReadAt> FileSystem<S> {
 impl<S: WriteAt> FileSystem<S> {
     pub(crate) fn write_inode(&mut self, inode: &mut Inode) -> Result<()> {
         let offset = self.inode_offset(inode.number())?;
-        let bytes = inode.to_bytes(&self.superblock);
+        let bytes = inode.seal(&self.superblock);
         Ok(self.storage.write_at(offset, &bytes)?)
     }
 }

@@ -9,8 +9,6 @@ pub(crate) const SUPERBLOCK_OFFSET: u64 = 1024;
 pub(crate) const EXT4_SUPER_MAGIC: u16 = 0xEF53;
 /// `s_state`: errors were detected.
 pub(crate) const EXT4_ERROR_FS: u16 = 0x2;
-/// `s_flags`: directory hashes take names as signed bytes.
-pub(crate) const EXT2_FLAGS_SIGNED_HASH: u32 = 0x1;
 /// `s_flags`: directory hashes take names as unsigned bytes.
 pub(crate) const EXT2_FLAGS_UNSIGNED_HASH: u32 = 0x2;
 

@@ -1,0 +1,179 @@
+//! A read-only check of the whole file system, as `e2fsck -fn` makes one.
+//!
+//! Inodes first: what each of them claims. Then the tree from the root: what names them. Then the
+//! bitmaps and counts, against what the first two found. Memory is a bit a block and four bytes an
+//! inode.
+
+mod bitmaps;
+mod directories;
+mod inodes;
+
+use std::collections::BTreeMap;
+
+use storage::{Finding, ReadAt};
+
+use crate::error::{Error, Object, Result};
+use crate::features::ro_compat;
+use crate::filesystem::FileSystem;
+use crate::inode::InodeNumber;
+
+/// The most findings that are listed; a file system with more is beyond a list.
+const MAX_FINDINGS: usize = 1000;
+
+/// What is known of the file system while it is checked.
+struct Check<'a, S> {
+    filesystem: &'a FileSystem<S>,
+    findings: Vec<Finding>,
+    /// A bit a block, counted from the first data block: somebody claims it.
+    claimed: Vec<u8>,
+    /// By index (number less one): whether it is in use, what `i_links_count` says, and how many
+    /// names were found.
+    inodes: Vec<InodeState>,
+    /// Attribute block → (`h_refcount`, inodes that point to it).
+    xattr_blocks: BTreeMap<u64, (u32, u32)>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct InodeState {
+    /// 0 is not in use.
+    kind: u8,
+    links: u16,
+    names: u16,
+}
+
+/// `kind` of an inode that is in use but not of a known type.
+const KIND_UNKNOWN: u8 = 0xFF;
+const KIND_DIRECTORY: u8 = 2;
+
+impl<S: ReadAt> FileSystem<S> {
+    /// Checks the whole file system, which must have been flushed, and lists what is wrong. Nothing
+    /// is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where it has features whose rules are not known here,
+    /// [`Error::Storage`] where it cannot be read.
+    pub fn check(&self) -> Result<Vec<Finding>> {
+        if self.superblock.has_ro_compat(ro_compat::BIGALLOC) {
+            return Err(Error::unsupported(Object::Superblock, "bigalloc: checking a file system with clusters"));
+        }
+        let blocks = self.superblock.blocks() - self.superblock.first_data_block();
+        let mut check = Check {
+            filesystem: self,
+            findings: Vec::new(),
+            claimed: vec![0; blocks.div_ceil(8) as usize],
+            inodes: vec![InodeState::default(); self.superblock.inodes() as usize],
+            xattr_blocks: BTreeMap::new(),
+        };
+        check.superblock();
+        check.claim_metadata();
+        check.inodes()?;
+        check.directories()?;
+        check.links();
+        check.bitmaps()?;
+        Ok(check.findings)
+    }
+}
+
+impl<S: ReadAt> Check<'_, S> {
+    fn report(&mut self, object: Object, problem: impl Into<String>) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding::new(object.to_string(), problem));
+        }
+    }
+
+    /// Reports an error that is about the bytes; any other ends the check.
+    fn report_error(&mut self, error: Error) -> Result<()> {
+        match error {
+            Error::Corrupt { object, problem } => self.report(object, problem),
+            Error::Unsupported { object, feature } => self.report(object, format!("not checked: {feature}")),
+            other => return Err(other),
+        }
+        Ok(())
+    }
+
+    fn superblock(&mut self) {
+        let superblock = self.filesystem.superblock();
+        let (state, errors) = (superblock.raw.s_state.get(), superblock.raw.s_error_count.get());
+        if superblock.has_errors() || errors != 0 {
+            self.report(Object::Superblock, format!("error flags: s_state={state:#x} s_error_count={errors}"));
+        }
+        let orphan = self.filesystem.superblock().raw.s_last_orphan.get();
+        if orphan != 0 {
+            self.report(Object::Superblock, format!("s_last_orphan={orphan}: inodes were being deleted or truncated"));
+        }
+    }
+
+    /// Claims a run of blocks; returns how many of them were claimed already.
+    fn claim(&mut self, first: u64, blocks: u64) -> u64 {
+        let base = first - self.filesystem.superblock().first_data_block();
+        let mut again = 0;
+        for index in base..base + blocks {
+            let byte = &mut self.claimed[(index / 8) as usize];
+            let mask = 1 << (index % 8);
+            again += u64::from(*byte & mask != 0);
+            *byte |= mask;
+        }
+        again
+    }
+
+    /// Claims super blocks, descriptors, bitmaps and inode tables.
+    fn claim_metadata(&mut self) {
+        let filesystem = self.filesystem;
+        let superblock = filesystem.superblock();
+        for (number, group) in filesystem.groups.iter().enumerate() {
+            let number = number as u32;
+            let base = u64::from(superblock.base_metadata_blocks(number));
+            let within = base.min(u64::from(superblock.group_blocks(number)));
+            let mut again = self.claim(superblock.group_first_block(number), within);
+            again += self.claim(group.block_bitmap(superblock), 1);
+            again += self.claim(group.inode_bitmap(superblock), 1);
+            again += self.claim(group.inode_table(superblock), superblock.inode_table_blocks());
+            if again > 0 {
+                self.report(Object::Group(number), format!("{again} blocks of its metadata overlap other metadata"));
+            }
+        }
+    }
+
+    fn state(&mut self, number: InodeNumber) -> &mut InodeState {
+        &mut self.inodes[number.0 as usize - 1]
+    }
+
+    /// Link counts against the names that were found.
+    fn links(&mut self) {
+        let first = self.filesystem.superblock().first_inode();
+        for index in 0..self.inodes.len() {
+            let state = self.inodes[index];
+            let number = InodeNumber(index as u32 + 1);
+            // Reserved inodes have no names, but for the root.
+            if state.kind == 0 || (number.0 < first && number != InodeNumber::ROOT) {
+                continue;
+            }
+            if state.names == 0 && !self.is_nameless(number) {
+                self.report(Object::Inode(number), "in use, but no directory names it");
+            } else if state.links != state.names
+                && state.names != 0
+                && !(state.kind == KIND_DIRECTORY && state.links == 1)
+            {
+                self.report(
+                    Object::Inode(number),
+                    format!("i_links_count={}, but it has {}", state.links, state.names),
+                );
+            }
+        }
+    }
+
+    /// Inodes that the super block names instead of a directory.
+    fn is_nameless(&self, number: InodeNumber) -> bool {
+        let raw = &self.filesystem.superblock().raw;
+        [
+            &raw.s_orphan_file_inum,
+            &raw.s_usr_quota_inum,
+            &raw.s_grp_quota_inum,
+            &raw.s_prj_quota_inum,
+            &raw.s_journal_inum,
+        ]
+        .iter()
+        .any(|inode| inode.get() == number.0)
+    }
+}
