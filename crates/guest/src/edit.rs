@@ -1,0 +1,114 @@
+//! Changes to the guest: they go to the disk behind it, and are whole after [`Guest::flush`].
+
+use std::io::Read;
+
+use crate::error::{Error, FileSystemError, PathProblem};
+use crate::file_system::FileSystem;
+use crate::guest::{Guest, Location};
+use crate::metadata::{Attributes, FileKind};
+use crate::path::GuestPath;
+use crate::resolve::LastLink;
+use crate::volume::Content;
+
+impl Guest {
+    /// Creates the regular file `path` with `size_bytes` bytes, which `content` gives.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find) for the parent; [`Error::FileSystem`] where the name is taken, there
+    /// is no space, or `content` fails or is not as long as announced.
+    pub fn create_file(
+        &mut self,
+        path: &GuestPath,
+        attributes: &Attributes,
+        size_bytes: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), Error> {
+        self.in_parent(path, |file_system, parent, name| {
+            file_system.create_file(parent.node, name, attributes, size_bytes, content)
+        })
+    }
+
+    /// Creates the empty directory `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    pub fn create_directory(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), Error> {
+        self.in_parent(path, |file_system, parent, name| file_system.create_directory(parent.node, name, attributes))
+    }
+
+    /// Creates the symlink `path` to `target`, which is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    pub fn create_symlink(&mut self, path: &GuestPath, target: &[u8], attributes: &Attributes) -> Result<(), Error> {
+        self.in_parent(path, |file_system, parent, name| {
+            file_system.create_symlink(parent.node, name, target, attributes)
+        })
+    }
+
+    /// Removes the name `path` of something that is not a directory; a symlink is removed itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find), and [`PathProblem::IsADirectory`].
+    pub fn remove_file(&mut self, path: &GuestPath) -> Result<(), Error> {
+        if self.find(path, LastLink::Keep)?.node.kind() == FileKind::Directory {
+            return Err(Error::path(path, PathProblem::IsADirectory));
+        }
+        self.in_parent(path, |file_system, parent, name| file_system.remove_file(parent.node, name))
+    }
+
+    /// Sets mode, owner and times of what is at `path`; a symlink's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn set_attributes(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), Error> {
+        let location = self.find(path, LastLink::Keep)?.node;
+        let result = self.file_system_mut(&location).set_attributes(location.node, attributes);
+        result.map_err(|error| self.error(&location, Some(path), error))
+    }
+
+    /// Writes every change that is not on the disk yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileSystem`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        for volume in &mut self.volumes {
+            if let Content::FileSystem(file_system) = &mut volume.content {
+                let result = file_system.flush();
+                result.map_err(|error| Error::FileSystem { volume: volume.to_string(), path: None, error })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does something with the directory that `path` is in, and its name there.
+    fn in_parent(
+        &mut self,
+        path: &GuestPath,
+        edit: impl FnOnce(&mut FileSystem, &Location, &[u8]) -> Result<(), FileSystemError>,
+    ) -> Result<(), Error> {
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
+            return Err(Error::path(path, PathProblem::IsADirectory));
+        };
+        let found = self.find(&parent, LastLink::Follow)?;
+        if found.node.kind() != FileKind::Directory {
+            return Err(Error::path(path, PathProblem::NotADirectory { at: found.path }));
+        }
+        self.check_mounted(path, &found.node)?;
+        let result = edit(self.file_system_mut(&found.node), &found.node, name);
+        result.map_err(|error| self.error(&found.node, Some(path), error))
+    }
+
+    fn file_system_mut(&mut self, location: &Location) -> &mut FileSystem {
+        match &mut self.volumes[location.volume].content {
+            Content::FileSystem(file_system) => file_system,
+            _ => unreachable!("only a file system has locations"),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Which file system is mounted where: the root by what is in it, the others by its fstab.
+
+use crate::error::Error;
+use crate::file_system::FileSystem;
+use crate::fstab::Device;
+use crate::path::GuestPath;
+use crate::volume::{Content, Volume};
+
+/// A mount point and what is mounted there.
+#[derive(Clone, Debug)]
+pub(crate) struct Mount {
+    pub(crate) point: GuestPath,
+    pub(crate) what: Mounted,
+}
+
+/// What is mounted at a mount point.
+#[derive(Clone, Debug)]
+pub(crate) enum Mounted {
+    /// The file system of the volume with this index.
+    Volume(usize),
+    /// One that cannot be used, by its name.
+    Unusable(String),
+    /// One that is not on this disk.
+    Absent(Device),
+}
+
+impl Mounted {
+    /// What `device` is among `volumes`.
+    pub(crate) fn find(volumes: &[Volume], device: &Device) -> Self {
+        let matching = || volumes.iter().enumerate().filter(|(_, volume)| volume.is(device));
+        if let Some((index, _)) = matching().find(|(_, volume)| volume.file_system().is_some()) {
+            return Self::Volume(index);
+        }
+        match matching().next() {
+            Some((_, volume)) => Self::Unusable(volume.to_string()),
+            None => Self::Absent(device.clone()),
+        }
+    }
+}
+
+/// The index of the volume that is the guest's root.
+pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
+    let mut roots = Vec::new();
+    for (index, volume) in volumes.iter().enumerate() {
+        if let Some(file_system) = volume.file_system()
+            && looks_like_root(file_system).map_err(|error| Error::FileSystem {
+                volume: volume.to_string(),
+                path: None,
+                error,
+            })?
+        {
+            roots.push(index);
+        }
+    }
+    match roots[..] {
+        [root] => Ok(root),
+        [] => Err(no_root(volumes)),
+        _ => Err(Error::SeveralRoots { volumes: roots.iter().map(|&index| volumes[index].to_string()).collect() }),
+    }
+}
+
+/// Whether there is an `/etc` and an `os-release` in one of its two places.
+fn looks_like_root(file_system: &FileSystem) -> Result<bool, crate::error::FileSystemError> {
+    if !matches!(file_system, FileSystem::Ext4(_)) {
+        return Ok(false);
+    }
+    let Some(etc) = file_system.lookup(file_system.root(), b"etc")? else { return Ok(false) };
+    if file_system.kind_of(etc)? != crate::FileKind::Directory {
+        return Ok(false);
+    }
+    if file_system.lookup(etc, b"os-release")?.is_some() {
+        return Ok(true);
+    }
+    let mut node = file_system.root();
+    for name in [b"usr".as_slice(), b"lib", b"os-release"] {
+        if file_system.kind_of(node)? != crate::FileKind::Directory {
+            return Ok(false);
+        }
+        match file_system.lookup(node, name)? {
+            Some(child) => node = child,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Why there is no root: an ext4 that could not be opened may well be it.
+fn no_root(volumes: &mut Vec<Volume>) -> Error {
+    let broken = volumes.iter().enumerate().filter(|(_, volume)| matches!(volume.content, Content::Broken { .. }));
+    if let Some(index) = broken.max_by_key(|(_, volume)| volume.size_bytes()).map(|(index, _)| index) {
+        let volume = volumes.swap_remove(index);
+        let name = volume.to_string();
+        if let Content::Broken { error, .. } = volume.content {
+            return Error::FileSystem { volume: name, path: None, error };
+        }
+    }
+    let found = volumes.iter().filter(|volume| volume.kind().is_some()).map(Volume::to_string).collect();
+    Error::NoRoot { found }
+}

@@ -1,0 +1,87 @@
+//! The guest's list of installed packages, as dpkg keeps it.
+
+use serde::Serialize;
+
+/// A package that is installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Package {
+    /// Name: `openssh-server`.
+    pub name: String,
+    /// Version: `1:9.6p1-3ubuntu13.5`.
+    pub version: String,
+    /// Architecture: `amd64`, `all`.
+    pub architecture: String,
+}
+
+/// The installed packages of the text of `/var/lib/dpkg/status`, in the file's order.
+///
+/// A package that was removed but left its configuration, or that is only half there, is not one.
+pub(crate) fn parse_dpkg_status(text: &str) -> Vec<Package> {
+    let mut packages = Vec::new();
+    let mut paragraph = Paragraph::default();
+    for line in text.lines() {
+        if line.trim().is_empty() {
+            packages.extend(std::mem::take(&mut paragraph).into_package());
+        } else {
+            paragraph.take_line(line);
+        }
+    }
+    packages.extend(paragraph.into_package());
+    packages
+}
+
+#[derive(Default)]
+struct Paragraph<'a> {
+    name: &'a str,
+    version: &'a str,
+    architecture: &'a str,
+    status: &'a str,
+}
+
+impl<'a> Paragraph<'a> {
+    fn take_line(&mut self, line: &'a str) {
+        // A line that begins with a blank goes on with the field before, none of which is wanted.
+        let Some((key, value)) = line.split_once(':') else { return };
+        let field = match key {
+            "Package" => &mut self.name,
+            "Version" => &mut self.version,
+            "Architecture" => &mut self.architecture,
+            "Status" => &mut self.status,
+            _ => return,
+        };
+        *field = value.trim();
+    }
+
+    fn into_package(self) -> Option<Package> {
+        let installed = self.status.split_ascii_whitespace().next_back() == Some("installed");
+        (installed && !self.name.is_empty()).then(|| Package {
+            name: self.name.to_owned(),
+            version: self.version.to_owned(),
+            architecture: self.architecture.to_owned(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_installed_is_listed() {
+        let text = "Package: git\nStatus: install ok installed\nVersion: 1:2.43.0-1ubuntu7\nArchitecture: amd64\n\
+                    Description: fast\n Package: not-a-field\n\nPackage: gone\nStatus: deinstall ok config-files\n\
+                    Version: 1\nArchitecture: all\n\nPackage: broken\nStatus: install ok half-configured\nVersion: 2\n\n\
+                    Package: held\nStatus: hold ok installed\nVersion: 3\nArchitecture: all";
+        let packages = parse_dpkg_status(text);
+        assert_eq!(
+            packages.iter().map(|package| (package.name.as_str(), package.version.as_str())).collect::<Vec<_>>(),
+            [("git", "1:2.43.0-1ubuntu7"), ("held", "3")]
+        );
+        assert_eq!(packages[0].architecture, "amd64");
+    }
+
+    #[test]
+    fn an_empty_list_is_no_package() {
+        assert_eq!(parse_dpkg_status("\n\n"), []);
+    }
+}

@@ -1,0 +1,236 @@
+//! Paths inside the guest: bytes, absolute, never the host's.
+
+use std::fmt;
+
+/// The longest name of one file, in bytes: ext4's and the kernel's bound.
+const NAME_MAX_BYTES: usize = 255;
+/// The longest path, in bytes, without the kernel's NUL.
+const PATH_MAX_BYTES: usize = 4095;
+
+/// An absolute path inside the guest.
+///
+/// Held without doubled slashes, `.` components and a slash at the end. `..` stays: what it means
+/// depends on the symlinks before it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GuestPath {
+    /// `/` alone, or `/name` for each component.
+    bytes: Vec<u8>,
+}
+
+/// Why bytes are no [`GuestPath`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// It does not begin with `/`.
+    Relative,
+    /// There is a NUL byte in it.
+    Nul,
+    /// A component is longer than 255 bytes.
+    NameTooLong {
+        /// The component's length in bytes.
+        length_bytes: usize,
+    },
+    /// The path is longer than 4095 bytes.
+    TooLong {
+        /// The path's length in bytes.
+        length_bytes: usize,
+    },
+}
+
+impl GuestPath {
+    /// `/`.
+    pub fn root() -> Self {
+        Self { bytes: b"/".to_vec() }
+    }
+
+    /// The path that `bytes` are.
+    ///
+    /// # Errors
+    ///
+    /// Every [`PathError`].
+    pub fn new(bytes: impl AsRef<[u8]>) -> Result<Self, PathError> {
+        let bytes = bytes.as_ref();
+        if bytes.first() != Some(&b'/') {
+            return Err(PathError::Relative);
+        }
+        let mut path = Self::root();
+        for name in split(bytes) {
+            path = path.join(name)?;
+        }
+        Ok(path)
+    }
+
+    /// This path and one more component.
+    ///
+    /// # Errors
+    ///
+    /// Every [`PathError`] but [`PathError::Relative`].
+    ///
+    /// # Panics
+    ///
+    /// Where `name` is empty, `.` or has a `/` in it: no component is.
+    pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
+        assert!(!name.is_empty() && name != b"." && !name.contains(&b'/'), "not one component");
+        if name.contains(&0) {
+            return Err(PathError::Nul);
+        }
+        if name.len() > NAME_MAX_BYTES {
+            return Err(PathError::NameTooLong { length_bytes: name.len() });
+        }
+        let mut bytes = self.bytes.clone();
+        if !self.is_root() {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name);
+        if bytes.len() > PATH_MAX_BYTES {
+            return Err(PathError::TooLong { length_bytes: bytes.len() });
+        }
+        Ok(Self { bytes })
+    }
+
+    /// The path's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether this is `/`.
+    pub fn is_root(&self) -> bool {
+        self.bytes.len() == 1
+    }
+
+    /// The components, from the root on.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        split(&self.bytes)
+    }
+
+    /// The last component; `/` has none.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.components().next_back()
+    }
+
+    /// The path without its last component; `/` has none.
+    pub fn parent(&self) -> Option<Self> {
+        if self.is_root() {
+            return None;
+        }
+        let slash = self.bytes.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        Some(Self { bytes: self.bytes[..slash.max(1)].to_vec() })
+    }
+
+    /// Whether this is `ancestor` or lies below it, symlinks not looked at.
+    pub fn starts_with(&self, ancestor: &Self) -> bool {
+        ancestor.is_root()
+            || self.bytes.strip_prefix(ancestor.bytes.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
+    }
+}
+
+/// The components of a path or of a symlink's target.
+pub(crate) fn split(bytes: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == b'/').filter(|name| !name.is_empty() && *name != b".")
+}
+
+impl std::str::FromStr for GuestPath {
+    type Err = PathError;
+
+    fn from_str(path: &str) -> Result<Self, PathError> {
+        Self::new(path)
+    }
+}
+
+impl fmt::Display for GuestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Printable(&self.bytes).fmt(f)
+    }
+}
+
+impl fmt::Debug for GuestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Bytes of the guest as text that cannot steer a terminal: control characters and what is not
+/// UTF-8 are written as escapes.
+pub struct Printable<'a>(pub &'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(self.0.len());
+        for chunk in self.0.utf8_chunks() {
+            for character in chunk.valid().chars() {
+                if character.is_control() {
+                    text.extend(character.escape_default());
+                } else {
+                    text.push(character);
+                }
+            }
+            for byte in chunk.invalid() {
+                text.push_str(&format!("\\x{byte:02x}"));
+            }
+        }
+        f.pad(&text)
+    }
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relative => write!(f, "a path in the guest begins with `/`"),
+            Self::Nul => write!(f, "a path cannot have a NUL byte in it"),
+            Self::NameTooLong { length_bytes } => {
+                write!(f, "a name of {length_bytes} bytes, the longest is {NAME_MAX_BYTES}")
+            }
+            Self::TooLong { length_bytes } => {
+                write!(f, "a path of {length_bytes} bytes, the longest is {PATH_MAX_BYTES}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PathError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> GuestPath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn slashes_and_dots_are_tidied_and_dot_dot_stays() {
+        assert_eq!(path("//usr/./local//bin/").to_string(), "/usr/local/bin");
+        assert_eq!(path("/a/../b").to_string(), "/a/../b");
+        assert_eq!(path("/.").to_string(), "/");
+    }
+
+    #[test]
+    fn what_is_no_guest_path_is_refused() {
+        assert_eq!("usr/bin".parse::<GuestPath>(), Err(PathError::Relative));
+        assert_eq!("".parse::<GuestPath>(), Err(PathError::Relative));
+        assert_eq!(GuestPath::new(b"/a\0b"), Err(PathError::Nul));
+        assert_eq!(GuestPath::new([b"/".as_slice(), &[b'x'; 255]].concat()).unwrap().as_bytes().len(), 256);
+        let long = [b"/".as_slice(), &[b'x'; 256]].concat();
+        assert_eq!(GuestPath::new(long), Err(PathError::NameTooLong { length_bytes: 256 }));
+        assert!(matches!(GuestPath::new(b"/abc".repeat(1024)), Err(PathError::TooLong { .. })));
+    }
+
+    #[test]
+    fn parents_end_at_the_root() {
+        assert_eq!(path("/usr/bin").parent(), Some(path("/usr")));
+        assert_eq!(path("/usr").parent(), Some(path("/")));
+        assert_eq!(path("/").parent(), None);
+        assert_eq!(path("/usr/bin").name(), Some(b"bin".as_slice()));
+    }
+
+    #[test]
+    fn a_prefix_ends_between_components() {
+        assert!(path("/boot/efi").starts_with(&path("/boot")));
+        assert!(path("/boot").starts_with(&path("/")));
+        assert!(!path("/bootstrap").starts_with(&path("/boot")));
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        assert_eq!(Printable(b"a\x1b[31m\xff\xc3\xa9\n").to_string(), "a\\u{1b}[31m\\xff\u{e9}\\n");
+    }
+}

@@ -1,0 +1,95 @@
+//! What the guest says of itself: operating system, packages, accounts.
+
+use crate::accounts::number_of;
+use crate::error::{Error, PathProblem};
+use crate::guest::Guest;
+use crate::os::OperatingSystem;
+use crate::packages::{Package, parse_dpkg_status};
+use crate::path::GuestPath;
+use crate::resolve::LastLink;
+
+/// Bounds in bytes on the text files that are read whole.
+const OS_RELEASE_LIMIT_BYTES: u64 = 64 << 10;
+const ACCOUNTS_LIMIT_BYTES: u64 = 16 << 20;
+const PACKAGES_LIMIT_BYTES: u64 = 128 << 20;
+
+/// Package lists that are known but not read yet, by what they lie in.
+const UNREADABLE: [(&str, &str); 5] = [
+    ("/usr/lib/sysimage/rpm", "rpm"),
+    ("/var/lib/rpm", "rpm"),
+    ("/lib/apk/db/installed", "apk"),
+    ("/usr/lib/apk/db/installed", "apk"),
+    ("/var/lib/pacman/local", "pacman"),
+];
+
+/// The guest's list of packages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packages {
+    /// What dpkg has installed.
+    Dpkg(Vec<Package>),
+    /// Another package manager's list, which is not read yet, by its name.
+    Unreadable(&'static str),
+    /// There is no list that is known.
+    None,
+}
+
+impl Guest {
+    /// What `/etc/os-release`, or else `/usr/lib/os-release`, says.
+    ///
+    /// # Errors
+    ///
+    /// Where neither can be read.
+    pub fn operating_system(&self) -> Result<OperatingSystem, Error> {
+        let text = match self.read_system_text("/etc/os-release", OS_RELEASE_LIMIT_BYTES) {
+            Err(Error::Path { problem: PathProblem::NotFound | PathProblem::DanglingLink { .. }, .. }) => {
+                self.read_system_text("/usr/lib/os-release", OS_RELEASE_LIMIT_BYTES)
+            }
+            other => other,
+        };
+        Ok(OperatingSystem::parse(&text?))
+    }
+
+    /// The installed packages.
+    ///
+    /// # Errors
+    ///
+    /// Where the list is there and cannot be read.
+    pub fn packages(&self) -> Result<Packages, Error> {
+        match self.read_system_text("/var/lib/dpkg/status", PACKAGES_LIMIT_BYTES) {
+            Ok(text) => return Ok(Packages::Dpkg(parse_dpkg_status(&text))),
+            Err(error) if !error.is_not_found() => return Err(error),
+            Err(_) => {}
+        }
+        for (path, name) in UNREADABLE {
+            if let Ok(path) = path.parse::<GuestPath>()
+                && self.find(&path, LastLink::Follow).is_ok()
+            {
+                return Ok(Packages::Unreadable(name));
+            }
+        }
+        Ok(Packages::None)
+    }
+
+    /// The number of the user `name`, as `/etc/passwd` has it.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
+    pub fn user_id(&self, name: &str) -> Result<Option<u32>, Error> {
+        Ok(number_of(&self.read_system_text("/etc/passwd", ACCOUNTS_LIMIT_BYTES)?, name))
+    }
+
+    /// The number of the group `name`, as `/etc/group` has it.
+    ///
+    /// # Errors
+    ///
+    /// Where the file cannot be read.
+    pub fn group_id(&self, name: &str) -> Result<Option<u32>, Error> {
+        Ok(number_of(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?, name))
+    }
+
+    fn read_system_text(&self, path: &str, limit_bytes: u64) -> Result<String, Error> {
+        let path = GuestPath::new(path).map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
+        self.read_text(&path, limit_bytes)
+    }
+}

@@ -1,0 +1,126 @@
+//! A place on the disk that a file system may be on, and the file system if one is.
+
+use std::fmt;
+use std::sync::Arc;
+
+use partition::Partition;
+use storage::{ReadAt, Window, WriteAt};
+
+use crate::error::{Error, FileSystemError};
+use crate::file_system::FileSystem;
+use crate::fstab::{self, Device};
+use crate::path::Printable;
+use crate::probe::{Signature, probe};
+
+/// A partition's bytes, or the whole disk's.
+pub(crate) type Bytes = Window<Arc<dyn WriteAt>>;
+
+/// A partition, or the whole disk where it has no table.
+pub struct Volume {
+    partition: Option<Partition>,
+    size_bytes: u64,
+    pub(crate) content: Content,
+}
+
+/// What a volume holds.
+pub(crate) enum Content {
+    /// A file system that is read and written here.
+    FileSystem(FileSystem),
+    /// One that could not be opened.
+    Broken { kind: &'static str, error: FileSystemError },
+    /// One that is known by name only.
+    Other(&'static str),
+    /// Nothing known.
+    None,
+}
+
+impl Volume {
+    /// Looks at the part of `disk` that `partition` is, or at all of it, and opens the file system
+    /// there.
+    pub(crate) fn open(disk: &Arc<dyn WriteAt>, partition: Option<Partition>) -> Result<Self, Error> {
+        let (first_byte, size_bytes) = match &partition {
+            Some(partition) => (partition.first_byte, partition.size_bytes),
+            None => (0, disk.size_bytes()),
+        };
+        let bytes: Bytes = Window::new(Arc::clone(disk), first_byte, size_bytes)?;
+        let content = match probe(&bytes)? {
+            Signature::Ext4 => match ext4::FileSystem::open(bytes) {
+                Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
+                Err(error) => Content::Broken { kind: "ext4", error: FileSystemError::Ext4(error) },
+            },
+            Signature::Fat => Content::Other("fat"),
+            Signature::Other(name) => Content::Other(name),
+            Signature::None => Content::None,
+        };
+        Ok(Self { partition, size_bytes, content })
+    }
+
+    /// The partition; `None` for the whole disk.
+    pub fn partition(&self) -> Option<&Partition> {
+        self.partition.as_ref()
+    }
+
+    /// Size of the partition in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The kind of what is there, by name: `ext4`, `fat`, `xfs`, `swap`…
+    pub fn kind(&self) -> Option<&'static str> {
+        match &self.content {
+            Content::FileSystem(file_system) => Some(file_system.kind()),
+            Content::Broken { kind, .. } | Content::Other(kind) => Some(kind),
+            Content::None => None,
+        }
+    }
+
+    /// Why the file system could not be opened, if so.
+    pub fn problem(&self) -> Option<&FileSystemError> {
+        match &self.content {
+            Content::Broken { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The file system, where it could be opened.
+    pub fn file_system(&self) -> Option<&FileSystem> {
+        match &self.content {
+            Content::FileSystem(file_system) => Some(file_system),
+            _ => None,
+        }
+    }
+
+    /// Whether this is what a line of fstab names.
+    pub(crate) fn is(&self, device: &Device) -> bool {
+        let partition = self.partition.as_ref();
+        match device {
+            Device::Label(label) => self.file_system().is_some_and(|file_system| file_system.label() == *label),
+            Device::Uuid(uuid) => {
+                self.file_system().is_some_and(|file_system| file_system.uuid().eq_ignore_ascii_case(uuid))
+            }
+            Device::PartitionUuid(uuid) => {
+                partition.is_some_and(|partition| partition.unique_guid.to_string().eq_ignore_ascii_case(uuid))
+            }
+            Device::PartitionLabel(label) => partition.is_some_and(|partition| partition.name == *label),
+            Device::Node(node) => {
+                let number = fstab::partition_number(node);
+                number.is_some() && partition.map(|partition| partition.number) == number
+            }
+        }
+    }
+}
+
+impl fmt::Display for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.partition {
+            Some(partition) => write!(f, "partition {}", partition.number)?,
+            None => write!(f, "the whole disk")?,
+        }
+        let label = self.file_system().map(FileSystem::label).filter(|label| !label.is_empty());
+        match (self.kind(), label) {
+            (Some(kind), Some(label)) => write!(f, " ({kind} `{}`)", Printable(label.as_bytes())),
+            (Some(kind), None) => write!(f, " ({kind})"),
+            (None, _) => Ok(()),
+        }
+    }
+}
