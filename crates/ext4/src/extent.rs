@@ -167,8 +167,8 @@ impl<S: ReadAt> FileSystem<S> {
                 return Err(Error::corrupt(owner, format!("extent index of block {first} out of order")));
             }
             *next = u64::from(first);
-            visit(Mapped::MapBlock(child))?;
             let bytes = self.read_extent_block(inode, child)?;
+            visit(Mapped::MapBlock(child))?;
             let below = node(&bytes, Object::Block(child), Some(current.depth - 1))?;
             self.walk_node(inode, Object::Block(child), &below, next, below_end, visit)?;
         }

@@ -68,7 +68,8 @@ impl Superblock {
         }
         let block_size_bytes = 1024u32 << raw.s_log_block_size.get();
         let first_data_block = raw.s_first_data_block.get();
-        if first_data_block != u32::from(block_size_bytes == 1024) {
+        // With bigalloc the first cluster holds the boot block too.
+        if first_data_block != u32::from(block_size_bytes == 1024 && !has(ro, ro_compat::BIGALLOC)) {
             return corrupt(format!("s_first_data_block={first_data_block} with blocks of {block_size_bytes} bytes"));
         }
         let inode_size_bytes = if raw.s_rev_level.get() == 0 { 128 } else { raw.s_inode_size.get() };
@@ -311,7 +312,9 @@ impl Superblock {
     /// The block that holds the descriptors of the `index`-th run of `descriptors_per_block` groups.
     pub(crate) fn descriptor_block(&self, index: u32) -> u64 {
         if !self.has_incompat(incompat::META_BG) || index < self.raw.s_first_meta_bg.get() {
-            return self.first_data_block() + 1 + u64::from(index);
+            // They follow the super block, which is not in the first data block with bigalloc.
+            let superblock = SUPERBLOCK_OFFSET / u64::from(self.block_size_bytes);
+            return superblock + 1 + u64::from(index);
         }
         let group = index * self.descriptors_per_block();
         self.group_first_block(group) + u64::from(self.has_superblock(group))

@@ -2,6 +2,7 @@
 //! nothing, our own check says nothing, and what `debugfs` takes out of the file system is the tree.
 
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+#![allow(clippy::print_stdout, reason = "seeds are printed, to be had again")]
 
 use std::collections::BTreeMap;
 use std::fs::File;
