@@ -1,0 +1,275 @@
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hadris_fat::raw::DirEntryAttrFlags;
+use hadris_fat::{FatDir, FatVolume, FileEntry};
+use storage::WriteAt;
+
+use crate::boot_sector::{Geometry, Root};
+use crate::device::{Device, Failure};
+use crate::read::Place;
+use crate::time::GivenTime;
+use crate::{Error, FatType, Time, name, table};
+
+/// A FAT file system on a storage.
+///
+/// Paths are given as the names on the way, from the root on; an empty path is the root itself.
+/// Names are compared as FAT does, without regard to case.
+pub struct FileSystem<S: WriteAt> {
+    pub(crate) storage: Arc<S>,
+    pub(crate) geometry: Geometry,
+    pub(crate) volume: FatVolume<Device<S>>,
+    pub(crate) failure: Failure,
+    /// Where the last read of a file ended, so that the next need not begin at the front.
+    pub(crate) place: Mutex<Option<Place>>,
+}
+
+/// What sort of thing an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A file.
+    Regular,
+    /// A directory.
+    Directory,
+}
+
+/// What a directory says of something in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// A file or a directory.
+    pub kind: FileKind,
+    /// Size in bytes; 0 for a directory.
+    pub size_bytes: u64,
+    /// When it was last modified, in steps of two seconds. FAT's first second for the root, which
+    /// has no time, and for dates that do not exist.
+    pub modified: Time,
+    /// Whether it is marked as read-only.
+    pub read_only: bool,
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// The long name where there is one, else the short one.
+    pub name: String,
+    /// What the directory says of it.
+    pub metadata: Metadata,
+}
+
+/// A directory has at most 65,536 slots of 32 bytes.
+pub(crate) const MAX_DIRECTORY_BYTES: u64 = 2 << 20;
+
+/// Where a path leads.
+pub(crate) enum Node {
+    Root,
+    Entry(Box<FileEntry>),
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    /// Opens the file system on `storage`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where the boot sector or the FSInfo sector is none;
+    /// [`Error::Unsupported`] as the crate's first page says; [`Error::Storage`].
+    pub fn open(storage: S) -> Result<Self, Error> {
+        let geometry = Geometry::read(&storage)?;
+        let storage = Arc::new(storage);
+        let (device, failure) = Device::new(Arc::clone(&storage));
+        let volume = FatVolume::builder(device)
+            .time_provider(&GivenTime)
+            .open()
+            .map_err(|error| explain(error, &failure, &|| "boot sector".to_owned()))?;
+        Ok(Self { storage, geometry, volume, failure, place: Mutex::default() })
+    }
+
+    /// FAT12, FAT16 or FAT32.
+    pub fn fat_type(&self) -> FatType {
+        self.geometry.fat_type
+    }
+
+    /// The volume's label: that of the root directory, else that of the boot sector; empty where
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] of the root directory; [`Error::Storage`].
+    pub fn label(&self) -> Result<String, Error> {
+        self.check_directory(&Node::Root, &[])?;
+        let label = self.volume.read_root_label().map_err(|error| self.explain(error, &[]))?;
+        let label = match label {
+            Some(bytes) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
+            None => self.volume.volume_info().volume_label().to_owned(),
+        };
+        Ok(if label == "NO NAME" { String::new() } else { label })
+    }
+
+    /// The size of a cluster, the unit of allocation, in bytes.
+    pub fn cluster_size_bytes(&self) -> u32 {
+        self.geometry.cluster_size_bytes
+    }
+
+    /// The size of all clusters, in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        u64::from(self.geometry.clusters) * u64::from(self.geometry.cluster_size_bytes)
+    }
+
+    /// The size of all free clusters, in bytes, counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn free_bytes(&self) -> Result<u64, Error> {
+        Ok(u64::from(table::count_free(&self.storage, &self.geometry)?) * u64::from(self.geometry.cluster_size_bytes))
+    }
+
+    /// What is at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::InvalidName`], [`Error::Corrupt`],
+    /// [`Error::Storage`].
+    pub fn metadata<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<Metadata, Error> {
+        let path = &components(path);
+        Ok(match self.resolve(path)? {
+            Node::Root => {
+                Metadata { kind: FileKind::Directory, size_bytes: 0, modified: Time::from_fat(0, 0), read_only: false }
+            }
+            Node::Entry(entry) => metadata_of(&entry),
+        })
+    }
+
+    /// What is in the directory at `path`, in its own order, without `.` and `..`.
+    ///
+    /// A damaged file system can have a directory inside itself; whoever walks down keeps count.
+    ///
+    /// # Errors
+    ///
+    /// As [`metadata`](Self::metadata).
+    pub fn read_directory<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<Vec<DirectoryEntry>, Error> {
+        let path = &components(path);
+        let mut entries = Vec::new();
+        for entry in self.directory(path)?.entries() {
+            let hadris_fat::DirectoryEntry::Entry(entry) = entry.map_err(|error| self.explain(error, path))?;
+            let name = entry.name().into_owned();
+            if !matches!(name.as_str(), "." | "..") {
+                entries.push(DirectoryEntry { name, metadata: metadata_of(&entry) });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Writes whatever is cached to the storage.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`].
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.volume.sync().map_err(|error| self.explain(error, &[]))
+    }
+
+    /// Follows `path`.
+    pub(crate) fn resolve(&self, path: &[&[u8]]) -> Result<Node, Error> {
+        let mut node = Node::Root;
+        for (depth, component) in path.iter().enumerate() {
+            let wanted = name::to_look_for(component)?;
+            let above = &path[..depth];
+            let found = self.open_directory(&node, above)?.find(wanted);
+            match found.map_err(|error| self.explain(error, above))? {
+                Some(entry) => node = Node::Entry(Box::new(entry)),
+                None => return Err(Error::NotFound { path: display(&path[..=depth]) }),
+            }
+        }
+        Ok(node)
+    }
+
+    /// The directory at `path`.
+    pub(crate) fn directory(&self, path: &[&[u8]]) -> Result<FatDir<'_, Device<S>>, Error> {
+        let node = self.resolve(path)?;
+        self.open_directory(&node, path)
+    }
+
+    pub(crate) fn open_directory(&self, node: &Node, path: &[&[u8]]) -> Result<FatDir<'_, Device<S>>, Error> {
+        self.check_directory(node, path)?;
+        match node {
+            Node::Root => Ok(self.volume.root_dir()),
+            Node::Entry(entry) => self.volume.open_dir_entry(entry).map_err(|error| self.explain(error, path)),
+        }
+    }
+
+    /// Refuses what is not a directory, and one whose clusters do not end in time.
+    fn check_directory(&self, node: &Node, path: &[&[u8]]) -> Result<(), Error> {
+        if let Node::Entry(entry) = node
+            && !entry.is_directory()
+        {
+            return Err(Error::NotADirectory { path: display(path) });
+        }
+        self.directory_clusters(node, path).map(drop)
+    }
+
+    /// The clusters of a directory; none of a fixed root.
+    pub(crate) fn directory_clusters(&self, node: &Node, path: &[&[u8]]) -> Result<Vec<u32>, Error> {
+        let object = || describe("directory", path);
+        let first = match (node, self.geometry.root) {
+            (Node::Root, Root::Fixed { .. }) => return Ok(Vec::new()),
+            (Node::Root, Root::Cluster(cluster)) => cluster,
+            (Node::Entry(entry), _) => entry.cluster().0 as u32,
+        };
+        if !self.geometry.has(first) {
+            return Err(Error::corrupt(object(), format!("its first cluster is {first}, which is none")));
+        }
+        let limit = (MAX_DIRECTORY_BYTES / u64::from(self.geometry.cluster_size_bytes)) as usize;
+        let mut clusters = vec![first];
+        let mut last = first;
+        while let Some(next) = table::next(&self.storage, &self.geometry, last, &object)? {
+            if clusters.len() == limit {
+                return Err(Error::corrupt(object(), format!("it has more than {limit} clusters, or a loop of them")));
+            }
+            clusters.push(next);
+            last = next;
+        }
+        Ok(clusters)
+    }
+
+    pub(crate) fn explain(&self, error: hadris_fat::Error, path: &[&[u8]]) -> Error {
+        explain(error, &self.failure, &|| describe("path", path))
+    }
+
+    /// Forgets where the last read ended: an edit can have moved it.
+    pub(crate) fn forget_place(&mut self) {
+        *self.place.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The crate's error as one of ours.
+fn explain(error: hadris_fat::Error, failure: &Failure, object: &dyn Fn() -> String) -> Error {
+    match (failure.take(), error) {
+        (Some(storage), _) => Error::Storage(storage),
+        (None, error) => Error::corrupt(object(), error.to_string()),
+    }
+}
+
+pub(crate) fn components<N: AsRef<[u8]>>(path: &[N]) -> Vec<&[u8]> {
+    path.iter().map(AsRef::as_ref).collect()
+}
+
+/// The path in one piece.
+pub(crate) fn display(path: &[&[u8]]) -> String {
+    let names: Vec<_> = path.iter().map(|name| String::from_utf8_lossy(name)).collect();
+    names.join("/")
+}
+
+/// The object of a finding at `path`.
+pub(crate) fn describe(what: &str, path: &[&[u8]]) -> String {
+    if path.is_empty() { "root directory".to_owned() } else { format!("{what} {}", display(path)) }
+}
+
+fn metadata_of(entry: &FileEntry) -> Metadata {
+    let modified = entry.modified();
+    let is_directory = entry.is_directory();
+    Metadata {
+        kind: if is_directory { FileKind::Directory } else { FileKind::Regular },
+        size_bytes: if is_directory { 0 } else { entry.len() },
+        modified: Time::from_fat(modified.date, modified.time),
+        read_only: entry.attributes().contains(DirEntryAttrFlags::READ_ONLY),
+    }
+}
