@@ -117,6 +117,16 @@ pub(crate) fn tail(block: &[u8]) -> Option<RawTail> {
     is_tail.then_some(tail)
 }
 
+/// Whether a block is one of the index and not of entries: the first of an indexed directory, or one
+/// that is a single unused entry. The kernel leaves the old tail's bytes in a block that it turns
+/// into an index root, so that the tail alone does not tell.
+fn is_index_block(directory: &Inode, logical: u32, block: &[u8]) -> bool {
+    directory.has_flag(EXT4_INDEX_FL)
+        && (logical == 0
+            || slot_at(block, 0, Object::Superblock)
+                .is_ok_and(|slot| slot.inode == 0 && slot.record_bytes == block.len()))
+}
+
 impl<S: ReadAt> FileSystem<S> {
     /// The directory `number`, validated to be one that we can read.
     pub(crate) fn directory(&self, number: InodeNumber) -> Result<Inode> {
@@ -149,6 +159,7 @@ impl<S: ReadAt> FileSystem<S> {
         let Some(physical) = self.map_block(directory, u64::from(logical))?.physical else { return Ok(None) };
         let bytes = self.read_block(physical)?;
         if self.superblock.has_metadata_checksums()
+            && !is_index_block(directory, logical, &bytes)
             && let Some(tail) = tail(&bytes)
         {
             let computed = crc32c(directory.checksum_seed(&self.superblock), &bytes[..bytes.len() - TAIL_BYTES]);
@@ -284,4 +295,26 @@ pub(crate) struct FoundEntry {
     pub(crate) slot: Slot,
     /// The entry before it in the block.
     pub(crate) previous: Option<Slot>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found on an image that the kernel had populated: its directories that had grown an index
+    /// could not be read.
+    #[test]
+    fn an_index_root_that_was_a_linear_block_has_no_tail() {
+        let mut bytes = vec![0; 256];
+        bytes[0x20..0x24].copy_from_slice(&EXT4_INDEX_FL.to_le_bytes());
+        let directory = Inode::parse(InodeNumber(12), &bytes).unwrap();
+        let mut block = vec![0; 1024];
+        block[1012..1020].copy_from_slice(&[0, 0, 0, 0, 12, 0, 0, EXT4_FT_DIR_CSUM]);
+        assert!(tail(&block).is_some());
+        assert!(is_index_block(&directory, 0, &block));
+        block[4..6].copy_from_slice(&1024u16.to_le_bytes());
+        assert!(is_index_block(&directory, 3, &block));
+        block[4..6].copy_from_slice(&1012u16.to_le_bytes());
+        assert!(!is_index_block(&directory, 3, &block));
+    }
 }

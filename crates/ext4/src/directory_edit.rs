@@ -119,7 +119,6 @@ impl<S: WriteAt> FileSystem<S> {
     fn write_index(&self, directory: &Inode, node: &mut DxNode) -> Result<()> {
         if self.superblock.has_metadata_checksums() {
             let tail = node.entries_offset + node.limit() * DX_ENTRY_BYTES;
-            node.block[tail..tail + 4].fill(0);
             let (_, computed) = self.dx_checksums(directory, node);
             node.block[tail + 4..tail + 8].copy_from_slice(&computed.to_le_bytes());
         }
