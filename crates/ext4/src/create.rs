@@ -128,7 +128,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// [`Error::Unsupported`] where the file system cannot be written, [`Error::Corrupt`].
     pub fn set_attributes(&mut self, number: InodeNumber, attributes: &Attributes) -> Result<()> {
-        self.check_writable()?;
+        self.prepare_to_write()?;
         let mut inode = self.inode(number)?;
         self.check_mutable(&inode)?;
         inode.set_attributes(attributes);
@@ -137,7 +137,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// The directory, with everything checked that a new name in it needs.
     fn directory_for_new(&mut self, parent: InodeNumber, name: &[u8]) -> Result<Inode> {
-        self.check_writable()?;
+        self.prepare_to_write()?;
         check_name(name)?;
         let directory = self.directory(parent)?;
         self.check_mutable(&directory)?;

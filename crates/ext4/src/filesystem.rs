@@ -57,12 +57,16 @@ impl<S: WriteAt> FileSystem<S> {
         })
     }
 
-    /// Refuses where the file system has something that we must not write under.
-    pub(crate) fn check_writable(&self) -> Result<()> {
-        match &self.write_refusal {
-            Some(reason) => Err(Error::unsupported(Object::Superblock, reason)),
-            None => Ok(()),
+    /// Refuses where the file system has something that we must not write under, and finishes what
+    /// its last user left unfinished.
+    pub(crate) fn prepare_to_write(&mut self) -> Result<()> {
+        if let Some(reason) = &self.write_refusal {
+            return Err(Error::unsupported(Object::Superblock, reason));
         }
+        if self.superblock.raw.s_last_orphan.get() != 0 {
+            self.finish_orphans()?;
+        }
+        Ok(())
     }
 
     /// Writes every change that is not in the storage yet.
@@ -92,12 +96,6 @@ fn write_refusal(superblock: &Superblock) -> Option<String> {
             "error flags: s_state={:#x} s_error_count={}; run e2fsck first",
             superblock.raw.s_state.get(),
             superblock.raw.s_error_count.get()
-        ));
-    }
-    if superblock.raw.s_last_orphan.get() != 0 {
-        return Some(format!(
-            "orphaned inodes: s_last_orphan={}; mount and unmount it, or run e2fsck, first",
-            superblock.raw.s_last_orphan.get()
         ));
     }
     None

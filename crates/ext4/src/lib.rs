@@ -5,7 +5,7 @@
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
 //! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
-//! error flags or orphaned inodes, inline files and directories, attributes in inodes of their own,
+//! error flags or an orphan file in use, inline files and directories, attributes in inodes of their own,
 //! and growing files and directories that have indirect blocks.
 //!
 //! ```no_run
@@ -38,6 +38,7 @@ mod htree;
 mod inode;
 mod journal;
 mod layout;
+mod orphan;
 mod remove;
 mod superblock;
 mod xattr;

@@ -19,7 +19,7 @@ impl<S: WriteAt> FileSystem<S> {
     /// [`Error::NotFound`], [`Error::IsADirectory`], [`Error::Unsupported`] where the file system
     /// cannot be written or the file has attributes in inodes of their own.
     pub fn remove_file(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
-        self.check_writable()?;
+        self.prepare_to_write()?;
         check_name(name)?;
         let directory = self.directory(parent)?;
         self.check_mutable(&directory)?;
@@ -42,7 +42,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Frees everything that an inode holds, and the inode, which becomes one that was never used.
-    fn release(&mut self, inode: &Inode) -> Result<()> {
+    pub(crate) fn release(&mut self, inode: &Inode) -> Result<()> {
         let mut runs: Vec<BlockRun> = Vec::new();
         self.walk_blocks(inode, &mut |part| {
             let run = match part {

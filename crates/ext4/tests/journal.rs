@@ -96,3 +96,44 @@ fn a_log_block_with_a_wrong_checksum_is_an_error_that_says_which() {
         "{error}"
     );
 }
+
+#[test]
+fn orphans_are_finished_before_the_first_edit() {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    std::fs::write(tree.join("deleted"), vec![1; 50_000]).unwrap();
+    std::fs::write(tree.join("cut"), vec![2; 50_000]).unwrap();
+    let image = folder.path().join("image");
+    judge("mke2fs")
+        .args(["-q", "-F", "-t", "ext4", "-b", "1024", "-O", "metadata_csum,^orphan_file"])
+        .arg("-d")
+        .arg(&tree)
+        .arg(&image)
+        .arg("16384k")
+        .succeed();
+    let number = |name: &str| {
+        let stat = judge("debugfs").args(["-R", &format!("stat {name}")]).arg(&image).succeed().stdout;
+        stat.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    let (deleted, cut) = (number("deleted"), number("cut"));
+    // The list: the super block → the deleted one → the one to be cut to 10,000 bytes.
+    debugfs(
+        &image,
+        &format!(
+            "unlink deleted\nsif <{deleted}> links_count 0\nsif <{deleted}> dtime {cut}\nsif <{cut}> size 10000\nssv last_orphan {deleted}\n"
+        ),
+    );
+    let storage = FileStorage::new(std::fs::File::options().read(true).write(true).open(&image).unwrap()).unwrap();
+    let mut filesystem = FileSystem::open(storage).unwrap();
+    let free = filesystem.superblock().free_blocks();
+    let attributes = ext4::Attributes { permissions: 0o755, uid: 0, gid: 0, modified: ext4::Time::default() };
+    filesystem.create_directory(ext4::InodeNumber::ROOT, b"new", &attributes).unwrap();
+    filesystem.flush().unwrap();
+    // 49 blocks of the one, 39 of the other, one for the new directory.
+    assert_eq!(filesystem.superblock().free_blocks(), free + 49 + 39 - 1);
+    assert_eq!(filesystem.check().unwrap(), Vec::new());
+    testkit::judge::assert_e2fsck_clean(&image, 0);
+    let content = judge("debugfs").args(["-R", "cat cut"]).arg(&image).succeed().stdout_bytes;
+    assert_eq!(content, vec![2; 10_000]);
+}
