@@ -25,7 +25,7 @@ impl Guest {
         content: &mut dyn Read,
     ) -> Result<(), Error> {
         self.in_parent(path, |file_system, parent, name| {
-            file_system.create_file(parent.node, name, attributes, size_bytes, content)
+            file_system.create_file(&parent.node, name, attributes, size_bytes, content)
         })
     }
 
@@ -35,7 +35,7 @@ impl Guest {
     ///
     /// As [`create_file`](Self::create_file).
     pub fn create_directory(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), Error> {
-        self.in_parent(path, |file_system, parent, name| file_system.create_directory(parent.node, name, attributes))
+        self.in_parent(path, |file_system, parent, name| file_system.create_directory(&parent.node, name, attributes))
     }
 
     /// Creates the symlink `path` to `target`, which is not looked at.
@@ -45,7 +45,7 @@ impl Guest {
     /// As [`create_file`](Self::create_file).
     pub fn create_symlink(&mut self, path: &GuestPath, target: &[u8], attributes: &Attributes) -> Result<(), Error> {
         self.in_parent(path, |file_system, parent, name| {
-            file_system.create_symlink(parent.node, name, target, attributes)
+            file_system.create_symlink(&parent.node, name, target, attributes)
         })
     }
 
@@ -58,7 +58,7 @@ impl Guest {
         if self.find(path, LastLink::Keep)?.node.kind() == FileKind::Directory {
             return Err(Error::path(path, PathProblem::IsADirectory));
         }
-        self.in_parent(path, |file_system, parent, name| file_system.remove_file(parent.node, name))
+        self.in_parent(path, |file_system, parent, name| file_system.remove_file(&parent.node, name))
     }
 
     /// Sets mode, owner and times of what is at `path`; a symlink's own.
@@ -68,7 +68,7 @@ impl Guest {
     /// As [`find`](Self::find).
     pub fn set_attributes(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), Error> {
         let location = self.find(path, LastLink::Keep)?.node;
-        let result = self.file_system_mut(&location).set_attributes(location.node, attributes);
+        let result = self.file_system_mut(&location).set_attributes(&location.node, attributes);
         result.map_err(|error| self.error(&location, Some(path), error))
     }
 

@@ -98,6 +98,8 @@ pub enum PathProblem {
 pub enum FileSystemError {
     /// An ext4.
     Ext4(ext4::Error),
+    /// A FAT.
+    Fat(fat::Error),
 }
 
 impl Error {
@@ -174,6 +176,7 @@ impl std::error::Error for Error {
             Self::Storage(error) => error.source(),
             Self::Partition(error) => error.source(),
             Self::FileSystem { error: FileSystemError::Ext4(error), .. } => Some(error),
+            Self::FileSystem { error: FileSystemError::Fat(error), .. } => Some(error),
             Self::NoRoot { .. } | Self::SeveralRoots { .. } | Self::Path { .. } => None,
         }
     }
@@ -194,5 +197,11 @@ impl From<partition::Error> for Error {
 impl From<ext4::Error> for FileSystemError {
     fn from(error: ext4::Error) -> Self {
         Self::Ext4(error)
+    }
+}
+
+impl From<fat::Error> for FileSystemError {
+    fn from(error: fat::Error) -> Self {
+        Self::Fat(error)
     }
 }

@@ -17,22 +17,54 @@ type Result<T> = std::result::Result<T, FileSystemError>;
 pub enum FileSystem {
     /// ext2, ext3, ext4.
     Ext4(Box<ext4::FileSystem<Bytes>>),
+    /// FAT12, FAT16, FAT32.
+    Fat(Box<Fat>),
 }
 
-/// A file of a file system: an inode number where there are inodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Node(pub(crate) u64);
+/// A FAT, with what fstab may call it.
+pub struct Fat {
+    file_system: fat::FileSystem<Bytes>,
+    label: String,
+    serial: u32,
+}
 
-impl From<ext4::InodeNumber> for Node {
-    fn from(number: ext4::InodeNumber) -> Self {
-        Self(u64::from(number.0))
+/// A file of a file system.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Node {
+    /// By its number, where there are inodes.
+    Inode(ext4::InodeNumber),
+    /// By the names on the way from the file system's own root on.
+    Names(Vec<Vec<u8>>),
+}
+
+impl Node {
+    fn inode(&self) -> ext4::InodeNumber {
+        match self {
+            Self::Inode(number) => *number,
+            Self::Names(_) => unreachable!("a node of an ext4 is an inode"),
+        }
+    }
+
+    fn names(&self) -> &[Vec<u8>] {
+        match self {
+            Self::Names(names) => names,
+            Self::Inode(_) => unreachable!("a node of a FAT is a path"),
+        }
+    }
+
+    fn child(&self, name: &[u8]) -> Vec<Vec<u8>> {
+        let mut names = self.names().to_vec();
+        names.push(name.to_vec());
+        names
     }
 }
 
-impl From<Node> for ext4::InodeNumber {
-    fn from(node: Node) -> Self {
-        // A node of an ext4 was made from one of its numbers.
-        Self(node.0 as u32)
+impl Fat {
+    /// Opens the FAT on `bytes`, whose serial number is `serial`.
+    pub(crate) fn open(bytes: Bytes, serial: u32) -> std::result::Result<Self, fat::Error> {
+        let file_system = fat::FileSystem::open(bytes)?;
+        let label = file_system.label()?;
+        Ok(Self { file_system, label, serial })
     }
 }
 
@@ -41,6 +73,7 @@ impl FileSystem {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Ext4(_) => "ext4",
+            Self::Fat(_) => "fat",
         }
     }
 
@@ -48,6 +81,7 @@ impl FileSystem {
     pub fn label(&self) -> String {
         match self {
             Self::Ext4(ext4) => ext4.superblock().label(),
+            Self::Fat(fat) => fat.label.clone(),
         }
     }
 
@@ -55,102 +89,155 @@ impl FileSystem {
     pub fn uuid(&self) -> String {
         match self {
             Self::Ext4(ext4) => partition::Uuid::from_bytes(ext4.superblock().uuid()).to_string(),
+            Self::Fat(fat) => format!("{:04X}-{:04X}", fat.serial >> 16, fat.serial & 0xffff),
         }
     }
 
-    /// The features by the names that the file system's own tools print.
+    /// The features by the names that the file system's own tools print; FAT's is its width.
     pub fn features(&self) -> Vec<String> {
         match self {
             Self::Ext4(ext4) => ext4.superblock().features(),
+            Self::Fat(fat) => vec![
+                match fat.file_system.fat_type() {
+                    fat::FatType::Fat12 => "fat12",
+                    fat::FatType::Fat16 => "fat16",
+                    fat::FatType::Fat32 => "fat32",
+                }
+                .to_owned(),
+            ],
+        }
+    }
+
+    /// Size of a block (FAT: a cluster) in bytes, the unit in which files take space.
+    pub fn block_size_bytes(&self) -> u32 {
+        match self {
+            Self::Ext4(ext4) => ext4.superblock().block_size_bytes(),
+            Self::Fat(fat) => fat.file_system.cluster_size_bytes(),
         }
     }
 
     /// What is free, and what there is.
-    pub fn free_space(&self) -> FreeSpace {
+    ///
+    /// # Errors
+    ///
+    /// Where it has to be counted and cannot be read.
+    pub fn free_space(&self) -> Result<FreeSpace> {
         match self {
             Self::Ext4(ext4) => {
                 let superblock = ext4.superblock();
-                FreeSpace {
+                Ok(FreeSpace {
                     block_size_bytes: superblock.block_size_bytes(),
                     free_blocks: superblock.free_blocks(),
                     blocks: superblock.blocks(),
                     free_inodes: Some(superblock.free_inodes()),
-                }
+                })
+            }
+            Self::Fat(fat) => {
+                let block_size_bytes = fat.file_system.cluster_size_bytes();
+                Ok(FreeSpace {
+                    block_size_bytes,
+                    free_blocks: fat.file_system.free_bytes()? / u64::from(block_size_bytes),
+                    blocks: fat.file_system.size_bytes() / u64::from(block_size_bytes),
+                    free_inodes: None,
+                })
             }
         }
+    }
+
+    /// Whether files have owners, modes and symlinks.
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Self::Ext4(_))
     }
 
     /// Whether a journal was left dirty and has been replayed.
     pub fn journal_replayed(&self) -> bool {
         match self {
             Self::Ext4(ext4) => ext4.journal_replayed(),
+            Self::Fat(_) => false,
         }
     }
 
-    /// What a consistency check finds.
+    /// What a consistency check finds; `None` where there is no check for this file system.
     ///
     /// # Errors
     ///
     /// Where the file system could not be read.
-    pub fn check(&self) -> Result<Vec<Finding>> {
+    pub fn check(&self) -> Result<Option<Vec<Finding>>> {
         match self {
-            Self::Ext4(_) => Ok(Vec::new()),
+            Self::Ext4(ext4) => Ok(Some(ext4.check()?)),
+            Self::Fat(_) => Ok(None),
         }
     }
 
     pub(crate) fn root(&self) -> Node {
         match self {
-            Self::Ext4(_) => ext4::InodeNumber::ROOT.into(),
+            Self::Ext4(_) => Node::Inode(ext4::InodeNumber::ROOT),
+            Self::Fat(_) => Node::Names(Vec::new()),
         }
     }
 
-    pub(crate) fn lookup(&self, directory: Node, name: &[u8]) -> Result<Option<Node>> {
+    /// The file called `name` in `directory`, and what kind it is.
+    pub(crate) fn lookup(&self, directory: &Node, name: &[u8]) -> Result<Option<(Node, FileKind)>> {
         match self {
-            Self::Ext4(ext4) => Ok(ext4.lookup(directory.into(), name)?.map(Node::from)),
+            Self::Ext4(ext4) => match ext4.lookup(directory.inode(), name)? {
+                Some(number) => Ok(Some((Node::Inode(number), ext4.inode(number)?.kind()?.into()))),
+                None => Ok(None),
+            },
+            Self::Fat(fat) => {
+                let names = directory.child(name);
+                match fat.file_system.metadata(&names) {
+                    Ok(metadata) => Ok(Some((Node::Names(names), metadata.kind.into()))),
+                    // No file has a name that FAT cannot have.
+                    Err(fat::Error::NotFound { .. } | fat::Error::InvalidName { .. }) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            }
         }
     }
 
-    pub(crate) fn kind_of(&self, node: Node) -> Result<FileKind> {
+    pub(crate) fn metadata(&self, node: &Node) -> Result<Metadata> {
         match self {
-            Self::Ext4(ext4) => Ok(ext4.inode(node.into())?.kind()?.into()),
+            Self::Ext4(ext4) => Ok(Metadata::of_inode(&ext4.inode(node.inode())?)?),
+            Self::Fat(fat) => Ok(Metadata::of_fat(&fat.file_system.metadata(node.names())?)),
         }
     }
 
-    pub(crate) fn metadata(&self, node: Node) -> Result<Metadata> {
-        match self {
-            Self::Ext4(ext4) => Ok(Metadata::of_inode(&ext4.inode(node.into())?)?),
-        }
-    }
-
-    pub(crate) fn read_directory(&self, directory: Node) -> Result<Vec<DirectoryEntry>> {
+    pub(crate) fn read_directory(&self, directory: &Node) -> Result<Vec<DirectoryEntry>> {
+        let mut entries = Vec::new();
         match self {
             Self::Ext4(ext4) => {
-                let mut entries = Vec::new();
-                for entry in ext4.read_directory(directory.into())? {
+                for entry in ext4.read_directory(directory.inode())? {
                     let kind = match entry.kind {
                         Some(kind) => kind,
                         None => ext4.inode(entry.inode)?.kind()?,
                     };
                     entries.push(DirectoryEntry { name: entry.name, kind: kind.into() });
                 }
-                Ok(entries)
+            }
+            Self::Fat(fat) => {
+                for entry in fat.file_system.read_directory(directory.names())? {
+                    entries.push(DirectoryEntry { name: entry.name.into_bytes(), kind: entry.metadata.kind.into() });
+                }
             }
         }
+        Ok(entries)
     }
 
-    pub(crate) fn read_link(&self, link: Node) -> Result<Vec<u8>> {
+    pub(crate) fn read_link(&self, link: &Node) -> Result<Vec<u8>> {
         match self {
-            Self::Ext4(ext4) => Ok(ext4.read_link(link.into())?),
+            Self::Ext4(ext4) => Ok(ext4.read_link(link.inode())?),
+            Self::Fat(_) => unreachable!("a FAT has no symlinks"),
         }
     }
 
-    /// Gives the content of a file of `size_bytes` bytes to `out`.
-    pub(crate) fn read_to(&self, file: Node, size_bytes: u64, out: &mut dyn Write) -> Result<std::io::Result<()>> {
+    /// Gives the content of a file of `size_bytes` bytes to `out`, and returns what `out` says.
+    pub(crate) fn read_to(&self, file: &Node, size_bytes: u64, out: &mut dyn Write) -> Result<std::io::Result<()>> {
         let mut buffer = vec![0; size_bytes.min(READ_BUFFER_BYTES) as usize];
         let mut offset = 0;
         while offset < size_bytes {
             let read = match self {
-                Self::Ext4(ext4) => ext4.read_file_at(file.into(), offset, &mut buffer)?,
+                Self::Ext4(ext4) => ext4.read_file_at(file.inode(), offset, &mut buffer)?,
+                Self::Fat(fat) => fat.file_system.read_file_at(file.names(), offset, &mut buffer)?,
             };
             if read == 0 {
                 break;
@@ -165,53 +252,72 @@ impl FileSystem {
 
     pub(crate) fn create_file(
         &mut self,
-        parent: Node,
+        parent: &Node,
         name: &[u8],
         attributes: &Attributes,
         size_bytes: u64,
         content: &mut dyn Read,
     ) -> Result<()> {
         match self {
-            Self::Ext4(ext4) => ext4.create_file(parent.into(), name, attributes, size_bytes, content)?,
-        };
+            Self::Ext4(ext4) => {
+                ext4.create_file(parent.inode(), name, attributes, size_bytes, content)?;
+            }
+            Self::Fat(fat) => {
+                let modified = fat_time(attributes);
+                fat.file_system.create_file(&parent.child(name), modified, size_bytes, content)?;
+            }
+        }
         Ok(())
     }
 
-    pub(crate) fn create_directory(&mut self, parent: Node, name: &[u8], attributes: &Attributes) -> Result<()> {
+    pub(crate) fn create_directory(&mut self, parent: &Node, name: &[u8], attributes: &Attributes) -> Result<()> {
         match self {
-            Self::Ext4(ext4) => ext4.create_directory(parent.into(), name, attributes)?,
-        };
+            Self::Ext4(ext4) => {
+                ext4.create_directory(parent.inode(), name, attributes)?;
+            }
+            Self::Fat(fat) => fat.file_system.create_directory(&parent.child(name), fat_time(attributes))?,
+        }
         Ok(())
     }
 
     pub(crate) fn create_symlink(
         &mut self,
-        parent: Node,
+        parent: &Node,
         name: &[u8],
         target: &[u8],
         attributes: &Attributes,
     ) -> Result<()> {
         match self {
-            Self::Ext4(ext4) => ext4.create_symlink(parent.into(), name, target, attributes)?,
-        };
-        Ok(())
-    }
-
-    pub(crate) fn set_attributes(&mut self, node: Node, attributes: &Attributes) -> Result<()> {
-        match self {
-            Self::Ext4(ext4) => Ok(ext4.set_attributes(node.into(), attributes)?),
+            Self::Ext4(ext4) => {
+                ext4.create_symlink(parent.inode(), name, target, attributes)?;
+                Ok(())
+            }
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "a symlink on a FAT".to_owned() }.into()),
         }
     }
 
-    pub(crate) fn remove_file(&mut self, parent: Node, name: &[u8]) -> Result<()> {
+    pub(crate) fn set_attributes(&mut self, node: &Node, attributes: &Attributes) -> Result<()> {
         match self {
-            Self::Ext4(ext4) => Ok(ext4.remove_file(parent.into(), name)?),
+            Self::Ext4(ext4) => Ok(ext4.set_attributes(node.inode(), attributes)?),
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "an owner or a mode on a FAT".to_owned() }.into()),
+        }
+    }
+
+    pub(crate) fn remove_file(&mut self, parent: &Node, name: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.remove_file(parent.inode(), name)?),
+            Self::Fat(fat) => Ok(fat.file_system.remove_file(&parent.child(name))?),
         }
     }
 
     pub(crate) fn flush(&mut self) -> Result<()> {
         match self {
             Self::Ext4(ext4) => Ok(ext4.flush()?),
+            Self::Fat(fat) => Ok(fat.file_system.flush()?),
         }
     }
+}
+
+fn fat_time(attributes: &Attributes) -> fat::Time {
+    fat::Time { seconds: attributes.modified.seconds, nanoseconds: attributes.modified.nanoseconds }
 }

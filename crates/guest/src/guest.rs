@@ -128,7 +128,7 @@ impl Guest {
     /// [`Error::FileSystem`].
     pub fn metadata(&self, location: &Location) -> Result<Metadata, Error> {
         let file_system = self.file_system(location)?;
-        file_system.metadata(location.node).map_err(|error| self.error(location, None, error))
+        file_system.metadata(&location.node).map_err(|error| self.error(location, None, error))
     }
 
     /// The names in the directory at `path`, sorted by their bytes.
@@ -142,7 +142,7 @@ impl Guest {
             return Err(Error::path(path, PathProblem::NotADirectory { at: found.path }));
         }
         self.check_mounted(path, &found.node)?;
-        let entries = self.file_system(&found.node)?.read_directory(found.node.node);
+        let entries = self.file_system(&found.node)?.read_directory(&found.node.node);
         let mut entries = entries.map_err(|error| self.error(&found.node, Some(path), error))?;
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
@@ -178,7 +178,7 @@ impl Guest {
         let size_bytes = self.metadata(&found.node)?.size_bytes;
         let file_system = self.file_system(&found.node)?;
         file_system
-            .read_to(found.node.node, size_bytes, out)
+            .read_to(&found.node.node, size_bytes, out)
             .map_err(|error| self.error(&found.node, Some(path), error))
     }
 
@@ -228,7 +228,8 @@ impl Guest {
     }
 
     fn root_of(&self, volume: usize) -> Location {
-        let node = self.volumes[volume].file_system().map_or(Node(0), FileSystem::root);
+        let node = self.volumes[volume].file_system().map(FileSystem::root);
+        let node = node.unwrap_or_else(|| unreachable!("only file systems are mounted"));
         Location { volume, node, kind: FileKind::Directory, unmounted: None }
     }
 }
@@ -244,11 +245,8 @@ impl Tree for Guest {
         self.check_mounted(path, parent)?;
         let name = path.name().unwrap_or_default();
         let file_system = self.file_system(parent)?;
-        let find = || -> Result<_, FileSystemError> {
-            let Some(node) = file_system.lookup(parent.node, name)? else { return Ok(None) };
-            Ok(Some((node, file_system.kind_of(node)?)))
-        };
-        let found = find().map_err(|error| self.error(parent, Some(path), error))?;
+        let found = file_system.lookup(&parent.node, name);
+        let found = found.map_err(|error| self.error(parent, Some(path), error))?;
         Ok(found.map(|(node, kind)| {
             self.cross_mounts(path, Location { volume: parent.volume, node, kind, unmounted: None })
         }))
@@ -260,7 +258,7 @@ impl Tree for Guest {
 
     fn link_target(&self, location: &Location) -> Result<Vec<u8>, Error> {
         let file_system = self.file_system(location)?;
-        file_system.read_link(location.node).map_err(|error| self.error(location, None, error))
+        file_system.read_link(&location.node).map_err(|error| self.error(location, None, error))
     }
 }
 

@@ -100,6 +100,34 @@ impl Metadata {
     }
 }
 
+impl Metadata {
+    /// What the guest would show of a file on a FAT: root's, with the mode that mount gives.
+    pub(crate) fn of_fat(metadata: &fat::Metadata) -> Self {
+        let modified = Time { seconds: metadata.modified.seconds, nanoseconds: metadata.modified.nanoseconds };
+        Self {
+            kind: metadata.kind.into(),
+            permissions: if metadata.read_only { 0o555 } else { 0o755 },
+            uid: 0,
+            gid: 0,
+            size_bytes: metadata.size_bytes,
+            links: 1,
+            accessed: modified,
+            modified,
+            changed: modified,
+            device: None,
+        }
+    }
+}
+
+impl From<fat::FileKind> for FileKind {
+    fn from(kind: fat::FileKind) -> Self {
+        match kind {
+            fat::FileKind::Regular => Self::Regular,
+            fat::FileKind::Directory => Self::Directory,
+        }
+    }
+}
+
 impl From<ext4::FileKind> for FileKind {
     fn from(kind: ext4::FileKind) -> Self {
         match kind {

@@ -1,8 +1,9 @@
 //! Which file system is mounted where: the root by what is in it, the others by its fstab.
 
-use crate::error::Error;
+use crate::error::{Error, FileSystemError};
 use crate::file_system::FileSystem;
 use crate::fstab::Device;
+use crate::metadata::FileKind;
 use crate::path::GuestPath;
 use crate::volume::{Content, Volume};
 
@@ -60,28 +61,22 @@ pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
 }
 
 /// Whether there is an `/etc` and an `os-release` in one of its two places.
-fn looks_like_root(file_system: &FileSystem) -> Result<bool, crate::error::FileSystemError> {
-    if !matches!(file_system, FileSystem::Ext4(_)) {
+fn looks_like_root(file_system: &FileSystem) -> Result<bool, FileSystemError> {
+    if !file_system.is_unix() {
         return Ok(false);
     }
-    let Some(etc) = file_system.lookup(file_system.root(), b"etc")? else { return Ok(false) };
-    if file_system.kind_of(etc)? != crate::FileKind::Directory {
-        return Ok(false);
-    }
-    if file_system.lookup(etc, b"os-release")?.is_some() {
-        return Ok(true);
-    }
-    let mut node = file_system.root();
-    for name in [b"usr".as_slice(), b"lib", b"os-release"] {
-        if file_system.kind_of(node)? != crate::FileKind::Directory {
-            return Ok(false);
+    let has = |names: &[&[u8]], kind: Option<FileKind>| -> Result<bool, FileSystemError> {
+        let mut found = (file_system.root(), FileKind::Directory);
+        for name in names {
+            match file_system.lookup(&found.0, name)? {
+                Some(child) if found.1 == FileKind::Directory => found = child,
+                _ => return Ok(false),
+            }
         }
-        match file_system.lookup(node, name)? {
-            Some(child) => node = child,
-            None => return Ok(false),
-        }
-    }
-    Ok(true)
+        Ok(kind.is_none_or(|kind| kind == found.1))
+    };
+    Ok(has(&[b"etc"], Some(FileKind::Directory))?
+        && (has(&[b"etc", b"os-release"], None)? || has(&[b"usr", b"lib", b"os-release"], None)?))
 }
 
 /// Why there is no root: an ext4 that could not be opened may well be it.

@@ -8,7 +8,10 @@ pub(crate) enum Signature {
     /// ext2, ext3 or ext4.
     Ext4,
     /// FAT12, FAT16 or FAT32.
-    Fat,
+    Fat {
+        /// The volume's serial number, which stands for a UUID.
+        serial: u32,
+    },
     /// Something known that is not read or written yet, by name.
     Other(&'static str),
     /// Nothing that is known.
@@ -45,8 +48,15 @@ pub(crate) fn probe(storage: &dyn ReadAt) -> storage::Result<Signature> {
     if has(storage, 0x438, &[0x53, 0xef])? {
         return Ok(Signature::Ext4);
     }
-    let is_fat = has(storage, 0x36, b"FAT1")? || has(storage, 0x52, b"FAT32")?;
-    Ok(if is_fat && has(storage, 0x1fe, &[0x55, 0xaa])? { Signature::Fat } else { Signature::None })
+    // FAT32 has its extended boot record, with serial number and type, further on.
+    for (serial_offset, type_offset, name) in [(0x43, 0x52, b"FAT32".as_slice()), (0x27, 0x36, b"FAT1")] {
+        if has(storage, type_offset, name)? && has(storage, 0x1fe, &[0x55, 0xaa])? {
+            let mut serial = [0; 4];
+            storage.read_at(serial_offset, &mut serial)?;
+            return Ok(Signature::Fat { serial: u32::from_le_bytes(serial) });
+        }
+    }
+    Ok(Signature::None)
 }
 
 fn has(storage: &dyn ReadAt, offset: u64, signature: &[u8]) -> storage::Result<bool> {
@@ -74,8 +84,10 @@ mod tests {
     #[test]
     fn each_file_system_has_its_name() {
         assert_eq!(disk(&[(0x438, &[0x53, 0xef])]), Signature::Ext4);
-        assert_eq!(disk(&[(0x52, b"FAT32   "), (0x1fe, &[0x55, 0xaa])]), Signature::Fat);
-        assert_eq!(disk(&[(0x36, b"FAT16   "), (0x1fe, &[0x55, 0xaa])]), Signature::Fat);
+        let fat32 = disk(&[(0x43, &[4, 3, 2, 1]), (0x52, b"FAT32   "), (0x1fe, &[0x55, 0xaa])]);
+        assert_eq!(fat32, Signature::Fat { serial: 0x0102_0304 });
+        let fat16 = disk(&[(0x27, &[4, 3, 2, 1]), (0x36, b"FAT16   "), (0x1fe, &[0x55, 0xaa])]);
+        assert_eq!(fat16, Signature::Fat { serial: 0x0102_0304 });
         assert_eq!(disk(&[(0, b"XFSB")]), Signature::Other("xfs"));
         assert_eq!(disk(&[(0x10040, b"_BHRfS_M")]), Signature::Other("btrfs"));
         assert_eq!(disk(&[(0x200, b"LABELONE"), (0x218, b"LVM2 001")]), Signature::Other("LVM2"));

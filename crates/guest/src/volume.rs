@@ -7,7 +7,7 @@ use partition::Partition;
 use storage::{ReadAt, Window, WriteAt};
 
 use crate::error::{Error, FileSystemError};
-use crate::file_system::FileSystem;
+use crate::file_system::{Fat, FileSystem};
 use crate::fstab::{self, Device};
 use crate::path::Printable;
 use crate::probe::{Signature, probe};
@@ -48,7 +48,10 @@ impl Volume {
                 Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
                 Err(error) => Content::Broken { kind: "ext4", error: FileSystemError::Ext4(error) },
             },
-            Signature::Fat => Content::Other("fat"),
+            Signature::Fat { serial } => match Fat::open(bytes, serial) {
+                Ok(fat) => Content::FileSystem(FileSystem::Fat(Box::new(fat))),
+                Err(error) => Content::Broken { kind: "fat", error: FileSystemError::Fat(error) },
+            },
             Signature::Other(name) => Content::Other(name),
             Signature::None => Content::None,
         };
