@@ -1,0 +1,26 @@
+//! What has to be in the finished image.
+
+use std::collections::BTreeSet;
+
+use guest::{Guest, Packages};
+
+use crate::error::Error;
+
+/// Refuses a guest in which one of the packages `names` is not installed.
+///
+/// # Errors
+///
+/// [`Error::MissingPackages`], [`Error::NoPackageList`], [`Error::Guest`].
+pub fn check_packages(guest: &Guest, names: &[String]) -> Result<(), Error> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let packages = match guest.packages()? {
+        Packages::Dpkg(packages) => packages,
+        Packages::Unreadable(manager) => return Err(Error::NoPackageList { manager: Some(manager) }),
+        Packages::None => return Err(Error::NoPackageList { manager: None }),
+    };
+    let installed: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    let missing: Vec<String> = names.iter().filter(|name| !installed.contains(name.as_str())).cloned().collect();
+    if missing.is_empty() { Ok(()) } else { Err(Error::MissingPackages { names: missing }) }
+}

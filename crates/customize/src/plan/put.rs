@@ -1,0 +1,246 @@
+//! What a `put` comes to.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use guest::resolve::{Found, LastLink, Lookup};
+use guest::{Attributes, FileKind, GuestPath, PathProblem, Time};
+
+use super::{Content, Node, Planner, Warning};
+use crate::error::Error;
+use crate::mode::Mode;
+use crate::put::Put;
+use crate::report::PutReport;
+use crate::source::{Source, SourceKind};
+
+/// Directories over which every guest mounts something before anything of the image is used.
+const HIDDEN_AT_BOOT: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
+
+/// Directories that have to be made on the way to a destination.
+const PARENT_PERMISSIONS: u16 = 0o755;
+
+/// A put that is being planned.
+struct Job<'p> {
+    put: &'p Put,
+    uid: u32,
+    gid: u32,
+    report: PutReport,
+}
+
+impl Planner<'_> {
+    /// Plans `put`.
+    pub(super) fn put(&mut self, put: &Put) -> Result<PutReport, Error> {
+        let source = Source::follow(&put.source)?;
+        let (uid, gid) = self.numbers(put.owner.as_ref())?;
+        let mut job = Job { put, uid, gid, report: PutReport::new(put, uid, gid) };
+        let destination = self.destination(&mut job, &source)?;
+        self.warn_of_hidden(&destination);
+        job.report.destination = destination.to_string();
+        if !source.is_directory() {
+            job.report.mode = Some(Mode::from_bits(self.attributes(&job, &source).permissions).to_string());
+        }
+        // A stack, not a recursion: the host says how deep it is.
+        let mut pending = vec![(source, destination)];
+        while let Some((source, path)) = pending.pop() {
+            let (path, children) = self.place(&mut job, source, path)?;
+            for child in children.into_iter().rev() {
+                let name = child.path.file_name().unwrap_or_default();
+                let child_path = path.join(name.as_bytes()).map_err(|error| bad_name(&child.path, error))?;
+                pending.push((child, child_path));
+            }
+        }
+        Ok(job.report)
+    }
+
+    /// Where the source itself goes, with the directories on the way made.
+    fn destination(&mut self, job: &mut Job<'_>, source: &Source) -> Result<GuestPath, Error> {
+        let wanted = &job.put.destination;
+        let found = match self.lookup(&wanted.path, LastLink::Keep)? {
+            Lookup::Missing { directory, mut names } => {
+                let name = match wanted.into {
+                    true => basename(source)?,
+                    // There is at least one.
+                    false => names.pop().unwrap_or_default(),
+                };
+                let parent = self.make_parents(job, source, directory, names)?;
+                return parent.join(&name).map_err(|error| bad_name(&source.path, error));
+            }
+            Lookup::Found(found) => found,
+        };
+        let directory = match found.node.kind() {
+            FileKind::Directory => Some(found.clone()),
+            FileKind::Symlink if wanted.into => self.find(&wanted.path, LastLink::Follow)?,
+            FileKind::Symlink => self.directory_behind(&found.path)?,
+            _ => None,
+        };
+        match directory.filter(|directory| directory.node.kind() == FileKind::Directory) {
+            Some(directory) if source.is_directory() && !wanted.into => Ok(directory.path),
+            Some(directory) => directory.path.join(&basename(source)?).map_err(|error| bad_name(&source.path, error)),
+            None if wanted.into => {
+                let problem = PathProblem::NotADirectory { at: found.path };
+                Err(guest::Error::Path { path: wanted.path.clone(), problem }.into())
+            }
+            None => Ok(found.path),
+        }
+    }
+
+    /// The directory that the symlink at `path` points to, if it does.
+    fn directory_behind(&self, path: &GuestPath) -> Result<Option<Found<Node>>, Error> {
+        match self.find(path, LastLink::Follow) {
+            Ok(found) => Ok(found.filter(|found| found.node.kind() == FileKind::Directory)),
+            // Nothing is behind it, and the symlink itself can still be replaced.
+            Err(Error::Guest(guest::Error::Path {
+                problem:
+                    PathProblem::DanglingLink { .. }
+                    | PathProblem::LinkLoop { .. }
+                    | PathProblem::NotADirectory { .. }
+                    | PathProblem::NotFound,
+                ..
+            })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the directories `names` below `directory`, and returns the last one's path.
+    fn make_parents(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source,
+        directory: Found<Node>,
+        names: Vec<Vec<u8>>,
+    ) -> Result<GuestPath, Error> {
+        let mut parent = directory;
+        for name in names {
+            let path = parent.path.join(&name).map_err(|error| bad_name(&source.path, error))?;
+            let modified = self.options.modified.unwrap_or(source.modified);
+            let attributes = Attributes { permissions: PARENT_PERMISSIONS, uid: 0, gid: 0, modified };
+            self.change(&parent.node, &path, attributes, Content::Directory, None)?;
+            job.report.parents.push(path.to_string());
+            parent = self.expect(&path)?;
+        }
+        Ok(parent.path)
+    }
+
+    /// Plans one file, directory or symlink at `path`; returns where it really is, and what is in
+    /// it.
+    fn place(&mut self, job: &mut Job<'_>, source: Source, path: GuestPath) -> Result<(GuestPath, Vec<Source>), Error> {
+        let mut existing = self.find(&path, LastLink::Keep)?;
+        if source.is_directory()
+            && let Some(found) = &existing
+            && found.node.kind() == FileKind::Symlink
+            && let Some(behind) = self.directory_behind(&path)?
+        {
+            existing = Some(behind);
+        }
+        if let Some(found) = &existing
+            && (found.node.kind() == FileKind::Directory) != source.is_directory()
+        {
+            return Err(Error::Kind {
+                source_is_directory: source.is_directory(),
+                source: source.path,
+                destination: found.path.clone(),
+                found: found.node.kind(),
+            });
+        }
+        if source.is_directory() {
+            return self.place_directory(job, &source, path, existing);
+        }
+        let parent = self.expect(&path.parent().unwrap_or_else(GuestPath::root))?;
+        self.check_fat(job, &parent.node, &path, &source)?;
+        let attributes = self.attributes(job, &source);
+        let content = match source.kind.clone() {
+            SourceKind::File { size_bytes } => {
+                job.report.files += 1;
+                job.report.size_bytes += size_bytes;
+                Content::File { source, size_bytes }
+            }
+            SourceKind::Symlink { target } => {
+                job.report.symlinks += 1;
+                Content::Symlink { target }
+            }
+            SourceKind::Directory => unreachable!("directories were dealt with"),
+        };
+        job.report.replaced += u64::from(existing.is_some());
+        self.change(&parent.node, &path, attributes, content, existing.as_ref().map(|found| &found.node))?;
+        Ok((path, Vec::new()))
+    }
+
+    /// Plans a directory, or nothing where there is one; what is in it comes next.
+    fn place_directory(
+        &mut self,
+        job: &mut Job<'_>,
+        source: &Source,
+        path: GuestPath,
+        existing: Option<Found<Node>>,
+    ) -> Result<(GuestPath, Vec<Source>), Error> {
+        let path = match existing {
+            Some(found) => found.path,
+            None => {
+                let parent = self.expect(&path.parent().unwrap_or_else(GuestPath::root))?;
+                self.check_fat(job, &parent.node, &path, source)?;
+                let attributes = self.attributes(job, source);
+                self.change(&parent.node, &path, attributes, Content::Directory, None)?;
+                job.report.directories += 1;
+                path
+            }
+        };
+        let children = source.children()?;
+        let children = children.iter().map(|name| Source::keep(&source.path.join(name))).collect::<Result<_, _>>()?;
+        Ok((path, children))
+    }
+
+    fn attributes(&self, job: &Job<'_>, source: &Source) -> Attributes {
+        let permissions = match (&source.kind, job.put.mode) {
+            (SourceKind::Symlink { .. }, _) => 0o777,
+            (SourceKind::Directory, Some(mode)) => mode.for_directory().bits(),
+            (SourceKind::File { .. }, Some(mode)) => mode.bits(),
+            (_, None) => source.permissions,
+        };
+        let modified: Time = self.options.modified.unwrap_or(source.modified);
+        Attributes { permissions, uid: job.uid, gid: job.gid, modified }
+    }
+
+    /// Refuses what a FAT cannot hold, where `parent` is on one.
+    fn check_fat(&mut self, job: &Job<'_>, parent: &Node, path: &GuestPath, source: &Source) -> Result<(), Error> {
+        let volume = &self.guest.volumes()[parent.volume()];
+        if volume.file_system().is_none_or(guest::FileSystem::is_unix) {
+            return Ok(());
+        }
+        let refuse = |what: &str| Err(Error::Fat { destination: path.clone(), what: what.to_owned() });
+        if let SourceKind::Symlink { .. } = source.kind {
+            return refuse("symlinks");
+        }
+        if (job.uid, job.gid) != (0, 0) {
+            return refuse("owners: only root:root can be asked for");
+        }
+        let ignored = |warning: &Warning| matches!(warning, Warning::ModeIgnored { path: of } if path.starts_with(of));
+        if job.put.mode.is_some() && !self.warnings.iter().any(ignored) {
+            self.warnings.push(Warning::ModeIgnored { path: path.clone() });
+        }
+        Ok(())
+    }
+
+    fn warn_of_hidden(&mut self, path: &GuestPath) {
+        let hides = |point: &&str| point.parse().is_ok_and(|point: GuestPath| path.starts_with(&point));
+        if let Some(mount_point) = HIDDEN_AT_BOOT.into_iter().find(hides) {
+            self.warnings.push(Warning::HiddenAtBoot { path: path.clone(), mount_point });
+        }
+    }
+
+    /// What is at a path that was planned or found before.
+    fn expect(&self, path: &GuestPath) -> Result<Found<Node>, Error> {
+        self.find(path, LastLink::Follow)?
+            .ok_or_else(|| guest::Error::Path { path: path.clone(), problem: PathProblem::NotFound }.into())
+    }
+}
+
+/// The name of the source, to have in a directory.
+fn basename(source: &Source) -> Result<Vec<u8>, Error> {
+    let name = source.path.file_name().map(OsStr::as_bytes);
+    Ok(name.ok_or_else(|| Error::SourceName { path: source.path.clone() })?.to_vec())
+}
+
+fn bad_name(path: &std::path::Path, error: guest::PathError) -> Error {
+    Error::Name { path: PathBuf::from(path), error }
+}

@@ -1,0 +1,191 @@
+//! Recipes: what an image is, as a TOML file says it.
+
+mod problem;
+mod read;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use guest::OperatingSystem;
+
+use crate::mode::Mode;
+use crate::operation::Operation;
+use crate::owner::Owner;
+use crate::put::{Destination, Put};
+
+pub use problem::{Problem, nearest};
+
+/// A recipe.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipe {
+    /// The image to make; a relative path begins at the recipe's folder.
+    pub output: Option<PathBuf>,
+    /// The image to begin with.
+    pub base: Option<Base>,
+    /// The files and trees of the host that go in, by name.
+    pub inputs: BTreeMap<String, Input>,
+    /// What is done, in this order.
+    pub steps: Vec<Step>,
+    /// What has to be there at the end.
+    pub keep: Keep,
+}
+
+/// The image that a recipe begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// A file; a relative path begins at the recipe's folder.
+    File(PathBuf),
+    /// A published image.
+    Published {
+        /// Which one.
+        name: BaseName,
+        /// The machine it is for: `amd64`.
+        architecture: Option<String>,
+        /// Which of several: `server`.
+        variant: Option<String>,
+    },
+}
+
+/// A distribution and a release of it: `ubuntu:24.04`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseName {
+    /// `ubuntu`, as `os-release` has it in `ID`.
+    pub distribution: String,
+    /// `24.04` or `noble`.
+    pub release: String,
+}
+
+/// A file or a tree of the host that goes into the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Input {
+    /// What it is, for people.
+    pub about: Option<String>,
+    /// Where it is, unless the command line says; a relative path begins at the recipe's folder.
+    pub file: Option<PathBuf>,
+}
+
+/// One thing that a recipe does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Puts an input into the guest.
+    Put {
+        /// The input's name.
+        input: String,
+        /// Where it goes.
+        to: Destination,
+        /// The mode of its files.
+        mode: Option<Mode>,
+        /// The owner of everything put.
+        owner: Option<Owner>,
+    },
+}
+
+/// What has to be in the finished image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Packages that have to be installed.
+    pub packages: Vec<String>,
+}
+
+/// Why a recipe's steps could not become operations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InputError {
+    /// An input has no file.
+    Missing {
+        /// The input's name.
+        name: String,
+        /// What the recipe says that it is.
+        about: Option<String>,
+    },
+    /// A file was given for an input that the recipe does not have.
+    Unknown {
+        /// The name that was given.
+        name: String,
+        /// The input that was probably meant.
+        nearest: Option<String>,
+    },
+}
+
+impl Recipe {
+    /// The recipe's steps as operations, with the files `given` on the command line in place of its
+    /// own; relative paths of the recipe begin at `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Every [`InputError`].
+    pub fn operations(&self, given: &BTreeMap<String, PathBuf>, folder: &Path) -> Result<Vec<Operation>, InputError> {
+        if let Some(name) = given.keys().find(|name| !self.inputs.contains_key(*name)) {
+            let nearest = nearest(name, self.inputs.keys().map(String::as_str)).map(str::to_owned);
+            return Err(InputError::Unknown { name: name.clone(), nearest });
+        }
+        let mut operations = Vec::new();
+        for Step::Put { input, to, mode, owner } in &self.steps {
+            let declared = self.inputs.get(input).cloned().unwrap_or_default();
+            let source = match (given.get(input), declared.file) {
+                (Some(path), _) => path.clone(),
+                (None, Some(path)) => folder.join(path),
+                (None, None) => return Err(InputError::Missing { name: input.clone(), about: declared.about }),
+            };
+            let destination = to.clone();
+            operations.push(Operation::Put(Put { source, destination, mode: *mode, owner: owner.clone() }));
+        }
+        Ok(operations)
+    }
+}
+
+impl BaseName {
+    /// Whether a guest with this `os-release` is what is meant.
+    pub fn is(&self, os: &OperatingSystem) -> bool {
+        os.id == self.distribution
+            && [&os.version, &os.codename].into_iter().flatten().any(|release| *release == self.release)
+    }
+}
+
+impl FromStr for BaseName {
+    type Err = BaseNameError;
+
+    fn from_str(text: &str) -> Result<Self, BaseNameError> {
+        match text.split_once(':') {
+            Some((distribution, release)) if !distribution.is_empty() && !release.is_empty() => {
+                Ok(Self { distribution: distribution.to_owned(), release: release.to_owned() })
+            }
+            _ => Err(BaseNameError { text: text.to_owned() }),
+        }
+    }
+}
+
+/// A text that names no published image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseNameError {
+    /// The text.
+    pub text: String,
+}
+
+impl fmt::Display for BaseNameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` names no base: `DISTRIBUTION:RELEASE` does, such as `ubuntu:24.04`", self.text)
+    }
+}
+
+impl std::error::Error for BaseNameError {}
+
+impl fmt::Display for BaseName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.distribution, self.release)
+    }
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { name, about: Some(about) } => write!(f, "there is no file for input `{name}` ({about})"),
+            Self::Missing { name, about: None } => write!(f, "there is no file for input `{name}`"),
+            Self::Unknown { name, .. } => write!(f, "the recipe has no input `{name}`"),
+        }
+    }
+}
+
+impl std::error::Error for InputError {}

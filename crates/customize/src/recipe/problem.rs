@@ -1,0 +1,66 @@
+use std::ops::Range;
+
+/// Something wrong with a recipe, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// The bytes of the text that it is about, where there are some.
+    pub span: Option<Range<usize>>,
+    /// What there is to say of these bytes.
+    pub label: Option<String>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Problem {
+    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> Self {
+        Self { message: message.into(), span: Some(span), label: None, hint: None }
+    }
+
+    pub(super) fn label(self, label: impl Into<String>) -> Self {
+        Self { label: Some(label.into()), ..self }
+    }
+
+    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 3)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `did you mean …?`, or else what there is to choose from.
+pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, known.clone()) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None => {
+            let known: Vec<String> = known.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+            match known.len() {
+                0 => "there are none".to_owned(),
+                1 => format!("only {} is known here", known[0]),
+                _ => format!("known here are {}", known.join(", ")),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_are_understood_and_other_words_are_not() {
+        assert_eq!(nearest("outptu", ["output", "base"]), Some("output"));
+        assert_eq!(nearest("modes", ["mode", "to"]), Some("mode"));
+        assert_eq!(nearest("zebra", ["output", "base"]), None);
+        assert_eq!(suggestion("zebra", ["output", "base"]), "known here are `output`, `base`");
+    }
+}

@@ -1,0 +1,279 @@
+//! From the text of a recipe to a [`Recipe`].
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::{Problem, suggestion};
+use super::table::Table;
+use super::{Base, Input, Keep, Recipe, Step};
+use crate::mode::Mode;
+use crate::put::Destination;
+
+const RECIPE_KEYS: [&str; 5] = ["output", "base", "inputs", "step", "keep"];
+const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
+const INPUT_KEYS: [&str; 2] = ["about", "file"];
+const KEEP_KEYS: [&str; 1] = ["packages"];
+/// What a step can do; each verb's value says to what.
+const VERBS: [&str; 1] = ["put"];
+const PUT_KEYS: [&str; 4] = ["put", "to", "mode", "owner"];
+
+impl Recipe {
+    /// The recipe that `text` is.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, in the order of the text.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let document = DeTable::parse(text).map_err(|error| {
+            let message = error.message().trim_end_matches('.').to_owned();
+            vec![Problem { message, span: error.span(), label: None, hint: None }]
+        })?;
+        let mut problems = Vec::new();
+        let recipe = recipe(document.get_ref(), document.span(), &mut problems);
+        if problems.is_empty() {
+            return Ok(recipe);
+        }
+        problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+        Err(problems)
+    }
+}
+
+fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe {
+    let mut table = Table::of(document, span, "a recipe", &RECIPE_KEYS, problems);
+    let output = table.string("output").map(PathBuf::from);
+    let base = table.get("base").and_then(|value| base(value, table.problems()));
+    let mut inputs = BTreeMap::new();
+    for (name, value) in table.named_tables("inputs") {
+        inputs.insert(name.to_owned(), input(value, table.problems()).unwrap_or_default());
+    }
+    let steps = table.array("step");
+    let steps = steps.into_iter().filter_map(|value| step(value, &inputs, table.problems())).collect();
+    let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
+    Recipe { output, base, inputs, steps, keep }
+}
+
+fn base(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Base> {
+    let mut table = Table::new(value, "`base`", &BASE_KEYS, problems)?;
+    let name = table.parsed("name");
+    let file = table.string("file").map(PathBuf::from);
+    let architecture = table.string("arch").map(str::to_owned);
+    let variant = table.string("variant").map(str::to_owned);
+    match (table.span_of("name"), table.span_of("file")) {
+        (Some(_), Some(span)) => {
+            table.problem(Problem::new("a base has a `name` or a `file`, not both", span));
+            None
+        }
+        (None, None) => {
+            let span = table.span();
+            table.problem(Problem::new("a base needs a `name` or a `file`", span));
+            None
+        }
+        (Some(_), None) => name.map(|name| Base::Published { name, architecture, variant }),
+        (None, Some(_)) => {
+            for key in ["arch", "variant"] {
+                if let Some(span) = table.span_of(key) {
+                    table.problem(Problem::new(format!("`{key}` goes with a `name`, not with a `file`"), span));
+                }
+            }
+            file.map(Base::File)
+        }
+    }
+}
+
+fn input(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Input> {
+    let mut table = Table::new(value, "an input", &INPUT_KEYS, problems)?;
+    Some(Input { about: table.string("about").map(str::to_owned), file: table.string("file").map(PathBuf::from) })
+}
+
+fn keep(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Keep> {
+    let mut table = Table::new(value, "`keep`", &KEEP_KEYS, problems)?;
+    Some(Keep { packages: table.strings("packages").into_iter().map(str::to_owned).collect() })
+}
+
+fn step(value: &Spanned<DeValue<'_>>, inputs: &BTreeMap<String, Input>, problems: &mut Vec<Problem>) -> Option<Step> {
+    if let DeValue::Table(table) = value.get_ref()
+        && !table.keys().any(|key| VERBS.contains(&key.get_ref().as_ref()))
+    {
+        problems.push(no_verb(table, value.span()));
+        return None;
+    }
+    let mut table = Table::new(value, "a `put`", &PUT_KEYS, problems)?;
+    let input = table.string("put");
+    if let (Some(name), Some(span)) = (input, table.span_of("put"))
+        && !inputs.contains_key(name)
+    {
+        let problem = Problem::new(format!("there is no input `{name}`"), span);
+        let hint = match inputs.is_empty() {
+            true => format!("declare it with `[inputs.{name}]`"),
+            false => suggestion(name, inputs.keys().map(String::as_str)),
+        };
+        table.problem(problem.hint(hint));
+    }
+    let to = destination(&mut table);
+    let mode = mode(&mut table);
+    let owner = table.parsed("owner");
+    Some(Step::Put { input: input?.to_owned(), to: to?, mode, owner })
+}
+
+/// A step without a verb: the first key that nobody knows was probably meant to be one.
+fn no_verb(table: &DeTable<'_>, span: Range<usize>) -> Problem {
+    let mut unknown: Vec<_> = table.keys().filter(|key| !PUT_KEYS.contains(&key.get_ref().as_ref())).collect();
+    unknown.sort_by_key(|key| key.span().start);
+    match unknown.first() {
+        Some(key) => {
+            Problem::new(format!("unknown verb `{}`", key.get_ref()), key.span()).hint(suggestion(key.get_ref(), VERBS))
+        }
+        None => Problem::new("this step does nothing", span).hint("say what with `put = \"INPUT\"`"),
+    }
+}
+
+fn destination(table: &mut Table<'_, '_>) -> Option<Destination> {
+    if table.get("to").is_none() {
+        let span = table.span_of("put").unwrap_or_else(|| table.span());
+        table.problem(Problem::new("this `put` does not say where", span).hint("add `to = \"/path/in/the/guest\"`"));
+        return None;
+    }
+    let text = table.string("to")?;
+    match Destination::new(text.as_bytes()) {
+        Ok(destination) => Some(destination),
+        Err(error) => {
+            let span = table.span_of("to").unwrap_or_default();
+            table.problem(Problem::new(error.to_string(), span));
+            None
+        }
+    }
+}
+
+fn mode(table: &mut Table<'_, '_>) -> Option<Mode> {
+    let value = table.get("mode")?;
+    if let DeValue::Integer(integer) = value.get_ref() {
+        let digits = integer.as_str().trim_start_matches('0');
+        let problem = Problem::new("a mode is a string of octal digits", value.span()).label("this is an integer");
+        table.problem(problem.hint(format!("write `mode = \"0{digits}\"`")));
+        return None;
+    }
+    table.parsed("mode")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::owner::Owner;
+
+    const AUTONOE: &str = include_str!("../../../../recipes/autonoe.toml");
+
+    /// Each problem as `"what it is about": message (label; hint)`.
+    fn problems(text: &str) -> Vec<String> {
+        let problems = Recipe::parse(text).unwrap_err();
+        problems
+            .into_iter()
+            .map(|problem| {
+                let about = problem.span.map_or("", |span| &text[span]).lines().next().unwrap_or_default().to_owned();
+                let extra: Vec<String> = [problem.label, problem.hint].into_iter().flatten().collect();
+                format!("{about}: {}{}", problem.message, extra.iter().map(|e| format!(" ({e})")).collect::<String>())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_autonoe_recipe_says_what_the_image_is() {
+        let recipe = Recipe::parse(AUTONOE).unwrap();
+        assert_eq!(recipe.output, Some(PathBuf::from("autonoe-ubuntu-24.04.img")));
+        let Some(Base::Published { name, architecture, variant }) = recipe.base else { panic!("{:?}", recipe.base) };
+        assert_eq!(name.to_string(), "ubuntu:24.04");
+        assert_eq!((architecture.as_deref(), variant.as_deref()), (Some("amd64"), Some("server")));
+        let [Step::Put { input, to, mode, owner }] = &recipe.steps[..] else { panic!("{:?}", recipe.steps) };
+        assert_eq!(
+            (input.as_str(), to.path.to_string().as_str(), to.into),
+            ("autonoe", "/usr/local/bin/autonoe", false)
+        );
+        assert_eq!(mode.unwrap().bits(), 0o755);
+        assert_eq!(owner, &Some("root:root".parse::<Owner>().unwrap()));
+        assert_eq!(recipe.keep.packages, ["cloud-init", "openssh-server", "git", "curl", "ca-certificates"]);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        assert_eq!(
+            problems("outptu = \"x\"\n[base]\nname = \"a:b\"\narchitecture = \"amd64\"\n[keep]\npackage = []\n"),
+            [
+                "outptu: unknown key `outptu` (a recipe has no such key) (did you mean `output`?)",
+                "architecture: unknown key `architecture` (`base` has no such key) \
+                 (known here are `name`, `arch`, `variant`, `file`)",
+                "package: unknown key `package` (`keep` has no such key) (did you mean `packages`?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn modes_are_octal_strings() {
+        let step = |mode: &str| format!("[inputs.a]\n[[step]]\nput = \"a\"\nto = \"/a\"\nmode = {mode}\n");
+        let integer = "a mode is a string of octal digits (this is an integer) (write `mode = \"0755\"`)";
+        assert_eq!(problems(&step("755")), [format!("755: {integer}")]);
+        assert_eq!(problems(&step("0o755")), [format!("0o755: {integer}")]);
+        assert_eq!(problems(&step("\"755\"")), ["\"755\": a mode is octal and begins with 0: write `0755`"]);
+        assert_eq!(problems(&step("\"rwx\"")), ["\"rwx\": `rwx` is not a mode: octal digits such as `0755` are"]);
+    }
+
+    #[test]
+    fn a_step_has_a_verb_and_an_input_and_a_place() {
+        assert_eq!(
+            problems("[inputs.autonoe]\n[[step]]\nput = \"autonoi\"\nto = \"/a\"\n"),
+            ["\"autonoi\": there is no input `autonoi` (did you mean `autonoe`?)"]
+        );
+        assert_eq!(
+            problems("[[step]]\nput = \"a\"\n"),
+            [
+                "\"a\": there is no input `a` (declare it with `[inputs.a]`)",
+                "\"a\": this `put` does not say where (add `to = \"/path/in/the/guest\"`)",
+            ]
+        );
+        assert_eq!(
+            problems("[[step]]\nputt = \"a\"\nto = \"/a\"\n"),
+            ["putt: unknown verb `putt` (did you mean `put`?)"]
+        );
+        assert_eq!(
+            problems("[[step]]\nto = \"/a\"\n"),
+            ["[[step]]: this step does nothing (say what with `put = \"INPUT\"`)"]
+        );
+        assert_eq!(
+            problems("[inputs.a]\n[[step]]\nput = \"a\"\nto = \"bin/a\"\nowner = \"root\"\n"),
+            [
+                "\"bin/a\": a path in the guest begins with `/`",
+                "\"root\": owner `root` has no group: write `root:GROUP`"
+            ]
+        );
+    }
+
+    #[test]
+    fn kinds_are_checked() {
+        assert_eq!(
+            problems("output = 1\ninputs = []\nstep = 3\n[keep]\npackages = [\"a\", 2]\n"),
+            [
+                "1: `output` should be a string (this is an integer)",
+                "[]: `inputs` should be a table (this is an array)",
+                "3: `step` should be an array of tables (this is an integer) (begin each one with `[[step]]`)",
+                "2: `packages` should be strings (this is an integer)",
+            ]
+        );
+        assert_eq!(problems("output = \"\"\n"), ["\"\": `output` is empty"]);
+    }
+
+    #[test]
+    fn a_base_is_published_or_a_file() {
+        assert!(problems("[base]\nname = \"a:b\"\nfile = \"x\"\n")[0].contains("not both"));
+        assert!(problems("[base]\narch = \"amd64\"\n")[0].contains("a base needs a `name` or a `file`"));
+        assert!(problems("[base]\nfile = \"x\"\narch = \"amd64\"\n")[0].contains("goes with a `name`"));
+        assert!(problems("[base]\nname = \"ubuntu\"\n")[0].contains("`DISTRIBUTION:RELEASE`"));
+        assert_eq!(Recipe::parse("[base]\nfile = \"x\"").unwrap().base, Some(Base::File(PathBuf::from("x"))));
+    }
+
+    #[test]
+    fn an_input_declared_twice_is_refused() {
+        assert_eq!(problems("[inputs.a]\n[inputs.b]\n[inputs.a]\n").len(), 1);
+    }
+}

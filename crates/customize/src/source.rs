@@ -1,0 +1,167 @@
+//! What is on the host: looked at first, read later, and known to be the same.
+
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use guest::Time;
+use rustix::fs::{Mode, OFlags};
+
+use crate::error::Error;
+
+/// A file, a directory or a symlink of the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) path: PathBuf,
+    pub(crate) kind: SourceKind,
+    /// Permission bits, up to 0o7777.
+    pub(crate) permissions: u16,
+    pub(crate) modified: Time,
+    identity: Identity,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum SourceKind {
+    File { size_bytes: u64 },
+    Directory,
+    Symlink { target: Vec<u8> },
+}
+
+/// What stays the same as long as nobody writes to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size_bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+impl Source {
+    /// Looks at what `path` is; a symlink stands for what it points to.
+    pub(crate) fn follow(path: &Path) -> Result<Self, Error> {
+        Self::new(path, std::fs::metadata(path))
+    }
+
+    /// Looks at what `path` itself is.
+    pub(crate) fn keep(path: &Path) -> Result<Self, Error> {
+        Self::new(path, std::fs::symlink_metadata(path))
+    }
+
+    fn new(path: &Path, metadata: std::io::Result<Metadata>) -> Result<Self, Error> {
+        let unreadable = |error| Error::Source { path: path.to_owned(), error };
+        let metadata = metadata.map_err(unreadable)?;
+        let file_type = metadata.file_type();
+        let kind = if file_type.is_file() {
+            SourceKind::File { size_bytes: metadata.len() }
+        } else if file_type.is_dir() {
+            SourceKind::Directory
+        } else if file_type.is_symlink() {
+            let target = std::fs::read_link(path).map_err(unreadable)?;
+            SourceKind::Symlink { target: target.into_os_string().into_vec() }
+        } else {
+            let kind = if file_type.is_socket() {
+                "a socket"
+            } else if file_type.is_fifo() {
+                "a FIFO"
+            } else {
+                "a device"
+            };
+            return Err(Error::SourceKind { path: path.to_owned(), kind });
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            kind,
+            permissions: (metadata.mode() & 0o7777) as u16,
+            modified: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 },
+            identity: Identity::of(&metadata),
+        })
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        matches!(self.kind, SourceKind::Directory)
+    }
+
+    /// What is in the directory, sorted by the bytes of the names.
+    pub(crate) fn children(&self) -> Result<Vec<OsString>, Error> {
+        let unreadable = |error| Error::Source { path: self.path.clone(), error };
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(unreadable)? {
+            names.push(entry.map_err(unreadable)?.file_name());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Opens the file, which has to be the one that was looked at.
+    pub(crate) fn open(&self) -> Result<File, Error> {
+        // Without waiting, should a FIFO have taken its place.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::open(&self.path, flags, Mode::empty());
+        let file = File::from(file.map_err(|error| Error::Source { path: self.path.clone(), error: error.into() })?);
+        self.check_unchanged(&file)?;
+        Ok(file)
+    }
+
+    /// Refuses a file that is not, or no longer, what was looked at.
+    pub(crate) fn check_unchanged(&self, file: &File) -> Result<(), Error> {
+        let metadata = file.metadata().map_err(|error| Error::Source { path: self.path.clone(), error })?;
+        if Identity::of(&metadata) == self.identity {
+            Ok(())
+        } else {
+            Err(Error::SourceChanged { path: self.path.clone() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_symlink_is_one_or_is_what_it_points_to() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        let link = folder.path().join("link");
+        symlink("file", &link).unwrap();
+        assert!(matches!(Source::follow(&link).unwrap().kind, SourceKind::File { size_bytes: 4 }));
+        assert!(matches!(Source::keep(&link).unwrap().kind, SourceKind::Symlink { target } if target == b"file"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let error = Source::keep(&socket).unwrap_err();
+        assert!(error.to_string().ends_with("socket` is a socket: only files, directories and symlinks can be put"));
+        assert!(matches!(Source::follow(Path::new("/dev/null")), Err(Error::SourceKind { kind: "a device", .. })));
+        assert!(matches!(Source::follow(&folder.path().join("none")), Err(Error::Source { .. })));
+    }
+
+    #[test]
+    fn a_file_that_was_written_since_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "text").unwrap();
+        let source = Source::follow(&path).unwrap();
+        source.open().unwrap();
+        std::fs::write(&path, "longer text").unwrap();
+        assert!(matches!(source.open(), Err(Error::SourceChanged { .. })));
+    }
+}
