@@ -1,0 +1,41 @@
+//! The kernel as a judge; for tests that run as root.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::judge::judge;
+
+/// A file system that the kernel has mounted read-only; dropping it unmounts it.
+#[derive(Debug)]
+pub struct Mount {
+    folder: TempDir,
+}
+
+impl Mount {
+    /// Mounts the file system in the bytes `range` of the raw file `disk`.
+    ///
+    /// # Panics
+    ///
+    /// Where the kernel does not.
+    pub fn read_only(disk: &Path, range: &Range<u64>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let options = format!("ro,loop,offset={},sizelimit={}", range.start, range.end - range.start);
+        judge("mount").args(["-o", &options]).arg(disk).arg(folder.path()).succeed();
+        Self { folder }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let verdict = judge("umount").arg(self.folder.path()).run();
+        // A second panic while the first unwinds would hide it.
+        assert!(verdict.status.success() || std::thread::panicking(), "{verdict}");
+    }
+}

@@ -1,0 +1,168 @@
+//! A directory tree as the kernel shows it, as a value that can be compared.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, Metadata};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+/// Path from the root of the tree on, without a slash in front → what is there. The root itself is
+/// at the empty path.
+pub type Tree = BTreeMap<Vec<u8>, Node>;
+
+/// Something in a tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What sort of thing it is.
+    pub kind: Kind,
+    /// The permissions, of 07777.
+    pub permissions: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The size in bytes.
+    pub size_bytes: u64,
+    /// When it was last modified: seconds since 1970, and nanoseconds.
+    pub modified: (i64, u32),
+    /// How many names it has.
+    pub links: u64,
+    /// Where a symbolic link points to.
+    pub target: Option<Vec<u8>>,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// Extended attributes by their full names.
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// CRC-32C of a file's content.
+    pub content_crc32c: Option<u32>,
+}
+
+/// What sort of thing a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A file.
+    Regular,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A character device.
+    CharDevice,
+    /// A block device.
+    BlockDevice,
+    /// A named pipe.
+    Fifo,
+    /// A socket.
+    Socket,
+}
+
+/// Reads the tree below `root`, which is on one file system, without following links.
+///
+/// # Panics
+///
+/// Where the kernel refuses anything.
+pub fn walk_kernel(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    walk(root, Vec::new(), &mut tree);
+    tree
+}
+
+fn walk(path: &Path, name: Vec<u8>, tree: &mut Tree) {
+    let node = read(path);
+    let is_directory = node.kind == Kind::Directory;
+    if is_directory {
+        for entry in fs::read_dir(path).unwrap() {
+            let file_name = entry.unwrap().file_name();
+            let mut inside = name.clone();
+            if !inside.is_empty() {
+                inside.push(b'/');
+            }
+            inside.extend_from_slice(file_name.as_bytes());
+            walk(&path.join(&file_name), inside, tree);
+        }
+    }
+    tree.insert(name, node);
+}
+
+fn read(path: &Path) -> Node {
+    let metadata = fs::symlink_metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let kind = kind_of(&metadata);
+    let is_device = matches!(kind, Kind::CharDevice | Kind::BlockDevice);
+    Node {
+        kind,
+        permissions: metadata.mode() & 0o7777,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+        size_bytes: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
+        links: metadata.nlink(),
+        target: (kind == Kind::Symlink).then(|| fs::read_link(path).unwrap().as_os_str().as_bytes().to_vec()),
+        device: is_device.then(|| (rustix::fs::major(metadata.rdev()), rustix::fs::minor(metadata.rdev()))),
+        xattrs: xattrs(path),
+        content_crc32c: (kind == Kind::Regular).then(|| crc32c_of(path)),
+    }
+}
+
+fn kind_of(metadata: &Metadata) -> Kind {
+    let file_type = metadata.file_type();
+    match () {
+        () if file_type.is_dir() => Kind::Directory,
+        () if file_type.is_symlink() => Kind::Symlink,
+        () if file_type.is_char_device() => Kind::CharDevice,
+        () if file_type.is_block_device() => Kind::BlockDevice,
+        () if file_type.is_fifo() => Kind::Fifo,
+        () if file_type.is_socket() => Kind::Socket,
+        () => Kind::Regular,
+    }
+}
+
+fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    // The kernel's own limits of a list and of a value.
+    let mut buffer = vec![0; 64 << 10];
+    let length = match rustix::fs::llistxattr(path, &mut buffer[..]) {
+        Ok(length) => length,
+        Err(rustix::io::Errno::NOTSUP) => 0,
+        Err(error) => panic!("{}: {error}", path.display()),
+    };
+    let names: Vec<Vec<u8>> = buffer[..length].split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    let names = names.into_iter().filter(|name| !name.is_empty());
+    names
+        .map(|name| {
+            let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(&name), &mut buffer[..]).unwrap();
+            (name, buffer[..length].to_vec())
+        })
+        .collect()
+}
+
+fn crc32c_of(path: &Path) -> u32 {
+    let mut file = fs::File::open(path).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    let mut crc = 0;
+    loop {
+        match file.read(&mut buffer).unwrap() {
+            0 => return crc,
+            length => crc = crc32c::crc32c_append(crc, &buffer[..length]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_read_without_following_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir(root.join("d")).unwrap();
+        fs::write(root.join("d/f"), b"123456789").unwrap();
+        std::os::unix::fs::symlink("/etc", root.join("d/l")).unwrap();
+        let tree = walk_kernel(root);
+        let names: Vec<&[u8]> = tree.keys().map(Vec::as_slice).collect();
+        assert_eq!(names, [&b""[..], b"d", b"d/f", b"d/l"]);
+        assert_eq!(tree[&b"d/f"[..]].content_crc32c, Some(0xe306_9283));
+        assert_eq!(tree[&b"d/l"[..]].target.as_deref(), Some(&b"/etc"[..]));
+    }
+}
