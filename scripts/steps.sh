@@ -39,7 +39,7 @@ as_root() {
     if [[ $EUID -eq 0 ]]; then
         "$@"
     elif has sudo; then
-        sudo "$@"
+        sudo env STEPS_SINCE="$STEPS_SINCE" "$@"
     else
         fail "this step needs root, and there is no sudo" "as root, run: ${ROOT_HINT:-$*}"
     fi
