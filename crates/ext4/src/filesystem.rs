@@ -44,6 +44,10 @@ impl<S: WriteAt> FileSystem<S> {
             journal::mark_clean(&storage, &mut superblock)?;
         }
         let groups = group::read_groups(&storage, &superblock)?;
+        if journal_replayed {
+            superblock.count_free(&groups);
+            superblock.write(&storage)?;
+        }
         let write_refusal = write_refusal(&superblock);
         Ok(Self {
             storage,
