@@ -1,5 +1,7 @@
 //! `/etc/passwd` and `/etc/group`: names to numbers, as the guest has them.
 
+use std::collections::BTreeMap;
+
 /// The number that `name` has in the text of `/etc/passwd` (the user's) or `/etc/group` (the
 /// group's): both have the name first and the number third.
 pub(crate) fn number_of(text: &str, name: &str) -> Option<u32> {
@@ -7,6 +9,18 @@ pub(crate) fn number_of(text: &str, name: &str) -> Option<u32> {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok()).flatten()
     })
+}
+
+/// The names of all users or groups of the text, by their numbers; the first one counts.
+pub(crate) fn names(text: &str) -> BTreeMap<u32, String> {
+    let mut names = BTreeMap::new();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        if let (Some(name), Some(Ok(number))) = (fields.next(), fields.nth(1).map(str::parse)) {
+            names.entry(number).or_insert_with(|| name.to_owned());
+        }
+    }
+    names
 }
 
 #[cfg(test)]
@@ -21,5 +35,6 @@ mod tests {
         assert_eq!(number_of(passwd, "www"), None);
         assert_eq!(number_of(passwd, "broken"), None);
         assert_eq!(number_of("adm:x:4:syslog\n", "adm"), Some(4));
+        assert_eq!(names(passwd), BTreeMap::from([(0, "root".to_owned()), (33, "www-data".to_owned())]));
     }
 }

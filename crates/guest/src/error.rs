@@ -1,5 +1,7 @@
 use std::fmt;
 
+use storage::Finding;
+
 use crate::fstab::Device;
 use crate::path::{GuestPath, PathError, Printable};
 
@@ -86,6 +88,11 @@ pub enum PathProblem {
         /// Which one: `partition 2 (xfs)`.
         volume: String,
     },
+    /// The directory has a name in it that no file can have.
+    BadName {
+        /// The name.
+        name: Vec<u8>,
+    },
     /// A text file is larger than it may be.
     TooLarge {
         /// The bound in bytes.
@@ -164,6 +171,9 @@ impl PathProblem {
             Self::NotUsable { mount_point, volume } => {
                 write!(f, "`{path}`: `{mount_point}` is on {volume}, which imgraft cannot use")
             }
+            Self::BadName { name } => {
+                write!(f, "the directory `{path}` has a name in it that no file can have: `{}`", Printable(name))
+            }
             Self::TooLarge { limit_bytes } => write!(f, "`{path}` has more than {limit_bytes} bytes"),
         }
     }
@@ -175,8 +185,7 @@ impl std::error::Error for Error {
             // Their message is already ours.
             Self::Storage(error) => error.source(),
             Self::Partition(error) => error.source(),
-            Self::FileSystem { error: FileSystemError::Ext4(error), .. } => Some(error),
-            Self::FileSystem { error: FileSystemError::Fat(error), .. } => Some(error),
+            Self::FileSystem { error, .. } => Some(error),
             Self::NoRoot { .. } | Self::SeveralRoots { .. } | Self::Path { .. } => None,
         }
     }
@@ -191,6 +200,35 @@ impl From<storage::Error> for Error {
 impl From<partition::Error> for Error {
     fn from(error: partition::Error) -> Self {
         Self::Partition(error)
+    }
+}
+
+impl FileSystemError {
+    /// What is broken, where that is why.
+    pub fn corruption(&self) -> Option<Finding> {
+        match self {
+            Self::Ext4(ext4::Error::Corrupt { object, problem }) => Some(Finding::new(object.to_string(), problem)),
+            Self::Fat(fat::Error::Corrupt { object, problem }) => Some(Finding::new(object, problem)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for FileSystemError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ext4(error) => error.fmt(f),
+            Self::Fat(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for FileSystemError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Ext4(error) => error.source(),
+            Self::Fat(error) => error.source(),
+        }
     }
 }
 

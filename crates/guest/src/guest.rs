@@ -144,6 +144,9 @@ impl Guest {
         self.check_mounted(path, &found.node)?;
         let entries = self.file_system(&found.node)?.read_directory(&found.node.node);
         let mut entries = entries.map_err(|error| self.error(&found.node, Some(path), error))?;
+        if let Some(bad) = entries.iter().find(|entry| !is_name(&entry.name)) {
+            return Err(Error::path(path, PathProblem::BadName { name: bad.name.clone() }));
+        }
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
     }
@@ -262,7 +265,18 @@ impl Tree for Guest {
     }
 }
 
-fn open_volumes(disk: &Arc<dyn WriteAt>) -> Result<Vec<Volume>, Error> {
+/// Whether a directory may have this name in it: whoever joins it to a path must stay below.
+fn is_name(name: &[u8]) -> bool {
+    !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
+}
+
+/// Looks at the partitions of `disk`, or at all of it where it has no partition table, without
+/// asking whether there is a guest.
+///
+/// # Errors
+///
+/// [`Error::Storage`] and [`Error::Partition`].
+pub fn open_volumes(disk: &Arc<dyn WriteAt>) -> Result<Vec<Volume>, Error> {
     match partition::read(disk)? {
         Table::None => Ok(vec![Volume::open(disk, None)?]),
         Table::Gpt(gpt) => gpt.partitions.into_iter().map(|partition| Volume::open(disk, Some(partition))).collect(),

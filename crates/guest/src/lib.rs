@@ -40,7 +40,7 @@ mod volume;
 
 pub use error::{Error, FileSystemError, PathProblem};
 pub use file_system::FileSystem;
-pub use guest::{Guest, Location};
+pub use guest::{Guest, Location, open_volumes};
 pub use metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Time};
 pub use os::OperatingSystem;
 pub use packages::Package;

@@ -1,6 +1,8 @@
 //! What the guest says of itself: operating system, packages, accounts.
 
-use crate::accounts::number_of;
+use std::collections::BTreeMap;
+
+use crate::accounts::{names, number_of};
 use crate::error::{Error, PathProblem};
 use crate::guest::Guest;
 use crate::os::OperatingSystem;
@@ -86,6 +88,24 @@ impl Guest {
     /// Where the file cannot be read.
     pub fn group_id(&self, name: &str) -> Result<Option<u32>, Error> {
         Ok(number_of(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?, name))
+    }
+
+    /// The names of the guest's users by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Where `/etc/passwd` cannot be read.
+    pub fn user_names(&self) -> Result<BTreeMap<u32, String>, Error> {
+        Ok(names(&self.read_system_text("/etc/passwd", ACCOUNTS_LIMIT_BYTES)?))
+    }
+
+    /// The names of the guest's groups by their numbers.
+    ///
+    /// # Errors
+    ///
+    /// Where `/etc/group` cannot be read.
+    pub fn group_names(&self) -> Result<BTreeMap<u32, String>, Error> {
+        Ok(names(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?))
     }
 
     fn read_system_text(&self, path: &str, limit_bytes: u64) -> Result<String, Error> {

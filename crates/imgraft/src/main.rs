@@ -1,1 +1,29 @@
-fn main() {}
+//! `imgraft`: grafts files onto stock cloud images.
+
+mod cli;
+mod command;
+mod disk;
+mod environment;
+mod failure;
+mod graft;
+mod message;
+mod output;
+mod progress;
+mod snippet;
+mod time;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let messages = message::Messages::new(cli.quiet, cli.verbose);
+    match command::run(cli.command, &messages) {
+        Ok(code) => code,
+        Err(failure) => {
+            messages.failure(&failure);
+            failure.exit_code()
+        }
+    }
+}

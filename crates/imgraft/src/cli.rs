@@ -1,0 +1,303 @@
+//! The command line: the one definition behind parsing, help, completions and man pages.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use customize::Put;
+use image::NewClusters;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  it could not be done, and nothing was changed; `check`: something is wrong with the image
+  2  wrong usage; `check`: the image could not be looked at";
+
+/// Graft files onto stock cloud images: no root, no KVM, no mount.
+#[derive(Debug, Parser)]
+#[command(name = "imgraft", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Say nothing but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a new image out of a base and your files
+    #[command(after_help = BUILD_EXAMPLES)]
+    Build(Build),
+    /// Change an image, all or nothing
+    #[command(after_help = CUSTOMIZE_EXAMPLES)]
+    Customize(Customize),
+    /// Show what an image is: format, partitions, file systems, system, packages, free space
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(Inspect),
+    /// List files of an image
+    #[command(after_help = LS_EXAMPLES)]
+    Ls(Ls),
+    /// Print files of an image
+    #[command(after_help = CAT_EXAMPLES)]
+    Cat(Cat),
+    /// Copy a file or a tree out of an image
+    #[command(after_help = GET_EXAMPLES)]
+    Get(Get),
+    /// Look for damage in an image: qcow2, partition table, ext4
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check(Check),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(Completions),
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Man(Man),
+}
+
+const BUILD_EXAMPLES: &str = "\
+Examples:
+  imgraft build                                     the recipe is ./imgraft.toml
+  imgraft build recipes/autonoe.toml --base noble.img --input autonoe=dist/autonoe
+  imgraft build --base noble.img --put dist/app:/usr/local/bin/app:0755 -o app.img
+
+Times of new files are SOURCE_DATE_EPOCH where that is set, else those of your files.";
+
+const CUSTOMIZE_EXAMPLES: &str = "\
+Examples:
+  imgraft customize my.img --put app.conf:/etc/app/
+  imgraft customize my.img --put site:/srv/www:0644:www-data:www-data";
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  imgraft inspect noble.img
+  imgraft inspect noble.img --packages
+  imgraft inspect noble.img --json | jq -r '.packages[].name'";
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  imgraft ls noble.img /boot
+  imgraft ls -R noble.img /etc/cloud";
+
+const CAT_EXAMPLES: &str = "\
+Examples:
+  imgraft cat noble.img /etc/os-release";
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  imgraft get noble.img /boot/vmlinuz               to ./vmlinuz
+  imgraft get noble.img /etc/cloud cloud-of-noble
+
+Symlinks of a tree are copied as symlinks and never followed. Owners and set-id bits stay behind.";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  imgraft check my.img && echo fine
+
+Exit codes:
+  0  nothing is wrong
+  1  something is wrong with the image
+  2  the image could not be looked at";
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  imgraft completions bash > ~/.local/share/bash-completion/completions/imgraft";
+
+/// What goes into an image.
+#[derive(Debug, Args)]
+pub(crate) struct Puts {
+    /// Put a file or a tree at DEST, or into it where it is a directory or ends in `/`. Without
+    /// MODE, each file's own; without UID:GID, root:root
+    #[arg(long = "put", value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = put_parser())]
+    pub(crate) puts: Vec<Put>,
+}
+
+/// How an image is written.
+#[derive(Debug, Args)]
+pub(crate) struct Writing {
+    /// How hard new clusters of a qcow2 are compressed: 1 to 9 (zstd: 22), or `none` [default: 6]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_compress)]
+    pub(crate) compress: Option<NewClusters>,
+
+    /// Print a report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Build {
+    /// The recipe; ./imgraft.toml where there is no --put either
+    pub(crate) recipe: Option<PathBuf>,
+
+    /// The image to begin with; it is never changed
+    #[arg(long, value_name = "IMAGE")]
+    pub(crate) base: Option<PathBuf>,
+
+    /// The file or tree that is an input of the recipe
+    #[arg(long = "input", value_name = "NAME=PATH", value_parser = input_parser())]
+    pub(crate) inputs: Vec<(String, PathBuf)>,
+
+    #[command(flatten)]
+    pub(crate) puts: Puts,
+
+    /// The image to make
+    #[arg(short, long, value_name = "IMAGE")]
+    pub(crate) output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Customize {
+    /// The image to change
+    pub(crate) image: PathBuf,
+
+    /// Put a file or a tree at DEST, or into it where it is a directory or ends in `/`. Without
+    /// MODE, each file's own; without UID:GID, root:root
+    #[arg(long = "put", value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = put_parser(), required = true)]
+    pub(crate) puts: Vec<Put>,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Inspect {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// List the installed packages only
+    #[arg(long)]
+    pub(crate) packages: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// The file or directory in the guest
+    #[arg(default_value = "/")]
+    pub(crate) path: std::ffi::OsString,
+
+    /// List directories in directories, too
+    #[arg(short = 'R', long)]
+    pub(crate) recursive: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// The files in the guest
+    #[arg(required = true)]
+    pub(crate) paths: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// The file or directory in the guest
+    pub(crate) path: std::ffi::OsString,
+
+    /// Where it goes: into this folder where there is one, else under this name
+    #[arg(default_value = ".")]
+    pub(crate) destination: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder
+    pub(crate) folder: PathBuf,
+}
+
+fn put_parser() -> impl TypedValueParser<Value = Put> {
+    OsStringValueParser::new().try_map(|text| Put::parse(&text))
+}
+
+fn input_parser() -> impl TypedValueParser<Value = (String, PathBuf)> {
+    OsStringValueParser::new().try_map(|text| parse_input(&text))
+}
+
+fn parse_input(text: &OsStr) -> Result<(String, PathBuf), &'static str> {
+    use std::os::unix::ffi::OsStrExt;
+
+    let bytes = text.as_bytes();
+    let equals = bytes.iter().position(|&byte| byte == b'=').ok_or("NAME=PATH is needed")?;
+    let (name, path) = (&bytes[..equals], &bytes[equals + 1..]);
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.is_empty() && !path.is_empty() => {
+            Ok((name.to_owned(), PathBuf::from(OsStr::from_bytes(path))))
+        }
+        _ => Err("NAME=PATH is needed"),
+    }
+}
+
+fn parse_compress(text: &str) -> Result<NewClusters, &'static str> {
+    match text.parse() {
+        _ if text == "none" => Ok(NewClusters::Plain),
+        Ok(level @ 1..=22) => Ok(NewClusters::Compressed { level }),
+        _ => Err("`none` or a level from 1 to 22 is needed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn inputs_have_a_name_and_a_path() {
+        let parsed = parse_input(OsStr::new("app=dist/a=b")).unwrap();
+        assert_eq!(parsed, ("app".to_owned(), PathBuf::from("dist/a=b")));
+        for text in ["app", "=x", "app="] {
+            assert!(parse_input(OsStr::new(text)).is_err(), "{text}");
+        }
+    }
+}

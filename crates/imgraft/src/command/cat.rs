@@ -1,0 +1,20 @@
+//! `imgraft cat`: files of an image, printed.
+
+use std::io::Write;
+
+use crate::cli::Cat;
+use crate::command::guest_path;
+use crate::disk::Looked;
+use crate::failure::Failure;
+use crate::message::stdout_failure;
+
+pub(super) fn run(arguments: &Cat) -> Result<(), Failure> {
+    let guest = Looked::guest(&arguments.image)?;
+    let mut stdout = std::io::stdout().lock();
+    for path in &arguments.paths {
+        let path = guest_path(path)?;
+        let written = guest.read_to(&path, &mut stdout).map_err(|error| Failure::of(&error))?;
+        written.and_then(|()| stdout.flush()).map_err(stdout_failure)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! `imgraft get`: a file or a tree of an image, copied to the host.
+//!
+//! What is in the image decides neither where something is written nor what is opened: every name
+//! is made new in a folder that this command has made itself, and no symlink is followed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use customize::ByteSize;
+use guest::{FileKind, Guest, GuestPath, LastLink, Metadata};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+
+use crate::cli::Get;
+use crate::command::guest_path;
+use crate::disk::Looked;
+use crate::failure::Failure;
+use crate::message::Messages;
+use crate::output::{Folder, OutputFile, with_temporary_name};
+
+/// The most files that are copied: a damaged directory can be inside itself.
+const MAX_FILES: u64 = 1 << 22;
+/// What is kept of a file's mode: not the set-id bits, which mean nothing without the owner.
+const KEPT_PERMISSIONS: u16 = 0o777;
+
+pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
+    let guest = Looked::guest(&arguments.image)?;
+    let path = guest_path(&arguments.path)?;
+    let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
+    let target = target(&arguments.destination, path.name())?;
+    let mut copy = Copy { guest: &guest, messages, files: 0, bytes: 0 };
+    match found.node.kind() {
+        FileKind::Regular => copy.file(&found.path, &target)?,
+        FileKind::Directory => copy.tree(&found.path, &target)?,
+        _ => return Err(Failure::new(format!("`{path}` is neither a file nor a directory"))),
+    }
+    let Copy { files, bytes, .. } = copy;
+    let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
+    messages.note(format_args!("copied {path} to {} ({what}, {})", target.display(), ByteSize(bytes)));
+    Ok(())
+}
+
+/// Where the file goes: into a folder that is there, or else under a name that is free.
+fn target(destination: &Path, name: Option<&[u8]>) -> Result<PathBuf, Failure> {
+    let target = match (std::fs::metadata(destination), name) {
+        (Ok(metadata), Some(name)) if metadata.is_dir() => destination.join(OsStr::from_bytes(name)),
+        (Ok(metadata), None) if metadata.is_dir() => {
+            return Err(Failure::new("`/` has no name of its own").hint("give the new folder one"));
+        }
+        _ => destination.to_owned(),
+    };
+    match std::fs::symlink_metadata(&target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(target),
+        Err(error) => Err(unwritable(&target, &error)),
+        Ok(_) => Err(Failure::new(format!("`{}` is there already", target.display()))
+            .hint("remove it, or give another destination")),
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::because(format!("`{}` cannot be written", path.display()), error)
+}
+
+struct Copy<'a> {
+    guest: &'a Guest,
+    messages: &'a Messages,
+    files: u64,
+    bytes: u64,
+}
+
+/// A directory of the guest, and the folder of the host that it becomes.
+struct Pending {
+    path: GuestPath,
+    folder: PathBuf,
+}
+
+impl Copy<'_> {
+    /// Copies one file.
+    fn file(&mut self, path: &GuestPath, target: &Path) -> Result<(), Failure> {
+        let failed = |error: io::Error| unwritable(target, &error);
+        let metadata = self.metadata(path)?;
+        let (folder, name) = split(target)?;
+        let folder = Folder::open(&folder).map_err(failed)?;
+        let output = OutputFile::create(folder, &name, 0o600).map_err(failed)?;
+        self.files += 1;
+        self.content(path, output.file(), target)?;
+        finish(output.file(), &metadata).map_err(failed)?;
+        output.publish().map_err(failed)
+    }
+
+    /// Copies a tree: into a folder with a temporary name first, so that it is there whole or not
+    /// at all.
+    fn tree(&mut self, path: &GuestPath, target: &Path) -> Result<(), Failure> {
+        let failed = |error: io::Error| unwritable(target, &error);
+        let (folder_path, name) = split(target)?;
+        let temporary_name = with_temporary_name(&name, |candidate| {
+            Ok(rustix::fs::mkdirat(CWD, folder_path.join(candidate), Mode::from_raw_mode(0o700))?)
+        });
+        let temporary = folder_path.join(temporary_name.map_err(failed)?);
+        let result = self.fill(path, &temporary, target).and_then(|()| {
+            rustix::fs::renameat_with(CWD, &temporary, CWD, target, RenameFlags::NOREPLACE)
+                .map_err(|error| unwritable(target, &error.into()))
+        });
+        if result.is_err() {
+            // The failure is what matters; what remains is named after us.
+            let _ = std::fs::remove_dir_all(&temporary);
+        }
+        result
+    }
+
+    /// Copies what is in the directory at `path` into the folder `temporary`.
+    fn fill(&mut self, path: &GuestPath, temporary: &Path, target: &Path) -> Result<(), Failure> {
+        let mut folders = Vec::new();
+        let mut pending = vec![Pending { path: path.clone(), folder: temporary.to_owned() }];
+        while let Some(directory) = pending.pop() {
+            pending.extend(self.directory(&directory, target)?);
+            folders.push((directory.folder, self.metadata(&directory.path)?));
+        }
+        // Inner ones first, and only now: a folder may be one that nothing can be made in.
+        for (folder, metadata) in folders.iter().rev() {
+            open_folder(folder)
+                .and_then(|folder| finish(&folder, metadata))
+                .map_err(|error| unwritable(target, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Copies what is in a directory, and returns the directories in it.
+    fn directory(&mut self, directory: &Pending, target: &Path) -> Result<Vec<Pending>, Failure> {
+        let failed = |error: io::Error| unwritable(target, &error);
+        let handle = open_folder(&directory.folder).map_err(failed)?;
+        let mut below = Vec::new();
+        let entries = self.guest.read_directory(&directory.path).map_err(|error| Failure::of(&error))?;
+        for entry in entries {
+            let path = directory.path.join(&entry.name).map_err(|error| Failure::of(&error))?;
+            let name = OsStr::from_bytes(&entry.name);
+            self.files += 1;
+            if self.files > MAX_FILES {
+                return Err(Failure::new(format!("there are more than {MAX_FILES} files in the tree")));
+            }
+            match entry.kind {
+                FileKind::Directory => {
+                    rustix::fs::mkdirat(&handle, name, Mode::from_raw_mode(0o700))
+                        .map_err(|error| failed(error.into()))?;
+                    below.push(Pending { path, folder: directory.folder.join(name) });
+                }
+                FileKind::Regular => {
+                    let metadata = self.metadata(&path)?;
+                    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let file = rustix::fs::openat(&handle, name, flags, Mode::from_raw_mode(0o600));
+                    let file = File::from(file.map_err(|error| failed(error.into()))?);
+                    self.content(&path, &file, target)?;
+                    finish(&file, &metadata).map_err(failed)?;
+                }
+                FileKind::Symlink => {
+                    let link = self.guest.read_link(&path).map_err(|error| Failure::of(&error))?;
+                    rustix::fs::symlinkat(OsStr::from_bytes(&link), &handle, name)
+                        .map_err(|error| failed(error.into()))?;
+                }
+                _ => self.messages.warning(format_args!("`{path}` is no file, and is left out")),
+            }
+        }
+        Ok(below)
+    }
+
+    fn content(&mut self, path: &GuestPath, file: &File, target: &Path) -> Result<(), Failure> {
+        let mut out = file;
+        let written = self.guest.read_to(path, &mut out).map_err(|error| Failure::of(&error))?;
+        written.map_err(|error| unwritable(target, &error))
+    }
+
+    /// What is known of the file at `path`, and counted.
+    fn metadata(&mut self, path: &GuestPath) -> Result<Metadata, Failure> {
+        let read = || self.guest.metadata(&self.guest.find(path, LastLink::Keep)?.node);
+        let metadata = read().map_err(|error| Failure::of(&error))?;
+        if metadata.kind == FileKind::Regular {
+            self.bytes += metadata.size_bytes;
+        }
+        Ok(metadata)
+    }
+}
+
+/// Opens a folder that was made here, and no symlink in its place.
+fn open_folder(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Gives a file its mode and its time.
+fn finish(file: &File, metadata: &Metadata) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(u32::from(metadata.permissions & KEPT_PERMISSIONS));
+    rustix::fs::fchmod(file, mode)?;
+    let time = Timespec { tv_sec: metadata.modified.seconds, tv_nsec: i64::from(metadata.modified.nanoseconds) };
+    Ok(rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })?)
+}
+
+/// The folder and the name of a path.
+fn split(target: &Path) -> Result<(PathBuf, OsString), Failure> {
+    match (target.parent(), target.file_name()) {
+        (Some(folder), Some(name)) => Ok((folder.to_owned(), name.to_owned())),
+        _ => Err(Failure::new(format!("`{}` is not a name that can be given", target.display()))),
+    }
+}

@@ -1,0 +1,257 @@
+//! `imgraft inspect`: what an image is.
+
+use std::sync::Arc;
+
+use customize::ByteSize;
+use guest::{FreeSpace, Guest, OperatingSystem, Packages, Printable, Volume, open_volumes};
+use image::Info;
+use partition::Table;
+use serde::Serialize;
+
+use crate::cli::Inspect;
+use crate::disk::Looked;
+use crate::failure::Failure;
+use crate::message::{Messages, print, print_json};
+
+/// Everything that is shown.
+#[derive(Debug, Serialize)]
+struct View {
+    image: Info,
+    partition_table: Option<&'static str>,
+    partitions: Vec<PartitionView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operating_system: Option<OperatingSystem>,
+    package_manager: Option<&'static str>,
+    packages: Vec<guest::Package>,
+    warnings: Vec<String>,
+}
+
+/// A partition, or the whole disk.
+#[derive(Debug, Serialize)]
+struct PartitionView {
+    number: Option<u32>,
+    name: Option<String>,
+    r#type: Option<String>,
+    unique_guid: Option<String>,
+    first_byte: u64,
+    size_bytes: u64,
+    file_system: Option<FileSystemView>,
+}
+
+/// What is on a partition.
+#[derive(Debug, Serialize)]
+struct FileSystemView {
+    kind: &'static str,
+    label: Option<String>,
+    uuid: Option<String>,
+    mounted_at: Vec<String>,
+    features: Vec<String>,
+    #[serde(flatten)]
+    space: Option<FreeSpace>,
+    problem: Option<String>,
+}
+
+pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failure> {
+    let view = look(arguments)?;
+    for warning in &view.warnings {
+        messages.warning(warning);
+    }
+    match (arguments.json, arguments.packages) {
+        (true, false) => print_json(&view),
+        (true, true) => print_json(&view.packages),
+        (false, true) => {
+            let line =
+                |package: &guest::Package| format!("{} {} {}\n", package.name, package.version, package.architecture);
+            print(&view.packages.iter().map(line).collect::<String>())
+        }
+        (false, false) => print(&text(&view)),
+    }
+}
+
+fn look(arguments: &Inspect) -> Result<View, Failure> {
+    let path = &arguments.image;
+    let Looked { image, disk } = Looked::open(path)?;
+    let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
+    let has_table = !matches!(partition::read(&disk), Ok(Table::None));
+    let mut warnings = Vec::new();
+    let guest = match Guest::open(Arc::clone(&disk)) {
+        Ok(guest) => Some(guest),
+        Err(error @ (guest::Error::Storage(_) | guest::Error::Partition(_))) => return Err(unusable(&error)),
+        // What there is can be shown all the same.
+        Err(error) => {
+            let mut text = error.to_string();
+            if let Some(cause) = std::error::Error::source(&error) {
+                text.push_str(&format!(": {cause}"));
+            }
+            warnings.push(text);
+            None
+        }
+    };
+    let mut view = View {
+        image: image.info(),
+        partition_table: has_table.then_some("gpt"),
+        partitions: Vec::new(),
+        operating_system: None,
+        package_manager: None,
+        packages: Vec::new(),
+        warnings,
+    };
+    match &guest {
+        Some(guest) => {
+            for (index, volume) in guest.volumes().iter().enumerate() {
+                let points = guest.mount_points(index).iter().map(ToString::to_string).collect();
+                view.partitions.push(PartitionView::of(volume, points));
+            }
+            view.add_system(guest);
+        }
+        None => {
+            let volumes = open_volumes(&disk).map_err(|error| unusable(&error))?;
+            view.partitions = volumes.iter().map(|volume| PartitionView::of(volume, Vec::new())).collect();
+        }
+    }
+    Ok(view)
+}
+
+impl View {
+    fn add_system(&mut self, guest: &Guest) {
+        match guest.operating_system() {
+            Ok(os) => self.operating_system = Some(os),
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+        match guest.packages() {
+            Ok(Packages::Dpkg(packages)) => {
+                self.package_manager = Some("dpkg");
+                self.packages = packages;
+            }
+            Ok(Packages::Unreadable(manager)) => {
+                self.package_manager = Some(manager);
+                self.warnings.push(format!("the packages are {manager}'s, whose list imgraft cannot read yet"));
+            }
+            Ok(Packages::None) => {}
+            Err(error) => self.warnings.push(error.to_string()),
+        }
+    }
+}
+
+impl PartitionView {
+    fn of(volume: &Volume, mounted_at: Vec<String>) -> Self {
+        let partition = volume.partition();
+        let file_system = volume.file_system();
+        let not_empty = |text: String| (!text.is_empty()).then_some(text);
+        Self {
+            number: partition.map(|partition| partition.number),
+            name: partition.and_then(|partition| not_empty(partition.name.clone())),
+            r#type: partition.map(|partition| match partition::type_name(partition.type_guid) {
+                Some(name) => name.to_owned(),
+                None => partition.type_guid.to_string(),
+            }),
+            unique_guid: partition.map(|partition| partition.unique_guid.to_string()),
+            first_byte: partition.map_or(0, |partition| partition.first_byte),
+            size_bytes: volume.size_bytes(),
+            file_system: volume.kind().map(|kind| FileSystemView {
+                kind,
+                label: file_system.and_then(|file_system| not_empty(file_system.label())),
+                uuid: file_system.map(guest::FileSystem::uuid),
+                mounted_at,
+                features: file_system.map(guest::FileSystem::features).unwrap_or_default(),
+                space: file_system.and_then(|file_system| file_system.free_space().ok()),
+                problem: volume.problem().map(ToString::to_string),
+            }),
+        }
+    }
+}
+
+/// What is shown to people.
+fn text(view: &View) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
+    line("format", &format_line(&view.image));
+    let table = if view.partition_table.is_some() { "GPT" } else { "no partition table" };
+    line("disk", &format!("{}, {table}", ByteSize(view.image.virtual_size_bytes)));
+    if let Some(os) = &view.operating_system {
+        line("system", &system_line(os));
+    }
+    if view.package_manager.is_some() && !view.packages.is_empty() {
+        line("packages", &format!("{} ({})", view.packages.len(), view.package_manager.unwrap_or_default()));
+    }
+    text.push('\n');
+    text.push_str(&table_of(view));
+    let features: Vec<String> = view.partitions.iter().filter_map(features_line).collect();
+    if !features.is_empty() {
+        text.push_str("\nfeatures\n");
+        text.push_str(&features.concat());
+    }
+    text
+}
+
+fn format_line(info: &Info) -> String {
+    let size = ByteSize(info.file_size_bytes);
+    let Some(qcow2) = &info.qcow2 else { return format!("{}, {size}", info.format) };
+    let mut text = format!(
+        "{} {}, {size}, {}, clusters of {}",
+        info.format,
+        qcow2.compat,
+        qcow2.compression_type,
+        ByteSize(u64::from(qcow2.cluster_size_bytes))
+    );
+    if qcow2.snapshots > 0 {
+        text.push_str(&format!(", {} snapshots", qcow2.snapshots));
+    }
+    for feature in &qcow2.features {
+        text.push_str(&format!(", {feature}"));
+    }
+    text
+}
+
+fn system_line(os: &OperatingSystem) -> String {
+    let mut text = Printable(os.name.as_bytes()).to_string();
+    if let Some(version) = &os.version {
+        text.push_str(&format!(" ({}:{})", Printable(os.id.as_bytes()), Printable(version.as_bytes())));
+    }
+    text
+}
+
+/// One row a partition.
+fn table_of(view: &View) -> String {
+    let header = ["partition", "type", "file system", "label", "mounted at", "size", "free"].map(str::to_owned);
+    let mut rows = vec![header];
+    for partition in &view.partitions {
+        let file_system = partition.file_system.as_ref();
+        let space = file_system.and_then(|file_system| file_system.space);
+        let label = file_system.and_then(|file_system| file_system.label.clone()).unwrap_or_default();
+        rows.push([
+            partition.number.map_or("whole disk".to_owned(), |number| number.to_string()),
+            partition.r#type.clone().unwrap_or_default(),
+            file_system.map(|file_system| file_system.kind.to_owned()).unwrap_or_default(),
+            Printable(label.as_bytes()).to_string(),
+            file_system.map(|file_system| file_system.mounted_at.join(", ")).unwrap_or_default(),
+            ByteSize(partition.size_bytes).to_string(),
+            space.map(|space| ByteSize(space.free_bytes()).to_string()).unwrap_or_default(),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            // Sizes are numbers, and stand to the right.
+            .map(
+                |(column, (cell, &width))| {
+                    if column < 5 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+                },
+            )
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn features_line(partition: &PartitionView) -> Option<String> {
+    let file_system = partition.file_system.as_ref().filter(|file_system| !file_system.features.is_empty())?;
+    let number = partition.number.map_or("disk".to_owned(), |number| number.to_string());
+    Some(format!("{number:<9}  {}\n", file_system.features.join(" ")))
+}

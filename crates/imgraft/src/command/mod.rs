@@ -1,0 +1,43 @@
+//! The commands, one file each.
+
+mod build;
+mod cat;
+mod check;
+mod completions;
+mod customize;
+mod get;
+mod inspect;
+mod ls;
+mod man;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::ExitCode;
+
+use guest::GuestPath;
+
+use crate::cli::Command;
+use crate::failure::Failure;
+use crate::message::Messages;
+
+/// Runs `command`.
+pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Build(arguments) => build::run(arguments, messages)?,
+        Command::Customize(arguments) => customize::run(arguments, messages)?,
+        Command::Inspect(arguments) => inspect::run(&arguments, messages)?,
+        Command::Ls(arguments) => return ls::run(&arguments, messages),
+        Command::Cat(arguments) => cat::run(&arguments)?,
+        Command::Get(arguments) => get::run(&arguments, messages)?,
+        Command::Check(arguments) => return check::run(&arguments, messages),
+        Command::Completions(arguments) => completions::run(&arguments)?,
+        Command::Man(arguments) => man::run(&arguments)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The path in the guest that an argument is.
+fn guest_path(argument: &OsStr) -> Result<GuestPath, Failure> {
+    GuestPath::new(argument.as_bytes())
+        .map_err(|error| Failure::because(format!("`{}` is no path in the guest", argument.display()), &error))
+}

@@ -1,0 +1,47 @@
+//! What the environment says: the only place that asks it.
+
+use std::num::NonZeroUsize;
+
+use guest::Time;
+
+use crate::failure::Failure;
+
+/// The time that everything new gets, where SOURCE_DATE_EPOCH says one.
+///
+/// # Errors
+///
+/// A value that is no number of seconds.
+pub(crate) fn source_date_epoch() -> Result<Option<Time>, Failure> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    parse_epoch(&value.to_string_lossy()).map(Some)
+}
+
+fn parse_epoch(value: &str) -> Result<Time, Failure> {
+    // What an inode of ext4 can hold ends in 2446.
+    match value.parse::<u32>().map(i64::from).or_else(|_| value.parse::<i64>()) {
+        Ok(seconds @ 0..=15_032_385_535) if !value.starts_with('+') => Ok(Time { seconds, nanoseconds: 0 }),
+        _ => Err(Failure::new(format!("SOURCE_DATE_EPOCH is `{value}`, which is no time that a file can have"))
+            .hint("set it to seconds since 1970, such as the output of `git log -1 --format=%ct`, or unset it")),
+    }
+}
+
+/// The number of processors that this process may run on.
+pub(crate) fn threads() -> NonZeroUsize {
+    // Not `available_parallelism`, which reads files of /proc and /sys.
+    let count = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
+    NonZeroUsize::new(count as usize).unwrap_or(NonZeroUsize::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_epoch_is_a_number_of_seconds() {
+        assert_eq!(parse_epoch("1700000000").unwrap(), Time { seconds: 1_700_000_000, nanoseconds: 0 });
+        for value in ["", "yesterday", "-1", "+1", "1.5", "99999999999", " 1"] {
+            assert!(parse_epoch(value).is_err(), "{value}");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What is said to the user: data on standard output, everything else here, on standard error.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+use anstyle::{AnsiColor, Style};
+
+use crate::failure::Failure;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+const CAUSE: Style = Style::new().bold();
+
+/// The way to standard error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Messages {
+    quiet: bool,
+    verbose: bool,
+}
+
+impl Messages {
+    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
+        Self { quiet, verbose }
+    }
+
+    /// Whether progress is to be shown.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Something that was done.
+    pub(crate) fn note(&self, text: impl Display) {
+        if !self.quiet {
+            say(format_args!("{text}"));
+        }
+    }
+
+    /// Something that only the curious want to know.
+    pub(crate) fn detail(&self, text: impl Display) {
+        if self.verbose && !self.quiet {
+            say(format_args!("{text}"));
+        }
+    }
+
+    /// Something that may not be what is wanted.
+    pub(crate) fn warning(&self, text: impl Display) {
+        if !self.quiet {
+            say(format_args!("{WARNING}warning:{WARNING:#} {text}"));
+        }
+    }
+
+    /// Why nothing was done. This is said even when quiet.
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if failure.is_silent() {
+            return;
+        }
+        if let Some(drawing) = &failure.drawing {
+            say(format_args!("{}", drawing.trim_end()));
+            return;
+        }
+        say(format_args!("{ERROR}error:{ERROR:#} {}", failure.message));
+        for cause in &failure.causes {
+            say(format_args!("  {CAUSE}cause:{CAUSE:#} {cause}"));
+        }
+        if let Some(hint) = &failure.hint {
+            say(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        }
+    }
+}
+
+/// Standard error may be closed; there is nobody left to tell then.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Writes data to standard output.
+///
+/// # Errors
+///
+/// A silent failure where nobody reads it, another one where it cannot be written.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_bytes(text.as_bytes())
+}
+
+/// As [`print`].
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(stdout_failure)
+}
+
+/// Prints `value` as JSON, for people who like to read it.
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(|error| Failure::because("making JSON", &error))?;
+    text.push('\n');
+    print(&text)
+}
+
+/// What it means that standard output did not take something.
+pub(crate) fn stdout_failure(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::silent(),
+        _ => Failure::because("standard output cannot be written", &error),
+    }
+}

@@ -1,0 +1,235 @@
+//! A file that is there whole or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+/// How many names are tried for a temporary file.
+const MAX_ATTEMPTS: u32 = 1000;
+/// The longest name of a file, in bytes.
+const NAME_MAX_BYTES: usize = 255;
+
+/// A file beside its target that has no name until it is published, or a temporary one where the
+/// file system cannot do without.
+#[derive(Debug)]
+pub(crate) struct OutputFile {
+    folder: Folder,
+    name: OsString,
+    file: File,
+    temporary_name: Option<OsString>,
+}
+
+/// A folder that files are made in.
+#[derive(Debug)]
+pub(crate) struct Folder {
+    path: PathBuf,
+    handle: File,
+}
+
+impl Folder {
+    /// Opens the folder at `path`.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(path, flags, Mode::empty())?;
+        Ok(Self { path: path.to_owned(), handle: handle.into() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Free space for an ordinary user, in bytes.
+    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+        let statistics = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
+    }
+
+    /// Another handle for the same folder.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { path: self.path.clone(), handle: self.handle.try_clone()? })
+    }
+
+    /// A file without a name, which is gone when it is closed.
+    pub(crate) fn unnamed_file(&self) -> io::Result<File> {
+        match self.open_unnamed(0o600) {
+            Err(error) if cannot_be_unnamed(&error) => {
+                let (name, file) = self.create_temporary(OsStr::new("spill"), 0o600)?;
+                rustix::fs::unlinkat(&self.handle, &name, AtFlags::empty())?;
+                Ok(file)
+            }
+            other => other,
+        }
+    }
+
+    fn open_unnamed(&self, mode: u32) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.handle, ".", flags, Mode::from_raw_mode(mode))?.into())
+    }
+
+    /// A new file with a name that nothing else has.
+    fn create_temporary(&self, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mut file = None;
+        let name = with_temporary_name(name, |candidate| {
+            file = Some(rustix::fs::openat(&self.handle, candidate, flags, Mode::from_raw_mode(mode))?);
+            Ok(())
+        })?;
+        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
+        Ok((name, file.into()))
+    }
+}
+
+impl OutputFile {
+    /// A file that will be `name` in `folder`, with `mode` less what the umask takes.
+    pub(crate) fn create(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
+        let (file, temporary_name) = match folder.open_unnamed(mode) {
+            Ok(file) => (file, None),
+            Err(error) if cannot_be_unnamed(&error) => {
+                let (name, file) = folder.create_temporary(name, mode)?;
+                (file, Some(name))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { folder, name: name.to_owned(), file, temporary_name })
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Gives the file the mode `mode`, whatever the umask is.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        self.file.set_permissions(Permissions::from_mode(mode))
+    }
+
+    /// Gives the file an owner.
+    pub(crate) fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+        std::os::unix::fs::fchown(&self.file, Some(uid), Some(gid))
+    }
+
+    /// Syncs the file and gives it its name, in place of whatever has it.
+    pub(crate) fn publish(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        if self.temporary_name.is_none() {
+            match self.link(&self.name) {
+                // The usual case: the name is free, and there is never another one.
+                Ok(()) => return self.folder.handle.sync_all(),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    self.temporary_name = Some(with_temporary_name(&self.name, |candidate| self.link(candidate))?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(temporary_name) = &self.temporary_name {
+            rustix::fs::renameat(&self.folder.handle, temporary_name, &self.folder.handle, &self.name)?;
+            self.temporary_name = None;
+        }
+        self.folder.handle.sync_all()
+    }
+
+    /// Gives the unnamed file a name that is free.
+    fn link(&self, name: &OsStr) -> io::Result<()> {
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        match rustix::fs::linkat(CWD, path, &self.folder.handle, name, AtFlags::SYMLINK_FOLLOW) {
+            // Without a /proc; this way needs a right that not everybody has.
+            Err(Errno::NOENT) => {
+                Ok(rustix::fs::linkat(&self.file, "", &self.folder.handle, name, AtFlags::EMPTY_PATH)?)
+            }
+            other => Ok(other?),
+        }
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let Some(name) = &self.temporary_name {
+            // Nothing can be done about a file that does not go.
+            let _ = rustix::fs::unlinkat(&self.folder.handle, name, AtFlags::empty());
+        }
+    }
+}
+
+/// Whether the file system has no files without names.
+fn cannot_be_unnamed(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    // Kernels and file systems that do not know the flag see an attempt to write a directory.
+    matches!(errno, Some(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS))
+}
+
+/// Tries names such as `.NAME.imgraft-1234-0` until one is free.
+pub(crate) fn with_temporary_name(
+    name: &OsStr,
+    mut attempt: impl FnMut(&OsStr) -> io::Result<()>,
+) -> io::Result<OsString> {
+    let process = rustix::process::getpid().as_raw_nonzero();
+    for count in 0..MAX_ATTEMPTS {
+        let suffix = format!(".imgraft-{process}-{count}");
+        let kept = name.len().min(NAME_MAX_BYTES - 1 - suffix.len());
+        let candidate = OsString::from_vec([b".", &name.as_bytes()[..kept], suffix.as_bytes()].concat());
+        match attempt(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_is_there_before_it_is_published() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = OutputFile::create(Folder::open(folder.path()).unwrap(), "out".as_ref(), 0o644).unwrap();
+        output.file().write_all(b"half").unwrap();
+        drop(output);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+
+        for content in ["one", "two"] {
+            let output = OutputFile::create(Folder::open(folder.path()).unwrap(), "out".as_ref(), 0o644).unwrap();
+            output.file().write_all(content.as_bytes()).unwrap();
+            output.publish().unwrap();
+            assert_eq!(names(folder.path()), ["out"]);
+            assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_temporary_name_goes_when_the_work_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = Folder::open(folder.path()).unwrap();
+        let (name, file) = open.create_temporary("out".as_ref(), 0o644).unwrap();
+        assert_eq!(names(folder.path()).len(), 1);
+        drop(OutputFile { folder: open, name: "out".into(), file, temporary_name: Some(name) });
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_long_name_still_has_a_temporary_one() {
+        let long = "x".repeat(255);
+        let name = with_temporary_name(OsStr::new(&long), |_| Ok(())).unwrap();
+        assert_eq!(name.len(), 255);
+    }
+}
