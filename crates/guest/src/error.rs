@@ -150,7 +150,7 @@ impl PathProblem {
     fn fmt_for(&self, path: &GuestPath, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(error) => write!(f, "`{path}`: {error}"),
-            Self::NotFound => write!(f, "`{path}` is not there"),
+            Self::NotFound => write!(f, "`{path}` is not in the guest"),
             Self::NotADirectory { at } if at == path => write!(f, "`{path}` is not a directory"),
             Self::NotADirectory { at } => write!(f, "`{path}`: `{at}` is not a directory"),
             Self::IsADirectory => write!(f, "`{path}` is a directory"),

@@ -254,7 +254,7 @@ mod tests {
     fn what_is_missing_hangs_below_what_is_there() {
         assert_eq!(show("/bin/new", LastLink::Follow), "/usr/bin + new");
         assert_eq!(show("/opt/a/b", LastLink::Follow), "/ + opt/a/b");
-        assert_eq!(show("/opt/../usr", LastLink::Follow), "`/opt/../usr` is not there");
+        assert_eq!(show("/opt/../usr", LastLink::Follow), "`/opt/../usr` is not in the guest");
     }
 
     #[test]

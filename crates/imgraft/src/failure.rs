@@ -96,6 +96,12 @@ fn describe(error: &dyn Error) -> String {
     }
 }
 
+/// An error with everything behind it.
+pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let Failure { message, causes, .. } = Failure::of(error);
+    [vec![message], causes].concat().join(": ")
+}
+
 /// The host's own error at the end of the chain, if there is one.
 pub(crate) fn host_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let mut next: Option<&'a (dyn Error + 'static)> = Some(error);

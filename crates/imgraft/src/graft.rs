@@ -29,7 +29,10 @@ const NEW_IMAGE_MODE: u32 = 0o644;
 /// What is to be made of what.
 pub(crate) struct Job {
     pub(crate) base: OpenedFile,
+    /// Where the new image goes: no symlink.
     pub(crate) target: PathBuf,
+    /// The same, as the user calls it.
+    pub(crate) target_name: PathBuf,
     pub(crate) operations: Vec<Operation>,
     /// Packages that have to be installed in the end.
     pub(crate) keep_packages: Vec<String>,
@@ -67,7 +70,7 @@ struct Clusters {
 /// Does the job, and says so.
 pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let start = Instant::now();
-    let Job { base, target, operations, keep_packages, expected_base, new_clusters, in_place } = job;
+    let Job { base, target, target_name, operations, keep_packages, expected_base, new_clusters, in_place } = job;
     let (folder_path, name) = match (target.parent(), target.file_name()) {
         (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),
@@ -95,15 +98,17 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let output = OutputFile::create(folder, &name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", folder_path.display()), &error))?;
     let new_clusters = new_clusters.unwrap_or(NewClusters::Compressed { level: 6 });
-    let written = write(&image, &disk, &output, new_clusters, messages)?;
+    let written = write(&base_path, &image, &disk, &output, new_clusters, messages)?;
     if let Some(original) = &original {
         keep_attributes(&output, original, messages)?;
     }
-    output.publish().map_err(|error| Failure::because(format!("`{}` cannot be written", target.display()), &error))?;
+    output
+        .publish()
+        .map_err(|error| Failure::because(format!("`{}` cannot be written", target_name.display()), &error))?;
 
     let info = image.info();
     let report = Report {
-        output: target.display().to_string(),
+        output: target_name.display().to_string(),
         format: info.format,
         file_size_bytes: written.file_size_bytes,
         virtual_size_bytes: info.virtual_size_bytes,
@@ -130,6 +135,7 @@ fn apply(plan: &Plan, guest: &mut Guest, folder: &Folder, messages: &Messages) -
 }
 
 fn write(
+    base_path: &Path,
     image: &Image,
     disk: &Disk,
     output: &OutputFile,
@@ -139,16 +145,28 @@ fn write(
     let progress = Progress::new(messages, "writing");
     let changed = disk.changed();
     let options = WriteOptions { new_clusters, threads: environment::threads() };
-    image::write(image, disk, &changed, output.file(), &options, &|done, total| progress.set(done, total)).map_err(
-        |error| {
-            let changed_bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
-            let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes);
-            match error.host_error() {
-                Some(host) if is_full(host) => no_space(output.folder(), Some(needed_bytes), host),
-                _ => Failure::because("the new image cannot be written", &error),
-            }
-        },
-    )
+    let set_progress = |done, total| progress.set(done, total);
+    image::write(image, disk, &changed, output.file(), &options, &set_progress).map_err(|error| {
+        let changed_bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
+        let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes);
+        match error.host_error() {
+            Some(host) if is_full(host) => no_space(output.folder(), Some(needed_bytes), host),
+            Some(_) => Failure::because("the new image cannot be written", &error),
+            None => base_failure(base_path, &error),
+        }
+    })
+}
+
+/// The base is not one that can be used.
+fn base_failure(path: &Path, error: &image::Error) -> Failure {
+    let path = path.display();
+    let failure = Failure::because(format!("`{path}` cannot be used"), error);
+    match error {
+        image::Error::Corrupt { .. } | image::Error::Truncated { .. } => {
+            failure.hint(format!("`imgraft check {path}` says more"))
+        }
+        _ => failure,
+    }
 }
 
 /// Gives the new file the owner and the mode of the one that it replaces.

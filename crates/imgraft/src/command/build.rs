@@ -34,13 +34,13 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let mut operations = recipe.operations(&inputs, &folder).map_err(|error| input_failure(&error))?;
     operations.extend(arguments.puts.puts.into_iter().map(Operation::Put));
 
-    let target = match (arguments.output, &recipe.output) {
+    let target_name = match (arguments.output, &recipe.output) {
         (Some(output), _) => output,
         (None, Some(output)) => folder.join(output),
         (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
     };
     let base = open_base(arguments.base.as_deref(), recipe.base.as_ref(), &folder)?;
-    let target = resolve_target(&target, &base)?;
+    let target = resolve_target(&target_name, &base)?;
     let expected_base = match recipe.base {
         Some(Base::Published { name, .. }) => Some(name),
         _ => None,
@@ -49,6 +49,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         Job {
             base,
             target,
+            target_name,
             operations,
             keep_packages: recipe.keep.packages,
             expected_base,

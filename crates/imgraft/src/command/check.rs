@@ -16,6 +16,9 @@ use crate::message::{Messages, print, print_json};
 /// The image could not be looked at, or not at all of it.
 const NOT_LOOKED_AT: u8 = 2;
 
+/// The most findings that people are shown.
+const MAX_LINES: usize = 50;
+
 /// Something that is wrong, and where.
 #[derive(Debug, Serialize)]
 struct Wrong {
@@ -37,8 +40,12 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     if arguments.json {
         print_json(&found)?;
     } else {
-        for Wrong { layer, object, problem } in &found.findings {
+        for Wrong { layer, object, problem } in found.findings.iter().take(MAX_LINES) {
             print(&format!("{layer}: {object}: {problem}\n"))?;
+        }
+        if found.findings.len() > MAX_LINES {
+            messages
+                .note(format_args!("{} more are left out here: `--json` lists them", found.findings.len() - MAX_LINES));
         }
     }
     for layer in &found.not_checked {

@@ -16,8 +16,16 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         std::fs::canonicalize(&arguments.image).map_err(|error| Failure::because(unchanged.clone(), &error))?;
     let operations = arguments.puts.into_iter().map(Operation::Put).collect();
     let new_clusters = arguments.writing.compress;
-    let job =
-        Job { base, target, operations, keep_packages: Vec::new(), expected_base: None, new_clusters, in_place: true };
+    let job = Job {
+        base,
+        target,
+        target_name: arguments.image,
+        operations,
+        keep_packages: Vec::new(),
+        expected_base: None,
+        new_clusters,
+        in_place: true,
+    };
     let report = graft::run(job, messages).map_err(|failure| failure.within(unchanged))?;
     if arguments.writing.json { print_json(&report) } else { Ok(()) }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cli::Inspect;
 use crate::disk::Looked;
-use crate::failure::Failure;
+use crate::failure::{Failure, in_one_line};
 use crate::message::{Messages, print, print_json};
 
 /// Everything that is shown.
@@ -79,11 +79,7 @@ fn look(arguments: &Inspect) -> Result<View, Failure> {
         Err(error @ (guest::Error::Storage(_) | guest::Error::Partition(_))) => return Err(unusable(&error)),
         // What there is can be shown all the same.
         Err(error) => {
-            let mut text = error.to_string();
-            if let Some(cause) = std::error::Error::source(&error) {
-                text.push_str(&format!(": {cause}"));
-            }
-            warnings.push(text);
+            warnings.push(in_one_line(&error));
             None
         }
     };
@@ -116,7 +112,7 @@ impl View {
     fn add_system(&mut self, guest: &Guest) {
         match guest.operating_system() {
             Ok(os) => self.operating_system = Some(os),
-            Err(error) => self.warnings.push(error.to_string()),
+            Err(error) => self.warnings.push(in_one_line(&error)),
         }
         match guest.packages() {
             Ok(Packages::Dpkg(packages)) => {
@@ -128,7 +124,7 @@ impl View {
                 self.warnings.push(format!("the packages are {manager}'s, whose list imgraft cannot read yet"));
             }
             Ok(Packages::None) => {}
-            Err(error) => self.warnings.push(error.to_string()),
+            Err(error) => self.warnings.push(in_one_line(&error)),
         }
     }
 }
