@@ -1,0 +1,172 @@
+//! Recipes: what they make, and what is said of one that is wrong.
+
+mod support;
+
+use std::fs;
+
+use support::{ROOT, World, assert_sound};
+
+const AUTONOE: &str = include_str!("../../../recipes/autonoe.toml");
+
+#[test]
+fn the_autonoe_recipe_makes_the_autonoe_image() {
+    let world = World::new();
+    world.file("recipes/autonoe.toml", AUTONOE).file("dist/autonoe", "\x7fELF").modified("dist/autonoe", 1_600_000_000);
+    let arguments = "build recipes/autonoe.toml --base base.img --input autonoe=dist/autonoe";
+    world.run(&format!("{arguments} -o autonoe.img")).succeeds().says(
+        "put dist/autonoe at /usr/local/bin/autonoe (0755 0:0, 4 B)\n\
+         kept cloud-init, openssh-server, git, curl, ca-certificates\n\
+         built autonoe.img (…)\n",
+    );
+    assert_sound(&world.path("autonoe.img"));
+    let stat = world.stat("autonoe.img", ROOT, "/usr/local/bin/autonoe");
+    assert_eq!((stat.mode.as_str(), stat.owner), ("0755", (0, 0)));
+
+    // Without `-o`, it is what the recipe says, beside the recipe.
+    world.run(arguments).succeeds();
+    let (named, unnamed) = (world.path("autonoe.img"), world.path("recipes/autonoe-ubuntu-24.04.img"));
+    assert!(fs::read(named).unwrap() == fs::read(unnamed).unwrap());
+}
+
+#[test]
+fn the_recipe_of_the_folder_is_the_default_and_its_paths_begin_there() {
+    let world = World::new();
+    world.file("dist/app", "app\n").file(
+        "imgraft.toml",
+        "output = \"out.img\"\nbase.file = \"base.img\"\ninputs.app.file = \"dist/app\"\n\
+         [[step]]\nput = \"app\"\nto = \"/opt/\"\n",
+    );
+    world.run("build").succeeds().says("put dist/app at /opt/app (0644 0:0, 4 B)\nbuilt out.img (…)\n");
+}
+
+#[test]
+fn flags_and_recipe_combine_and_flags_come_last() {
+    let world = World::new();
+    world.file("one", "one\n").file("two", "two\n").file(
+        "r.toml",
+        "output = \"r.img\"\n[inputs.app]\nfile = \"missing\"\n[[step]]\nput = \"app\"\nto = \"/opt/app\"\nmode = \"0700\"\n",
+    );
+    let flags = "--base base.img --input app=one --put two:/opt/app -o out.img";
+    world.run(&format!("build r.toml {flags}")).succeeds().says(
+        "put one at /opt/app (0700 0:0, 4 B)\n\
+         put two at /opt/app (0644 0:0, 4 B), in place of the old one\n\
+         built out.img (…)\n",
+    );
+    assert_eq!(world.content("out.img", ROOT, "/opt/app"), b"two\n");
+    assert_sound(&world.path("out.img"));
+}
+
+#[test]
+fn another_base_than_the_recipe_asks_for_is_warned_of() {
+    let world = World::new();
+    world.file("r.toml", "[base]\nname = \"debian:12\"\n");
+    world.run("build r.toml --base base.img -o out.img").succeeds().says(
+        "warning: the recipe asks for debian:12, the base is Ubuntu 24.04.1 LTS\n\
+         built out.img (…)\n",
+    );
+}
+
+#[test]
+fn a_release_may_go_by_its_codename() {
+    let world = World::new();
+    world.file("r.toml", "[base]\nname = \"ubuntu:noble\"\n");
+    world.run("build r.toml --base base.img -o out.img").succeeds().says("built out.img (…)\n");
+}
+
+#[test]
+fn a_package_that_is_to_be_kept_and_is_not_there_is_an_error() {
+    let world = World::new();
+    world.file("r.toml", "[keep]\npackages = [\"git\", \"snapd\", \"nginx\"]\n");
+    world.refuses(
+        "build r.toml --base base.img -o out.img",
+        "error: packages `snapd`, `nginx` are not installed in the image\n",
+    );
+}
+
+#[test]
+fn a_base_that_would_have_to_be_fetched_is_refused_by_name() {
+    let world = World::new();
+    world.file("autonoe.toml", AUTONOE).file("autonoe", "x");
+    world.refuses(
+        "build autonoe.toml --input autonoe=autonoe",
+        "error: imgraft cannot fetch the base ubuntu:24.04 (server, amd64) yet\n\
+         hint: download the image and give it with `--base IMAGE`\n",
+    );
+}
+
+#[test]
+fn inputs_that_are_missing_or_unknown_are_named() {
+    let world = World::new();
+    world.file("autonoe.toml", AUTONOE).file("autonoe", "x");
+    world.refuses(
+        "build autonoe.toml --base base.img",
+        "error: there is no file for input `autonoe` (the autonoe binary, built for amd64)\n\
+         hint: give it with `--input autonoe=PATH`\n",
+    );
+    world.refuses(
+        "build autonoe.toml --base base.img --input autonoi=autonoe",
+        "error: the recipe has no input `autonoi`\nhint: did you mean `autonoe`?\n",
+    );
+    world.refuses(
+        "build autonoe.toml --base base.img --input autonoe=autonoe --input autonoe=x",
+        "error: input `autonoe` is given twice\n",
+    );
+}
+
+#[test]
+fn an_unknown_key_is_shown_with_the_nearest_known_one() {
+    let world = World::new();
+    world.file("r.toml", "# mine\noutptu = \"x.img\"\n\n[[step]]\nput = \"app\"\nto = \"/opt/app\"\nmode = 755\n");
+    world.refuses(
+        "build r.toml --base base.img",
+        concat!(
+            "error: unknown key `outptu`\n",
+            " --> r.toml:2:1\n",
+            "  |\n",
+            "2 | outptu = \"x.img\"\n",
+            "  | ^^^^^^ a recipe has no such key\n",
+            "  |\n",
+            "  = hint: did you mean `output`?\n",
+            "\n",
+            "error: there is no input `app`\n",
+            " --> r.toml:5:7\n",
+            "  |\n",
+            "5 | put = \"app\"\n",
+            "  |       ^^^^^\n",
+            "  |\n",
+            "  = hint: declare it with `[inputs.app]`\n",
+            "\n",
+            "error: a mode is a string of octal digits\n",
+            " --> r.toml:7:8\n",
+            "  |\n",
+            "7 | mode = 755\n",
+            "  |        ^^^ this is an integer\n",
+            "  |\n",
+            "  = hint: write `mode = \"0755\"`\n",
+        ),
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_shown() {
+    let world = World::new();
+    world.file("r.toml", "output = \"x.img\n");
+    let run = world.run("build r.toml");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.contains(" --> r.toml:1:"), "{}", run.stderr);
+    world.refuses(
+        "build none.toml",
+        "error: the recipe `none.toml` cannot be read\n  cause: no such file or directory\n",
+    );
+    world.refuses(
+        "build base.img",
+        "error: `base.img` is too large for a recipe\n\
+         hint: an image that is to be changed goes to `imgraft customize`, a base to `--base`\n",
+    );
+    world.refuses(
+        "build",
+        "error: there is no recipe: `imgraft.toml` is not in this folder\n\
+         hint: name one with `imgraft build RECIPE`, or do without: \
+         `imgraft build --base IMAGE --put SRC:DEST -o IMAGE`\n",
+    );
+}

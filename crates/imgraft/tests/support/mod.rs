@@ -1,0 +1,264 @@
+//! A folder to run `imgraft` in, and what it said there.
+#![allow(dead_code, reason = "each file of tests uses its own part")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+use testkit::fixture::{self, Options};
+use testkit::judge::{assert_qemu_img_check, judge};
+use testkit::partition::{
+    assert_image_sgdisk_clean, assert_partition_e2fsck_clean, assert_partition_fsck_vfat_clean, extract_partition,
+};
+
+/// The numbers of the fixture's partitions.
+pub(crate) const ROOT: u32 = 1;
+pub(crate) const ESP: u32 = 15;
+pub(crate) const BOOT: u32 = 16;
+
+/// A folder with a base in it.
+pub(crate) struct World {
+    folder: TempDir,
+}
+
+/// What `imgraft` said, and how it ended.
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    what: String,
+}
+
+impl World {
+    /// A folder with the small cloud image as `base.img`.
+    pub(crate) fn new() -> Self {
+        let world = Self::empty();
+        symlink(fixture::small_cloud_image(&Options::default()), world.path("base.img")).unwrap();
+        world
+    }
+
+    /// A folder with a copy of the small cloud image as `my.img`.
+    pub(crate) fn with_copy(options: &Options) -> Self {
+        let world = Self::empty();
+        let copy = fixture::copy_of(&fixture::small_cloud_image(options), world.folder());
+        fs::rename(copy, world.path("my.img")).unwrap();
+        fs::set_permissions(world.path("my.img"), fs::Permissions::from_mode(0o644)).unwrap();
+        world
+    }
+
+    /// A folder with nothing in it.
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a file of mode 0644.
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        self.mode(name, 0o644)
+    }
+
+    pub(crate) fn mode(&self, name: &str, mode: u32) -> &Self {
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        self
+    }
+
+    /// Sets when a file was last modified.
+    pub(crate) fn modified(&self, name: &str, seconds: u64) -> &Self {
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        File::open(self.path(name)).unwrap().set_modified(time).unwrap();
+        self
+    }
+
+    /// `imgraft` with these arguments, separated by blanks.
+    pub(crate) fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_imgraft"));
+        command.args(arguments.split_ascii_whitespace()).current_dir(self.folder()).stdin(Stdio::null());
+        for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+            command.env_remove(name);
+        }
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &str) -> Run {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs it in an environment with more variables.
+    pub(crate) fn run_with(&self, arguments: &str, variables: &[(&str, &str)]) -> Run {
+        let Output { status, stdout, stderr } =
+            self.command(arguments).envs(variables.iter().copied()).output().unwrap();
+        Run {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: without_durations(&String::from_utf8(stderr).unwrap()),
+            what: arguments.to_owned(),
+        }
+    }
+
+    /// Starts it and does not wait.
+    pub(crate) fn start(&self, arguments: &str) -> Child {
+        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    /// It ends with 1, prints nothing, says exactly `stderr`, and leaves the folder as it was.
+    #[track_caller]
+    pub(crate) fn refuses(&self, arguments: &str, stderr: &str) {
+        self.refuses_with(1, arguments, stderr);
+    }
+
+    #[track_caller]
+    pub(crate) fn refuses_with(&self, code: i32, arguments: &str, stderr: &str) {
+        let before = self.contents();
+        let run = self.run(arguments);
+        assert_eq!(run.stderr, stderr, "imgraft {arguments}");
+        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "imgraft {arguments}");
+        assert!(before == self.contents(), "`imgraft {arguments}` left something behind");
+    }
+
+    /// Every name in the folder, with content and modification time.
+    pub(crate) fn contents(&self) -> BTreeMap<PathBuf, (Vec<u8>, Option<std::time::SystemTime>)> {
+        let mut contents = BTreeMap::new();
+        let mut pending = vec![self.folder().to_owned()];
+        while let Some(folder) = pending.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let metadata = fs::symlink_metadata(&path).unwrap();
+                if metadata.is_dir() {
+                    pending.push(path.clone());
+                }
+                // A symlink is the fixture's: that is read-only, and looked at as what it points to.
+                let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
+                let content = if is_file { fs::read(&path).unwrap() } else { Vec::new() };
+                contents.insert(path, (content, metadata.modified().ok().filter(|_| is_file)));
+            }
+        }
+        contents
+    }
+
+    /// The names in the folder.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(self.folder()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// What `debugfs` says to `request` about a partition of an image.
+    pub(crate) fn debugfs(&self, image: &str, partition: u32, request: &str) -> String {
+        let file = self.path("partition.tmp");
+        extract_partition(&self.path(image), partition, &file);
+        let verdict = judge("debugfs").args(["-R", request]).arg(&file).succeed();
+        fs::remove_file(&file).unwrap();
+        verdict.stdout
+    }
+
+    /// The file's `Mode`, `User`, `Group` and `mtime` as `debugfs` says them.
+    pub(crate) fn stat(&self, image: &str, partition: u32, path: &str) -> Stat {
+        let text = self.debugfs(image, partition, &format!("stat {path}"));
+        let word = |name: &str| -> &str {
+            let rest = text.split_once(name).unwrap_or_else(|| panic!("no {name} of {path}: {text}")).1;
+            rest.split_ascii_whitespace().next().unwrap()
+        };
+        let seconds = u32::from_str_radix(word("mtime: 0x").split(':').next().unwrap(), 16).unwrap();
+        Stat {
+            mode: word("Mode:").to_owned(),
+            owner: (word("User:").parse().unwrap(), word("Group:").parse().unwrap()),
+            modified: seconds,
+            inode: word("Inode:").parse().unwrap(),
+        }
+    }
+
+    /// A file of an ext4 partition as `debugfs` reads it.
+    pub(crate) fn content(&self, image: &str, partition: u32, path: &str) -> Vec<u8> {
+        let (file, out) = (self.path("partition.tmp"), self.path("content.tmp"));
+        extract_partition(&self.path(image), partition, &file);
+        judge("debugfs").args(["-R", &format!("dump {path} {}", out.display())]).arg(&file).succeed();
+        let content = fs::read(&out).unwrap();
+        fs::remove_file(&file).unwrap();
+        fs::remove_file(&out).unwrap();
+        content
+    }
+}
+
+/// What a file is besides its content.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) mode: String,
+    pub(crate) owner: (u32, u32),
+    pub(crate) modified: u32,
+    pub(crate) inode: u32,
+}
+
+impl Run {
+    /// It ended with 0.
+    #[track_caller]
+    pub(crate) fn succeeds(self) -> Self {
+        assert_eq!(self.code, Some(0), "imgraft {}\n{}{}", self.what, self.stdout, self.stderr);
+        self
+    }
+
+    /// It said exactly this on standard error.
+    #[track_caller]
+    pub(crate) fn says(self, stderr: &str) -> Self {
+        assert_eq!(self.stderr, stderr, "imgraft {}", self.what);
+        self
+    }
+
+    /// It printed exactly this on standard output.
+    #[track_caller]
+    pub(crate) fn prints(self, stdout: &str) -> Self {
+        assert_eq!(self.stdout, stdout, "imgraft {}", self.what);
+        self
+    }
+}
+
+/// Every foreign judge is content with the image.
+#[track_caller]
+pub(crate) fn assert_sound(image: &Path) {
+    let format = judge("qemu-img").arg("info").arg(image).succeed().stdout;
+    if format.contains("file format: qcow2") {
+        assert_qemu_img_check(image);
+    }
+    assert_image_sgdisk_clean(image);
+    assert_partition_e2fsck_clean(image, ROOT);
+    assert_partition_e2fsck_clean(image, BOOT);
+    assert_partition_fsck_vfat_clean(image, ESP);
+}
+
+/// ` in 1.2 s` and sizes of compressed files, which another version of zlib may change, as `…`.
+fn without_durations(text: &str) -> String {
+    text.lines()
+        .map(|line| match (line.starts_with("built ") || line.starts_with("changed "), line.find(" (")) {
+            (true, Some(parenthesis)) => format!("{} (…)\n", &line[..parenthesis]),
+            _ => format!("{line}\n"),
+        })
+        .collect()
+}
+
+/// Bytes that do not compress, the same for the same seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}
