@@ -44,21 +44,21 @@ impl<S: WriteAt> FileSystem<S> {
             journal::mark_clean(&storage, &mut superblock)?;
         }
         let groups = group::read_groups(&storage, &superblock)?;
-        if journal_replayed {
-            superblock.count_free(&groups);
-            superblock.write(&storage)?;
-        }
         let write_refusal = write_refusal(&superblock);
-        Ok(Self {
-            storage,
-            superblock,
-            groups,
-            block_bitmaps: BTreeMap::new(),
-            inode_bitmaps: BTreeMap::new(),
-            superblock_changed: false,
-            journal_replayed,
-            write_refusal,
-        })
+        let mut filesystem = Self { journal_replayed, write_refusal, ..Self::unwritable(storage, superblock, groups) };
+        if journal_replayed {
+            filesystem.count_free();
+            filesystem.superblock.write(&filesystem.storage)?;
+        }
+        Ok(filesystem)
+    }
+
+    /// Sets the free counts to what the groups have: a mounted file system writes its own only when
+    /// it is unmounted, so that a log does not have them.
+    fn count_free(&mut self) {
+        self.superblock.set_free_blocks(self.groups.iter().map(|group| u64::from(group.free_blocks())).sum());
+        let inodes = self.groups.iter().map(Group::free_inodes).sum();
+        self.superblock.raw.s_free_inodes_count.set(inodes);
     }
 
     /// Refuses where the file system has something that we must not write under, and finishes what
@@ -106,8 +106,8 @@ fn write_refusal(superblock: &Superblock) -> Option<String> {
 }
 
 impl<S: ReadAt> FileSystem<S> {
-    /// The file system as it is before its journal is replayed: enough to read the journal.
-    pub(crate) fn for_journal(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
+    /// The file system to be read only: before its journal is replayed, to read the journal.
+    pub(crate) fn unwritable(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
         Self {
             storage,
             superblock,

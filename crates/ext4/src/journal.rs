@@ -48,7 +48,7 @@ pub(crate) fn replay<S: WriteAt>(storage: &S, superblock: &Superblock) -> Result
         return Err(Error::unsupported(Object::Journal, "journal_dev: a dirty journal on another device"));
     }
     let groups = group::read_groups(&storage, superblock)?;
-    let filesystem = FileSystem::for_journal(storage, superblock.clone(), groups);
+    let filesystem = FileSystem::unwritable(storage, superblock.clone(), groups);
     let mut log = Log::open(&filesystem)?;
     if log.superblock.s_start.get() != 0 {
         log.replay()?;

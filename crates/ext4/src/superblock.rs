@@ -7,7 +7,6 @@ use storage::{ReadAt, WriteAt};
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{self, compat, incompat, ro_compat};
-use crate::group::Group;
 use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, RawSuperblock, SUPERBLOCK_OFFSET};
 
 /// The most groups that are read: 2^19 of them are 64 TiB with 4 KiB blocks.
@@ -202,13 +201,6 @@ impl Superblock {
     /// Whether errors were noted in the file system when it was last mounted.
     pub fn has_errors(&self) -> bool {
         self.raw.s_state.get() & EXT4_ERROR_FS != 0
-    }
-
-    /// Sets the free counts to what the groups have: a mounted file system writes its own only when
-    /// it is unmounted, so that a log does not have them.
-    pub(crate) fn count_free(&mut self, groups: &[Group]) {
-        self.set_free_blocks(groups.iter().map(|group| u64::from(group.free_blocks())).sum());
-        self.raw.s_free_inodes_count.set(groups.iter().map(Group::free_inodes).sum());
     }
 
     pub(crate) fn set_free_blocks(&mut self, free: u64) {

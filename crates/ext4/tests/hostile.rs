@@ -2,10 +2,13 @@
 //! panic or without an end.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod support;
+
 use std::path::Path;
 
 use ext4::{Attributes, Error, FileKind, FileSystem, InodeNumber, Time};
 use storage::{Memory, OVERLAY_BLOCK_BYTES, Overlay};
+use support::Random;
 
 /// A file system with a bit of everything, of 8 MiB.
 fn make(options: &[&str]) -> Vec<u8> {
@@ -89,17 +92,6 @@ fn visit(bytes: Vec<u8>) -> Result<bool, Error> {
         assert_eq!(filesystem.check()?, Vec::new());
     }
     Ok(!sound)
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit.max(1)
-    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "seeds are printed, to be had again")]
 
+mod support;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +13,7 @@ use std::path::Path;
 
 use ext4::{Attributes, Error, FileKind, FileSystem, InodeNumber, Time};
 use storage::FileStorage;
+use support::Random;
 
 /// Options of `mke2fs`, and the size of the file system in KiB.
 const MATRIX: &[(&str, &[&str], u64)] = &[
@@ -32,18 +35,6 @@ const MATRIX: &[(&str, &[&str], u64)] = &[
     ("sparse_super2", &["-t", "ext4", "-b", "4096", "-O", "sparse_super2,metadata_csum"], 65536),
     ("no dir_index, no filetype", &["-t", "ext4", "-b", "1024", "-O", "^dir_index,^filetype"], 32768),
 ];
-
-/// A small generator of numbers, so that a sequence can be had again from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit.max(1)
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
