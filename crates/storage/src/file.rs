@@ -1,7 +1,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+use crate::{COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
 
 /// A host file as storage.
 ///
@@ -72,9 +72,6 @@ impl WriteAt for FileStorage {
     }
 }
 
-/// The most that one step of [`copy`] holds in memory where the kernel cannot copy by itself.
-const COPY_BUFFER_BYTES: u64 = 1 << 20;
-
 /// Copies `length_bytes` bytes from `source` to the host file `target`, inside the kernel where
 /// `source` is a host file too.
 ///
@@ -93,9 +90,9 @@ pub fn copy(
     if let Some((file, first_byte)) = source.host_file() {
         done = copy_in_kernel(file, first_byte + source_offset, target, target_offset, length_bytes);
     }
-    let mut buffer = vec![0; (length_bytes - done).min(COPY_BUFFER_BYTES) as usize];
+    let mut buffer = vec![0; (length_bytes - done).min(COPY_STEP_BYTES) as usize];
     while done < length_bytes {
-        let step = &mut buffer[..(length_bytes - done).min(COPY_BUFFER_BYTES) as usize];
+        let step = &mut buffer[..(length_bytes - done).min(COPY_STEP_BYTES) as usize];
         source.read_at(source_offset + done, step)?;
         target
             .write_all_at(step, target_offset + done)

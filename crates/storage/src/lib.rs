@@ -74,7 +74,30 @@ pub trait WriteAt: ReadAt {
     /// [`Reason::PastEnd`] where the range is not inside a storage of fixed size, otherwise what
     /// the layer below says.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
+
+    /// Writes the `length_bytes` bytes of `source` from `source_offset` on at `offset`. A storage
+    /// that keeps changes apart may keep `source` in place of its bytes: `source` is not to change
+    /// as long as this storage is used.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at), and what reading `source` says. A part may be written.
+    fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
+        check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
+        let mut buffer = vec![0; length_bytes.min(COPY_STEP_BYTES) as usize];
+        let mut done = 0;
+        while done < length_bytes {
+            let step = &mut buffer[..(length_bytes - done).min(COPY_STEP_BYTES) as usize];
+            source.read_at(source_offset + done, step)?;
+            self.write_at(offset + done, step)?;
+            done += step.len() as u64;
+        }
+        Ok(())
+    }
 }
+
+/// How much is in memory at a time while one storage is copied into another, in bytes.
+pub(crate) const COPY_STEP_BYTES: u64 = 1 << 20;
 
 /// A run of bytes of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +136,9 @@ macro_rules! forward_storage {
         impl<T: WriteAt + ?Sized> WriteAt for $pointer {
             fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
                 (**self).write_at(offset, data)
+            }
+            fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
+                (**self).write_from(offset, source, source_offset, length_bytes)
             }
         }
     )*};

@@ -3,19 +3,22 @@
 //! Each changed block has a *slot*; slots are handed out in the order of first writes. The newest
 //! slots are in memory (`tail`); when the tail reaches the bound it goes to the spill file in one
 //! write, at `slot * OVERLAY_BLOCK_BYTES`. The map from block to slot holds runs, so that a large
-//! file written from front to back costs a few entries whatever its size.
+//! file written from front to back costs a few entries whatever its size. A run may also be one of a
+//! source that was handed over whole: then no byte is copied before it is read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+use crate::{COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
 
 /// The unit in which the overlay keeps changes, in bytes.
 pub const OVERLAY_BLOCK_BYTES: u64 = 4096;
 const BLOCK: usize = OVERLAY_BLOCK_BYTES as usize;
+/// How many sources are kept in place of their bytes: each may be an open file.
+const MAX_SOURCES: usize = 64;
 
 /// Makes the file that changes are spilled to. Called at most once, when memory's bound is reached.
 pub type SpillFile = Box<dyn Fn() -> std::io::Result<File> + Send + Sync>;
@@ -36,18 +39,38 @@ struct State {
     spilled_slots: u64,
     spill: Option<File>,
     tail: Vec<u8>,
+    sources: Vec<Arc<dyn ReadAt>>,
 }
 
 #[derive(Clone, Copy)]
 struct Run {
     blocks: u64,
-    first_slot: u64,
+    place: Place,
 }
 
-/// Part of a range of blocks: changed, with the slot of its first block, or the base's.
+/// Where a run of changed blocks is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In slots, from this one on.
+    Slots(u64),
+    /// In a source, from this byte on.
+    Source { index: usize, offset: u64 },
+}
+
+impl Place {
+    /// Where the block is that is `blocks` further on.
+    fn plus(self, blocks: u64) -> Self {
+        match self {
+            Self::Slots(first) => Self::Slots(first + blocks),
+            Self::Source { index, offset } => Self::Source { index, offset: offset + blocks * OVERLAY_BLOCK_BYTES },
+        }
+    }
+}
+
+/// Part of a range of blocks: changed, with the place of its first block, or the base's.
 struct Segment {
     blocks: Range<u64>,
-    first_slot: Option<u64>,
+    place: Option<Place>,
 }
 
 impl<B: ReadAt> Overlay<B> {
@@ -79,13 +102,34 @@ impl<B: ReadAt> Overlay<B> {
         ranges
     }
 
-    /// The block's bytes as they are in the base, zero-padded past its end.
-    fn base_block(&self, block: u64) -> Result<Vec<u8>> {
-        let mut bytes = vec![0; BLOCK];
+    /// Fills `bytes` with the block as it is in the base, as far as that goes.
+    fn read_base_block(&self, block: u64, bytes: &mut [u8]) -> Result<()> {
         let start = block * OVERLAY_BLOCK_BYTES;
         let inside = (self.base.size_bytes() - start).min(OVERLAY_BLOCK_BYTES);
-        self.base.read_at(start, &mut bytes[..inside as usize])?;
-        Ok(bytes)
+        self.base.read_at(start, &mut bytes[..inside as usize])
+    }
+
+    /// Keeps whole blocks of a source in place of their bytes; false where that cannot be.
+    fn keep_source(&self, blocks: &Range<u64>, source: &Arc<dyn ReadAt>, source_offset: u64) -> bool {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        if blocks.is_empty()
+            || state.runs.range(blocks.clone()).next().is_some()
+            || state.segment(blocks.clone()).place.is_some()
+        {
+            return false;
+        }
+        let known = state.sources.iter().position(|kept| Arc::ptr_eq(kept, source));
+        let index = match known {
+            Some(index) => index,
+            None if state.sources.len() < MAX_SOURCES => {
+                state.sources.push(Arc::clone(source));
+                state.sources.len() - 1
+            }
+            None => return false,
+        };
+        let place = Place::Source { index, offset: source_offset };
+        state.runs.insert(blocks.start, Run { blocks: blocks.end - blocks.start, place });
+        true
     }
 }
 
@@ -96,10 +140,10 @@ impl State {
             && first + run.blocks > blocks.start
         {
             let end = (first + run.blocks).min(blocks.end);
-            return Segment { blocks: blocks.start..end, first_slot: Some(run.first_slot + (blocks.start - first)) };
+            return Segment { blocks: blocks.start..end, place: Some(run.place.plus(blocks.start - first)) };
         }
         let end = self.runs.range(blocks.clone()).next().map_or(blocks.end, |(&first, _)| first);
-        Segment { blocks: blocks.start..end, first_slot: None }
+        Segment { blocks: blocks.start..end, place: None }
     }
 
     /// Reads from inside a run of slots; `skip` is the offset in bytes into the first one.
@@ -140,12 +184,38 @@ impl State {
         self.tail.extend_from_slice(bytes);
         if let Some((&first, run)) = self.runs.range_mut(..block).next_back()
             && first + run.blocks == block
-            && run.first_slot + run.blocks == slot
+            && run.place.plus(run.blocks) == Place::Slots(slot)
         {
             run.blocks += 1;
             return;
         }
-        self.runs.insert(block, Run { blocks: 1, first_slot: slot });
+        self.runs.insert(block, Run { blocks: 1, place: Place::Slots(slot) });
+    }
+
+    /// Reads from inside a run; `skip` is the offset in bytes into its first block.
+    fn read_place(&self, place: Place, skip: u64, buffer: &mut [u8]) -> Result<()> {
+        match place {
+            Place::Slots(first) => {
+                let length = buffer.len() as u64;
+                self.read_slots(first, skip, buffer).map_err(|error| Error::reading(skip, length, Reason::Io(error)))
+            }
+            Place::Source { index, offset } => self.sources[index].read_at(offset + skip, buffer),
+        }
+    }
+
+    /// Takes one block out of the run of a source that it is in.
+    fn cut_out(&mut self, block: u64) {
+        let Some((&first, &run)) = self.runs.range(..=block).next_back() else { return };
+        let before = block - first;
+        if before == 0 {
+            self.runs.remove(&first);
+        } else {
+            self.runs.insert(first, Run { blocks: before, ..run });
+        }
+        if run.blocks > before + 1 {
+            let after = Run { blocks: run.blocks - before - 1, place: run.place.plus(before + 1) };
+            self.runs.insert(block + 1, after);
+        }
     }
 
     /// Moves the tail to the spill file when it is full.
@@ -185,10 +255,8 @@ impl<B: ReadAt> ReadAt for Overlay<B> {
             let from = (segment.blocks.start * OVERLAY_BLOCK_BYTES).max(offset);
             let to = (segment.blocks.end * OVERLAY_BLOCK_BYTES).min(offset + length);
             let part = &mut buffer[(from - offset) as usize..(to - offset) as usize];
-            match segment.first_slot {
-                Some(slot) => state
-                    .read_slots(slot, from - segment.blocks.start * OVERLAY_BLOCK_BYTES, part)
-                    .map_err(|error| Error::reading(from, to - from, Reason::Io(error)))?,
+            match segment.place {
+                Some(place) => state.read_place(place, from - segment.blocks.start * OVERLAY_BLOCK_BYTES, part)?,
                 None => self.base.read_at(from, part)?,
             }
             blocks.start = segment.blocks.end;
@@ -201,7 +269,7 @@ impl<B: ReadAt> ReadAt for Overlay<B> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let segment = state.segment(blocks_of(offset, self.size_bytes() - offset));
         let rest = (segment.blocks.end * OVERLAY_BLOCK_BYTES).min(self.size_bytes()) - offset;
-        if segment.first_slot.is_some() {
+        if segment.place.is_some() {
             return Ok(Extent { kind: ExtentKind::Data, length_bytes: rest });
         }
         let extent = self.base.extent_at(offset)?;
@@ -219,22 +287,53 @@ impl<B: ReadAt> WriteAt for Overlay<B> {
         while !blocks.is_empty() {
             let segment = state.segment(blocks.clone());
             // A new block is added by itself, so that the tail never passes its bound.
-            let end = if segment.first_slot.is_some() { segment.blocks.end } else { segment.blocks.start + 1 };
+            let in_slots = matches!(segment.place, Some(Place::Slots(_)));
+            let end = if in_slots { segment.blocks.end } else { segment.blocks.start + 1 };
             let start_byte = segment.blocks.start * OVERLAY_BLOCK_BYTES;
             let from = start_byte.max(offset);
             let to = (end * OVERLAY_BLOCK_BYTES).min(offset + length);
             let part = &data[(from - offset) as usize..(to - offset) as usize];
-            match segment.first_slot {
-                Some(slot) => state.write_slots(slot, from - start_byte, part).map_err(host_error)?,
-                None if part.len() == BLOCK => state.add(segment.blocks.start, part),
-                None => {
-                    let mut bytes = self.base_block(segment.blocks.start)?;
+            match segment.place {
+                Some(Place::Slots(slot)) => state.write_slots(slot, from - start_byte, part).map_err(host_error)?,
+                place => {
+                    let mut bytes = vec![0; BLOCK];
+                    match place {
+                        _ if part.len() == BLOCK => {}
+                        Some(place) => state.read_place(place, 0, &mut bytes)?,
+                        None => self.read_base_block(segment.blocks.start, &mut bytes)?,
+                    }
                     bytes[(from - start_byte) as usize..][..part.len()].copy_from_slice(part);
+                    if place.is_some() {
+                        state.cut_out(segment.blocks.start);
+                    }
                     state.add(segment.blocks.start, &bytes);
                 }
             }
             state.spill_if_full(self.memory_blocks, &self.spill_file).map_err(host_error)?;
             blocks.start = end;
+        }
+        Ok(())
+    }
+
+    fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
+        check_range(Operation::Write, offset, length_bytes, self.size_bytes())?;
+        check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
+        let first = offset.next_multiple_of(OVERLAY_BLOCK_BYTES).min(offset + length_bytes);
+        let blocks = first / OVERLAY_BLOCK_BYTES..(offset + length_bytes) / OVERLAY_BLOCK_BYTES;
+        let kept = first.is_multiple_of(OVERLAY_BLOCK_BYTES)
+            && self.keep_source(&blocks, source, source_offset + (first - offset));
+        let rest =
+            if kept { blocks.end * OVERLAY_BLOCK_BYTES..offset + length_bytes } else { offset..offset + length_bytes };
+        let before = if kept { offset..first } else { offset..offset };
+        let mut buffer = vec![0; (rest.end - rest.start).max(before.end - before.start).min(COPY_STEP_BYTES) as usize];
+        for range in [before, rest] {
+            let mut at = range.start;
+            while at < range.end {
+                let step = &mut buffer[..(range.end - at).min(COPY_STEP_BYTES) as usize];
+                source.read_at(source_offset + (at - offset), step)?;
+                self.write_at(at, step)?;
+                at += step.len() as u64;
+            }
         }
         Ok(())
     }
@@ -251,20 +350,25 @@ mod tests {
     }
 
     proptest! {
-        /// Against a plain vector, with a bound of two blocks so that most of it spills, and a
-        /// size that is no multiple of the block.
+        /// Against a plain vector, with a bound of two blocks so that most of it spills, sources kept
+        /// in place of bytes, and a size that is no multiple of the block.
         #[test]
         fn reads_give_what_was_written_last(
-            writes in prop::collection::vec((0u64..39_000, 1usize..9_000, any::<u8>()), 1..40),
+            writes in prop::collection::vec((0u64..39_000, 1usize..20_000, any::<u8>(), any::<bool>()), 1..40),
             reads in prop::collection::vec((0u64..39_000, 0usize..20_000), 1..20),
         ) {
             let base: Vec<u8> = (0..40_001u32).map(|i| (i % 251) as u8).collect();
             let mut model = base.clone();
             let overlay = Overlay::new(Memory::from(base.clone()), 2 * OVERLAY_BLOCK_BYTES, spilling());
-            for (offset, length, byte) in writes {
+            for (offset, length, byte, from_source) in writes {
                 let length = length.min(model.len() - offset as usize);
                 let data: Vec<u8> = (0..length).map(|i| byte.wrapping_add(i as u8)).collect();
-                overlay.write_at(offset, &data).unwrap();
+                if from_source {
+                    let source: Arc<dyn ReadAt> = Arc::new(Memory::from([&[0; 3][..], &data].concat()));
+                    overlay.write_from(offset, &source, 3, length as u64).unwrap();
+                } else {
+                    overlay.write_at(offset, &data).unwrap();
+                }
                 model[offset as usize..][..length].copy_from_slice(&data);
             }
             for (offset, length) in reads {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{Extent, Operation, ReadAt, Result, WriteAt, check_range};
 
 /// A part of a storage seen as a storage of its own: a partition of a disk.
@@ -48,6 +50,11 @@ impl<S: WriteAt> WriteAt for Window<S> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         check_range(Operation::Write, offset, data.len() as u64, self.size_bytes)?;
         self.storage.write_at(self.first_byte + offset, data)
+    }
+
+    fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
+        check_range(Operation::Write, offset, length_bytes, self.size_bytes)?;
+        self.storage.write_from(self.first_byte + offset, source, source_offset, length_bytes)
     }
 }
 
