@@ -1,8 +1,9 @@
 //! New files, directories and symbolic links.
 
 use std::io::Read;
+use std::sync::Arc;
 
-use storage::WriteAt;
+use storage::{ReadAt, WriteAt};
 
 use crate::allocate::BlockRun;
 use crate::directory_edit::{NewEntry, check_name};
@@ -37,15 +38,46 @@ impl<S: WriteAt> FileSystem<S> {
         size_bytes: u64,
         content: &mut dyn Read,
     ) -> Result<InodeNumber> {
+        self.create_regular(parent, name, attributes, size_bytes, &mut |filesystem, runs| {
+            filesystem.write_content(runs, size_bytes, content)
+        })
+    }
+
+    /// Creates a regular file with the content of `source`, which is not to change as long as the
+    /// storage is used: it may be kept in place of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file); what reading `source` says is an [`Error::Storage`].
+    pub fn create_file_from(
+        &mut self,
+        parent: InodeNumber,
+        name: &[u8],
+        attributes: &Attributes,
+        source: &Arc<dyn ReadAt>,
+    ) -> Result<InodeNumber> {
+        self.create_regular(parent, name, attributes, source.size_bytes(), &mut |filesystem, runs| {
+            filesystem.write_source(runs, source)
+        })
+    }
+
+    /// Creates a regular file; `write` fills the blocks that it gets.
+    fn create_regular(
+        &mut self,
+        parent: InodeNumber,
+        name: &[u8],
+        attributes: &Attributes,
+        size_bytes: u64,
+        write: &mut dyn FnMut(&mut Self, &[BlockRun]) -> Result<()>,
+    ) -> Result<InodeNumber> {
         let mut directory = self.directory_for_new(parent, name)?;
         let blocks = size_bytes.div_ceil(self.block_size());
         self.check_size(size_bytes, blocks)?;
-        // Checked before anything changes: the content, one block for the name, the inode.
         self.check_free_blocks(blocks)?;
         let number = self.allocate_inode(parent, false)?;
         let mut inode = Inode::new(number, FileKind::Regular, attributes, &self.superblock);
         let runs = if blocks == 0 { Vec::new() } else { self.allocate_blocks(self.inode_goal(number), blocks)? };
-        self.write_content(&runs, size_bytes, content)?;
+        write(self, &runs)?;
         self.store_new_map(&mut inode, &runs)?;
         inode.set_size(size_bytes);
         if size_bytes > i32::MAX as u64 {
@@ -232,6 +264,25 @@ impl<S: WriteAt> FileSystem<S> {
                 Err(error) => return Err(Error::Content(error)),
             }
         }
+    }
+
+    /// Writes a source into `runs`, the last block filled with zeros.
+    fn write_source(&mut self, runs: &[BlockRun], source: &Arc<dyn ReadAt>) -> Result<()> {
+        let block_size = self.block_size();
+        let mut done = 0;
+        for run in runs {
+            let length = (run.blocks * block_size).min(source.size_bytes() - done);
+            let whole = length / block_size * block_size;
+            let offset = run.first * block_size;
+            self.storage.write_from(offset, source, done, whole)?;
+            if whole < length {
+                let mut last = vec![0; block_size as usize];
+                source.read_at(done + whole, &mut last[..(length - whole) as usize])?;
+                self.storage.write_at(offset + whole, &last)?;
+            }
+            done += length;
+        }
+        Ok(())
     }
 
     fn require_large_file(&mut self) {

@@ -23,6 +23,7 @@ mod file;
 mod finding;
 mod memory;
 mod overlay;
+mod reader;
 mod window;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use file::{FileStorage, copy};
 pub use finding::Finding;
 pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
+pub use reader::Reader;
 pub use window::Window;
 
 /// Something that can be read at byte offsets, by several threads at once.
