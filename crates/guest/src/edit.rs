@@ -1,6 +1,9 @@
 //! Changes to the guest: they go to the disk behind it, and are whole after [`Guest::flush`].
 
 use std::io::Read;
+use std::sync::Arc;
+
+use storage::ReadAt;
 
 use crate::error::{Error, FileSystemError, PathProblem};
 use crate::file_system::FileSystem;
@@ -26,6 +29,23 @@ impl Guest {
     ) -> Result<(), Error> {
         self.in_parent(path, |file_system, parent, name| {
             file_system.create_file(&parent.node, name, attributes, size_bytes, content)
+        })
+    }
+
+    /// Creates the regular file `path` with the content of `source`, which is not to change as long
+    /// as the disk is used: it may be kept in place of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    pub fn create_file_from(
+        &mut self,
+        path: &GuestPath,
+        attributes: &Attributes,
+        source: &Arc<dyn ReadAt>,
+    ) -> Result<(), Error> {
+        self.in_parent(path, |file_system, parent, name| {
+            file_system.create_file_from(&parent.node, name, attributes, source)
         })
     }
 

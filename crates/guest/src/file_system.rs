@@ -2,7 +2,9 @@
 
 use std::io::{Read, Write};
 
-use storage::Finding;
+use std::sync::Arc;
+
+use storage::{Finding, ReadAt};
 
 use crate::error::FileSystemError;
 use crate::metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata};
@@ -268,6 +270,25 @@ impl FileSystem {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn create_file_from(
+        &mut self,
+        parent: &Node,
+        name: &[u8],
+        attributes: &Attributes,
+        source: &Arc<dyn ReadAt>,
+    ) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => {
+                ext4.create_file_from(parent.inode(), name, attributes, source)?;
+                Ok(())
+            }
+            Self::Fat(_) => {
+                let mut content = storage::Reader::new(source);
+                self.create_file(parent, name, attributes, source.size_bytes(), &mut content)
+            }
+        }
     }
 
     pub(crate) fn create_directory(&mut self, parent: &Node, name: &[u8], attributes: &Attributes) -> Result<()> {

@@ -118,7 +118,11 @@ impl<T: Tree> Walk<'_, T> {
                 continue;
             }
             let child_path = here.path.join(&next.name).map_err(|error| Error::bad_path(self.path, error))?;
-            let Some(child) = self.tree.child(&here.node, &child_path)? else {
+            let child = self.tree.child(&here.node, &child_path).map_err(|error| match error {
+                Error::Path { problem, .. } => self.problem(problem),
+                other => other,
+            })?;
+            let Some(child) = child else {
                 return self.missing(next);
             };
             let is_last = self.pending.is_empty();

@@ -1,4 +1,5 @@
 //! `imgraft build`: what a new image has in it.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 

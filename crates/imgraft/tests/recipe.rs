@@ -1,4 +1,5 @@
 //! Recipes: what they make, and what is said of one that is wrong.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
 

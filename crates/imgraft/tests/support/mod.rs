@@ -262,3 +262,8 @@ pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     bytes.truncate(length);
     bytes
 }
+
+/// The format of the fixture that most tests use.
+pub(crate) fn qcow2() -> fixture::Format {
+    fixture::UBUNTU_QCOW2
+}

@@ -1,0 +1,272 @@
+//! On a real base, named by `IMGRAFT_TEST_BASE`, and with the kernel as a judge: needs root.
+#![cfg(feature = "full-tests")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use support::{BOOT, ESP, ROOT, World, assert_sound, noise};
+use testkit::judge::judge;
+use testkit::mount::Mount;
+use testkit::partition::{extract_disk, extract_partition, partition_range};
+use testkit::tree::{Kind, Tree, walk_kernel};
+
+/// As large as the Autonoe binary.
+const BINARY_BYTES: usize = 110_000_000;
+
+/// A world with the real base as `base.img`, and a large binary.
+fn world() -> (World, PathBuf) {
+    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
+    let base = fs::canonicalize(base).expect("the base image is there");
+    assert!(testkit::is_root(), "the full tests mount images, which needs root");
+    let world = World::empty();
+    symlink(&base, world.path("base.img")).unwrap();
+    let half_compressible: Vec<u8> = noise(11, BINARY_BYTES)
+        .into_iter()
+        .enumerate()
+        .map(|(at, byte)| if at & 64 == 0 { byte } else { 0x41 })
+        .collect();
+    world.file("autonoe", half_compressible).mode("autonoe", 0o600).modified("autonoe", 1_600_000_000);
+    (world, base)
+}
+
+const BUILD: &str = "build --base base.img --put autonoe:/usr/local/bin/autonoe:0755 -o out.img";
+
+/// A number for a file's bytes.
+fn digest(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut file = File::open(path).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).unwrap() {
+            0 => return hasher.finish(),
+            length => hasher.write(&buffer[..length]),
+        }
+    }
+}
+
+/// The trees of the root and `/boot` as the kernel shows them, and that of the ESP as mtools do:
+/// not every kernel knows FAT.
+fn trees(world: &World, image: &str) -> [Tree; 3] {
+    let (disk, esp) = (world.path("disk.tmp"), world.path("esp.tmp"));
+    extract_disk(&world.path(image), &disk);
+    let [root, boot] = [ROOT, BOOT].map(|number| {
+        let mount = Mount::read_only(&disk, &partition_range(&world.path(image), number));
+        walk_kernel(&mount.path())
+    });
+    fs::remove_file(&disk).unwrap();
+    extract_partition(&world.path(image), ESP, &disk);
+    fs::create_dir(&esp).unwrap();
+    judge("mcopy").args(["-s", "-m", "-n", "-i"]).arg(&disk).args(["::*"]).arg(&esp).succeed();
+    let mut esp_tree = walk_kernel(&esp);
+    // The folder itself is ours.
+    esp_tree.remove(&Vec::new());
+    fs::remove_dir_all(esp).unwrap();
+    fs::remove_file(disk).unwrap();
+    [root, boot, esp_tree]
+}
+
+/// The paths that are different in the two trees.
+fn changed_paths(one: &Tree, other: &Tree) -> BTreeSet<String> {
+    let paths: BTreeSet<&Vec<u8>> = one.keys().chain(other.keys()).collect();
+    let changed = paths.into_iter().filter(|path| one.get(*path) != other.get(*path));
+    changed.map(|path| String::from_utf8_lossy(path).into_owned()).collect()
+}
+
+/// What mtools copied, without its folders, which have the time and the size of the copy.
+fn without_folders(mut tree: Tree) -> Tree {
+    tree.retain(|_, node| node.kind != Kind::Directory);
+    tree
+}
+
+#[test]
+fn the_kernel_sees_exactly_the_change_that_was_asked_for() {
+    let (world, base) = world();
+    let before = digest(&base);
+    world.file("tree/a", "a\n").file("tree/b/c", "c\n").file("loader", "efi\n").file("kernel", noise(5, 3_000_000));
+    symlink("b/c", world.path("tree/link")).unwrap();
+    world.run(&format!("{BUILD} --put tree:/srv/tree --put loader:/boot/efi/EFI/x --put kernel:/boot/k")).succeeds();
+    assert_eq!(digest(&base), before);
+    assert_sound(&world.path("out.img"));
+
+    let [root_before, boot_before, esp_before] = trees(&world, "base.img");
+    let [root, boot, esp] = trees(&world, "out.img");
+    // A directory in a directory is one more link of that, and nothing else.
+    let srv = &root[&b"srv"[..]];
+    assert_eq!(srv.links, root_before[&b"srv"[..]].links + 1);
+    assert_eq!(srv.modified, root_before[&b"srv"[..]].modified);
+    let names =
+        ["srv", "srv/tree", "srv/tree/a", "srv/tree/b", "srv/tree/b/c", "srv/tree/link", "usr/local/bin/autonoe"];
+    assert_eq!(changed_paths(&root_before, &root), names.map(str::to_owned).into());
+    assert_eq!(changed_paths(&boot_before, &boot), ["k".to_owned()].into());
+    assert_eq!(changed_paths(&without_folders(esp_before), &without_folders(esp)), ["EFI/x".to_owned()].into());
+
+    let autonoe = &root[&b"usr/local/bin/autonoe"[..]];
+    assert_eq!((autonoe.kind, autonoe.permissions, autonoe.uid, autonoe.gid), (Kind::Regular, 0o755, 0, 0));
+    assert_eq!((autonoe.size_bytes, autonoe.modified), (BINARY_BYTES as u64, (1_600_000_000, 0)));
+    assert!(autonoe.xattrs.is_empty());
+    let disk = world.path("disk.tmp");
+    extract_disk(&world.path("out.img"), &disk);
+    let mount = Mount::read_only(&disk, &partition_range(&world.path("out.img"), ROOT));
+    assert_eq!(digest(&mount.path().join("usr/local/bin/autonoe")), digest(&world.path("autonoe")));
+}
+
+#[test]
+fn two_builds_are_the_same_bytes() {
+    let (world, _) = world();
+    world.run(BUILD).succeeds();
+    fs::rename(world.path("out.img"), world.path("one.img")).unwrap();
+    world.run(BUILD).succeeds();
+    assert_eq!(digest(&world.path("one.img")), digest(&world.path("out.img")));
+}
+
+#[test]
+fn an_unprivileged_user_builds_and_nothing_else_is_opened_or_run() {
+    let (world, base) = world();
+    let folder = world.path("user");
+    fs::create_dir(&folder).unwrap();
+    std::os::unix::fs::chown(&folder, Some(65534), Some(65534)).unwrap();
+    fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+    // The user may not look into the folder that the program was built in.
+    let program = world.path("imgraft");
+    fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
+    world.mode("autonoe", 0o644);
+    let trace = folder.join("trace");
+    let absolute = |name: &str| world.path(name).to_str().unwrap().to_owned();
+    judge("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"])
+        .args(["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"])
+        // What Cargo sets for its own is looked into by the loader.
+        .args(["env", "-u", "LD_LIBRARY_PATH", "strace", "-f", "-y", "-o"])
+        .arg(&trace)
+        .arg(&program)
+        .args(["build", "--base", base.to_str().unwrap(), "-o", &absolute("user/out.img")])
+        .args(["--put", &format!("{}:/usr/local/bin/autonoe:0755", absolute("autonoe"))])
+        .succeed();
+    assert_sound(&world.path("user/out.img"));
+    assert_eq!(fs::metadata(world.path("user/out.img")).unwrap().uid(), 65534);
+
+    let trace = fs::read_to_string(trace).unwrap();
+    let calls = |name: &str| trace.lines().filter(|line| line.contains(&format!(" {name}("))).collect::<Vec<_>>();
+    assert_eq!(calls("execve").len(), 1);
+    for forbidden in
+        ["mount", "fsopen", "move_mount", "unshare", "setns", "socket", "connect", "fork", "vfork", "ptrace"]
+    {
+        assert_eq!(calls(forbidden), Vec::<&str>::new(), "{forbidden}");
+    }
+    let clones = [calls("clone"), calls("clone3")].concat();
+    assert!(clones.iter().all(|line| line.contains("CLONE_THREAD")), "{clones:?}");
+
+    let inputs = [base.to_str().unwrap().to_owned(), absolute("autonoe"), absolute("user")];
+    // The dynamic loader's, and the C library's own look at the stack and the heap.
+    let runtime = ["/etc/ld.so.cache", "/lib/", "/usr/lib/", "/proc/self/maps", "/proc/sys/vm/overcommit_memory"];
+    for line in [calls("open"), calls("openat"), calls("openat2"), calls("creat")].concat() {
+        let path = line.split('"').nth(1).unwrap();
+        let is_runtime = runtime.iter().any(|prefix| path.starts_with(prefix)) && line.contains("O_RDONLY");
+        let is_temporary = path == "." && line.contains("O_TMPFILE") && line.contains(&inputs[2]);
+        assert!(is_runtime || is_temporary || inputs.iter().any(|input| input == path), "{line}");
+        if path == inputs[0] || path == inputs[1] {
+            assert!(line.contains("O_RDONLY"), "{line}");
+        }
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_leaves_nothing_and_the_base_as_it_was() {
+    let (world, base) = world();
+    let before = digest(&base);
+    let start = Instant::now();
+    world.run(BUILD).succeeds();
+    let whole = start.elapsed();
+    fs::remove_file(world.path("out.img")).unwrap();
+    let names = world.names();
+    for signal in [rustix::process::Signal::KILL, rustix::process::Signal::INT, rustix::process::Signal::TERM] {
+        for part in 0..8u32 {
+            let mut child = world.start(BUILD);
+            std::thread::sleep(whole * part / 8 + Duration::from_millis(3));
+            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal);
+            if child.wait().unwrap().success() {
+                assert_sound(&world.path("out.img"));
+                fs::remove_file(world.path("out.img")).unwrap();
+            }
+            assert_eq!(world.names(), names, "{signal:?} after {part}/8");
+        }
+    }
+    assert_eq!(digest(&base), before);
+}
+
+#[test]
+fn a_customize_that_is_killed_leaves_the_old_image_or_the_new_one() {
+    let (world, base) = world();
+    fs::copy(base, world.path("my.img")).unwrap();
+    let before = digest(&world.path("my.img"));
+    let names = world.names();
+    for milliseconds in [20, 200, 500, 900, 1500] {
+        let mut child = world.start("customize my.img --put autonoe:/usr/local/bin/autonoe:0755");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        let _ = child.kill();
+        let is_done = child.wait().unwrap().success();
+        assert_eq!(world.names(), names);
+        if is_done {
+            assert_sound(&world.path("my.img"));
+            return;
+        }
+        assert_eq!(digest(&world.path("my.img")), before, "after {milliseconds} ms");
+    }
+}
+
+#[test]
+fn a_full_host_is_named_and_nothing_is_left_there() {
+    let (world, base) = world();
+    let before = digest(&base);
+    let small = world.path("small");
+    fs::create_dir(&small).unwrap();
+    judge("mount").args(["-t", "tmpfs", "-o", "size=64m", "tmpfs"]).arg(&small).succeed();
+    let run = world.run(&BUILD.replace("out.img", "small/out.img"));
+    let left = fs::read_dir(&small).unwrap().count();
+    judge("umount").arg(&small).succeed();
+    assert_eq!((run.code, left), (Some(1), 0), "{}", run.stderr);
+    assert!(run.stderr.starts_with("error: no space left on the host in `small`"), "{}", run.stderr);
+    assert!(run.stderr.contains("\n  cause: no space left on device\nhint: make room there"), "{}", run.stderr);
+    assert_eq!(digest(&base), before);
+}
+
+#[test]
+fn a_base_that_may_not_be_read_is_named() {
+    let (world, _) = world();
+    world.file("secret.img", "x").mode("secret.img", 0o600);
+    fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+    let program = world.path("imgraft");
+    fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
+    let verdict = judge("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(&program)
+        .args(["inspect", world.path("secret.img").to_str().unwrap()])
+        .run();
+    let expected =
+        format!("error: `{}` cannot be read\n  cause: permission denied\n", world.path("secret.img").display());
+    assert_eq!((verdict.status.code(), verdict.stderr), (Some(1), expected));
+}
+
+#[test]
+fn memory_does_not_grow_with_the_payload() {
+    let (world, _) = world();
+    let mut child = world.start(BUILD);
+    let mut peak_kib = 0u64;
+    while child.try_wait().unwrap().is_none() {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let peak =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak_kib = peak_kib.max(peak.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert!(peak_kib > 0 && peak_kib < 64 << 10, "peak of {peak_kib} KiB");
+}

@@ -1,0 +1,278 @@
+//! `inspect`, `ls`, `cat`, `get` and `check`: looking at an image, which is never changed.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+
+use support::{ROOT, World, noise};
+use testkit::fixture::{FIXTURE_TIME, Format, LARGE_FILE, Options};
+use testkit::partition::partition_range;
+
+#[test]
+fn inspect_says_what_an_image_is() {
+    let world = World::with_copy(&Options { format: Format::Raw, ..Options::default() });
+    let run = world.run("inspect my.img").succeeds().says("");
+    let free = |line: &str| line.rsplit_once("  ").map_or(line.to_owned(), |(line, _)| line.trim_end().to_owned());
+    let mut lines = run.stdout.lines();
+    assert_eq!(lines.next(), Some("format       raw, 366.0 MiB"));
+    assert_eq!(lines.next(), Some("disk         366.0 MiB, GPT"));
+    assert_eq!(lines.next(), Some("system       Ubuntu 24.04.1 LTS (ubuntu:24.04)"));
+    assert_eq!(lines.next(), Some("packages     21 (dpkg)"));
+    assert_eq!(lines.next(), Some(""));
+    assert_eq!(
+        lines.next(),
+        Some("partition  type                  file system  label            mounted at       size       free")
+    );
+    let rows: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).map(free).collect();
+    assert_eq!(
+        rows,
+        [
+            "1          Linux filesystem      ext4         cloudimg-rootfs  /           256.0 MiB",
+            "14         BIOS boot                                                         4.0 MiB",
+            "15         EFI system partition  fat          UEFI             /boot/efi    40.0 MiB",
+            "16         Linux extended boot   ext4         BOOT             /boot        64.0 MiB",
+        ]
+        .map(free_of_the_last)
+    );
+    assert_eq!(lines.next(), Some("features"));
+    assert!(lines.next().unwrap().starts_with("1          has_journal ext_attr resize_inode dir_index"));
+    assert_eq!(lines.next(), Some("15         fat32"));
+}
+
+/// The row of a partition without free space ends with its size, which `free` takes for it.
+fn free_of_the_last(row: &str) -> String {
+    if row.contains("BIOS") { row.rsplit_once("  ").unwrap().0.trim_end().to_owned() } else { row.to_owned() }
+}
+
+#[test]
+fn inspect_lists_packages_and_speaks_json() {
+    let world = World::new();
+    let packages = world.run("inspect base.img --packages").succeeds().stdout;
+    assert_eq!(packages.lines().next(), Some("adduser 3.137ubuntu1 all"));
+    assert!(packages.contains("\ncloud-init 24.2-0ubuntu1~24.04.2 all\n") && !packages.contains("snapd"));
+    let json = world.run("inspect base.img --json").succeeds().stdout;
+    for part in [
+        "\"format\": \"qcow2\"",
+        "\"compression_type\": \"zlib\"",
+        "\"partition_table\": \"gpt\"",
+        "\"mounted_at\": [\n          \"/boot/efi\"\n        ]",
+        "\"uuid\": \"5a1d3f6e-0d8e-4c5b-9a57-6f2d1c0b4e01\"",
+        "\"unique_guid\": \"5a1d3f6e-0d8e-4c5b-9a57-6f2d1c0b5e15\"",
+        "\"id\": \"ubuntu\"",
+        "\"package_manager\": \"dpkg\"",
+        "\"free_blocks\": ",
+        "\"metadata_csum\"",
+    ] {
+        assert!(json.contains(part), "{part} is missing in {json}");
+    }
+}
+
+#[test]
+fn ls_looks_like_ls() {
+    let world = World::new();
+    world.run("ls base.img /usr/bin").succeeds().prints(
+        "-rwxr-xr-x 1 root root  20000 2023-11-14 22:13 bash\n\
+         -rwxr-xr-x 1 root root  40000 2023-11-14 22:13 cat\n\
+         -rwxr-xr-x 1 root root  60000 2023-11-14 22:13 curl\n\
+         -rwxr-xr-x 1 root root  80000 2023-11-14 22:13 dash\n\
+         -rwxr-xr-x 3 root root 100000 2023-11-14 22:13 git\n\
+         lrwxrwxrwx 1 root root      8 2023-11-14 22:13 git-loop -> git-loop\n\
+         -rwxr-xr-x 3 root root 100000 2023-11-14 22:13 git-upload-pack\n\
+         -rwxr-xr-x 1 root root 120000 2023-11-14 22:13 ls\n\
+         -rwxr-xr-x 1 root root 140000 2023-11-14 22:13 ping\n\
+         -rwxr-xr-x 2 root root 160000 2023-11-14 22:13 python3\n\
+         -rwxr-xr-x 2 root root 160000 2023-11-14 22:13 python3.12\n\
+         lrwxrwxrwx 1 root root      4 2023-11-14 22:13 sh -> dash\n\
+         -rwsr-xr-x 1 root root 180000 2023-11-14 22:13 sudo\n\
+         -rwxr-xr-x 1 root root 200000 2023-11-14 22:13 systemctl\n",
+    );
+    world
+        .run("ls base.img /etc/shadow")
+        .succeeds()
+        .prints("-rw-r----- 1 root shadow 54 2023-11-14 22:13 /etc/shadow\n");
+    world.run("ls base.img /bin").succeeds().prints("lrwxrwxrwx 1 root root 7 2023-11-14 22:13 /bin -> usr/bin\n");
+    world.run("ls base.img /dev").succeeds().prints(
+        "crw------- 1 root root   5, 1 2023-11-14 22:13 console\n\
+         crw-rw-rw- 1 root root   1, 3 2023-11-14 22:13 null\n\
+         brw-rw---- 1 root root 254, 0 2023-11-14 22:13 vda\n",
+    );
+    assert!(world.run("ls base.img /bin/").succeeds().stdout.contains(" bash\n"));
+    assert_eq!(world.run("ls -R base.img /usr/share/many").succeeds().stdout.lines().count(), 3001);
+    assert!(world.run("ls base.img /var/lib/ids --json").succeeds().stdout.contains("\"uid\": 100000"));
+    world.refuses("ls base.img /nope", "error: `/nope` is not in the guest\n");
+    world.refuses(
+        "ls base.img nope",
+        "error: `nope` is no path in the guest\n  cause: a path in the guest begins with `/`\n",
+    );
+}
+
+#[test]
+fn ls_and_cat_cross_into_boot_and_the_esp() {
+    let world = World::new();
+    let names = |path: &str| -> Vec<String> {
+        let listing = world.run(&format!("ls base.img {path}")).succeeds().stdout;
+        listing.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names("/boot/efi/EFI"), ["BOOT", "ubuntu"]);
+    assert_eq!(names("/boot/grub"), ["grub.cfg", "x86_64-efi"]);
+    assert_eq!(names("/boot/efi/../efi/efi/UBUNTU"), ["grub.cfg", "grubx64.efi"]);
+    world
+        .run("cat base.img /boot/efi/EFI/ubuntu/grub.cfg")
+        .succeeds()
+        .prints("search.fs_label BOOT root\nconfigfile ($root)/grub/grub.cfg\n");
+}
+
+#[test]
+fn cat_prints_files_and_follows_links_inside_the_guest() {
+    let world = World::new();
+    world.run("cat base.img /etc/hostname /etc/timezone").succeeds().prints("ubuntu\nEtc/UTC\n");
+    world.run("cat base.img /opt/outside/hostname").succeeds().prints("ubuntu\n");
+    world.run("cat base.img /opt/upwards/hostname").succeeds().prints("ubuntu\n");
+    world.run("cat base.img /etc/machine-id").succeeds().prints("");
+    world.refuses("cat base.img /etc", "error: `/etc` is a directory\n");
+    world.refuses("cat base.img /dev/null", "error: `/dev/null` is not a regular file\n");
+    world.refuses("cat base.img /nope", "error: `/nope` is not in the guest\n");
+    world.refuses(
+        "cat base.img /etc/localtime",
+        "error: `/etc/localtime` goes through the symlink `/etc/localtime`, whose target \
+         `/usr/share/zoneinfo/Etc/UTC` is not in the guest\n",
+    );
+}
+
+#[test]
+fn get_copies_a_file_with_its_mode_and_time() {
+    let world = World::new();
+    world.run("get base.img /usr/bin/sudo").succeeds().says("copied /usr/bin/sudo to ./sudo (1 file, 175.7 KiB)\n");
+    let metadata = fs::metadata(world.path("sudo")).unwrap();
+    assert_eq!((metadata.permissions().mode() & 0o7777, metadata.mtime()), (0o755, FIXTURE_TIME));
+    world.run(&format!("get base.img {} large", LARGE_FILE.0)).succeeds();
+    assert!(fs::read(world.path("large")).unwrap()[..1_000_000] == noise_of_the_fixture());
+    world.refuses(
+        "get base.img /usr/bin/sudo",
+        "error: `./sudo` is there already\nhint: remove it, or give another destination\n",
+    );
+    world.refuses(
+        "get base.img /etc/hostname none/x",
+        "error: `none/x` cannot be written\n  cause: no such file or directory\n",
+    );
+    world.refuses("get base.img /dev/null", "error: `/dev/null` is neither a file nor a directory\n");
+    world.refuses("get base.img /", "error: `/` has no name of its own\nhint: give the new folder one\n");
+}
+
+fn noise_of_the_fixture() -> Vec<u8> {
+    noise(0x1a46e_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1_000_000)
+}
+
+#[test]
+fn get_copies_a_tree_and_never_follows_a_symlink() {
+    let world = World::new();
+    world.run("get base.img /opt opt").succeeds();
+    assert_eq!(fs::read_link(world.path("opt/outside")).unwrap().to_str(), Some("/etc"));
+    assert_eq!(fs::read_link(world.path("opt/upwards")).unwrap().to_str(), Some("../../../../../../etc"));
+    world.run("get base.img /etc").succeeds();
+    assert_eq!(fs::read_to_string(world.path("etc/ssh/sshd_config")).unwrap().lines().count(), 2);
+    assert_eq!(fs::read_link(world.path("etc/os-release")).unwrap().to_str(), Some("../usr/lib/os-release"));
+    assert_eq!(fs::symlink_metadata(world.path("etc/cloud")).unwrap().mtime(), FIXTURE_TIME);
+    let names = ["base.img", "etc", "opt"];
+    assert_eq!(world.names(), names);
+    // Through a link of the guest: what it points to in the guest, under the name asked for.
+    world.run("get base.img /opt/outside/hostname").succeeds();
+    assert_eq!(fs::read_to_string(world.path("hostname")).unwrap(), "ubuntu\n");
+}
+
+#[test]
+fn get_does_not_write_through_a_symlink_of_the_host() {
+    let world = World::new();
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere/file", world.path("hostname")).unwrap();
+    world.refuses(
+        "get base.img /etc/hostname",
+        "error: `./hostname` is there already\nhint: remove it, or give another destination\n",
+    );
+    assert_eq!(fs::read_dir(world.path("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+fn check_finds_nothing_in_a_sound_image() {
+    let world = World::new();
+    world.run("check base.img").succeeds().prints("").says(
+        "nothing is wrong with `base.img`: qcow2, GPT, partition 1 (ext4 `cloudimg-rootfs`), partition 16 (ext4 `BOOT`)\n",
+    );
+}
+
+#[test]
+fn check_finds_what_is_wrong_on_each_layer() {
+    let world = World::with_copy(&Options { format: Format::Raw, ..Options::default() });
+    let file = File::options().read(true).write(true).open(world.path("my.img")).unwrap();
+    let flip = |offset: u64| {
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, offset).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
+    };
+    // A byte of the primary GPT's header.
+    flip(512 + 57);
+    let run = world.run("check my.img");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stdout.starts_with("GPT: "), "{}{}", run.stdout, run.stderr);
+    flip(512 + 57);
+
+    // The checksum of the root directory's inode: the second inode of the table.
+    let range = partition_range(&world.path("my.img"), ROOT);
+    let dump = world.debugfs("my.img", ROOT, "imap <2>");
+    let location = dump.split_once("located at block ").unwrap().1;
+    let (block, offset) = location.split_once(", offset 0x").unwrap();
+    let offset = u64::from_str_radix(offset.trim(), 16).unwrap();
+    flip(range.start + block.parse::<u64>().unwrap() * 4096 + offset + 0x7c);
+    let run = world.run("check my.img");
+    assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("inode 2"), "{}{}", run.stdout, run.stderr);
+    assert!(world.run("check my.img --json").stdout.contains("\"problem\": "));
+}
+
+#[test]
+fn check_finds_a_wrong_refcount() {
+    let world = World::with_copy(&Options::default());
+    let file = File::options().read(true).write(true).open(world.path("my.img")).unwrap();
+    let mut table = [0; 8];
+    file.read_exact_at(&mut table, 48).unwrap();
+    let mut block = [0; 8];
+    file.read_exact_at(&mut block, u64::from_be_bytes(table)).unwrap();
+    file.write_all_at(&7u16.to_be_bytes(), u64::from_be_bytes(block)).unwrap();
+    let run = world.run("check my.img");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stdout.starts_with("qcow2: "), "{}{}", run.stdout, run.stderr);
+    assert!(run.stderr.ends_with("1 thing is wrong with `my.img`\n"), "{}", run.stderr);
+}
+
+#[test]
+fn check_ends_with_2_where_it_cannot_look() {
+    let world = World::empty();
+    world.file("text", "hello\n");
+    world.refuses_with(2, "check none.img", "error: `none.img` cannot be read\n  cause: no such file or directory\n");
+    assert_eq!(world.run("check text").code, Some(2));
+}
+
+#[test]
+fn completions_and_manual_pages_come_from_the_definition() {
+    let world = World::empty();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.run(&format!("completions {shell}")).succeeds().stdout;
+        assert!(script.contains("customize"), "{shell}");
+    }
+    fs::create_dir(world.path("man")).unwrap();
+    world.run("man man").succeeds();
+    let page = fs::read_to_string(world.path("man/imgraft-build.1")).unwrap();
+    assert!(page.contains("recipe") && world.path("man/imgraft.1").exists());
+}
+
+#[test]
+fn help_has_examples_and_exit_codes() {
+    let world = World::empty();
+    assert!(world.run("--help").succeeds().stdout.contains("Exit codes:\n  0  done\n"));
+    for command in ["build", "customize", "inspect", "ls", "cat", "get", "check", "completions"] {
+        let help = world.run(&format!("{command} --help")).succeeds().stdout;
+        assert!(help.contains("Examples:\n  imgraft "), "{command}: {help}");
+    }
+}
