@@ -8,6 +8,9 @@ use guest::Guest;
 use crate::error::Error;
 use crate::plan::{Change, Content, Plan};
 
+/// From this size in bytes on, a source may be kept in place of its bytes.
+const KEPT_SOURCE_BYTES: u64 = 1 << 20;
+
 impl Plan {
     /// Carries this out in `guest`, which must be the one that it was made for, and flushes it.
     /// `progress` gets the bytes of content that are done and that there are.
@@ -29,6 +32,23 @@ impl Plan {
         }
         Ok(guest.flush()?)
     }
+
+    /// Refuses sources that are no longer what they were. To be called when everything has been
+    /// read from the disk behind the guest, which may read large sources only then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::SourceChanged`], [`Error::Source`].
+    pub fn check_sources(&self) -> Result<(), Error> {
+        for change in &self.changes {
+            if let Content::File { source, size_bytes } = &change.content
+                && *size_bytes >= KEPT_SOURCE_BYTES
+            {
+                source.open()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Change {
@@ -40,8 +60,14 @@ impl Change {
                 if *replaces {
                     guest.remove_file(path)?;
                 }
-                let mut reader = Counted { file: &mut file, progress };
-                let result = guest.create_file(path, attributes, *size_bytes, &mut reader);
+                let result = if *size_bytes >= KEPT_SOURCE_BYTES {
+                    let storage = source.storage(file.try_clone().map_err(|error| source.unreadable(error))?)?;
+                    progress(*size_bytes);
+                    guest.create_file_from(path, attributes, &storage)
+                } else {
+                    let mut reader = Counted { file: &mut file, progress };
+                    guest.create_file(path, attributes, *size_bytes, &mut reader)
+                };
                 // First, because it is why the length may be another.
                 source.check_unchanged(&file)?;
                 result.map_err(|error| Error::Put {

@@ -5,9 +5,11 @@ use std::fs::{File, Metadata};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use guest::Time;
 use rustix::fs::{Mode, OFlags};
+use storage::{FileStorage, ReadAt};
 
 use crate::error::Error;
 
@@ -117,9 +119,18 @@ impl Source {
         Ok(file)
     }
 
+    /// The opened file as a storage.
+    pub(crate) fn storage(&self, file: File) -> Result<Arc<dyn ReadAt>, Error> {
+        Ok(Arc::new(FileStorage::new(file).map_err(|error| self.unreadable(error))?))
+    }
+
+    pub(crate) fn unreadable(&self, error: std::io::Error) -> Error {
+        Error::Source { path: self.path.clone(), error }
+    }
+
     /// Refuses a file that is not, or no longer, what was looked at.
     pub(crate) fn check_unchanged(&self, file: &File) -> Result<(), Error> {
-        let metadata = file.metadata().map_err(|error| Error::Source { path: self.path.clone(), error })?;
+        let metadata = file.metadata().map_err(|error| self.unreadable(error))?;
         if Identity::of(&metadata) == self.identity {
             Ok(())
         } else {

@@ -98,7 +98,10 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let output = OutputFile::create(folder, &name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", folder_path.display()), &error))?;
     let new_clusters = new_clusters.unwrap_or(NewClusters::Compressed { level: 6 });
-    let written = write(&base_path, &image, &disk, &output, new_clusters, messages)?;
+    let written = write(&base_path, &image, &disk, &output, new_clusters, messages);
+    // First, because it may be why the other failed.
+    plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
+    let written = written?;
     if let Some(original) = &original {
         keep_attributes(&output, original, messages)?;
     }
