@@ -65,7 +65,8 @@ fn use_guest(mut guest: Guest) {
 fn damaged_disks_are_survived() {
     let image = small_cloud_image(&Options { format: Format::Raw, ..Options::default() });
     // Where the structures are: tables, super blocks, descriptors, bitmaps, inodes and directories.
-    let mut ranges = vec![0..64 << 10];
+    let table = 0..64 << 10;
+    let mut ranges = Vec::from([table]);
     for number in [1, 15, 16] {
         let range = partition_range(&image, number);
         ranges.push(range.start..range.start + (4 << 20));

@@ -26,11 +26,11 @@ Exit codes:
 #[command(name = "imgraft", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Say nothing but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 100)]
     pub(crate) quiet: bool,
 
     /// Say more
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 101)]
     pub(crate) verbose: bool,
 
     #[command(subcommand)]
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     #[command(after_help = BUILD_EXAMPLES)]
     Build(Build),
     /// Change an image, all or nothing
-    #[command(after_help = CUSTOMIZE_EXAMPLES)]
+    #[command(after_help = CUSTOMIZE_EXAMPLES, mut_arg("puts", |put| put.required(true)))]
     Customize(Customize),
     /// Show what an image is: format, partitions, file systems, system, packages, free space
     #[command(after_help = INSPECT_EXAMPLES)]
@@ -120,7 +120,7 @@ Examples:
 #[derive(Debug, Args)]
 pub(crate) struct Puts {
     /// Put a file or a tree at DEST, or into it where it is a directory or ends in `/`. Without
-    /// MODE, each file's own; without UID:GID, root:root
+    /// MODE, each file's own; without UID:GID, root:root. Can be given several times
     #[arg(long = "put", value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = put_parser())]
     pub(crate) puts: Vec<Put>,
 }
@@ -166,10 +166,8 @@ pub(crate) struct Customize {
     /// The image to change
     pub(crate) image: PathBuf,
 
-    /// Put a file or a tree at DEST, or into it where it is a directory or ends in `/`. Without
-    /// MODE, each file's own; without UID:GID, root:root
-    #[arg(long = "put", value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = put_parser(), required = true)]
-    pub(crate) puts: Vec<Put>,
+    #[command(flatten)]
+    pub(crate) puts: Puts,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

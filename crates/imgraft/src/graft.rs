@@ -77,7 +77,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     };
     let folder = Folder::open(&folder_path).map_err(|error| folder_failure(&folder_path, &error))?;
     let base_path = base.path.clone();
-    let original = in_place.then(|| base.metadata.clone());
+    let original = base.metadata.clone();
     let image = Arc::new(base.into_image()?);
     let spill_folder = folder.try_clone().map_err(|error| folder_failure(&folder_path, &error))?;
     let disk = disk(Arc::clone(&image), spill_folder);
@@ -101,9 +101,10 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let written = write(&base_path, &image, &disk, &output, new_clusters, messages);
     // First, because it may be why the other failed.
     plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
+    check_base(&base_path, &original)?;
     let written = written?;
-    if let Some(original) = &original {
-        keep_attributes(&output, original, messages)?;
+    if in_place {
+        keep_attributes(&output, &original, messages)?;
     }
     output
         .publish()
@@ -169,6 +170,18 @@ fn base_failure(path: &Path, error: &image::Error) -> Failure {
             failure.hint(format!("`imgraft check {path}` says more"))
         }
         _ => failure,
+    }
+}
+
+/// Refuses a base that somebody wrote to, or put another file in the place of, since it was opened.
+fn check_base(path: &Path, original: &Metadata) -> Result<(), Failure> {
+    let identity =
+        |metadata: &Metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    match std::fs::metadata(path) {
+        Ok(now) if identity(&now) == identity(original) => Ok(()),
+        Ok(_) => Err(Failure::new(format!("`{}` changed while it was read", path.display()))
+            .hint("see whether a virtual machine or another program uses it")),
+        Err(error) => Err(Failure::because(format!("`{}` cannot be read", path.display()), &error)),
     }
 }
 

@@ -4,6 +4,7 @@
 mod support;
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use support::{ROOT, World, assert_sound, noise};
@@ -88,6 +89,32 @@ fn whatever_goes_wrong_the_image_is_as_it_was() {
     );
     assert!(before == fs::read(world.path("my.img")).unwrap());
     assert_eq!(world.names(), ["app", "huge", "my.img"]);
+}
+
+#[test]
+fn an_image_that_somebody_else_writes_to_meanwhile_is_left_to_them() {
+    let world = World::with_copy(&Options::default());
+    world.file("app", noise(4, 60_000_000));
+    let mut child =
+        world.command("customize my.img --put app:/srv/app").stderr(std::process::Stdio::piped()).spawn().unwrap();
+    // As soon as it has the image open.
+    let image = fs::canonicalize(world.path("my.img")).unwrap();
+    let is_open = |descriptor: fs::DirEntry| fs::read_link(descriptor.path()).is_ok_and(|path| path == image);
+    let descriptors = format!("/proc/{}/fd", child.id());
+    while !fs::read_dir(&descriptors).unwrap().any(|descriptor| is_open(descriptor.unwrap())) {
+        std::thread::yield_now();
+    }
+    let file = File::options().append(true).open(world.path("my.img")).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert_eq!(
+        stderr,
+        "error: `my.img` was not changed\n  cause: `my.img` changed while it was read\n\
+         hint: see whether a virtual machine or another program uses it\n"
+    );
+    assert_eq!(world.names(), ["app", "my.img"]);
 }
 
 #[test]

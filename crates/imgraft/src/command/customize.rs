@@ -14,7 +14,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
     // A symlink stands for the image that it points to, which is what changes.
     let target =
         std::fs::canonicalize(&arguments.image).map_err(|error| Failure::because(unchanged.clone(), &error))?;
-    let operations = arguments.puts.into_iter().map(Operation::Put).collect();
+    let operations = arguments.puts.puts.into_iter().map(Operation::Put).collect();
     let new_clusters = arguments.writing.compress;
     let job = Job {
         base,

@@ -82,7 +82,6 @@ impl Listing<'_> {
         while let Some(path) = pending.pop() {
             let entries = match self.guest.read_directory(&path) {
                 Ok(entries) => entries,
-                // One directory that cannot be read does not hide the others.
                 Err(error) if !sections.is_empty() => {
                     self.messages.failure(&Failure::of(&error));
                     self.is_complete = false;
@@ -101,7 +100,14 @@ impl Listing<'_> {
                 if entry.kind == FileKind::Directory {
                     below.push(child.clone());
                 }
-                rows.push(self.row(&child, Printable(&entry.name).to_string())?);
+                match self.row(&child, Printable(&entry.name).to_string()) {
+                    Ok(row) => rows.push(row),
+                    // One file that cannot be looked at does not hide the others.
+                    Err(failure) => {
+                        self.messages.failure(&failure);
+                        self.is_complete = false;
+                    }
+                }
             }
             sections.push(Section { title: is_recursive.then(|| path.to_string()), rows });
             if is_recursive {
