@@ -41,9 +41,9 @@ impl Failure {
         Self { drawing: Some(drawing), ..Self::new("") }
     }
 
-    /// The reader of our output has gone away, and does not want to hear of it.
+    /// The reader of our output has gone away: it has what it wanted.
     pub(crate) fn silent() -> Self {
-        Self { silent: true, ..Self::new("") }
+        Self { silent: true, exit_code: 0, ..Self::new("") }
     }
 
     /// Whether there is nothing to say.

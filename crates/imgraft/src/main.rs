@@ -6,6 +6,7 @@ mod disk;
 mod environment;
 mod failure;
 mod graft;
+mod leftover;
 mod message;
 mod output;
 mod progress;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::leftover::Leftover;
+
 /// How many names are tried for a temporary file.
 const MAX_ATTEMPTS: u32 = 1000;
 /// The longest name of a file, in bytes.
@@ -23,7 +25,14 @@ pub(crate) struct OutputFile {
     folder: Folder,
     name: OsString,
     file: File,
-    temporary_name: Option<OsString>,
+    temporary: Option<Temporary>,
+}
+
+/// The name that a file has until it gets its own.
+#[derive(Debug)]
+struct Temporary {
+    name: OsString,
+    leftover: Leftover,
 }
 
 /// A folder that files are made in.
@@ -61,9 +70,8 @@ impl Folder {
     pub(crate) fn unnamed_file(&self) -> io::Result<File> {
         match self.open_unnamed(0o600) {
             Err(error) if cannot_be_unnamed(&error) => {
-                let (name, file) = self.create_temporary(OsStr::new("spill"), 0o600)?;
-                rustix::fs::unlinkat(&self.handle, &name, AtFlags::empty())?;
-                Ok(file)
+                // Its name goes with what is dropped here.
+                self.create_temporary(OsStr::new("spill"), 0o600).map(|(file, _)| file)
             }
             other => other,
         }
@@ -74,31 +82,42 @@ impl Folder {
         Ok(rustix::fs::openat(&self.handle, ".", flags, Mode::from_raw_mode(mode))?.into())
     }
 
+    /// Makes a file under a name that nothing else has, by `make`, and takes charge of it.
+    fn temporary<T>(&self, name: &OsStr, mut make: impl FnMut(&OsStr) -> io::Result<T>) -> io::Result<(T, Temporary)> {
+        let make = || {
+            let mut made = None;
+            let name = with_temporary_name(name, |candidate| {
+                made = Some(make(candidate)?);
+                Ok(())
+            })?;
+            let made = made.ok_or(io::ErrorKind::AlreadyExists)?;
+            Ok(((made, name.clone()), self.path.join(name)))
+        };
+        let ((made, name), leftover) = Leftover::make(make)?;
+        Ok((made, Temporary { name, leftover }))
+    }
+
     /// A new file with a name that nothing else has.
-    fn create_temporary(&self, name: &OsStr, mode: u32) -> io::Result<(OsString, File)> {
+    fn create_temporary(&self, name: &OsStr, mode: u32) -> io::Result<(File, Temporary)> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mut file = None;
-        let name = with_temporary_name(name, |candidate| {
-            file = Some(rustix::fs::openat(&self.handle, candidate, flags, Mode::from_raw_mode(mode))?);
-            Ok(())
-        })?;
-        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::AlreadyExists))?;
-        Ok((name, file.into()))
+        self.temporary(name, |candidate| {
+            Ok(rustix::fs::openat(&self.handle, candidate, flags, Mode::from_raw_mode(mode))?.into())
+        })
     }
 }
 
 impl OutputFile {
     /// A file that will be `name` in `folder`, with `mode` less what the umask takes.
     pub(crate) fn create(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
-        let (file, temporary_name) = match folder.open_unnamed(mode) {
+        let (file, temporary) = match folder.open_unnamed(mode) {
             Ok(file) => (file, None),
             Err(error) if cannot_be_unnamed(&error) => {
-                let (name, file) = folder.create_temporary(name, mode)?;
-                (file, Some(name))
+                let (file, temporary) = folder.create_temporary(name, mode)?;
+                (file, Some(temporary))
             }
             Err(error) => return Err(error),
         };
-        Ok(Self { folder, name: name.to_owned(), file, temporary_name })
+        Ok(Self { folder, name: name.to_owned(), file, temporary })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -122,19 +141,20 @@ impl OutputFile {
     /// Syncs the file and gives it its name, in place of whatever has it.
     pub(crate) fn publish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
-        if self.temporary_name.is_none() {
+        if self.temporary.is_none() {
             match self.link(&self.name) {
                 // The usual case: the name is free, and there is never another one.
                 Ok(()) => return self.folder.handle.sync_all(),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    self.temporary_name = Some(with_temporary_name(&self.name, |candidate| self.link(candidate))?);
+                    let ((), temporary) = self.folder.temporary(&self.name, |candidate| self.link(candidate))?;
+                    self.temporary = Some(temporary);
                 }
                 Err(error) => return Err(error),
             }
         }
-        if let Some(temporary_name) = &self.temporary_name {
-            rustix::fs::renameat(&self.folder.handle, temporary_name, &self.folder.handle, &self.name)?;
-            self.temporary_name = None;
+        if let Some(Temporary { name, leftover }) = self.temporary {
+            rustix::fs::renameat(&self.folder.handle, name, &self.folder.handle, &self.name)?;
+            leftover.keep();
         }
         self.folder.handle.sync_all()
     }
@@ -148,15 +168,6 @@ impl OutputFile {
                 Ok(rustix::fs::linkat(&self.file, "", &self.folder.handle, name, AtFlags::EMPTY_PATH)?)
             }
             other => Ok(other?),
-        }
-    }
-}
-
-impl Drop for OutputFile {
-    fn drop(&mut self) {
-        if let Some(name) = &self.temporary_name {
-            // Nothing can be done about a file that does not go.
-            let _ = rustix::fs::unlinkat(&self.folder.handle, name, AtFlags::empty());
         }
     }
 }
@@ -220,9 +231,9 @@ mod tests {
     fn a_temporary_name_goes_when_the_work_fails() {
         let folder = tempfile::tempdir().unwrap();
         let open = Folder::open(folder.path()).unwrap();
-        let (name, file) = open.create_temporary("out".as_ref(), 0o644).unwrap();
+        let (file, temporary) = open.create_temporary("out".as_ref(), 0o644).unwrap();
         assert_eq!(names(folder.path()).len(), 1);
-        drop(OutputFile { folder: open, name: "out".into(), file, temporary_name: Some(name) });
+        drop(OutputFile { folder: open, name: "out".into(), file, temporary: Some(temporary) });
         assert_eq!(names(folder.path()), Vec::<String>::new());
     }
 

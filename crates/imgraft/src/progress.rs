@@ -32,7 +32,9 @@ impl Progress {
         if self.bar.is_hidden() {
             return;
         }
-        self.bar.set_length(total);
+        if self.bar.length() != Some(total) {
+            self.bar.set_length(total);
+        }
         self.bar.set_position(done);
     }
 }

@@ -203,6 +203,45 @@ fn killed_at_any_moment_it_leaves_nothing_and_the_base_as_it_was() {
     assert_eq!(digest(&base), before);
 }
 
+/// On a file system without unnamed files, which `strace` makes of this one.
+#[test]
+fn an_interrupt_takes_a_named_temporary_file_with_it() {
+    let (world, _) = world();
+    let strace = |inject: &str| {
+        let mut command = std::process::Command::new(testkit::judge::find("strace").expect("strace is installed"));
+        command.args(["-f", "-o", "trace.tmp", "-e", "trace=openat,renameat"]);
+        if !inject.is_empty() {
+            command.args(["-e", inject]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_imgraft")).args(BUILD.split(' ')).current_dir(world.folder());
+        command.stderr(std::process::Stdio::null()).spawn().unwrap()
+    };
+    assert!(strace("").wait().unwrap().success());
+    fs::remove_file(world.path("out.img")).unwrap();
+    let trace = fs::read_to_string(world.path("trace.tmp")).unwrap();
+    let calls: Vec<&str> = trace.lines().filter(|line| line.contains("openat(")).collect();
+    let unnamed = 1 + calls.iter().position(|line| line.contains("O_TMPFILE")).expect("an unnamed file was made");
+    let inject = format!("inject=openat:error=EOPNOTSUPP:when={unnamed}");
+
+    let names = world.names();
+    let mut child = strace(&inject);
+    let is_temporary = |name: &String| name.starts_with(".out.img.imgraft-");
+    while !world.names().iter().any(is_temporary) {
+        assert!(child.try_wait().unwrap().is_none(), "there was no temporary file");
+        std::thread::yield_now();
+    }
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let program = rustix::process::Pid::from_raw(children.trim().parse().unwrap()).unwrap();
+    rustix::process::kill_process(program, rustix::process::Signal::INT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(world.names(), names);
+
+    // Nobody interrupts this one.
+    assert!(strace(&inject).wait().unwrap().success());
+    assert_sound(&world.path("out.img"));
+    assert!(fs::read_to_string(world.path("trace.tmp")).unwrap().contains("renameat("));
+}
+
 #[test]
 fn a_customize_that_is_killed_leaves_the_old_image_or_the_new_one() {
     let (world, base) = world();

@@ -17,6 +17,7 @@ use crate::cli::Get;
 use crate::command::guest_path;
 use crate::disk::Looked;
 use crate::failure::Failure;
+use crate::leftover::Leftover;
 use crate::message::Messages;
 use crate::output::{Folder, OutputFile, with_temporary_name};
 
@@ -95,19 +96,19 @@ impl Copy<'_> {
     fn tree(&mut self, path: &GuestPath, target: &Path) -> Result<(), Failure> {
         let failed = |error: io::Error| unwritable(target, &error);
         let (folder_path, name) = split(target)?;
-        let temporary_name = with_temporary_name(&name, |candidate| {
-            Ok(rustix::fs::mkdirat(CWD, folder_path.join(candidate), Mode::from_raw_mode(0o700))?)
-        });
-        let temporary = folder_path.join(temporary_name.map_err(failed)?);
-        let result = self.fill(path, &temporary, target).and_then(|()| {
-            rustix::fs::renameat_with(CWD, &temporary, CWD, target, RenameFlags::NOREPLACE)
-                .map_err(|error| unwritable(target, &error.into()))
-        });
-        if result.is_err() {
-            // The failure is what matters; what remains is named after us.
-            let _ = std::fs::remove_dir_all(&temporary);
-        }
-        result
+        let make = || {
+            let name = with_temporary_name(&name, |candidate| {
+                Ok(rustix::fs::mkdirat(CWD, folder_path.join(candidate), Mode::from_raw_mode(0o700))?)
+            })?;
+            let temporary = folder_path.join(name);
+            Ok((temporary.clone(), temporary))
+        };
+        let (temporary, leftover) = Leftover::make(make).map_err(failed)?;
+        self.fill(path, &temporary, target)?;
+        rustix::fs::renameat_with(CWD, &temporary, CWD, target, RenameFlags::NOREPLACE)
+            .map_err(|error| unwritable(target, &error.into()))?;
+        leftover.keep();
+        Ok(())
     }
 
     /// Copies what is in the directory at `path` into the folder `temporary`.
