@@ -64,7 +64,9 @@ impl Destination {
     /// Every [`PathError`].
     pub fn new(bytes: &[u8]) -> Result<Self, PathError> {
         let path = GuestPath::new(bytes)?;
-        Ok(Self { path, into: bytes.ends_with(b"/") || bytes.ends_with(b"/.") })
+        // `/` has no other way to be written, and a tree for it is meant to be laid over it.
+        let into = bytes.ends_with(b"/") && !path.is_root();
+        Ok(Self { path, into })
     }
 }
 
@@ -161,7 +163,7 @@ mod tests {
     #[test]
     fn a_slash_at_the_end_means_into() {
         assert!(parse("app:/usr/local/bin/").unwrap().destination.into);
-        assert!(parse("app:/").unwrap().destination.into);
+        assert!(!parse("rootfs:/").unwrap().destination.into);
         assert!(!parse("app:/usr").unwrap().destination.into);
     }
 

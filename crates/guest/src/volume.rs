@@ -93,6 +93,11 @@ impl Volume {
         }
     }
 
+    /// Whether a journal was left dirty and has been replayed.
+    pub fn journal_replayed(&self) -> bool {
+        self.file_system().is_some_and(FileSystem::journal_replayed)
+    }
+
     /// Whether this is what a line of fstab names.
     pub(crate) fn is(&self, device: &Device) -> bool {
         let partition = self.partition.as_ref();

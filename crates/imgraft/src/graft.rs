@@ -19,7 +19,7 @@ use storage::WriteAt;
 use crate::disk::{Disk, OpenedFile, disk, guest};
 use crate::environment;
 use crate::failure::{Failure, host_error};
-use crate::message::Messages;
+use crate::message::{Messages, count};
 use crate::output::{Folder, OutputFile};
 use crate::progress::Progress;
 
@@ -83,6 +83,9 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let disk = disk(Arc::clone(&image), spill_folder);
     let mut guest = guest(&base_path, Arc::clone(&disk) as Arc<dyn WriteAt>)?;
 
+    for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
+        messages.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
+    }
     let mut warnings = Vec::new();
     warnings.extend(unexpected_base(&guest, expected_base.as_ref())?);
     if let (Some(_), Format::Raw) = (new_clusters, image.info().format) {
@@ -106,9 +109,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     if in_place {
         keep_attributes(&output, &original, messages)?;
     }
-    output
-        .publish()
-        .map_err(|error| Failure::because(format!("`{}` cannot be written", target_name.display()), &error))?;
+    publish(output, &target_name)?;
 
     let info = image.info();
     let report = Report {
@@ -173,6 +174,16 @@ fn base_failure(path: &Path, error: &image::Error) -> Failure {
     }
 }
 
+/// Gives the finished image its name.
+fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
+    let folder = output.folder().try_clone();
+    output.publish().map_err(|error| match folder {
+        // Some file systems look for room only when they sync.
+        Ok(folder) if is_full(&error) => no_space(&folder, None, &error),
+        _ => Failure::because(format!("`{}` cannot be written", target_name.display()), &error),
+    })
+}
+
 /// Refuses a base that somebody wrote to, or put another file in the place of, since it was opened.
 fn check_base(path: &Path, original: &Metadata) -> Result<(), Failure> {
     let identity =
@@ -214,7 +225,7 @@ fn no_space(folder: &Folder, needed_bytes: Option<u64>, error: &io::Error) -> Fa
             message.push_str(&format!(" and {} are left", ByteSize(free_bytes)));
         }
     }
-    Failure::because(message, error).hint("make room there, or write the image to another place with `-o`")
+    Failure::because(message, error).hint("make room there, or work in another folder")
 }
 
 /// What went wrong before anything was written.
@@ -291,11 +302,6 @@ fn describe(put: &PutReport) -> String {
     match &put.mode {
         Some(mode) => facts.push(format!("{mode} {owner}")),
         None => {
-            let count = |number: u64, one: &str, many: &str| match number {
-                0 => None,
-                1 => Some(format!("1 {one}")),
-                _ => Some(format!("{number} {many}")),
-            };
             facts.push(owner);
             facts.extend(count(put.files, "file", "files"));
             facts.extend(count(put.directories, "directory", "directories"));

@@ -74,6 +74,15 @@ fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// `1 file`, `2 files`; nothing where there are none.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {many}")),
+    }
+}
+
 /// Writes data to standard output.
 ///
 /// # Errors

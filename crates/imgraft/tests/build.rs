@@ -118,6 +118,22 @@ fn a_directory_is_merged_into_one_that_is_there_whose_own_mode_stays() {
 }
 
 #[test]
+fn a_whole_root_is_grafted_over_the_guests() {
+    let world = World::new();
+    world.file("rootfs/bin/tool", "tool\n").file("rootfs/etc/tool.conf", "conf\n").file("rootfs/new", "new\n");
+    world.file("rootfs/boot/efi/EFI/UBUNTU/GRUB.CFG", "grub\n").file("rootfs/boot/config", "config\n");
+    world.run("build --base base.img --put rootfs:/ -o out.img").succeeds().says(
+        "put rootfs at / (0:0, 5 files, 26 B)\n\
+         built out.img (…)\n",
+    );
+    assert_sound(&world.path("out.img"));
+    // `/bin` is a symlink of the guest, and stays one.
+    assert_eq!(world.content("out.img", ROOT, "/usr/bin/tool"), b"tool\n");
+    assert_eq!(world.content("out.img", BOOT, "/config"), b"config\n");
+    world.run("cat out.img /boot/efi/EFI/ubuntu/grub.cfg /new").succeeds().prints("grub\nnew\n");
+}
+
+#[test]
 fn a_mode_for_a_tree_lets_directories_be_entered() {
     let world = World::new();
     world.file("site/a", "a\n").mode("site/a", 0o700).mode("site", 0o700);

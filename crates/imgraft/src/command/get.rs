@@ -18,7 +18,7 @@ use crate::command::guest_path;
 use crate::disk::Looked;
 use crate::failure::Failure;
 use crate::leftover::Leftover;
-use crate::message::Messages;
+use crate::message::{Messages, count};
 use crate::output::{Folder, OutputFile, with_temporary_name};
 
 /// The most files that are copied: a damaged directory can be inside itself.
@@ -31,21 +31,28 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
     let path = guest_path(&arguments.path)?;
     let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
     let target = target(&arguments.destination, path.name())?;
-    let mut copy = Copy { guest: &guest, messages, files: 0, bytes: 0 };
+    let mut copy = Copy { guest: &guest, messages, files: 0, directories: 0, symlinks: 0, bytes: 0 };
     match found.node.kind() {
         FileKind::Regular => copy.file(&found.path, &target)?,
         FileKind::Directory => copy.tree(&found.path, &target)?,
         _ => return Err(Failure::new(format!("`{path}` is neither a file nor a directory"))),
     }
-    let Copy { files, bytes, .. } = copy;
-    let what = if files == 1 { "1 file".to_owned() } else { format!("{files} files") };
-    messages.note(format_args!("copied {path} to {} ({what}, {})", target.display(), ByteSize(bytes)));
+    let facts = [
+        count(copy.files, "file", "files"),
+        count(copy.directories, "directory", "directories"),
+        count(copy.symlinks, "symlink", "symlinks"),
+        Some(ByteSize(copy.bytes).to_string()),
+    ];
+    let facts: Vec<String> = facts.into_iter().flatten().collect();
+    messages.note(format_args!("copied {path} to {} ({})", target.display(), facts.join(", ")));
     Ok(())
 }
 
 /// Where the file goes: into a folder that is there, or else under a name that is free.
 fn target(destination: &Path, name: Option<&[u8]>) -> Result<PathBuf, Failure> {
     let target = match (std::fs::metadata(destination), name) {
+        // Not `./NAME`: it is talked about.
+        (Ok(_), Some(name)) if destination == Path::new(".") => PathBuf::from(OsStr::from_bytes(name)),
         (Ok(metadata), Some(name)) if metadata.is_dir() => destination.join(OsStr::from_bytes(name)),
         (Ok(metadata), None) if metadata.is_dir() => {
             return Err(Failure::new("`/` has no name of its own").hint("give the new folder one"));
@@ -68,6 +75,8 @@ struct Copy<'a> {
     guest: &'a Guest,
     messages: &'a Messages,
     files: u64,
+    directories: u64,
+    symlinks: u64,
     bytes: u64,
 }
 
@@ -85,7 +94,6 @@ impl Copy<'_> {
         let (folder, name) = split(target)?;
         let folder = Folder::open(&folder).map_err(failed)?;
         let output = OutputFile::create(folder, &name, 0o600).map_err(failed)?;
-        self.files += 1;
         self.content(path, output.file(), target)?;
         finish(output.file(), &metadata).map_err(failed)?;
         output.publish().map_err(failed)
@@ -137,8 +145,7 @@ impl Copy<'_> {
         for entry in entries {
             let path = directory.path.join(&entry.name).map_err(|error| Failure::of(&error))?;
             let name = OsStr::from_bytes(&entry.name);
-            self.files += 1;
-            if self.files > MAX_FILES {
+            if self.files + self.directories + self.symlinks > MAX_FILES {
                 return Err(Failure::new(format!("there are more than {MAX_FILES} files in the tree")));
             }
             match entry.kind {
@@ -156,6 +163,7 @@ impl Copy<'_> {
                     finish(&file, &metadata).map_err(failed)?;
                 }
                 FileKind::Symlink => {
+                    self.symlinks += 1;
                     let link = self.guest.read_link(&path).map_err(|error| Failure::of(&error))?;
                     rustix::fs::symlinkat(OsStr::from_bytes(&link), &handle, name)
                         .map_err(|error| failed(error.into()))?;
@@ -176,8 +184,12 @@ impl Copy<'_> {
     fn metadata(&mut self, path: &GuestPath) -> Result<Metadata, Failure> {
         let read = || self.guest.metadata(&self.guest.find(path, LastLink::Keep)?.node);
         let metadata = read().map_err(|error| Failure::of(&error))?;
-        if metadata.kind == FileKind::Regular {
-            self.bytes += metadata.size_bytes;
+        match metadata.kind {
+            FileKind::Directory => self.directories += 1,
+            _ => {
+                self.files += 1;
+                self.bytes += metadata.size_bytes;
+            }
         }
         Ok(metadata)
     }
