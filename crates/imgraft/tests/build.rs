@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
@@ -284,6 +284,22 @@ fn a_raw_base_gives_a_raw_image() {
     assert_eq!(world.content("out.img", ROOT, "/srv/app"), b"app\n");
     let info = judge("qemu-img").arg("info").arg(world.path("out.img")).succeed().stdout;
     assert!(info.contains("file format: raw"), "{info}");
+}
+
+#[test]
+fn a_disk_without_a_partition_table_is_a_guest_too() {
+    let world = World::empty();
+    world.file("app", "app\n").file("root/etc/os-release", "ID=alpine\nVERSION_ID=3.20\n").file("root/bin/sh", "x");
+    File::create(world.path("my.img")).unwrap().set_len(16 << 20).unwrap();
+    let mkfs = judge("mkfs.ext4").args(["-q", "-F", "-O", "^64bit", "-d"]);
+    mkfs.arg(world.path("root")).arg(world.path("my.img")).succeed();
+    world.run("build --base my.img --put app:/usr/bin/app -o out.img").succeeds();
+    testkit::judge::assert_e2fsck_clean(&world.path("out.img"), 0);
+    world.run("cat out.img /usr/bin/app").succeeds().prints("app\n");
+    let inspect = world.run("inspect out.img").succeeds().stdout;
+    assert!(inspect.contains("system       alpine 3.20 (alpine:3.20)\n"), "{inspect}");
+    assert!(inspect.contains("\nwhole disk        ext4                /  "), "{inspect}");
+    world.run("check out.img").succeeds().says("nothing is wrong with `out.img`: raw, the whole disk (ext4)\n");
 }
 
 #[test]

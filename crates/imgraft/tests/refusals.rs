@@ -329,3 +329,23 @@ fn a_disk_without_a_guest_is_said_to_have_none() {
          `os-release` (found the whole disk (ext4 `data`))\n",
     );
 }
+
+#[test]
+fn two_roots_are_named() {
+    let world = world();
+    world.file("root/etc/os-release", "ID=test\n");
+    let disk = world.path("my.img");
+    File::create(&disk).unwrap().set_len(40 << 20).unwrap();
+    let sgdisk = testkit::judge::judge("sgdisk");
+    sgdisk.args(["-n", "1:2048:34815", "-n", "2:34816:67583"]).arg(&disk).succeed();
+    for (number, label) in [(1u64, "one"), (2, "two")] {
+        let offset = format!("offset={}", 2048 * 512 + (number - 1) * (16 << 20));
+        let mkfs = testkit::judge::judge("mkfs.ext4").args(["-q", "-F", "-L", label, "-E", &offset, "-d"]);
+        mkfs.arg(world.path("root")).arg(&disk).arg("16M").succeed();
+    }
+    world.refuses(
+        BUILD_MY,
+        "error: `my.img` cannot be used\n  cause: there are several root file systems on the disk: \
+         partition 1 (ext4 `one`), partition 2 (ext4 `two`)\n",
+    );
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use guest::open_volumes;
 use image::Image;
+use partition::Table;
 use serde::Serialize;
 use storage::Finding;
 
@@ -94,6 +95,8 @@ fn look(arguments: &Check) -> Result<Found, Failure> {
 
 fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error> {
     match partition::check(image) {
+        // A disk without a table has none to look at.
+        Ok(findings) if findings.is_empty() && matches!(partition::read(image), Ok(Table::None)) => {}
         Ok(findings) => found.add("GPT", findings),
         Err(error @ partition::Error::Unsupported { .. }) => {
             found.not_checked.push(format!("partitions: {error}"));
