@@ -128,7 +128,7 @@ pub(crate) struct Puts {
 /// How an image is written.
 #[derive(Debug, Args)]
 pub(crate) struct Writing {
-    /// How hard new clusters of a qcow2 are compressed: 1 to 9 (zstd: 22), or `none` [default: 6]
+    /// How hard new clusters of a qcow2 are compressed: 1 to 9 (zstd: 22), or `none` [default: 3]
     #[arg(long, value_name = "LEVEL", value_parser = parse_compress)]
     pub(crate) compress: Option<NewClusters>,
 

@@ -23,6 +23,9 @@ use crate::message::{Messages, count};
 use crate::output::{Folder, OutputFile};
 use crate::progress::Progress;
 
+/// How hard new clusters are compressed. On executables, 6 makes the whole image a fifth of a percent
+/// smaller and takes a third longer.
+const DEFAULT_LEVEL: u32 = 3;
 /// The mode of a new image, less what the umask takes.
 const NEW_IMAGE_MODE: u32 = 0o644;
 
@@ -100,7 +103,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
 
     let output = OutputFile::create(folder, &name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", folder_path.display()), &error))?;
-    let new_clusters = new_clusters.unwrap_or(NewClusters::Compressed { level: 6 });
+    let new_clusters = new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
     let written = write(&base_path, &image, &disk, &output, new_clusters, messages);
     // First, because it may be why the other failed.
     plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;

@@ -135,7 +135,10 @@ fn an_unprivileged_user_builds_and_nothing_else_is_opened_or_run() {
     fs::create_dir(&folder).unwrap();
     std::os::unix::fs::chown(&folder, Some(65534), Some(65534)).unwrap();
     fs::set_permissions(world.folder(), fs::Permissions::from_mode(0o755)).unwrap();
-    // The user may not look into the folder that the program was built in.
+    // The user may not look into the folders that the base is kept and the program was built in.
+    let cached = base;
+    let base = world.path("readable-base.img");
+    fs::copy(cached, &base).unwrap();
     let program = world.path("imgraft");
     fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
     world.mode("autonoe", 0o644);
