@@ -276,6 +276,29 @@ fn new_clusters_are_compressed_unless_asked() {
 }
 
 #[test]
+fn every_kind_of_base_is_built_upon() {
+    let qcow2 = |compat, cluster_size_bytes, compression_type, compressed| Format::Qcow2 {
+        compat,
+        cluster_size_bytes,
+        compression_type,
+        compressed,
+    };
+    for (format, features) in [
+        (qcow2("0.10", 64 << 10, "zlib", true), testkit::fixture::NOBLE_FEATURES),
+        (qcow2("1.1", 64 << 10, "zstd", true), testkit::fixture::UBUNTU_26_04_FEATURES),
+        (qcow2("1.1", 4 << 10, "zlib", false), testkit::fixture::NOBLE_FEATURES),
+    ] {
+        let options = Options { format, features: features.to_owned(), ..Options::default() };
+        let world = World::with_copy(&options);
+        world.file("app", noise(13, 2_000_000));
+        world.run("build --base my.img --put app:/usr/bin/app --put app:/boot/app -o out.img").succeeds();
+        assert_sound(&world.path("out.img"));
+        assert!(world.content("out.img", ROOT, "/usr/bin/app") == noise(13, 2_000_000), "{options:?}");
+        assert!(world.content("out.img", BOOT, "/app") == noise(13, 2_000_000), "{options:?}");
+    }
+}
+
+#[test]
 fn a_raw_base_gives_a_raw_image() {
     let world = World::with_copy(&Options { format: Format::Raw, ..Options::default() });
     world.file("app", "app\n");
