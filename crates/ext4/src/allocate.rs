@@ -178,6 +178,12 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
+    /// Where content of an inode is looked for first: its own group.
+    pub(crate) fn inode_goal(&self, number: InodeNumber) -> u64 {
+        let (group, _) = self.group_of_inode(number);
+        self.superblock.group_first_block(group) + 1
+    }
+
     /// Takes an inode, from the parent's group on.
     pub(crate) fn allocate_inode(&mut self, parent: InodeNumber, is_directory: bool) -> Result<InodeNumber> {
         let (parent_group, _) = self.group_of_inode(parent);

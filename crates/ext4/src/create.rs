@@ -1,35 +1,59 @@
-//! New files, directories and symbolic links.
+//! New files of every kind.
 
 use std::io::Read;
+use std::ops::Range;
 use std::sync::Arc;
 
-use storage::{ReadAt, WriteAt};
+use storage::{ExtentKind, ReadAt, WriteAt};
 
-use crate::allocate::BlockRun;
-use crate::directory_edit::{NewEntry, check_name};
-use crate::error::{Error, Object, Result};
-use crate::extent_store::extents_of_runs;
-use crate::features::{incompat, ro_compat};
+use crate::block_map::BlockMap;
+use crate::directory_edit::NewEntry;
+use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{Attributes, FileKind, Inode, InodeNumber};
-use crate::layout::inode::{EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
 
 /// How much content is held in memory at a time, in bytes.
 const CONTENT_STEP_BYTES: usize = 1 << 20;
-/// Names that a directory or a file can have at most, in ext4.
-const LINK_MAX: u16 = 65000;
+/// The content of what has one block.
+const FIRST_BLOCK: &[Range<u64>] = std::slice::from_ref(&(0..1));
+/// Device numbers go up to these, not included.
+const MAJOR_END: u32 = 1 << 12;
+const MINOR_END: u32 = 1 << 20;
+
+/// A file that is neither regular nor a directory nor a symbolic link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// A character device.
+    CharDevice {
+        /// The driver, below 4096.
+        major: u32,
+        /// The device, below 1,048,576.
+        minor: u32,
+    },
+    /// A block device.
+    BlockDevice {
+        /// The driver, below 4096.
+        major: u32,
+        /// The device, below 1,048,576.
+        minor: u32,
+    },
+    /// A FIFO.
+    Fifo,
+    /// A socket.
+    Socket,
+}
 
 impl<S: WriteAt> FileSystem<S> {
     /// Creates a regular file of `size_bytes` bytes, which `content` gives.
     ///
-    /// The parent's own times stay as they are. After an error the file system in memory is not to
-    /// be flushed.
+    /// The parent's own times stay as they are.
     ///
     /// # Errors
     ///
-    /// [`Error::Exists`], [`Error::NoSpace`], [`Error::Content`] and [`Error::ContentLength`] where
-    /// `content` fails or is not as long as announced, [`Error::Unsupported`] where the file system
-    /// cannot be written.
+    /// [`Error::Exists`], [`Error::NoSpace`] and [`Error::TooLarge`], after which nothing has changed,
+    /// [`Error::Unsupported`] where the file system cannot be written. [`Error::Content`] and
+    /// [`Error::ContentLength`] where `content` fails or is not as long as announced: the file system
+    /// is not to be flushed then.
     pub fn create_file(
         &mut self,
         parent: InodeNumber,
@@ -38,13 +62,15 @@ impl<S: WriteAt> FileSystem<S> {
         size_bytes: u64,
         content: &mut dyn Read,
     ) -> Result<InodeNumber> {
-        self.create_regular(parent, name, attributes, size_bytes, &mut |filesystem, runs| {
-            filesystem.write_content(runs, size_bytes, content)
+        let all = 0..size_bytes.div_ceil(self.block_size());
+        let holes = if all.is_empty() { &[][..] } else { std::slice::from_ref(&all) };
+        self.create_regular(parent, name, attributes, size_bytes, holes, &mut |filesystem, map| {
+            filesystem.write_content(map, size_bytes, content)
         })
     }
 
     /// Creates a regular file with the content of `source`, which is not to change as long as the
-    /// storage is used: it may be kept in place of its bytes.
+    /// storage is used: it may be kept in place of its bytes. Where `source` has holes, so has the file.
     ///
     /// # Errors
     ///
@@ -56,36 +82,57 @@ impl<S: WriteAt> FileSystem<S> {
         attributes: &Attributes,
         source: &Arc<dyn ReadAt>,
     ) -> Result<InodeNumber> {
-        self.create_regular(parent, name, attributes, source.size_bytes(), &mut |filesystem, runs| {
-            filesystem.write_source(runs, source)
+        let content = content_blocks(source, self.block_size())?;
+        self.create_regular(parent, name, attributes, source.size_bytes(), &content, &mut |filesystem, map| {
+            filesystem.write_source(map, source)
         })
     }
 
-    /// Creates a regular file; `write` fills the blocks that it gets.
+    /// Creates a regular file with content in the blocks of `content`; `write` fills them.
     fn create_regular(
         &mut self,
         parent: InodeNumber,
         name: &[u8],
         attributes: &Attributes,
         size_bytes: u64,
-        write: &mut dyn FnMut(&mut Self, &[BlockRun]) -> Result<()>,
+        content: &[Range<u64>],
+        write: &mut dyn FnMut(&mut Self, &BlockMap) -> Result<()>,
     ) -> Result<InodeNumber> {
         let mut directory = self.directory_for_new(parent, name)?;
-        let blocks = size_bytes.div_ceil(self.block_size());
-        self.check_size(size_bytes, blocks)?;
-        self.check_free_blocks(blocks)?;
+        let blocks = content.iter().map(|part| part.end - part.start).sum();
+        self.check_room(&directory, name, blocks)?;
         let number = self.allocate_inode(parent, false)?;
         let mut inode = Inode::new(number, FileKind::Regular, attributes, &self.superblock);
-        let runs = if blocks == 0 { Vec::new() } else { self.allocate_blocks(self.inode_goal(number), blocks)? };
-        write(self, &runs)?;
-        self.store_new_map(&mut inode, &runs)?;
-        inode.set_size(size_bytes);
-        if size_bytes > i32::MAX as u64 {
-            self.require_large_file();
-        }
+        self.start_map(&mut inode)?;
+        let map = self.place_content(&mut inode, &directory, name, content)?;
+        write(self, &map)?;
+        self.store_map(&mut inode, map)?;
+        self.grow_size(&mut inode, size_bytes);
         self.write_inode(&mut inode)?;
         self.add_entry(&mut directory, &NewEntry { name, inode: number, kind: FileKind::Regular })?;
         Ok(number)
+    }
+
+    /// Takes blocks for the content of a new inode, and leaves enough for its map and its name; where
+    /// there are not enough, the inode is given back too.
+    fn place_content(
+        &mut self,
+        inode: &mut Inode,
+        directory: &Inode,
+        name: &[u8],
+        content: &[Range<u64>],
+    ) -> Result<BlockMap> {
+        let mut map = BlockMap::default();
+        let placed = self
+            .fill_holes(inode, &mut map, content, false)
+            .and_then(|()| self.check_room(directory, name, self.map_blocks_needed(inode, &map.extents)));
+        let Err(error) = placed else { return Ok(map) };
+        for run in map.remove(&(0..u64::MAX)) {
+            self.free_blocks(run)?;
+        }
+        self.free_inode(inode.number(), inode.kind()? == FileKind::Directory)?;
+        self.write_inode(&mut Inode::zeroed(inode.number(), &self.superblock))?;
+        Err(error)
     }
 
     /// Creates an empty directory.
@@ -101,18 +148,20 @@ impl<S: WriteAt> FileSystem<S> {
     ) -> Result<InodeNumber> {
         let mut directory = self.directory_for_new(parent, name)?;
         self.add_link(&mut directory)?;
-        self.check_free_blocks(1)?;
+        self.check_room(&directory, name, 1)?;
         let number = self.allocate_inode(parent, true)?;
         let mut inode = Inode::new(number, FileKind::Directory, attributes, &self.superblock);
         inode.raw.i_links_count.set(2);
-        let runs = self.allocate_blocks(self.inode_goal(number), 1)?;
-        self.store_new_map(&mut inode, &runs)?;
+        self.start_map(&mut inode)?;
+        let map = self.place_content(&mut inode, &directory, name, FIRST_BLOCK)?;
+        let first = map.extents.first().map_or(0, |extent| extent.physical);
+        self.store_map(&mut inode, map)?;
         inode.set_size(self.block_size());
         let mut builder = self.block_builder();
         let file_type = self.entry_type(FileKind::Directory);
         builder.push(number.0, file_type, b".");
         builder.push(parent.0, file_type, b"..");
-        self.write_leaf(&inode, runs[0].first, &mut builder.finish())?;
+        self.write_leaf(&inode, first, &mut builder.finish())?;
         self.write_inode(&mut inode)?;
         self.write_inode(&mut directory)?;
         self.add_entry(&mut directory, &NewEntry { name, inode: number, kind: FileKind::Directory })?;
@@ -139,14 +188,17 @@ impl<S: WriteAt> FileSystem<S> {
                 what: format!("symbolic link of {} bytes, expected 1 to {limit}", target.len()),
             });
         }
+        let is_short = target.len() < 60;
+        self.check_room(&directory, name, u64::from(!is_short))?;
         let number = self.allocate_inode(parent, false)?;
         let mut inode = Inode::new(number, FileKind::Symlink, attributes, &self.superblock);
-        if target.len() < inode.raw.i_block.len() {
+        if is_short {
             inode.raw.i_block[..target.len()].copy_from_slice(target);
         } else {
-            let runs = self.allocate_blocks(self.inode_goal(number), 1)?;
-            self.write_content(&runs, target.len() as u64, &mut &*target)?;
-            self.store_new_map(&mut inode, &runs)?;
+            self.start_map(&mut inode)?;
+            let map = self.place_content(&mut inode, &directory, name, FIRST_BLOCK)?;
+            self.write_content(&map, target.len() as u64, &mut &*target)?;
+            self.store_map(&mut inode, map)?;
         }
         inode.set_size(target.len() as u64);
         self.write_inode(&mut inode)?;
@@ -154,101 +206,57 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(number)
     }
 
-    /// Changes mode, owner and times of what is there.
+    /// Creates a device, a FIFO or a socket.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] where the file system cannot be written, [`Error::Corrupt`].
-    pub fn set_attributes(&mut self, number: InodeNumber, attributes: &Attributes) -> Result<()> {
-        self.prepare_to_write()?;
-        let mut inode = self.inode(number)?;
-        self.check_mutable(&inode)?;
-        inode.set_attributes(attributes);
-        self.write_inode(&mut inode)
-    }
-
-    /// The directory, with everything checked that a new name in it needs.
-    fn directory_for_new(&mut self, parent: InodeNumber, name: &[u8]) -> Result<Inode> {
-        self.prepare_to_write()?;
-        check_name(name)?;
-        let directory = self.directory(parent)?;
-        self.check_mutable(&directory)?;
-        match self.find_entry(&directory, name)? {
-            Some(found) => Err(Error::Exists { inode: InodeNumber(found.slot.inode) }),
-            None => Ok(directory),
-        }
-    }
-
-    /// Refuses an inode that was made immutable.
-    pub(crate) fn check_mutable(&self, inode: &Inode) -> Result<()> {
-        if inode.has_flag(EXT4_IMMUTABLE_FL) {
-            return Err(Error::unsupported(
-                Object::Inode(inode.number()),
-                "immutable: it is not to be changed (chattr +i)",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Counts one more name of a directory.
-    fn add_link(&self, directory: &mut Inode) -> Result<()> {
-        let links = directory.links();
-        // 1 stands for more than can be counted.
-        let counted =
-            if links == 1 || (links >= LINK_MAX && directory.has_flag(EXT4_INDEX_FL)) { 1 } else { links + 1 };
-        if links >= LINK_MAX && (counted != 1 || !self.superblock.has_ro_compat(ro_compat::DIR_NLINK)) {
-            return Err(Error::TooLarge { what: format!("directory inode {}: {links} links", directory.number()) });
-        }
-        directory.raw.i_links_count.set(counted);
-        Ok(())
-    }
-
-    fn check_size(&self, size_bytes: u64, blocks: u64) -> Result<()> {
-        if !self.superblock.has_incompat(incompat::EXTENTS) && blocks > 0 {
-            return Err(Error::unsupported(Object::Superblock, "writing files without the extent feature"));
-        }
-        if blocks > u64::from(u32::MAX) {
+    /// As [`create_file`](Self::create_file), and [`Error::TooLarge`] for device numbers that Linux
+    /// does not have.
+    pub fn create_special(
+        &mut self,
+        parent: InodeNumber,
+        name: &[u8],
+        special: Special,
+        attributes: &Attributes,
+    ) -> Result<InodeNumber> {
+        let mut directory = self.directory_for_new(parent, name)?;
+        let (kind, device) = match special {
+            Special::CharDevice { major, minor } => (FileKind::CharDevice, Some((major, minor))),
+            Special::BlockDevice { major, minor } => (FileKind::BlockDevice, Some((major, minor))),
+            Special::Fifo => (FileKind::Fifo, None),
+            Special::Socket => (FileKind::Socket, None),
+        };
+        if let Some((major, minor)) = device
+            && (major >= MAJOR_END || minor >= MINOR_END)
+        {
             return Err(Error::TooLarge {
-                what: format!("file of {size_bytes} bytes: {blocks} blocks, the limit is {}", u32::MAX),
+                what: format!("device {major}:{minor}, expected below {MAJOR_END}:{MINOR_END}"),
             });
         }
-        Ok(())
-    }
-
-    /// Where content of an inode is looked for first: its own group.
-    pub(crate) fn inode_goal(&self, number: InodeNumber) -> u64 {
-        let (group, _) = self.group_of_inode(number);
-        self.superblock.group_first_block(group) + 1
-    }
-
-    /// Gives a new inode its block map.
-    fn store_new_map(&mut self, inode: &mut Inode, runs: &[BlockRun]) -> Result<()> {
-        if !self.superblock.has_incompat(incompat::EXTENTS) {
-            if runs.is_empty() {
-                return Ok(());
-            }
-            return Err(Error::unsupported(Object::Superblock, "writing files without the extent feature"));
+        self.check_room(&directory, name, 0)?;
+        let number = self.allocate_inode(parent, false)?;
+        let mut inode = Inode::new(number, kind, attributes, &self.superblock);
+        if let Some((major, minor)) = device {
+            inode.set_device(major, minor);
         }
-        self.store_extents(inode, &extents_of_runs(runs), Vec::new())
+        self.write_inode(&mut inode)?;
+        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind })?;
+        Ok(number)
     }
 
-    /// Writes content into `runs`, the last block filled with zeros.
-    fn write_content(&mut self, runs: &[BlockRun], size_bytes: u64, content: &mut dyn Read) -> Result<()> {
+    /// Writes content into a map that has blocks for all of it, the last one filled with zeros.
+    fn write_content(&mut self, map: &BlockMap, size_bytes: u64, content: &mut dyn Read) -> Result<()> {
         let block_size = self.block_size();
-        let mut left = size_bytes;
-        let mut buffer = vec![0; CONTENT_STEP_BYTES.min(size_bytes.next_multiple_of(block_size) as usize)];
-        for run in runs {
-            let mut offset = run.first * block_size;
-            let end = (run.first + run.blocks) * block_size;
-            while offset < end && left > 0 {
-                let step = (buffer.len() as u64).min(end - offset);
-                let filled = step.min(left) as usize;
-                fill(content, &mut buffer[..filled], size_bytes, size_bytes - left)?;
-                buffer[filled..step as usize].fill(0);
-                self.storage.write_at(offset, &buffer[..step as usize])?;
-                offset += step;
-                left -= filled as u64;
-            }
+        let padded = size_bytes.next_multiple_of(block_size);
+        let mut buffer = vec![0; padded.min(CONTENT_STEP_BYTES as u64) as usize];
+        let mut done = 0;
+        while done < size_bytes {
+            let step = &mut buffer[..(padded - done).min(CONTENT_STEP_BYTES as u64) as usize];
+            let filled = (size_bytes - done).min(step.len() as u64) as usize;
+            fill(content, &mut step[..filled], size_bytes, done)?;
+            step[filled..].fill(0);
+            self.write_mapped(map, done, step)?;
+            done += filled as u64;
         }
         let mut one_more = [0];
         loop {
@@ -266,30 +274,40 @@ impl<S: WriteAt> FileSystem<S> {
         }
     }
 
-    /// Writes a source into `runs`, the last block filled with zeros.
-    fn write_source(&mut self, runs: &[BlockRun], source: &Arc<dyn ReadAt>) -> Result<()> {
+    /// Writes a source into a map, its last block filled with zeros.
+    fn write_source(&mut self, map: &BlockMap, source: &Arc<dyn ReadAt>) -> Result<()> {
         let block_size = self.block_size();
-        let mut done = 0;
-        for run in runs {
-            let length = (run.blocks * block_size).min(source.size_bytes() - done);
+        self.for_mapped(map, &(0..source.size_bytes()), &mut |offset, part| {
+            let length = part.end - part.start;
             let whole = length / block_size * block_size;
-            let offset = run.first * block_size;
-            self.storage.write_from(offset, source, done, whole)?;
+            self.storage.write_from(offset, source, part.start, whole)?;
             if whole < length {
                 let mut last = vec![0; block_size as usize];
-                source.read_at(done + whole, &mut last[..(length - whole) as usize])?;
+                source.read_at(part.start + whole, &mut last[..(length - whole) as usize])?;
                 self.storage.write_at(offset + whole, &last)?;
             }
-            done += length;
-        }
-        Ok(())
+            Ok(())
+        })
     }
+}
 
-    fn require_large_file(&mut self) {
-        let flags = self.superblock.raw.s_feature_ro_compat.get() | ro_compat::LARGE_FILE;
-        self.superblock.raw.s_feature_ro_compat.set(flags);
-        self.superblock_changed = true;
+/// The blocks of a file in which `source` has bytes.
+fn content_blocks(source: &Arc<dyn ReadAt>, block_size: u64) -> Result<Vec<Range<u64>>> {
+    let mut parts: Vec<Range<u64>> = Vec::new();
+    let mut offset = 0;
+    while offset < source.size_bytes() {
+        let extent = source.extent_at(offset)?;
+        let end = offset + extent.length_bytes;
+        if extent.kind == ExtentKind::Data {
+            let part = offset / block_size..end.div_ceil(block_size);
+            match parts.last_mut() {
+                Some(last) if last.end >= part.start => last.end = last.end.max(part.end),
+                _ => parts.push(part),
+            }
+        }
+        offset = end;
     }
+    Ok(parts)
 }
 
 /// Fills `buffer` from content that had given `before` of `expected_bytes` bytes.

@@ -4,13 +4,12 @@ use zerocopy::IntoBytes;
 
 use storage::WriteAt;
 
-use crate::allocate::BlockRun;
 use crate::checksum::crc32c;
 use crate::directory::{
     ENTRY_HEADER_BYTES, FoundEntry, Slot, TAIL_BYTES, encode_record_bytes, entry_bytes, slots, tail,
 };
 use crate::error::{Error, Object, Result};
-use crate::extent_store::append_run;
+use crate::extent::Extent;
 use crate::features::{compat, incompat};
 use crate::filesystem::FileSystem;
 use crate::hash::{self, HashVersion};
@@ -26,6 +25,9 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) inode: InodeNumber,
     pub(crate) kind: FileKind,
 }
+
+/// Where an indexed directory's first block has the inode number of the one above it.
+const PARENT_OFFSET: usize = 12;
 
 /// Refuses what cannot be a name in a directory.
 pub(crate) fn check_name(name: &[u8]) -> Result<()> {
@@ -95,7 +97,68 @@ fn set_record_bytes(block: &mut [u8], at: usize, record_bytes: usize) {
     block[at + 4..at + 6].copy_from_slice(&encoded.to_le_bytes());
 }
 
+/// Free blocks with which no name's room is asked about: a directory that grows takes fewer.
+const ROOMY_BLOCKS: u64 = 64;
+
 impl<S: WriteAt> FileSystem<S> {
+    /// The directory, with everything checked that a new name in it needs but room.
+    pub(crate) fn directory_for_new(&mut self, parent: InodeNumber, name: &[u8]) -> Result<Inode> {
+        self.prepare_to_write()?;
+        check_name(name)?;
+        let directory = self.directory(parent)?;
+        self.check_mutable(&directory)?;
+        match self.find_entry(&directory, name)? {
+            Some(found) => Err(Error::Exists { inode: InodeNumber(found.slot.inode) }),
+            None => Ok(directory),
+        }
+    }
+
+    /// Refuses where there are not enough free blocks for `blocks` and what a new name in a directory
+    /// may take.
+    pub(crate) fn check_room(&self, directory: &Inode, name: &[u8], blocks: u64) -> Result<()> {
+        if self.superblock.free_blocks() >= blocks.saturating_add(ROOMY_BLOCKS) {
+            return Ok(());
+        }
+        self.check_free_blocks(blocks + self.entry_growth(directory, name)?)
+    }
+
+    /// The most blocks that adding `name` to a directory can take; none where there is room.
+    fn entry_growth(&self, directory: &Inode, name: &[u8]) -> Result<u64> {
+        let growth = if directory.has_flag(EXT4_INDEX_FL) && self.superblock.has_compat(compat::DIR_INDEX) {
+            let path = self.htree_path(directory, name)?;
+            if self.has_room(directory, path.leaf(), name)? {
+                return Ok(0);
+            }
+            // The leaf is split, and so is each full block above it; the root gets a level below it.
+            1 + path.nodes.iter().rev().take_while(|node| node.count() >= node.limit()).count() as u64
+        } else {
+            let blocks = self.directory_blocks(directory);
+            for logical in 0..blocks {
+                if self.has_room(directory, logical, name)? {
+                    return Ok(0);
+                }
+            }
+            // An index is made of a first full block, and the leaf that this becomes may be split.
+            1 + u64::from(blocks == 1 && self.superblock.has_compat(compat::DIR_INDEX))
+        };
+        let map = self.read_map(directory)?;
+        let mut extents = map.extents;
+        for _ in 0..growth {
+            // Apart from all others, so that each is a record of its own.
+            let logical = extents.last().map_or(0, |extent| extent.range().end as u32);
+            extents.push(Extent { logical, physical: 0, blocks: 1, unwritten: false });
+        }
+        let needed = self.map_blocks_needed(directory, &extents);
+        Ok(growth + needed.saturating_sub(map.map_blocks.len() as u64))
+    }
+
+    /// Whether a block of entries has room for one more with `name`.
+    fn has_room(&self, directory: &Inode, logical: u32, name: &[u8]) -> Result<bool> {
+        let object = Object::DirectoryBlock { inode: directory.number(), logical };
+        let Some((_, block)) = self.read_directory_block(directory, logical)? else { return Ok(false) };
+        Ok(self.room_for(&block, name, object)?.is_some())
+    }
+
     /// `file_type` as this file system's entries have it.
     pub(crate) fn entry_type(&self, kind: FileKind) -> u8 {
         if self.superblock.has_incompat(incompat::FILETYPE) { kind.entry_type() } else { 0 }
@@ -161,17 +224,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Puts the entry into the room that another one leaves; false where there is not enough.
     fn insert(&self, block: &mut [u8], entry: &NewEntry<'_>, object: Object) -> Result<bool> {
-        let needed = entry_bytes(entry.name.len());
-        let entries_end = block.len() - if self.superblock.has_metadata_checksums() { TAIL_BYTES } else { 0 };
-        let mut found: Option<Slot> = None;
-        for slot in slots(block, object) {
-            let slot = slot?;
-            if slot.offset < entries_end && slot.record_bytes >= slot.taken_bytes() + needed {
-                found = Some(slot);
-                break;
-            }
-        }
-        let Some(slot) = found else { return Ok(false) };
+        let Some(slot) = self.room_for(block, entry.name, object)? else { return Ok(false) };
         let taken = slot.taken_bytes();
         if taken > 0 {
             set_record_bytes(block, slot.offset, taken);
@@ -179,6 +232,30 @@ impl<S: WriteAt> FileSystem<S> {
         let file_type = self.entry_type(entry.kind);
         write_entry(block, slot.offset + taken, slot.record_bytes - taken, entry.inode.0, file_type, entry.name);
         Ok(true)
+    }
+
+    /// The entry that leaves enough room for one with `name` behind it.
+    fn room_for(&self, block: &[u8], name: &[u8], object: Object) -> Result<Option<Slot>> {
+        let needed = entry_bytes(name.len());
+        let entries_end = block.len() - if self.superblock.has_metadata_checksums() { TAIL_BYTES } else { 0 };
+        for slot in slots(block, object) {
+            let slot = slot?;
+            if slot.offset < entries_end && slot.record_bytes >= slot.taken_bytes() + needed {
+                return Ok(Some(slot));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes another directory the one above a directory.
+    pub(crate) fn set_parent(&mut self, directory: &Inode, parent: InodeNumber) -> Result<()> {
+        if directory.has_flag(EXT4_INDEX_FL) {
+            let mut root = self.dx_block(directory, 0, ROOT_ENTRIES_OFFSET)?;
+            root.block[PARENT_OFFSET..PARENT_OFFSET + 4].copy_from_slice(&parent.0.to_le_bytes());
+            return self.write_index(directory, &mut root);
+        }
+        let found = self.find_entry(directory, b"..")?.ok_or(Error::NotFound)?;
+        self.point_entry(directory, found, &NewEntry { name: b"..", inode: parent, kind: FileKind::Directory })
     }
 
     /// Appends a block of entries to the directory and writes its inode.
@@ -190,13 +267,15 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Gives the directory one more block and writes its inode.
     fn append_block(&mut self, directory: &mut Inode) -> Result<(u32, u64)> {
-        let (mut extents, tree) = self.read_extents(directory)?;
+        let mut map = self.read_map(directory)?;
         let logical = self.directory_blocks(directory);
-        let goal = extents.last().map_or(0, |extent| extent.physical + u64::from(extent.blocks));
-        let runs = self.allocate_blocks(goal, 1)?;
-        let physical = runs[0].first;
-        append_run(&mut extents, logical, BlockRun { first: physical, blocks: 1 });
-        self.store_extents(directory, &extents, tree)?;
+        let next = u64::from(logical)..u64::from(logical) + 1;
+        self.fill_holes(directory, &mut map, std::slice::from_ref(&next), false)?;
+        let Some(extent) = map.find(next.start) else {
+            return Err(Error::corrupt(Object::Inode(directory.number()), "no room for one more block in its map"));
+        };
+        let physical = extent.physical + (next.start - u64::from(extent.logical));
+        self.store_map(directory, map)?;
         directory.set_size((u64::from(logical) + 1) * self.block_size());
         self.write_inode(directory)?;
         Ok((logical, physical))

@@ -51,6 +51,10 @@ pub enum Error {
     NotADirectory(InodeNumber),
     /// Something else than a directory was expected.
     IsADirectory(InodeNumber),
+    /// A directory that has names, where an empty one was expected.
+    NotEmpty(InodeNumber),
+    /// A directory was to be moved to a place below itself.
+    IntoItself(InodeNumber),
     /// A name that no directory entry can have: empty, longer than 255 bytes, `.`, `..`, or with
     /// a `/` or a NUL in it.
     BadName,
@@ -149,6 +153,8 @@ impl fmt::Display for Error {
             Self::NotFound => write!(f, "no such file or directory"),
             Self::NotADirectory(inode) => write!(f, "inode {inode} is not a directory"),
             Self::IsADirectory(inode) => write!(f, "inode {inode} is a directory"),
+            Self::NotEmpty(inode) => write!(f, "directory inode {inode} is not empty"),
+            Self::IntoItself(inode) => write!(f, "directory inode {inode} cannot be moved to a place below itself"),
             Self::BadName => write!(f, "not a name that a directory entry can have"),
             Self::TooLarge { what } => write!(f, "{what}"),
             Self::Content(_) => write!(f, "reading the content to be written"),

@@ -1,71 +1,50 @@
 //! Extent trees written: from a list of extents to the inode and as few blocks as hold them.
 
+#[cfg(test)]
+use zerocopy::FromBytes;
 use zerocopy::IntoBytes;
 
-use storage::WriteAt;
+use storage::{ReadAt, WriteAt};
 
-use crate::allocate::BlockRun;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
-use crate::extent::{Extent, Mapped};
+use crate::extent::Extent;
 use crate::filesystem::FileSystem;
 use crate::inode::Inode;
 use crate::layout::extent::{
     EXT_INIT_MAX_LEN, EXT4_EXT_MAGIC, RECORD_BYTES, RawExtent, RawExtentHeader, RawExtentIndex,
 };
-use crate::layout::inode::EXT4_EXTENTS_FL;
 
 /// Records that the inode itself holds.
 const ROOT_RECORDS: usize = 4;
-/// Most blocks in an unwritten extent.
-const UNWRITTEN_MAX_LEN: u64 = EXT_INIT_MAX_LEN as u64 - 1;
+/// Most blocks in a record of written content.
+const WRITTEN_MAX_BLOCKS: u32 = EXT_INIT_MAX_LEN as u32;
+/// Most blocks in a record of unwritten content.
+const UNWRITTEN_MAX_BLOCKS: u32 = WRITTEN_MAX_BLOCKS - 1;
 
 /// A record of a node: where it begins, and its bytes.
 type Record = (u32, [u8; RECORD_BYTES]);
 
-/// The extents of a file whose content lies in `runs`, from its first block on.
-pub(crate) fn extents_of_runs(runs: &[BlockRun]) -> Vec<Extent> {
-    let mut extents: Vec<Extent> = Vec::new();
-    let mut logical = 0;
-    for run in runs {
-        append_run(&mut extents, logical, *run);
-        logical += run.blocks as u32;
-    }
-    extents
+/// The most blocks that one record of the extent's kind can have.
+fn max_blocks(extent: &Extent) -> u32 {
+    if extent.unwritten { UNWRITTEN_MAX_BLOCKS } else { WRITTEN_MAX_BLOCKS }
 }
 
-/// Appends a run of content, merged into the last extent where it goes on there.
-pub(crate) fn append_run(extents: &mut Vec<Extent>, logical: u32, run: BlockRun) {
-    let mut left = run;
-    let mut at = logical;
-    if let Some(last) = extents.last_mut()
-        && !last.unwritten
-        && last.physical + u64::from(last.blocks) == run.first
-        && u64::from(last.logical) + u64::from(last.blocks) == u64::from(logical)
-    {
-        let more = (u64::from(EXT_INIT_MAX_LEN) - u64::from(last.blocks)).min(run.blocks);
-        last.blocks += more as u32;
-        at += more as u32;
-        left = BlockRun { first: run.first + more, blocks: run.blocks - more };
-    }
-    while left.blocks > 0 {
-        let blocks = left.blocks.min(u64::from(EXT_INIT_MAX_LEN));
-        extents.push(Extent { logical: at, physical: left.first, blocks: blocks as u32, unwritten: false });
-        at += blocks as u32;
-        left = BlockRun { first: left.first + blocks, blocks: left.blocks - blocks };
-    }
-}
-
-fn extent_record(extent: &Extent) -> Record {
-    debug_assert!(!extent.unwritten || u64::from(extent.blocks) <= UNWRITTEN_MAX_LEN, "split by the caller");
-    let length = extent.blocks as u16 + if extent.unwritten { EXT_INIT_MAX_LEN } else { 0 };
-    let raw = RawExtent {
-        ee_block: extent.logical.into(),
-        ee_len: length.into(),
-        ee_start_hi: ((extent.physical >> 32) as u16).into(),
-        ee_start_lo: (extent.physical as u32).into(),
-    };
-    (extent.logical, copied(raw.as_bytes()))
+/// The records for an extent: more than one where it is longer than one can say.
+fn extent_records(extent: &Extent) -> impl Iterator<Item = Record> {
+    let extent = *extent;
+    (0..extent.blocks).step_by(max_blocks(&extent) as usize).map(move |skipped| {
+        let blocks = (extent.blocks - skipped).min(max_blocks(&extent));
+        let physical = extent.physical + u64::from(skipped);
+        let logical = extent.logical + skipped;
+        let raw = RawExtent {
+            ee_block: logical.into(),
+            ee_len: (blocks as u16 + if extent.unwritten { EXT_INIT_MAX_LEN } else { 0 }).into(),
+            ee_start_hi: ((physical >> 32) as u16).into(),
+            ee_start_lo: (physical as u32).into(),
+        };
+        (logical, copied(raw.as_bytes()))
+    })
 }
 
 fn index_record(first: u32, node: u64) -> Record {
@@ -99,56 +78,29 @@ fn node_bytes(records: &[Record], max: usize, depth: u16, size: usize) -> Vec<u8
     bytes
 }
 
-impl<S: WriteAt> FileSystem<S> {
+impl<S: ReadAt> FileSystem<S> {
     fn records_per_block(&self) -> usize {
         (self.block_size() as usize - RECORD_BYTES) / RECORD_BYTES
     }
 
-    /// Blocks that a tree of `extents` extents takes besides the inode.
-    pub(crate) fn extent_tree_blocks(&self, extents: usize) -> u64 {
-        let (mut records, mut blocks) = (extents, 0);
+    /// Blocks that a tree of `extents` takes besides the inode.
+    pub(crate) fn extent_tree_blocks(&self, extents: &[Extent]) -> u64 {
+        let records = extents.iter().map(|extent| extent.blocks.div_ceil(max_blocks(extent)) as usize).sum();
+        let (mut records, mut blocks): (usize, u64) = (records, 0);
         while records > ROOT_RECORDS {
             records = records.div_ceil(self.records_per_block());
             blocks += records as u64;
         }
         blocks
     }
+}
 
-    /// All extents of a file and the blocks of its tree.
-    pub(crate) fn read_extents(&self, inode: &Inode) -> Result<(Vec<Extent>, Vec<u64>)> {
-        if !inode.has_flag(EXT4_EXTENTS_FL) {
-            return Err(Error::unsupported(Object::Inode(inode.number()), "growing a file with indirect blocks"));
-        }
-        let (mut extents, mut blocks) = (Vec::new(), Vec::new());
-        self.walk_extents(inode, &mut |part| {
-            match part {
-                Mapped::MapBlock(block) => blocks.push(block),
-                Mapped::Content(extent) => extents.push(extent),
-            }
-            Ok(())
-        })?;
-        Ok((extents, blocks))
-    }
-
-    /// Writes `extents`, which are in order, as the inode's tree. Blocks of the tree come from
-    /// `reusable` first; the ones of it that are not needed are freed. The inode itself is changed
-    /// in memory only, its block count included.
-    pub(crate) fn store_extents(&mut self, inode: &mut Inode, extents: &[Extent], reusable: Vec<u64>) -> Result<()> {
-        let goal = extents.first().map_or(0, |extent| extent.physical);
-        let needed = self.extent_tree_blocks(extents.len());
-        let missing = needed.saturating_sub(reusable.len() as u64);
-        let mut blocks = reusable;
-        if missing > 0 {
-            for run in self.allocate_blocks(goal, missing)? {
-                blocks.extend(run.first..run.first + run.blocks);
-            }
-        }
-        for surplus in blocks.split_off(needed as usize) {
-            self.free_blocks(BlockRun { first: surplus, blocks: 1 })?;
-        }
+impl<S: WriteAt> FileSystem<S> {
+    /// Writes `extents`, which are in order, as the inode's tree, its nodes into `blocks`: as many as
+    /// [`extent_tree_blocks`](Self::extent_tree_blocks) says.
+    pub(crate) fn store_extent_tree(&mut self, inode: &mut Inode, extents: &[Extent], blocks: Vec<u64>) -> Result<()> {
         let mut free = blocks.into_iter();
-
-        let mut records: Vec<Record> = extents.iter().map(extent_record).collect();
+        let mut records: Vec<Record> = extents.iter().flat_map(extent_records).collect();
         let mut depth = 0;
         let (size, max) = (self.block_size() as usize, self.records_per_block());
         while records.len() > ROOT_RECORDS {
@@ -157,13 +109,7 @@ impl<S: WriteAt> FileSystem<S> {
                 let Some(block) = free.next() else {
                     return Err(Error::corrupt(Object::Inode(inode.number()), "extent tree larger than computed"));
                 };
-                let mut bytes = node_bytes(chunk, max, depth, size);
-                if self.superblock.has_metadata_checksums() {
-                    let tail = RECORD_BYTES * (max + 1);
-                    let checksum = crc32c(inode.checksum_seed(&self.superblock), &bytes[..tail]);
-                    bytes[tail..tail + 4].copy_from_slice(&checksum.to_le_bytes());
-                }
-                self.write_block(block, &bytes)?;
+                self.write_extent_block(inode, block, &mut node_bytes(chunk, max, depth, size))?;
                 above.push(index_record(chunk[0].0, block));
             }
             records = above;
@@ -171,10 +117,18 @@ impl<S: WriteAt> FileSystem<S> {
         }
         let root = node_bytes(&records, ROOT_RECORDS, depth, inode.raw.i_block.len());
         inode.raw.i_block.copy_from_slice(&root);
-        inode.set_flag(EXT4_EXTENTS_FL);
-        let content: u64 = extents.iter().map(|extent| u64::from(extent.blocks)).sum();
-        inode.set_used_blocks(content + needed + u64::from(inode.xattr_block().is_some()), &self.superblock);
         Ok(())
+    }
+
+    /// Writes a node, its checksum made new.
+    fn write_extent_block(&self, inode: &Inode, block: u64, bytes: &mut [u8]) -> Result<()> {
+        if self.superblock.has_metadata_checksums() {
+            // The tail follows the last record that there is room for.
+            let tail = RECORD_BYTES * (usize::from(u16::from_le_bytes([bytes[4], bytes[5]])) + 1);
+            let checksum = crc32c(inode.checksum_seed(&self.superblock), &bytes[..tail]);
+            bytes[tail..tail + 4].copy_from_slice(&checksum.to_le_bytes());
+        }
+        self.write_block(block, bytes)
     }
 }
 
@@ -183,14 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_that_touch_become_one_extent_up_to_its_limit() {
-        let runs = [
-            BlockRun { first: 100, blocks: 10 },
-            BlockRun { first: 110, blocks: 40_000 },
-            BlockRun { first: 9, blocks: 1 },
-        ];
-        let extents = extents_of_runs(&runs);
-        let shape: Vec<_> = extents.iter().map(|extent| (extent.logical, extent.physical, extent.blocks)).collect();
-        assert_eq!(shape, [(0, 100, 32768), (32768, 32868, 7242), (40_010, 9, 1)]);
+    fn an_extent_longer_than_a_record_can_say_is_several() {
+        let extent = Extent { logical: 5, physical: 100, blocks: 70_000, unwritten: false };
+        let shape = |extent: &Extent| -> Vec<_> {
+            let raw = |bytes: &[u8; RECORD_BYTES]| RawExtent::read_from_bytes(bytes).unwrap();
+            extent_records(extent)
+                .map(|(_, bytes)| raw(&bytes))
+                .map(|raw| (raw.ee_block.get(), raw.ee_start_lo.get(), raw.ee_len.get()))
+                .collect()
+        };
+        assert_eq!(shape(&extent), [(5, 100, 32768), (32773, 32868, 32768), (65541, 65636, 4464)]);
+        // 32,768 in a record of unwritten content would read as 0.
+        let unwritten = Extent { blocks: 32_768, unwritten: true, ..extent };
+        assert_eq!(shape(&unwritten), [(5, 100, 65535), (32772, 32867, 32769)]);
     }
 }

@@ -3,13 +3,11 @@
 use storage::ReadAt;
 
 use crate::error::{Error, Object, Result};
-use crate::extent::{Extent, Mapped};
+use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
 
-/// Blocks that the inode itself points to, without extents.
-const DIRECT_BLOCKS: u64 = 12;
 /// Longest target of a symbolic link, in bytes: one block, of which Linux takes 4096 less a NUL.
 const MAX_LINK_BYTES: u64 = 4096;
 
@@ -42,56 +40,6 @@ impl<S: ReadAt> FileSystem<S> {
         })
     }
 
-    /// The block behind an indirect block map, `None` for a hole.
-    fn map_indirect(&self, inode: &Inode, logical: u64) -> Result<Option<u64>> {
-        let pointers = self.block_size() / 4;
-        let mut index = logical;
-        let mut slot = index;
-        let mut levels = 0;
-        if index >= DIRECT_BLOCKS {
-            index -= DIRECT_BLOCKS;
-            levels = 1;
-            let mut span = pointers;
-            while index >= span {
-                index -= span;
-                span = span.saturating_mul(pointers);
-                levels += 1;
-                if levels > 3 {
-                    return Err(Error::corrupt(
-                        Object::Inode(inode.number()),
-                        format!("block {logical} is past what indirect blocks can reach"),
-                    ));
-                }
-            }
-            slot = DIRECT_BLOCKS + levels - 1;
-        }
-        let at = slot as usize * 4;
-        let mut block = pointer(&inode.raw.i_block, at);
-        for level in (0..levels).rev() {
-            if block == 0 {
-                return Ok(None);
-            }
-            self.validate_pointer(inode, block)?;
-            let within = index / pointers.pow(level as u32) % pointers;
-            block = pointer(&self.read_block(block)?, within as usize * 4);
-        }
-        if block == 0 {
-            return Ok(None);
-        }
-        self.validate_pointer(inode, block)?;
-        Ok(Some(block))
-    }
-
-    fn validate_pointer(&self, inode: &Inode, block: u64) -> Result<()> {
-        if self.superblock.is_data_block(block) {
-            return Ok(());
-        }
-        Err(Error::corrupt(
-            Object::Inode(inode.number()),
-            format!("block {block} is outside the {} blocks of the file system", self.superblock.blocks()),
-        ))
-    }
-
     /// Calls `visit` with every part of the file's block map, content and map blocks alike.
     pub(crate) fn walk_blocks(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
         if !inode.has_blocks() {
@@ -100,46 +48,7 @@ impl<S: ReadAt> FileSystem<S> {
         if inode.has_flag(EXT4_EXTENTS_FL) {
             return self.walk_extents(inode, visit);
         }
-        // A map that points back into itself cannot have more blocks than the file system.
-        let mut budget = self.superblock.blocks();
-        let mut logical = 0;
-        for slot in 0..DIRECT_BLOCKS as usize + 3 {
-            let level = slot.saturating_sub(DIRECT_BLOCKS as usize - 1) as u32;
-            self.walk_indirect(inode, pointer(&inode.raw.i_block, slot * 4), level, &mut logical, &mut budget, visit)?;
-        }
-        Ok(())
-    }
-
-    fn walk_indirect(
-        &self,
-        inode: &Inode,
-        block: u64,
-        level: u32,
-        logical: &mut u64,
-        budget: &mut u64,
-        visit: &mut dyn FnMut(Mapped) -> Result<()>,
-    ) -> Result<()> {
-        let pointers = self.block_size() / 4;
-        if block == 0 {
-            *logical = logical.saturating_add(pointers.pow(level));
-            return Ok(());
-        }
-        self.validate_pointer(inode, block)?;
-        let Some(left) = budget.checked_sub(1) else {
-            return Err(Error::corrupt(Object::Inode(inode.number()), "more blocks than the file system has"));
-        };
-        *budget = left;
-        if level == 0 {
-            let first = *logical as u32;
-            *logical += 1;
-            return visit(Mapped::Content(Extent { logical: first, physical: block, blocks: 1, unwritten: false }));
-        }
-        visit(Mapped::MapBlock(block))?;
-        let bytes = self.read_block(block)?;
-        for index in 0..pointers as usize {
-            self.walk_indirect(inode, pointer(&bytes, index * 4), level - 1, logical, budget, visit)?;
-        }
-        Ok(())
+        self.walk_indirect(inode, visit)
     }
 
     /// Reads a regular file's bytes from `offset` on into `buffer`; returns how many, which is less
@@ -208,8 +117,4 @@ impl<S: ReadAt> FileSystem<S> {
         self.read_content(&inode, 0, &mut target)?;
         Ok(target)
     }
-}
-
-fn pointer(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |four| u64::from(u32::from_le_bytes(*four)))
 }

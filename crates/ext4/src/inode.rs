@@ -6,6 +6,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use storage::{ReadAt, WriteAt};
 
+use crate::attributes::Times;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
@@ -287,15 +288,39 @@ impl Inode {
         self.raw.i_uid_high.set((attributes.uid >> 16) as u16);
         self.raw.i_gid.set(attributes.gid as u16);
         self.raw.i_gid_high.set((attributes.gid >> 16) as u16);
-        let (low, high) = attributes.modified.encode();
-        self.raw.i_atime.set(low);
-        self.raw.i_ctime.set(low);
-        self.raw.i_mtime.set(low);
+        let all = Some(attributes.modified);
+        self.set_times(&Times { accessed: all, modified: all, changed: all });
+    }
+
+    pub(crate) fn set_times(&mut self, times: &Times) {
+        let [accessed, modified, changed] =
+            [times.accessed, times.modified, times.changed].map(|time| time.map(Time::encode));
+        for (field, time) in
+            [(&mut self.raw.i_atime, accessed), (&mut self.raw.i_mtime, modified), (&mut self.raw.i_ctime, changed)]
+        {
+            time.into_iter().for_each(|(low, _)| field.set(low));
+        }
         self.change_extra(|extra| {
-            extra.i_atime_extra.set(high);
-            extra.i_ctime_extra.set(high);
-            extra.i_mtime_extra.set(high);
+            for (field, time) in [
+                (&mut extra.i_atime_extra, accessed),
+                (&mut extra.i_mtime_extra, modified),
+                (&mut extra.i_ctime_extra, changed),
+            ] {
+                time.into_iter().for_each(|(_, high)| field.set(high));
+            }
         });
+    }
+
+    /// Sets the numbers of a device, in the old encoding where that can say them.
+    pub(crate) fn set_device(&mut self, major: u32, minor: u32) {
+        let words = if major < 256 && minor < 256 {
+            [major << 8 | minor, 0]
+        } else {
+            [0, (minor & 0xFF) | major << 8 | (minor & !0xFF) << 12]
+        };
+        for (bytes, word) in self.raw.i_block.chunks_exact_mut(4).zip(words) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
     }
 
     /// File system blocks that the inode uses, content, block map and attribute block together.

@@ -5,8 +5,11 @@
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
 //! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
-//! error flags or an orphan file in use, inline files and directories, attributes in inodes of their own,
-//! and growing files and directories that have indirect blocks.
+//! error flags or an orphan file in use, inline files and directories, and attributes in inodes of their
+//! own.
+//!
+//! An edit that is refused because a name is taken or missing or because there is no space has changed
+//! nothing. After any other error the file system in memory is not to be flushed.
 //!
 //! ```no_run
 //! use ext4::{Attributes, FileSystem, InodeNumber, Time};
@@ -20,9 +23,12 @@
 //! ```
 
 mod allocate;
+mod attributes;
 mod bitmap;
+mod block_map;
 mod check;
 mod checksum;
+mod content;
 mod create;
 mod directory;
 mod directory_edit;
@@ -35,14 +41,18 @@ mod filesystem;
 mod group;
 mod hash;
 mod htree;
+mod indirect;
 mod inode;
 mod journal;
 mod layout;
 mod orphan;
 mod remove;
+mod rename;
 mod superblock;
 mod xattr;
 
+pub use attributes::Times;
+pub use create::Special;
 pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Resource, Result};
 pub use filesystem::FileSystem;

@@ -3,9 +3,7 @@
 
 use storage::WriteAt;
 
-use crate::allocate::BlockRun;
 use crate::error::{Error, Object, Result};
-use crate::extent::Extent;
 use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
 
@@ -43,19 +41,11 @@ impl<S: WriteAt> FileSystem<S> {
         inode.raw.i_dtime.set(0);
         if inode.has_blocks() {
             let end = inode.size_bytes().div_ceil(self.block_size());
-            let (extents, tree) = self.read_extents(inode)?;
-            let mut kept = Vec::with_capacity(extents.len());
-            for extent in extents {
-                let blocks = end.saturating_sub(u64::from(extent.logical)).min(u64::from(extent.blocks));
-                let surplus = u64::from(extent.blocks) - blocks;
-                if surplus > 0 {
-                    self.free_blocks(BlockRun { first: extent.physical + blocks, blocks: surplus })?;
-                }
-                if blocks > 0 {
-                    kept.push(Extent { blocks: blocks as u32, ..extent });
-                }
+            let mut map = self.read_map(inode)?;
+            for run in map.remove(&(end..u64::MAX)) {
+                self.free_blocks(run)?;
             }
-            self.store_extents(inode, &kept, tree)?;
+            self.store_map(inode, map)?;
         }
         self.write_inode(inode)
     }

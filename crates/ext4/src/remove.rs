@@ -1,10 +1,13 @@
 //! Names removed, and what they named where it was the last.
 
+use std::collections::HashSet;
+
 use storage::WriteAt;
 
 use crate::allocate::BlockRun;
+use crate::directory::FoundEntry;
 use crate::directory_edit::check_name;
-use crate::error::{Error, Result};
+use crate::error::{Error, Object, Result};
 use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
@@ -19,26 +22,97 @@ impl<S: WriteAt> FileSystem<S> {
     /// [`Error::NotFound`], [`Error::IsADirectory`], [`Error::Unsupported`] where the file system
     /// cannot be written or the file has attributes in inodes of their own.
     pub fn remove_file(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
+        let (directory, found, inode) = self.entry_to_remove(parent, name)?;
+        if inode.kind()? == FileKind::Directory {
+            return Err(Error::IsADirectory(inode.number()));
+        }
+        self.drop_name(inode)?;
+        self.remove_entry(&directory, found)
+    }
+
+    /// Removes an empty directory. The parent's own times stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::NotADirectory`], [`Error::NotEmpty`], [`Error::Unsupported`].
+    pub fn remove_directory(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
+        let (mut directory, found, inode) = self.entry_to_remove(parent, name)?;
+        self.check_empty(inode.number())?;
+        self.remove_entry(&directory, found)?;
+        self.release(&inode)?;
+        self.drop_link(&mut directory)
+    }
+
+    /// Removes what has the name, and if that is a directory all that is below it. The parent's own
+    /// times stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], [`Error::Unsupported`] for something below that is not to be changed;
+    /// nothing has changed then.
+    pub fn remove_tree(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
+        let (mut directory, found, inode) = self.entry_to_remove(parent, name)?;
+        if inode.kind()? != FileKind::Directory {
+            self.drop_name(inode)?;
+            return self.remove_entry(&directory, found);
+        }
+        let (directories, names) = self.tree_below(inode.number())?;
+        for number in names {
+            let named = self.inode(number)?;
+            self.drop_name(named)?;
+        }
+        for number in directories {
+            let below = self.inode(number)?;
+            self.release(&below)?;
+        }
+        self.remove_entry(&directory, found)?;
+        self.drop_link(&mut directory)
+    }
+
+    /// The directories from `number` down, and what else has a name in them, once for each name.
+    fn tree_below(&self, number: InodeNumber) -> Result<(Vec<InodeNumber>, Vec<InodeNumber>)> {
+        let mut directories = vec![number];
+        let mut seen = HashSet::from([number]);
+        let mut names = Vec::new();
+        let mut next = 0;
+        while let Some(&number) = directories.get(next) {
+            next += 1;
+            for entry in self.read_directory(number)? {
+                let inode = self.inode(entry.inode)?;
+                self.check_mutable(&inode)?;
+                if inode.kind()? != FileKind::Directory {
+                    names.push(entry.inode);
+                } else if seen.insert(entry.inode) {
+                    directories.push(entry.inode);
+                } else {
+                    return Err(Error::corrupt(Object::Inode(entry.inode), "a directory with two names"));
+                }
+            }
+        }
+        Ok((directories, names))
+    }
+
+    /// A name to be removed: its directory, where it is there, and what it names.
+    fn entry_to_remove(&mut self, parent: InodeNumber, name: &[u8]) -> Result<(Inode, FoundEntry, Inode)> {
         self.prepare_to_write()?;
         check_name(name)?;
         let directory = self.directory(parent)?;
         self.check_mutable(&directory)?;
         let found = self.find_entry(&directory, name)?.ok_or(Error::NotFound)?;
-        let number = InodeNumber(found.slot.inode);
-        let mut inode = self.inode(number)?;
+        let inode = self.inode(InodeNumber(found.slot.inode))?;
         self.check_mutable(&inode)?;
-        if inode.kind()? == FileKind::Directory {
-            return Err(Error::IsADirectory(number));
-        }
-        if inode.links() <= 1 {
+        Ok((directory, found, inode))
+    }
+
+    /// Counts one name less, or gives up what had its last one: directories have no other.
+    pub(crate) fn drop_name(&mut self, mut inode: Inode) -> Result<()> {
+        if inode.kind()? == FileKind::Directory || inode.links() <= 1 {
             // Values in inodes of their own would be left behind: refused by name.
-            self.xattrs(number)?;
-            self.remove_entry(&directory, found)?;
+            self.xattrs(inode.number())?;
             return self.release(&inode);
         }
         inode.raw.i_links_count.set(inode.links() - 1);
-        self.write_inode(&mut inode)?;
-        self.remove_entry(&directory, found)
+        self.write_inode(&mut inode)
     }
 
     /// Frees everything that an inode holds, and the inode, which becomes one that was never used.

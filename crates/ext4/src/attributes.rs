@@ -1,0 +1,84 @@
+//! What files have besides content: mode, owner, times, the count of their names.
+
+use storage::WriteAt;
+
+use crate::error::{Error, Object, Result};
+use crate::features::ro_compat;
+use crate::filesystem::FileSystem;
+use crate::inode::{Attributes, Inode, InodeNumber, Time};
+use crate::layout::inode::{EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
+
+/// Directories in a directory, and its own two names, at most.
+const LINK_MAX: u16 = 65000;
+
+/// The times of a file that are to be set; `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Of the last access.
+    pub accessed: Option<Time>,
+    /// Of the last change of content.
+    pub modified: Option<Time>,
+    /// Of the last change of content or attributes.
+    pub changed: Option<Time>,
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    /// Changes mode, owner and times of what is there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] where the file system cannot be written, [`Error::Corrupt`].
+    pub fn set_attributes(&mut self, number: InodeNumber, attributes: &Attributes) -> Result<()> {
+        self.change_inode(number, |inode| inode.set_attributes(attributes))
+    }
+
+    /// Changes times of what is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_attributes`](Self::set_attributes).
+    pub fn set_times(&mut self, number: InodeNumber, times: &Times) -> Result<()> {
+        self.change_inode(number, |inode| inode.set_times(times))
+    }
+
+    fn change_inode(&mut self, number: InodeNumber, change: impl FnOnce(&mut Inode)) -> Result<()> {
+        self.prepare_to_write()?;
+        let mut inode = self.inode(number)?;
+        self.check_mutable(&inode)?;
+        change(&mut inode);
+        self.write_inode(&mut inode)
+    }
+
+    /// Refuses an inode that was made immutable.
+    pub(crate) fn check_mutable(&self, inode: &Inode) -> Result<()> {
+        if inode.has_flag(EXT4_IMMUTABLE_FL) {
+            return Err(Error::unsupported(
+                Object::Inode(inode.number()),
+                "immutable: it is not to be changed (chattr +i)",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts one more directory in a directory, in memory only.
+    pub(crate) fn add_link(&self, directory: &mut Inode) -> Result<()> {
+        let links = directory.links();
+        // 1 stands for more than can be counted.
+        let counted =
+            if links == 1 || (links >= LINK_MAX && directory.has_flag(EXT4_INDEX_FL)) { 1 } else { links + 1 };
+        if links >= LINK_MAX && (counted != 1 || !self.superblock.has_ro_compat(ro_compat::DIR_NLINK)) {
+            return Err(Error::TooLarge { what: format!("directory inode {}: {links} links", directory.number()) });
+        }
+        directory.raw.i_links_count.set(counted);
+        Ok(())
+    }
+
+    /// Counts one directory less in a directory.
+    pub(crate) fn drop_link(&mut self, directory: &mut Inode) -> Result<()> {
+        if directory.links() > 2 {
+            directory.raw.i_links_count.set(directory.links() - 1);
+            self.write_inode(directory)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! Indirect block maps, as in ext2 and ext3: direct blocks in the inode, then trees of pointers.
+//!
+//! Kernel documentation, "Direct/Indirect Block Addressing".
+
+use storage::{ReadAt, WriteAt};
+
+use crate::error::{Error, Object, Result};
+use crate::extent::{Extent, Mapped};
+use crate::filesystem::FileSystem;
+use crate::inode::Inode;
+
+/// Blocks that the inode itself points to.
+const DIRECT_BLOCKS: u64 = 12;
+/// Trees behind the direct blocks: of one, two and three levels.
+const TREES: u32 = 3;
+/// Size in bytes of a pointer.
+const POINTER_BYTES: usize = 4;
+
+impl<S: ReadAt> FileSystem<S> {
+    fn pointers_per_block(&self) -> u64 {
+        self.block_size() / POINTER_BYTES as u64
+    }
+
+    /// The most blocks that can be reached.
+    pub(crate) fn max_indirect_blocks(&self) -> u64 {
+        let pointers = self.pointers_per_block();
+        let reached = (1..=TREES).map(|levels| pointers.pow(levels)).sum::<u64>() + DIRECT_BLOCKS;
+        reached.min(u64::from(u32::MAX))
+    }
+
+    /// The block behind the map, `None` for a hole.
+    pub(crate) fn map_indirect(&self, inode: &Inode, logical: u64) -> Result<Option<u64>> {
+        let pointers = self.pointers_per_block();
+        let mut index = logical;
+        let mut slot = index;
+        let mut levels = 0;
+        if index >= DIRECT_BLOCKS {
+            index -= DIRECT_BLOCKS;
+            levels = 1;
+            let mut span = pointers;
+            while index >= span {
+                index -= span;
+                span = span.saturating_mul(pointers);
+                levels += 1;
+                if levels > TREES {
+                    return Err(Error::corrupt(
+                        Object::Inode(inode.number()),
+                        format!("block {logical} is past what indirect blocks can reach"),
+                    ));
+                }
+            }
+            slot = DIRECT_BLOCKS + u64::from(levels) - 1;
+        }
+        let mut block = pointer(&inode.raw.i_block, slot as usize);
+        for level in (0..levels).rev() {
+            if block == 0 {
+                return Ok(None);
+            }
+            self.validate_pointer(inode, block)?;
+            let within = index / pointers.pow(level) % pointers;
+            block = pointer(&self.read_block(block)?, within as usize);
+        }
+        if block == 0 {
+            return Ok(None);
+        }
+        self.validate_pointer(inode, block)?;
+        Ok(Some(block))
+    }
+
+    fn validate_pointer(&self, inode: &Inode, block: u64) -> Result<()> {
+        if self.superblock.is_data_block(block) {
+            return Ok(());
+        }
+        Err(Error::corrupt(
+            Object::Inode(inode.number()),
+            format!("block {block} is outside the {} blocks of the file system", self.superblock.blocks()),
+        ))
+    }
+
+    /// Calls `visit` with every part of the map, in logical order, a pointer block before what is
+    /// below it.
+    pub(crate) fn walk_indirect(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
+        // A map that points back into itself cannot have more blocks than the file system.
+        let mut budget = self.superblock.blocks();
+        let mut logical = 0;
+        for slot in 0..DIRECT_BLOCKS as usize + TREES as usize {
+            let level = slot.saturating_sub(DIRECT_BLOCKS as usize - 1) as u32;
+            self.walk_pointer(inode, pointer(&inode.raw.i_block, slot), level, &mut logical, &mut budget, visit)?;
+        }
+        Ok(())
+    }
+
+    fn walk_pointer(
+        &self,
+        inode: &Inode,
+        block: u64,
+        level: u32,
+        logical: &mut u64,
+        budget: &mut u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
+        let pointers = self.pointers_per_block();
+        if block == 0 {
+            *logical = logical.saturating_add(pointers.pow(level));
+            return Ok(());
+        }
+        self.validate_pointer(inode, block)?;
+        let Some(left) = budget.checked_sub(1) else {
+            return Err(Error::corrupt(Object::Inode(inode.number()), "more blocks than the file system has"));
+        };
+        *budget = left;
+        if level == 0 {
+            let first = u32::try_from(*logical).map_err(|_| {
+                Error::corrupt(Object::Inode(inode.number()), format!("content in block {logical}, past 2^32"))
+            })?;
+            *logical += 1;
+            return visit(Mapped::Content(Extent { logical: first, physical: block, blocks: 1, unwritten: false }));
+        }
+        visit(Mapped::MapBlock(block))?;
+        let bytes = self.read_block(block)?;
+        for index in 0..pointers as usize {
+            self.walk_pointer(inode, pointer(&bytes, index), level - 1, logical, budget, visit)?;
+        }
+        Ok(())
+    }
+
+    /// Pointer blocks that a map of `extents` has.
+    pub(crate) fn indirect_blocks(&self, extents: &[Extent]) -> u64 {
+        let mut count = 0;
+        // What is counted cannot fail.
+        let _ = self.build_trees(extents, &mut |_| {
+            count += 1;
+            Ok(1)
+        });
+        count
+    }
+
+    /// Builds the trees from the bottom up: `place` gets each pointer block and says where it is.
+    fn build_trees(
+        &self,
+        extents: &[Extent],
+        place: &mut dyn FnMut(&[u8]) -> Result<u64>,
+    ) -> Result<[u64; TREES as usize]> {
+        let mut roots = [0; TREES as usize];
+        let mut first = DIRECT_BLOCKS;
+        for (root, level) in roots.iter_mut().zip(1..) {
+            *root = self.build_pointer(extents, level, first, place)?;
+            first += self.pointers_per_block().pow(level);
+        }
+        Ok(roots)
+    }
+
+    /// The pointer to the part of the file that begins at block `first`; 0 for a hole.
+    fn build_pointer(
+        &self,
+        extents: &[Extent],
+        level: u32,
+        first: u64,
+        place: &mut dyn FnMut(&[u8]) -> Result<u64>,
+    ) -> Result<u64> {
+        let end = first + self.pointers_per_block().pow(level);
+        let from = extents.partition_point(|extent| extent.range().end <= first);
+        let to = extents.partition_point(|extent| extent.range().start < end);
+        let extents = &extents[from..to.max(from)];
+        let Some(extent) = extents.first() else { return Ok(0) };
+        if level == 0 {
+            return Ok(extent.physical + (first - u64::from(extent.logical)));
+        }
+        let span = self.pointers_per_block().pow(level - 1);
+        let mut block = vec![0; self.block_size() as usize];
+        for (index, slot) in block.chunks_exact_mut(POINTER_BYTES).enumerate() {
+            let below = self.build_pointer(extents, level - 1, first + index as u64 * span, place)?;
+            slot.copy_from_slice(&(below as u32).to_le_bytes());
+        }
+        place(&block)
+    }
+}
+
+impl<S: WriteAt> FileSystem<S> {
+    /// Writes `extents`, which are in order, as the inode's map, its pointer blocks into `blocks`:
+    /// as many as [`indirect_blocks`](Self::indirect_blocks) says.
+    pub(crate) fn store_indirect(&mut self, inode: &mut Inode, extents: &[Extent], blocks: Vec<u64>) -> Result<()> {
+        let mut free = blocks.into_iter();
+        let number = inode.number();
+        let roots = self.build_trees(extents, &mut |bytes| {
+            let block =
+                free.next().ok_or_else(|| Error::corrupt(Object::Inode(number), "more pointers than computed"))?;
+            self.write_block(block, bytes)?;
+            Ok(block)
+        })?;
+        let mut pointers = Vec::with_capacity(DIRECT_BLOCKS as usize + roots.len());
+        for logical in 0..DIRECT_BLOCKS {
+            pointers.push(self.build_pointer(extents, 0, logical, &mut |_| Ok(0))?);
+        }
+        pointers.extend(roots);
+        for (slot, pointer) in inode.raw.i_block.chunks_exact_mut(POINTER_BYTES).zip(pointers) {
+            slot.copy_from_slice(&(pointer as u32).to_le_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Pointer `index` of a block of them, or of the inode's.
+fn pointer(bytes: &[u8], index: usize) -> u64 {
+    let four = bytes.get(index * POINTER_BYTES..).and_then(|rest| rest.first_chunk::<POINTER_BYTES>());
+    four.map_or(0, |four| u64::from(u32::from_le_bytes(*four)))
+}
