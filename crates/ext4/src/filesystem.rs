@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use storage::{ReadAt, WriteAt};
+use storage::{Cache, ReadAt, WriteAt};
 
 use crate::bitmap::Bitmap;
 use crate::error::{Error, Object, Result};
@@ -11,13 +11,16 @@ use crate::group::{self, Group};
 use crate::journal;
 use crate::superblock::Superblock;
 
+/// How much of the storage is kept in memory, in bytes.
+const CACHE_BYTES: u64 = 16 << 20;
+
 /// An ext2, ext3 or ext4 file system on a storage.
 ///
-/// Edits go to the storage as they are made, but for the counts, bitmaps and descriptors, which
-/// [`flush`](Self::flush) writes. A storage that is dropped before is not consistent: edit an
-/// [`Overlay`](storage::Overlay), and commit it only after `flush`.
+/// Edits reach the storage at the latest when [`flush`](Self::flush) writes them. A storage that is
+/// dropped before is not consistent: edit an [`Overlay`](storage::Overlay), and commit it only after
+/// `flush`.
 pub struct FileSystem<S> {
-    pub(crate) storage: S,
+    pub(crate) storage: Cache<S>,
     pub(crate) superblock: Superblock,
     pub(crate) groups: Vec<Group>,
     pub(crate) block_bitmaps: BTreeMap<u32, Bitmap>,
@@ -44,21 +47,12 @@ impl<S: WriteAt> FileSystem<S> {
             journal::mark_clean(&storage, &mut superblock)?;
         }
         let groups = group::read_groups(&storage, &superblock)?;
-        let write_refusal = write_refusal(&superblock);
-        let mut filesystem = Self { journal_replayed, write_refusal, ..Self::unwritable(storage, superblock, groups) };
         if journal_replayed {
-            filesystem.count_free();
-            filesystem.superblock.write(&filesystem.storage)?;
+            count_free(&mut superblock, &groups);
+            superblock.write(&storage)?;
         }
-        Ok(filesystem)
-    }
-
-    /// Sets the free counts to what the groups have: a mounted file system writes its own only when
-    /// it is unmounted, so that a log does not have them.
-    fn count_free(&mut self) {
-        self.superblock.set_free_blocks(self.groups.iter().map(|group| u64::from(group.free_blocks())).sum());
-        let inodes = self.groups.iter().map(Group::free_inodes).sum();
-        self.superblock.raw.s_free_inodes_count.set(inodes);
+        let write_refusal = write_refusal(&superblock);
+        Ok(Self { journal_replayed, write_refusal, ..Self::unwritable(storage, superblock, groups) })
     }
 
     /// Refuses where the file system has something that we must not write under, and finishes what
@@ -85,8 +79,15 @@ impl<S: WriteAt> FileSystem<S> {
             self.superblock.write(&self.storage)?;
             self.superblock_changed = false;
         }
-        Ok(())
+        Ok(self.storage.flush()?)
     }
+}
+
+/// Sets the free counts to what the groups have: a mounted file system writes its own only when it is
+/// unmounted, so that a log does not have them.
+fn count_free(superblock: &mut Superblock, groups: &[Group]) {
+    superblock.set_free_blocks(groups.iter().map(|group| u64::from(group.free_blocks())).sum());
+    superblock.raw.s_free_inodes_count.set(groups.iter().map(Group::free_inodes).sum());
 }
 
 /// Why the file system cannot be written, if so.
@@ -109,7 +110,7 @@ impl<S: ReadAt> FileSystem<S> {
     /// The file system to be read only: before its journal is replayed, to read the journal.
     pub(crate) fn unwritable(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
         Self {
-            storage,
+            storage: Cache::new(storage, CACHE_BYTES),
             superblock,
             groups,
             block_bitmaps: BTreeMap::new(),
@@ -130,9 +131,9 @@ impl<S: ReadAt> FileSystem<S> {
         self.journal_replayed
     }
 
-    /// The storage.
+    /// The storage, which has all edits after [`flush`](Self::flush) only.
     pub fn storage(&self) -> &S {
-        &self.storage
+        self.storage.base()
     }
 
     pub(crate) fn block_size(&self) -> u64 {

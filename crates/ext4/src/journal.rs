@@ -52,6 +52,7 @@ pub(crate) fn replay<S: WriteAt>(storage: &S, superblock: &Superblock) -> Result
     let mut log = Log::open(&filesystem)?;
     if log.superblock.s_start.get() != 0 {
         log.replay()?;
+        filesystem.storage.flush()?;
     }
     Ok(true)
 }

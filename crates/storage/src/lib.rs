@@ -18,6 +18,7 @@
 //! # Ok::<(), storage::Error>(())
 //! ```
 
+mod cache;
 mod error;
 mod file;
 mod finding;
@@ -28,6 +29,7 @@ mod window;
 
 use std::sync::Arc;
 
+pub use cache::Cache;
 pub use error::{Error, Operation, Reason, Result};
 pub use file::{FileStorage, copy};
 pub use finding::Finding;
