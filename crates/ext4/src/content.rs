@@ -132,7 +132,7 @@ impl<S: WriteAt> FileSystem<S> {
     /// A regular file that may be edited.
     fn regular_to_edit(&mut self, number: InodeNumber) -> Result<Inode> {
         self.prepare_to_write()?;
-        let inode = self.inode(number)?;
+        let mut inode = self.inode(number)?;
         self.check_mutable(&inode)?;
         match inode.kind()? {
             FileKind::Regular => {}
@@ -148,6 +148,7 @@ impl<S: WriteAt> FileSystem<S> {
         if inode.has_flag(EXT4_ENCRYPT_FL) {
             return Err(Error::unsupported(Object::Inode(number), "encrypt: encrypted content"));
         }
+        self.give_blocks(&mut inode)?;
         Ok(inode)
     }
 

@@ -3,6 +3,8 @@
 //! Kernel documentation, "Directory Entries". An indexed directory (`htree.rs`) reads the same way:
 //! its index blocks look like one unused entry.
 
+use std::ops::ControlFlow;
+
 use zerocopy::FromBytes;
 
 use storage::ReadAt;
@@ -13,7 +15,7 @@ use crate::features::incompat;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::directory::{EXT4_FT_DIR_CSUM, RawEntryHeader, RawTail};
-use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
+use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
 
 /// Size in bytes of an entry without its name.
 pub(crate) const ENTRY_HEADER_BYTES: usize = size_of::<RawEntryHeader>();
@@ -134,13 +136,11 @@ impl<S: ReadAt> FileSystem<S> {
         if inode.kind()? != FileKind::Directory {
             return Err(Error::NotADirectory(number));
         }
-        for (flag, feature) in [
-            (EXT4_INLINE_DATA_FL, "inline_data: directory in the inode"),
-            (EXT4_ENCRYPT_FL, "encrypt: encrypted directory"),
-        ] {
-            if inode.has_flag(flag) {
-                return Err(Error::unsupported(Object::Inode(number), feature));
-            }
+        if inode.has_flag(EXT4_ENCRYPT_FL) {
+            return Err(Error::unsupported(Object::Inode(number), "encrypt: encrypted directory"));
+        }
+        if inode.is_inline() {
+            return Ok(inode);
         }
         let blocks = inode.size_bytes() / self.block_size();
         if !inode.size_bytes().is_multiple_of(self.block_size()) || blocks == 0 || blocks > self.superblock.blocks() {
@@ -149,7 +149,11 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(inode)
     }
 
+    /// How many blocks a directory has; an inline one has none.
     pub(crate) fn directory_blocks(&self, directory: &Inode) -> u32 {
+        if directory.is_inline() {
+            return 0;
+        }
         (directory.size_bytes() / self.block_size()).min(u64::from(u32::MAX)) as u32
     }
 
@@ -177,48 +181,64 @@ impl<S: ReadAt> FileSystem<S> {
     pub(crate) fn walk_directory(
         &self,
         directory: &Inode,
-        visit: &mut dyn FnMut(DirectoryEntry) -> std::ops::ControlFlow<()>,
+        visit: &mut dyn FnMut(DirectoryEntry) -> ControlFlow<()>,
     ) -> Result<()> {
-        let has_types = self.superblock.has_incompat(incompat::FILETYPE);
+        if directory.is_inline() {
+            return self.walk_inline_directory(directory, visit);
+        }
         for logical in 0..self.directory_blocks(directory) {
             let object = Object::DirectoryBlock { inode: directory.number(), logical };
             let Some((_, block)) = self.read_directory_block(directory, logical)? else { continue };
-            for slot in slots(&block, object) {
-                let slot = slot?;
-                if slot.inode == 0 {
-                    continue;
-                }
-                let name = slot.name(&block);
-                if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
-                    return Err(Error::corrupt(
-                        object,
-                        format!("entry at offset {:#x}: name with `/` or NUL, or empty", slot.offset),
-                    ));
-                }
-                if slot.inode > self.superblock.inodes() {
-                    return Err(Error::corrupt(
-                        object,
-                        format!("entry at offset {:#x}: inode={}", slot.offset, slot.inode),
-                    ));
-                }
-                let entry = DirectoryEntry {
-                    name: name.to_vec(),
-                    inode: InodeNumber(slot.inode),
-                    kind: if has_types { FileKind::from_entry_type(slot.file_type) } else { None },
-                };
-                if visit(entry).is_break() {
-                    return Ok(());
-                }
+            if self.walk_entries(&block, object, visit)?.is_break() {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// Calls `visit` with every used entry of a block, or of a part of an inline directory.
+    pub(crate) fn walk_entries(
+        &self,
+        block: &[u8],
+        object: Object,
+        visit: &mut dyn FnMut(DirectoryEntry) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        for slot in slots(block, object) {
+            let slot = slot?;
+            if slot.inode == 0 {
+                continue;
+            }
+            let name = slot.name(block);
+            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+                return Err(Error::corrupt(
+                    object,
+                    format!("entry at offset {:#x}: name with `/` or NUL, or empty", slot.offset),
+                ));
+            }
+            if slot.inode > self.superblock.inodes() {
+                return Err(Error::corrupt(
+                    object,
+                    format!("entry at offset {:#x}: inode={}", slot.offset, slot.inode),
+                ));
+            }
+            let inode = InodeNumber(slot.inode);
+            if visit(DirectoryEntry { name: name.to_vec(), inode, kind: self.entry_kind(slot.file_type) }).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The kind that an entry says, where entries do.
+    pub(crate) fn entry_kind(&self, file_type: u8) -> Option<FileKind> {
+        if self.superblock.has_incompat(incompat::FILETYPE) { FileKind::from_entry_type(file_type) } else { None }
     }
 
     /// The names in a directory in the order they are stored, without `.` and `..`.
     ///
     /// # Errors
     ///
-    /// [`Error::NotADirectory`], [`Error::Unsupported`] for inline and encrypted directories,
+    /// [`Error::NotADirectory`], [`Error::Unsupported`] for encrypted directories,
     /// [`Error::Corrupt`], [`Error::Storage`].
     pub fn read_directory(&self, number: InodeNumber) -> Result<Vec<DirectoryEntry>> {
         let directory = self.directory(number)?;
@@ -227,7 +247,7 @@ impl<S: ReadAt> FileSystem<S> {
             if entry.name != b"." && entry.name != b".." {
                 entries.push(entry);
             }
-            std::ops::ControlFlow::Continue(())
+            ControlFlow::Continue(())
         })?;
         Ok(entries)
     }
@@ -239,11 +259,34 @@ impl<S: ReadAt> FileSystem<S> {
     /// As [`read_directory`](Self::read_directory).
     pub fn lookup(&self, number: InodeNumber, name: &[u8]) -> Result<Option<InodeNumber>> {
         let directory = self.directory(number)?;
-        Ok(self.find_entry(&directory, name)?.map(|found| InodeNumber(found.slot.inode)))
+        self.find_name(&directory, name)
     }
 
-    /// The block and slot of `name`.
+    /// What `name` is in a directory of any kind.
+    pub(crate) fn find_name(&self, directory: &Inode, name: &[u8]) -> Result<Option<InodeNumber>> {
+        if !directory.is_inline() {
+            return Ok(self.find_entry(directory, name)?.map(|found| InodeNumber(found.slot.inode)));
+        }
+        let mut found = None;
+        self.walk_directory(directory, &mut |entry| {
+            if entry.name != name {
+                return ControlFlow::Continue(());
+            }
+            found = Some(entry.inode);
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// The block and slot of `name`, in a directory that has blocks; see
+    /// [`find_to_change`](Self::find_to_change).
     pub(crate) fn find_entry(&self, directory: &Inode, name: &[u8]) -> Result<Option<FoundEntry>> {
+        if directory.is_inline() {
+            return Err(Error::unsupported(
+                Object::Inode(directory.number()),
+                "inline_data: changing a directory in the inode",
+            ));
+        }
         if directory.has_flag(EXT4_INDEX_FL)
             && name != b"."
             && name != b".."

@@ -59,6 +59,11 @@ impl BlockBuilder {
         self.at += record_bytes;
     }
 
+    /// How many bytes of entries there is still room for.
+    pub(crate) fn room(&self) -> usize {
+        self.end - self.at
+    }
+
     /// The block, its last entry stretched to the end, with an unsealed tail if it has one.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         if self.at == 0 {
@@ -105,12 +110,13 @@ impl<S: WriteAt> FileSystem<S> {
     pub(crate) fn directory_for_new(&mut self, parent: InodeNumber, name: &[u8]) -> Result<Inode> {
         self.prepare_to_write()?;
         check_name(name)?;
-        let directory = self.directory(parent)?;
+        let mut directory = self.directory(parent)?;
         self.check_mutable(&directory)?;
-        match self.find_entry(&directory, name)? {
-            Some(found) => Err(Error::Exists { inode: InodeNumber(found.slot.inode) }),
-            None => Ok(directory),
+        if let Some(inode) = self.find_name(&directory, name)? {
+            return Err(Error::Exists { inode });
         }
+        self.give_blocks(&mut directory)?;
+        Ok(directory)
     }
 
     /// Refuses where there are not enough free blocks for `blocks` and what a new name in a directory
@@ -249,6 +255,9 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Makes another directory the one above a directory.
     pub(crate) fn set_parent(&mut self, directory: &Inode, parent: InodeNumber) -> Result<()> {
+        if directory.is_inline() {
+            return self.set_inline_parent(directory, parent);
+        }
         if directory.has_flag(EXT4_INDEX_FL) {
             let mut root = self.dx_block(directory, 0, ROOT_ENTRIES_OFFSET)?;
             root.block[PARENT_OFFSET..PARENT_OFFSET + 4].copy_from_slice(&parent.0.to_le_bytes());

@@ -6,7 +6,7 @@ use crate::error::{Error, Object, Result};
 use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
+use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};
 
 /// Longest target of a symbolic link, in bytes: one block, of which Linux takes 4096 less a NUL.
 const MAX_LINK_BYTES: u64 = 4096;
@@ -56,7 +56,7 @@ impl<S: ReadAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::IsADirectory`], [`Error::Unsupported`] for inline and encrypted content,
+    /// [`Error::IsADirectory`], [`Error::Unsupported`] for encrypted content,
     /// [`Error::Corrupt`], [`Error::Storage`].
     pub fn read_file_at(&self, number: InodeNumber, offset: u64, buffer: &mut [u8]) -> Result<usize> {
         let inode = self.inode(number)?;
@@ -71,13 +71,11 @@ impl<S: ReadAt> FileSystem<S> {
     }
 
     pub(crate) fn read_content(&self, inode: &Inode, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-        for (flag, feature) in [
-            (EXT4_INLINE_DATA_FL, "inline_data: content in the inode"),
-            (EXT4_ENCRYPT_FL, "encrypt: encrypted content"),
-        ] {
-            if inode.has_flag(flag) {
-                return Err(Error::unsupported(Object::Inode(inode.number()), feature));
-            }
+        if inode.has_flag(EXT4_ENCRYPT_FL) {
+            return Err(Error::unsupported(Object::Inode(inode.number()), "encrypt: encrypted content"));
+        }
+        if inode.is_inline() {
+            return self.read_inline(inode, offset, buffer);
         }
         let length = inode.size_bytes().saturating_sub(offset).min(buffer.len() as u64) as usize;
         let block_size = self.block_size();
@@ -110,7 +108,7 @@ impl<S: ReadAt> FileSystem<S> {
         if size == 0 || size > MAX_LINK_BYTES.min(self.block_size()) {
             return Err(Error::corrupt(Object::Inode(number), format!("symbolic link of {size} bytes")));
         }
-        if inode.is_short_symlink() {
+        if inode.is_short_symlink() && !inode.has_flag(EXT4_ENCRYPT_FL) {
             return Ok(inode.raw.i_block[..size as usize].to_vec());
         }
         let mut target = vec![0; size as usize];

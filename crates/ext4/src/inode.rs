@@ -354,6 +354,14 @@ impl Inode {
         }
     }
 
+    /// As [`xattr_area`](Self::xattr_area), to be changed.
+    pub(crate) fn xattr_area_mut(&mut self) -> &mut [u8] {
+        match self.extra_size() {
+            0 => &mut [],
+            size => &mut self.tail[size..],
+        }
+    }
+
     /// Whether the block map describes blocks: a device, a FIFO or a short symlink has none.
     pub(crate) fn has_blocks(&self) -> bool {
         if self.has_flag(EXT4_INLINE_DATA_FL) {

@@ -5,8 +5,7 @@
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
 //! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
-//! error flags or an orphan file in use, inline files and directories, and attributes in inodes of their
-//! own.
+//! error flags or an orphan file in use, and attributes in inodes of their own.
 //!
 //! An edit that is refused because a name is taken or missing or because there is no space has changed
 //! nothing. After any other error the file system in memory is not to be flushed.
@@ -42,6 +41,7 @@ mod group;
 mod hash;
 mod htree;
 mod indirect;
+mod inline;
 mod inode;
 mod journal;
 mod layout;

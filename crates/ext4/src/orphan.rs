@@ -39,6 +39,9 @@ impl<S: WriteAt> FileSystem<S> {
     /// Frees what an inode has past its size.
     fn finish_truncation(&mut self, inode: &mut Inode) -> Result<()> {
         inode.raw.i_dtime.set(0);
+        if inode.is_inline() {
+            inode.cut_inline_content()?;
+        }
         if inode.has_blocks() {
             let end = inode.size_bytes().div_ceil(self.block_size());
             let mut map = self.read_map(inode)?;

@@ -96,9 +96,9 @@ impl<S: WriteAt> FileSystem<S> {
     fn entry_to_remove(&mut self, parent: InodeNumber, name: &[u8]) -> Result<(Inode, FoundEntry, Inode)> {
         self.prepare_to_write()?;
         check_name(name)?;
-        let directory = self.directory(parent)?;
+        let mut directory = self.directory(parent)?;
         self.check_mutable(&directory)?;
-        let found = self.find_entry(&directory, name)?.ok_or(Error::NotFound)?;
+        let found = self.find_to_change(&mut directory, name)?.ok_or(Error::NotFound)?;
         let inode = self.inode(InodeNumber(found.slot.inode))?;
         self.check_mutable(&inode)?;
         Ok((directory, found, inode))

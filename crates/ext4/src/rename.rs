@@ -51,11 +51,12 @@ impl<S: WriteAt> FileSystem<S> {
         self.prepare_to_write()?;
         check_name(from)?;
         check_name(to)?;
-        let source = self.directory(from_parent)?;
-        let mut target = self.directory(to_parent)?;
+        let mut source = self.directory(from_parent)?;
         self.check_mutable(&source)?;
+        let number = InodeNumber(self.find_to_change(&mut source, from)?.ok_or(Error::NotFound)?.slot.inode);
+        let mut target = self.directory(to_parent)?;
         self.check_mutable(&target)?;
-        let number = InodeNumber(self.find_entry(&source, from)?.ok_or(Error::NotFound)?.slot.inode);
+        self.give_blocks(&mut target)?;
         let inode = self.inode(number)?;
         self.check_mutable(&inode)?;
         let kind = inode.kind()?;

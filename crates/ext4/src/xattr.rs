@@ -9,6 +9,7 @@ use storage::ReadAt;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
+use crate::inline::is_inline_data;
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::xattr::{EXT4_XATTR_MAGIC, RawXattrEntry, RawXattrHeader};
 
@@ -120,7 +121,9 @@ fn read_entries(bytes: &[u8], first: usize, object: Object, attributes: &mut Vec
                 format!("e_value_offs={offset} e_value_size={size} is outside the {} bytes", bytes.len()),
             );
         };
-        attributes.push(([prefix.as_bytes(), suffix].concat(), value.to_vec()));
+        if !is_inline_data(&entry, suffix) {
+            attributes.push(([prefix.as_bytes(), suffix].concat(), value.to_vec()));
+        }
         at += (ENTRY_BYTES + suffix.len()).next_multiple_of(4);
     }
 }

@@ -101,6 +101,7 @@ fn mutated_file_systems_end_in_an_answer_or_an_error() {
         &["-t", "ext4", "-O", "metadata_csum,64bit,orphan_file,metadata_csum_seed"],
         &["-t", "ext2"],
         &["-t", "ext3"],
+        &["-t", "ext4", "-I", "256", "-O", "inline_data,^metadata_csum"],
     ]
     .iter()
     .enumerate()

@@ -5,6 +5,7 @@ use storage::ReadAt;
 use super::{Check, KIND_UNKNOWN};
 use crate::error::{Error, Object, Result};
 use crate::extent::Mapped;
+use crate::features::incompat;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
 use crate::xattr::HEADER_BYTES;
@@ -82,12 +83,35 @@ impl<S: ReadAt> Check<'_, S> {
         {
             self.report_error(error)?;
         }
+        if inode.is_inline() {
+            self.inline(inode)?;
+        }
         let content = if inode.has_blocks() || is_reserved { self.claim_content(inode)? } else { 0 };
         let attributes = self.claim_attributes(inode)?;
         let superblock = self.filesystem.superblock();
         let used = inode.used_blocks(superblock);
         if used != content + attributes && !inode.has_flag(EXT4_EA_INODE_FL) {
             self.report(Object::Inode(number), format!("i_blocks={used} blocks, but it has {}", content + attributes));
+        }
+        Ok(())
+    }
+
+    /// An inline file's attribute is there, and a directory or symbolic link is as long as it says.
+    fn inline(&mut self, inode: &Inode) -> Result<()> {
+        let object = Object::Inode(inode.number());
+        if !self.filesystem.superblock().has_incompat(incompat::INLINE_DATA) {
+            self.report(object, "its content is in the inode, but the file system is without inline_data");
+        }
+        if inode.has_flag(EXT4_EXTENTS_FL) {
+            self.report(object, "its content is in the inode, but it has an extent tree");
+        }
+        let there = match inode.inline_content() {
+            Ok(content) => content.len() as u64,
+            Err(error) => return self.report_error(error),
+        };
+        let is_exact = inode.kind().is_ok_and(|kind| matches!(kind, FileKind::Directory | FileKind::Symlink));
+        if is_exact && inode.size_bytes() != there {
+            self.report(object, format!("i_size={}, but {there} bytes are in the inode", inode.size_bytes()));
         }
         Ok(())
     }

@@ -6,6 +6,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// `h_magic` of both kinds.
 pub(crate) const EXT4_XATTR_MAGIC: u32 = 0xEA02_0000;
 
+/// `e_name_index` of names that begin with `system.`.
+pub(crate) const EXT4_XATTR_INDEX_SYSTEM: u8 = 7;
+
 /// `struct ext4_xattr_header` at the start of an attribute block.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

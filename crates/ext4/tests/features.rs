@@ -1,0 +1,278 @@
+//! Feature sets beside the usual ones, as `mke2fs` and `debugfs` make them: what is read, what is
+//! edited so that `e2fsck` has nothing to say, and what is refused by name.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::path::{Path, PathBuf};
+
+use ext4::{Attributes, FileSystem, InodeNumber, Time};
+use storage::FileStorage;
+use testkit::judge::{assert_e2fsck_clean, judge};
+
+const ATTRIBUTES: Attributes =
+    Attributes { permissions: 0o640, uid: 7, gid: 8, modified: Time { seconds: 1_600_000_000, nanoseconds: 0 } };
+
+fn mke2fs(options: &[&str], tree: Option<&Path>, size: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    let mut command = judge("mke2fs").args(["-q", "-F"]).args(options);
+    if let Some(tree) = tree {
+        command = command.arg("-d").arg(tree);
+    }
+    command.arg(&image).arg(size).succeed();
+    (folder, image)
+}
+
+fn open(image: &Path) -> FileSystem<FileStorage> {
+    let file = std::fs::File::options().read(true).write(true).open(image).unwrap();
+    FileSystem::open(FileStorage::new(file).unwrap()).unwrap()
+}
+
+fn debugfs(image: &Path, command: &str) -> String {
+    judge("debugfs").args(["-w", "-R", command]).arg(image).succeed().stdout
+}
+
+fn flushed(mut filesystem: FileSystem<FileStorage>, image: &Path) {
+    filesystem.flush().unwrap();
+    assert_eq!(filesystem.check().unwrap(), Vec::new());
+    drop(filesystem);
+    assert_e2fsck_clean(image, 0);
+}
+
+fn find<S: storage::WriteAt>(filesystem: &FileSystem<S>, path: &str) -> InodeNumber {
+    path.split('/').fold(InodeNumber::ROOT, |parent, name| {
+        filesystem.lookup(parent, name.as_bytes()).unwrap().unwrap_or_else(|| panic!("no {path}"))
+    })
+}
+
+fn content<S: storage::WriteAt>(filesystem: &FileSystem<S>, path: &str) -> Vec<u8> {
+    let number = find(filesystem, path);
+    let mut bytes = vec![0xEE; filesystem.inode(number).unwrap().size_bytes() as usize];
+    assert_eq!(filesystem.read_file_at(number, 0, &mut bytes).unwrap(), bytes.len());
+    bytes
+}
+
+fn names<S: storage::WriteAt>(filesystem: &FileSystem<S>, path: &str) -> Vec<String> {
+    let entries = filesystem.read_directory(find(filesystem, path)).unwrap();
+    let mut names: Vec<_> = entries.into_iter().map(|entry| String::from_utf8(entry.name).unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn is_inline(image: &Path, path: &str) -> bool {
+    debugfs(image, &format!("stat {path}")).contains("Flags: 0x10000000")
+}
+
+fn pattern(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|at| (at * 7 % 251) as u8 + 1).collect()
+}
+
+/// Sizes in bytes around the 60 that `i_block` has, and around all that the inode has.
+const SIZES: [usize; 9] = [0, 1, 59, 60, 61, 100, 132, 133, 1000];
+
+/// Options that inline data comes with: blocks, inodes, checksums.
+const INLINE_MATRIX: [&[&str]; 3] = [
+    &["-t", "ext4", "-b", "4096", "-I", "256", "-O", "inline_data,metadata_csum,64bit"],
+    &["-t", "ext4", "-b", "1024", "-I", "1024", "-O", "inline_data,metadata_csum"],
+    &["-t", "ext4", "-b", "1024", "-I", "256", "-O", "inline_data,^metadata_csum,^64bit"],
+];
+
+/// An image of inline files, symbolic links and directories, which `debugfs` and `mke2fs` wrote.
+fn inline_image(options: &[&str]) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    for size in SIZES {
+        std::fs::create_dir_all(&tree).unwrap();
+        std::fs::write(tree.join(format!("file-{size}")), pattern(size)).unwrap();
+    }
+    for (name, files) in [("none", 0), ("few", 3), ("some", 6), ("many", 60)] {
+        std::fs::create_dir_all(tree.join(name)).unwrap();
+        for number in 0..files {
+            std::fs::write(tree.join(name).join(format!("f{number}")), format!("{number}")).unwrap();
+        }
+    }
+    std::fs::create_dir_all(tree.join("outer/inner/innermost")).unwrap();
+    for length in [1, 59, 60, 61, 90] {
+        std::os::unix::fs::symlink("l".repeat(length), tree.join(format!("link-{length}"))).unwrap();
+    }
+    let (image_folder, image) = mke2fs(options, Some(&tree), "16M");
+    assert_e2fsck_clean(&image, 0);
+    (image_folder, image)
+}
+
+#[test]
+fn inline_files_links_and_directories_are_read() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        assert!(is_inline(&image, "file-59") && is_inline(&image, "file-100") && is_inline(&image, "few"));
+        assert!(is_inline(&image, "outer/inner") && is_inline(&image, "link-90"), "{options:?}");
+        let filesystem = open(&image);
+        assert_eq!(filesystem.check().unwrap(), Vec::new(), "{options:?}");
+        for size in SIZES {
+            let path = format!("file-{size}");
+            assert_eq!(content(&filesystem, &path), pattern(size), "{options:?}");
+            let mut part = [0; 7];
+            let number = find(&filesystem, &path);
+            for offset in [0, 57, 60, 99, 5000] {
+                let count = filesystem.read_file_at(number, offset as u64, &mut part).unwrap();
+                assert_eq!(part[..count], pattern(size)[offset.min(size)..(offset + 7).min(size)], "{path} {offset}");
+            }
+            assert_eq!(filesystem.xattrs(number).unwrap(), Vec::new(), "system.data is none of the file's own");
+        }
+        for length in [1, 59, 60, 61, 90] {
+            let number = find(&filesystem, &format!("link-{length}"));
+            assert_eq!(filesystem.read_link(number).unwrap(), "l".repeat(length).into_bytes());
+        }
+        for (name, files) in [("none", 0), ("few", 3), ("some", 6), ("many", 60)] {
+            let mut expected: Vec<_> = (0..files).map(|number| format!("f{number}")).collect();
+            expected.sort();
+            assert_eq!(names(&filesystem, name), expected);
+            for number in 0..files {
+                assert_eq!(content(&filesystem, &format!("{name}/f{number}")), number.to_string().into_bytes());
+            }
+            assert_eq!(find(&filesystem, &format!("{name}/.")), find(&filesystem, name));
+            assert_eq!(find(&filesystem, &format!("{name}/..")), InodeNumber::ROOT);
+            assert_eq!(filesystem.lookup(find(&filesystem, name), b"not there").unwrap(), None);
+        }
+        assert_eq!(find(&filesystem, "outer/inner/innermost/.."), find(&filesystem, "outer/inner"));
+    }
+}
+
+#[test]
+fn an_inline_file_that_is_longer_than_what_is_there_goes_on_in_zeros() {
+    // The kernel and e2fsck take it as this, too.
+    let (_folder, image) = inline_image(INLINE_MATRIX[0]);
+    debugfs(&image, "sif file-59 size 300");
+    let filesystem = open(&image);
+    assert_eq!(content(&filesystem, "file-59"), [pattern(59), vec![0; 300 - 59]].concat());
+    flushed(filesystem, &image);
+}
+
+#[test]
+fn an_inline_directory_gets_blocks_when_names_come_or_go() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        // An attribute beside the one that holds entries stays.
+        debugfs(&image, "ea_set some user.kept value");
+        let mut filesystem = open(&image);
+        for name in ["none", "few", "some", "many", "outer", "outer/inner"] {
+            let directory = find(&filesystem, name);
+            filesystem.create_file(directory, b"new", &ATTRIBUTES, 9, &mut &b"new bytes"[..]).unwrap();
+            filesystem.create_directory(directory, b"sub", &ATTRIBUTES).unwrap();
+        }
+        for name in ["few", "some"] {
+            let directory = find(&filesystem, name);
+            filesystem.remove_file(directory, b"f1").unwrap();
+        }
+        assert_eq!(content(&filesystem, "few/new"), b"new bytes");
+        assert_eq!(names(&filesystem, "few"), ["f0", "f2", "new", "sub"]);
+        assert_eq!(names(&filesystem, "outer"), ["inner", "new", "sub"]);
+        assert_eq!(find(&filesystem, "outer/inner/.."), find(&filesystem, "outer"));
+        flushed(filesystem, &image);
+        assert!(debugfs(&image, "ea_list some").contains("user.kept (5) = \"value\""));
+        let listed = debugfs(&image, "ls -p some");
+        for name in ["f0", "f2", "f5", "new", "sub"] {
+            assert!(listed.contains(&format!("/{name}/")), "{listed}");
+        }
+        assert!(!listed.contains("/f1/") && !is_inline(&image, "some"), "{listed}");
+        assert!(is_inline(&image, "outer/inner/innermost"), "what was not changed stays as it was");
+    }
+}
+
+#[test]
+fn an_inline_file_gets_blocks_when_its_content_changes() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        let mut filesystem = open(&image);
+        let mut expected = Vec::new();
+        for size in SIZES {
+            let number = find(&filesystem, &format!("file-{size}"));
+            let mut model = pattern(size);
+            match size % 4 {
+                0 => {
+                    filesystem.write_file_at(number, 50, b"changed").unwrap();
+                    model.resize(model.len().max(57), 0);
+                    model[50..57].copy_from_slice(b"changed");
+                }
+                1 => {
+                    filesystem.truncate(number, size as u64 / 2).unwrap();
+                    filesystem.truncate(number, 5000).unwrap();
+                    model.truncate(size / 2);
+                    model.resize(5000, 0);
+                }
+                2 => {
+                    filesystem.punch_hole(number, 10..20).unwrap();
+                    model.iter_mut().take(20).skip(10).for_each(|byte| *byte = 0);
+                }
+                _ => filesystem.preallocate(number, 0..3000).map(|()| model.resize(3000, 0)).unwrap(),
+            }
+            expected.push((format!("file-{size}"), model));
+        }
+        for (path, model) in &expected {
+            assert_eq!(&content(&filesystem, path), model, "{options:?} {path}");
+        }
+        flushed(filesystem, &image);
+        for (path, model) in &expected {
+            let said = judge("debugfs").args(["-R", &format!("cat {path}")]).arg(&image).succeed();
+            assert!(&said.stdout_bytes == model, "{options:?} {path}");
+        }
+    }
+}
+
+#[test]
+fn inline_directories_are_renamed_and_removed() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        let mut filesystem = open(&image);
+        let (outer, few) = (find(&filesystem, "outer"), find(&filesystem, "few"));
+        filesystem.rename(outer, b"inner", few, b"moved").unwrap();
+        assert_eq!(find(&filesystem, "few/moved/.."), few);
+        filesystem.rename(InodeNumber::ROOT, b"none", outer, b"none").unwrap();
+        filesystem.rename(few, b"f0", few, b"f1").unwrap();
+        filesystem.link(find(&filesystem, "file-100"), find(&filesystem, "outer/none"), b"link").unwrap();
+        filesystem.remove_directory(find(&filesystem, "few/moved"), b"innermost").unwrap();
+        filesystem.remove_tree(InodeNumber::ROOT, b"some").unwrap();
+        assert_eq!(names(&filesystem, "few"), ["f1", "f2", "moved"]);
+        assert_eq!(content(&filesystem, "outer/none/link"), pattern(100));
+        assert!(matches!(filesystem.rename(outer, b"none", few, b"moved/"), Err(ext4::Error::BadName)));
+        flushed(filesystem, &image);
+    }
+}
+
+#[test]
+fn an_inline_file_is_removed_and_given_attributes_as_it_is() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        let mut filesystem = open(&image);
+        for path in ["file-100", "link-90", "none"] {
+            filesystem.set_attributes(find(&filesystem, path), &ATTRIBUTES).unwrap();
+        }
+        for name in ["file-0", "file-61", "link-61"] {
+            filesystem.remove_file(InodeNumber::ROOT, name.as_bytes()).unwrap();
+        }
+        assert_eq!(content(&filesystem, "file-100"), pattern(100));
+        flushed(filesystem, &image);
+        for path in ["file-100", "link-90", "none"] {
+            assert!(is_inline(&image, path), "{path}");
+            assert!(debugfs(&image, &format!("stat {path}")).contains("User:     7   Group:     8"));
+        }
+        assert_eq!(judge("debugfs").args(["-R", "cat file-100"]).arg(&image).succeed().stdout_bytes, pattern(100));
+    }
+}
+
+#[test]
+fn the_check_finds_inline_data_that_cannot_be() {
+    for (command, found) in [
+        ("sif few size 61", "i_size=61, but 60 bytes are in the inode"),
+        ("sif link-90 size 91", "i_size=91, but 90 bytes are in the inode"),
+        ("sif outer/inner block[0] 2", "its entry 2 is not `..` with inode"),
+        ("sif outer/inner block[2] 0x02010003", "entry at offset"),
+        ("feature ^inline_data", "but the file system is without inline_data"),
+    ] {
+        let (_folder, image) = inline_image(INLINE_MATRIX[0]);
+        debugfs(&image, command);
+        let verdict = judge("e2fsck").arg("-fn").arg(&image).run();
+        assert!(!verdict.status.success(), "{command}: e2fsck does not mind: {verdict}");
+        let findings = open(&image).check().unwrap();
+        assert!(findings.iter().any(|finding| finding.to_string().contains(found)), "{command}: {findings:?}");
+    }
+}
