@@ -7,6 +7,7 @@ pub(crate) mod compat {
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const DIR_INDEX: u32 = 0x20;
     pub(crate) const SPARSE_SUPER2: u32 = 0x200;
+    pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
 /// Incompatible features: not to be read by who does not know them.
@@ -36,6 +37,7 @@ pub(crate) mod ro_compat {
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
+    pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
 const COMPAT_NAMES: &[(u32, &str)] = &[
@@ -107,7 +109,6 @@ const READ_INCOMPAT: u32 = incompat::FILETYPE
     | incompat::ENCRYPT
     | incompat::CASEFOLD;
 
-/// Single files with `inline_data` and `ea_inode` are refused where they would have to change.
 const WRITE_INCOMPAT: u32 = READ_INCOMPAT & !(incompat::MMP | incompat::ENCRYPT | incompat::CASEFOLD);
 
 const WRITE_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
@@ -116,7 +117,8 @@ const WRITE_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
     | ro_compat::GDT_CSUM
     | ro_compat::DIR_NLINK
     | ro_compat::EXTRA_ISIZE
-    | ro_compat::METADATA_CSUM;
+    | ro_compat::METADATA_CSUM
+    | ro_compat::ORPHAN_PRESENT;
 
 /// The features' names as `dumpe2fs` prints them; bits without one as `FEATURE_I20` (set, bit).
 pub(crate) fn names(raw: &RawSuperblock) -> Vec<String> {

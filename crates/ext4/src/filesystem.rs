@@ -61,10 +61,7 @@ impl<S: WriteAt> FileSystem<S> {
         if let Some(reason) = &self.write_refusal {
             return Err(Error::unsupported(Object::Superblock, reason));
         }
-        if self.superblock.raw.s_last_orphan.get() != 0 {
-            self.finish_orphans()?;
-        }
-        Ok(())
+        self.finish_orphans()
     }
 
     /// Writes every change that is not in the storage yet.

@@ -3,14 +3,27 @@
 
 use storage::WriteAt;
 
+use crate::bitmap::BitmapKind;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{Inode, InodeNumber};
+use crate::inode::{FileKind, Inode, InodeNumber};
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Finishes what is on the list of orphans that the super block begins and each one's `i_dtime`
-    /// goes on with.
+    /// Finishes what is on the list of orphans and what is in the orphan file.
     pub(crate) fn finish_orphans(&mut self) -> Result<()> {
+        let has_list = self.superblock.raw.s_last_orphan.get() != 0;
+        if has_list {
+            self.finish_orphan_list()?;
+        }
+        let has_file = self.has_orphans_in_file();
+        if has_file {
+            self.finish_orphan_file()?;
+        }
+        if has_list || has_file { self.flush() } else { Ok(()) }
+    }
+
+    /// Finishes the list that the super block begins and each one's `i_dtime` goes on with.
+    fn finish_orphan_list(&mut self) -> Result<()> {
         // A list longer than there are inodes goes in a circle.
         let mut left = self.superblock.inodes();
         let mut next = self.superblock.raw.s_last_orphan.get();
@@ -19,36 +32,42 @@ impl<S: WriteAt> FileSystem<S> {
             let Some(fewer) = left.checked_sub(1) else {
                 return Err(Error::corrupt(Object::Inode(number), "the list of orphans goes in a circle"));
             };
-            if next < self.superblock.first_inode() {
-                return Err(Error::corrupt(Object::Inode(number), "a reserved inode on the list of orphans"));
-            }
             left = fewer;
-            let mut inode = self.inode(number)?;
-            next = inode.raw.i_dtime.get();
-            if inode.links() == 0 {
-                self.release(&inode)?;
-            } else {
-                self.finish_truncation(&mut inode)?;
-            }
+            next = self.finish_orphan(number)?;
         }
         self.superblock.raw.s_last_orphan.set(0);
         self.superblock_changed = true;
-        self.flush()
+        Ok(())
     }
 
-    /// Frees what an inode has past its size.
+    /// Finishes one orphan: an inode without links is deleted, another one truncated. Returns what
+    /// its `i_dtime` was: the next on the list.
+    pub(crate) fn finish_orphan(&mut self, number: InodeNumber) -> Result<u32> {
+        let mut inode = self.inode(number)?;
+        if number.0 < self.superblock.first_inode() {
+            return Err(Error::corrupt(Object::Inode(number), "a reserved inode among the orphans"));
+        }
+        let (group, index) = self.group_of_inode(number);
+        if !self.bitmap(BitmapKind::Inodes, group)?.get(index) {
+            return Err(Error::corrupt(Object::Inode(number), "among the orphans, but free in the bitmap"));
+        }
+        let next = inode.raw.i_dtime.get();
+        if inode.links() == 0 {
+            self.release(&inode)?;
+        } else {
+            self.finish_truncation(&mut inode)?;
+        }
+        Ok(next)
+    }
+
+    /// Gives up what an inode has past its size.
     fn finish_truncation(&mut self, inode: &mut Inode) -> Result<()> {
         inode.raw.i_dtime.set(0);
         if inode.is_inline() {
             inode.cut_inline_content()?;
-        }
-        if inode.has_blocks() {
-            let end = inode.size_bytes().div_ceil(self.block_size());
-            let mut map = self.read_map(inode)?;
-            for run in map.remove(&(end..u64::MAX)) {
-                self.free_blocks(run)?;
-            }
-            self.store_map(inode, map)?;
+        } else if inode.kind()? == FileKind::Regular {
+            let map = self.read_map(inode)?;
+            self.cut(inode, map)?;
         }
         self.write_inode(inode)
     }

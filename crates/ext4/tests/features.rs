@@ -276,3 +276,100 @@ fn the_check_finds_inline_data_that_cannot_be() {
         assert!(findings.iter().any(|finding| finding.to_string().contains(found)), "{command}: {findings:?}");
     }
 }
+
+/// The number after `label` in what `debugfs` says of a file.
+fn field(image: &Path, path: &str, label: &str) -> u32 {
+    let said = debugfs(image, &format!("stat {path}"));
+    let rest = said.split(label).nth(1).unwrap_or_else(|| panic!("no {label} in {said}"));
+    rest.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Writes inode numbers into the last places of the orphan file's last block, with its checksum.
+fn put_into_orphan_file(image: &Path, numbers: &[u32]) {
+    let mut bytes = std::fs::read(image).unwrap();
+    let u32_at = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|index| bytes[at + index]));
+    let file = u32_at(1024 + 0x280);
+    let has_checksums = u32_at(1024 + 0x64) & 0x400 != 0;
+    let blocks = debugfs(image, &format!("blocks <{file}>"));
+    let block: u64 = blocks.split_whitespace().last().unwrap().parse().unwrap();
+    let generation = field(image, &format!("<{file}>"), "Generation: ");
+    let uuid = bytes[1024 + 0x68..][..16].to_vec();
+    let at = block as usize * 1024;
+    assert_eq!(bytes[at + 1016..at + 1020], 0x0B10_CA04_u32.to_le_bytes());
+    for (place, number) in numbers.iter().enumerate() {
+        bytes[at + 1012 - place * 4..][..4].copy_from_slice(&number.to_le_bytes());
+    }
+    let parts = [&uuid[..], &file.to_le_bytes(), &generation.to_le_bytes(), &block.to_le_bytes()];
+    let checksum = !crc32c::crc32c(&[&parts.concat()[..], &bytes[at..at + 1016]].concat());
+    bytes[at + 1020..at + 1024].copy_from_slice(&if has_checksums { checksum } else { 0 }.to_le_bytes());
+    std::fs::write(image, bytes).unwrap();
+}
+
+/// A file that was being deleted and one that was being cut to 10,000 bytes, in the orphan file.
+fn image_with_orphans(features: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("deleted"), vec![1; 50_000]).unwrap();
+    std::fs::write(folder.path().join("cut"), vec![2; 50_000]).unwrap();
+    let (image_folder, image) =
+        mke2fs(&["-t", "ext4", "-b", "1024", "-O", features, "-N", "64"], Some(folder.path()), "16M");
+    let (deleted, cut) = (field(&image, "deleted", "Inode: "), field(&image, "cut", "Inode: "));
+    debugfs(&image, "unlink deleted");
+    debugfs(&image, &format!("sif <{deleted}> links_count 0"));
+    debugfs(&image, "sif cut size 10000");
+    put_into_orphan_file(&image, &[deleted, cut]);
+    debugfs(&image, "feature orphan_present");
+    (image_folder, image)
+}
+
+#[test]
+fn what_is_in_the_orphan_file_is_finished_before_the_first_edit() {
+    for features in ["orphan_file,metadata_csum,^metadata_csum_seed", "orphan_file,^metadata_csum"] {
+        let (folder, image) = image_with_orphans(features);
+        // What e2fsck makes of it.
+        let theirs = folder.path().join("theirs");
+        std::fs::copy(&image, &theirs).unwrap();
+        let verdict = judge("e2fsck").arg("-p").arg(&theirs).run();
+        assert!(verdict.status.code().is_some_and(|code| code <= 1), "{verdict}");
+        assert_e2fsck_clean(&theirs, 0);
+
+        let mut filesystem = open(&image);
+        let findings = filesystem.check().unwrap();
+        assert!(findings.iter().any(|finding| finding.to_string().contains("orphan_present")), "{findings:?}");
+        let number = find(&filesystem, "cut");
+        filesystem.set_attributes(number, &ATTRIBUTES).unwrap();
+        assert_eq!(filesystem.superblock().free_blocks(), open(&theirs).superblock().free_blocks(), "{features}");
+        assert_eq!(filesystem.superblock().free_inodes(), open(&theirs).superblock().free_inodes(), "{features}");
+        // What was cut off is not seen again when the file grows.
+        filesystem.truncate(number, 10_300).unwrap();
+        assert_eq!(content(&filesystem, "cut"), [vec![2; 10_000], vec![0; 300]].concat());
+        flushed(filesystem, &image);
+        let block = 10_000 / 1024;
+        let physical = debugfs(&image, &format!("bmap cut {block}"));
+        let at = physical.trim().parse::<usize>().unwrap() * 1024;
+        let bytes = std::fs::read(&image).unwrap();
+        assert!(bytes[at + 10_000 % 1024..at + 1024].iter().all(|&byte| byte == 0), "the last block's rest is zeros");
+    }
+}
+
+#[test]
+fn an_orphan_file_that_breaks_a_rule_is_refused_and_found() {
+    for (change, found) in [
+        (0xFFFF_FFFF_u32, "no such inode"),
+        (8, "a reserved inode among the orphans"),
+        (60, "among the orphans, but free in the bitmap"),
+    ] {
+        let (_folder, image) = image_with_orphans("orphan_file,metadata_csum,^metadata_csum_seed");
+        put_into_orphan_file(&image, &[change, change]);
+        let error = open(&image).create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).unwrap_err().to_string();
+        assert!(error.contains(found), "{change}: {error}");
+    }
+    let (_folder, image) = image_with_orphans("orphan_file,metadata_csum,^metadata_csum_seed");
+    debugfs(&image, "feature ^orphan_present");
+    let findings = open(&image).check().unwrap();
+    assert!(findings.iter().any(|finding| finding.to_string().contains("2 orphans, but no orphan_present")));
+    let file = u32::from_le_bytes(std::fs::read(&image).unwrap()[1024 + 0x280..][..4].try_into().unwrap());
+    debugfs(&image, &format!("sif <{file}> generation 77"));
+    assert!(!judge("e2fsck").arg("-fn").arg(&image).run().status.success());
+    let findings = open(&image).check().unwrap();
+    assert!(findings.iter().any(|finding| finding.to_string().contains("ob_checksum=")), "{findings:?}");
+}

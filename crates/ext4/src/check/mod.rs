@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use storage::{Finding, ReadAt};
 
 use crate::error::{Error, Object, Result};
-use crate::features::ro_compat;
+use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
 
@@ -66,6 +66,7 @@ impl<S: ReadAt> FileSystem<S> {
             xattr_blocks: BTreeMap::new(),
         };
         check.superblock();
+        check.orphan_file()?;
         check.claim_metadata();
         check.inodes()?;
         check.directories()?;
@@ -102,6 +103,33 @@ impl<S: ReadAt> Check<'_, S> {
         if orphan != 0 {
             self.report(Object::Superblock, format!("s_last_orphan={orphan}: inodes were being deleted or truncated"));
         }
+    }
+
+    /// The orphan file's blocks are whole, and have something in them only where the super block says.
+    fn orphan_file(&mut self) -> Result<()> {
+        let filesystem = self.filesystem;
+        if filesystem.has_orphans_in_file() {
+            self.report(Object::Superblock, "orphan_present: inodes were being deleted or truncated");
+            if !filesystem.superblock().has_compat(compat::ORPHAN_FILE) {
+                self.report(Object::Superblock, "orphan_present without orphan_file");
+            }
+        }
+        let file = match filesystem.orphan_file() {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(()),
+            Err(error) => return self.report_error(error),
+        };
+        for logical in 0..filesystem.orphan_blocks(&file) {
+            match filesystem.read_orphan_block(&file, logical) {
+                Ok(block) if !block.orphans.is_empty() && !filesystem.has_orphans_in_file() => {
+                    let count = block.orphans.len();
+                    self.report(Object::Block(block.physical), format!("{count} orphans, but no orphan_present"));
+                }
+                Ok(_) => {}
+                Err(error) => self.report_error(error)?,
+            }
+        }
+        Ok(())
     }
 
     /// Claims a run of blocks; returns how many of them were claimed already.

@@ -8,5 +8,6 @@ pub(crate) mod extent;
 pub(crate) mod group_descriptor;
 pub(crate) mod inode;
 pub(crate) mod jbd2;
+pub(crate) mod orphan_file;
 pub(crate) mod superblock;
 pub(crate) mod xattr;
