@@ -45,7 +45,7 @@ impl<S: WriteAt> FileSystem<S> {
         while left > 0 {
             let mut longest: BTreeSet<(u64, Reverse<u64>)> = BTreeSet::new();
             let mut fitting = None;
-            self.scan_free_runs(goal, &mut |run| {
+            self.scan_free_runs(goal, left, &mut |run| {
                 if run.blocks >= left {
                     fitting = Some(BlockRun { blocks: left, ..run });
                     return ControlFlow::Break(());
@@ -82,15 +82,21 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Calls `visit` with the free runs from the group of `goal` to the last and then from the
-    /// first; a run goes on across a group's end.
-    fn scan_free_runs(&mut self, goal: u64, visit: &mut dyn FnMut(BlockRun) -> ControlFlow<()>) -> Result<()> {
+    /// first; a run goes on across a group's end. Of one of more than `enough` blocks the end is not
+    /// looked for.
+    fn scan_free_runs(
+        &mut self,
+        goal: u64,
+        enough: u64,
+        visit: &mut dyn FnMut(BlockRun) -> ControlFlow<()>,
+    ) -> Result<()> {
         let goal = if self.superblock.is_data_block(goal) { goal } else { self.superblock.first_data_block() };
         let (goal_group, _) = self.superblock.group_of_block(goal);
         for groups in [goal_group..self.superblock.groups(), 0..goal_group] {
             let mut open: Option<BlockRun> = None;
             for number in groups {
                 if self.groups[number as usize].free_blocks() > 0
-                    && self.scan_group(number, &mut open, visit)?.is_break()
+                    && self.scan_group(number, enough, &mut open, visit)?.is_break()
                 {
                     return Ok(());
                 }
@@ -108,6 +114,7 @@ impl<S: WriteAt> FileSystem<S> {
     fn scan_group(
         &mut self,
         number: u32,
+        enough: u64,
         open: &mut Option<BlockRun>,
         visit: &mut dyn FnMut(BlockRun) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
@@ -116,7 +123,8 @@ impl<S: WriteAt> FileSystem<S> {
         let bitmap = self.bitmap(BitmapKind::Blocks, number)?;
         let mut from = 0;
         while let Some(start) = bitmap.find(false, from, blocks) {
-            let end = bitmap.find(true, start, blocks).unwrap_or(blocks);
+            let limit = (u64::from(start) + enough).min(u64::from(blocks)) as u32;
+            let end = bitmap.find(true, start, limit).unwrap_or(limit);
             let run = BlockRun { first: first + u64::from(start), blocks: u64::from(end - start) };
             *open = match open.take() {
                 Some(before) if before.first + before.blocks == run.first => {
@@ -130,6 +138,11 @@ impl<S: WriteAt> FileSystem<S> {
                 }
                 None => Some(run),
             };
+            if let Some(long) = open.filter(|run| run.blocks >= enough)
+                && visit(long).is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
             from = end;
         }
         Ok(ControlFlow::Continue(()))

@@ -12,6 +12,8 @@ use crate::superblock::Superblock;
 #[derive(Clone, Debug)]
 pub(crate) struct Bitmap {
     bytes: Vec<u8>,
+    /// No bit below this one is 0.
+    first_zero: u32,
     pub(crate) changed: bool,
 }
 
@@ -24,7 +26,7 @@ pub(crate) enum BitmapKind {
 
 impl Bitmap {
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self { bytes, changed: false }
+        Self { bytes, first_zero: 0, changed: false }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -49,23 +51,25 @@ impl Bitmap {
             *byte = if value { *byte | mask } else { *byte & !mask };
             index += 1;
         }
+        if !value {
+            self.first_zero = self.first_zero.min(first);
+        } else if first <= self.first_zero {
+            self.first_zero = self.first_zero.max(end);
+        }
         self.changed = true;
     }
 
     /// The first index in `from..end` whose bit is `value`.
     pub(crate) fn find(&self, value: bool, from: u32, end: u32) -> Option<u32> {
-        let skipped = if value { 0 } else { 0xFF };
-        let mut index = from;
+        let mut index = if value { from } else { from.max(self.first_zero) };
         while index < end {
-            let byte = self.bytes.get(index as usize / 8).copied()?;
-            if index.is_multiple_of(8) && byte == skipped {
-                index += 8;
-                continue;
+            let word = u64::from_le_bytes(*self.bytes.get(index as usize / 64 * 8..)?.first_chunk()?);
+            let wanted = if value { word } else { !word } & (!0 << (index % 64));
+            let first = index / 64 * 64;
+            if wanted != 0 {
+                return Some(first + wanted.trailing_zeros()).filter(|&found| found < end);
             }
-            if (byte & (1 << (index % 8)) != 0) == value {
-                return Some(index);
-            }
-            index += 1;
+            index = first + 64;
         }
         None
     }

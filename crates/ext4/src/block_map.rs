@@ -1,6 +1,7 @@
 //! A file's block map as one list, whichever way it is stored: read whole, changed, stored whole.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use storage::{ReadAt, WriteAt};
 
@@ -9,7 +10,7 @@ use crate::error::{Error, Object, Resource, Result};
 use crate::extent::{Extent, Mapped};
 use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::Inode;
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EXTENTS_FL;
 
 /// Where a file's content is. Extents here may be longer than one record on disk can say.
@@ -126,6 +127,36 @@ impl BlockMap {
     }
 }
 
+/// The block map of the directory that was used last: what is done in a directory is seldom one thing,
+/// and each looks for some of its blocks.
+#[derive(Debug, Default)]
+pub(crate) struct LastDirectory(Mutex<Option<(InodeNumber, Arc<BlockMap>)>>);
+
+/// The most blocks that a directory can have for its map to be kept.
+const KEPT_MAP_BLOCKS: u32 = 1 << 17;
+
+impl LastDirectory {
+    fn kept(&self) -> MutexGuard<'_, Option<(InodeNumber, Arc<BlockMap>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, number: InodeNumber) -> Option<Arc<BlockMap>> {
+        self.kept().as_ref().filter(|(kept, _)| *kept == number).map(|(_, map)| Arc::clone(map))
+    }
+
+    fn keep(&self, number: InodeNumber, map: &Arc<BlockMap>) {
+        *self.kept() = Some((number, Arc::clone(map)));
+    }
+
+    /// Forgets the map of an inode whose stored one changes.
+    pub(crate) fn forget(&self, number: InodeNumber) {
+        let mut kept = self.kept();
+        if kept.as_ref().is_some_and(|(last, _)| *last == number) {
+            *kept = None;
+        }
+    }
+}
+
 impl Extent {
     /// The blocks in the file.
     pub(crate) fn range(&self) -> Range<u64> {
@@ -166,6 +197,28 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(map)
     }
 
+    /// Where block `logical` of a directory is; `None` for a hole.
+    pub(crate) fn map_directory_block(&self, directory: &Inode, logical: u32) -> Result<Option<u64>> {
+        let map = match self.last_directory.get(directory.number()) {
+            Some(map) => map,
+            None if self.directory_blocks(directory) > KEPT_MAP_BLOCKS => {
+                return Ok(self.map_block(directory, u64::from(logical))?.physical);
+            }
+            None => match self.read_map(directory) {
+                Ok(map) => {
+                    let map = Arc::new(map);
+                    self.last_directory.keep(directory.number(), &map);
+                    map
+                }
+                // Of a map that is broken somewhere, the rest can be read.
+                Err(Error::Corrupt { .. }) => return Ok(self.map_block(directory, u64::from(logical))?.physical),
+                Err(error) => return Err(error),
+            },
+        };
+        let extent = map.find(u64::from(logical)).filter(|extent| !extent.unwritten);
+        Ok(extent.map(|extent| extent.physical + u64::from(logical - extent.logical)))
+    }
+
     /// Blocks that `extents` take where they are stored, besides the inode.
     pub(crate) fn map_blocks_needed(&self, inode: &Inode, extents: &[Extent]) -> u64 {
         if inode.has_flag(EXT4_EXTENTS_FL) { self.extent_tree_blocks(extents) } else { self.indirect_blocks(extents) }
@@ -194,6 +247,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// [`Error::NoSpace`] where the map itself needs more blocks than are free; nothing was changed then.
     pub(crate) fn store_map(&mut self, inode: &mut Inode, map: BlockMap) -> Result<()> {
+        self.last_directory.forget(inode.number());
         let needed = self.map_blocks_needed(inode, &map.extents);
         let mut blocks = map.map_blocks;
         let missing = needed.saturating_sub(blocks.len() as u64);

@@ -160,7 +160,7 @@ impl<S: ReadAt> FileSystem<S> {
     /// Block `logical` of a directory, with its checksum validated where it is a block of entries,
     /// and where it is; `None` for a hole.
     pub(crate) fn read_directory_block(&self, directory: &Inode, logical: u32) -> Result<Option<(u64, Vec<u8>)>> {
-        let Some(physical) = self.map_block(directory, u64::from(logical))?.physical else { return Ok(None) };
+        let Some(physical) = self.map_directory_block(directory, logical)? else { return Ok(None) };
         let bytes = self.read_block(physical)?;
         if self.superblock.has_metadata_checksums()
             && !is_index_block(directory, logical, &bytes)

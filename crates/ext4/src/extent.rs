@@ -68,25 +68,50 @@ fn node<'a>(bytes: &'a [u8], owner: Object, depth: Option<u16>) -> Result<Node<'
     Ok(Node { depth: found, records: &records[..entries * RECORD_BYTES] })
 }
 
-fn extents_of<'a>(node: &Node<'a>) -> impl Iterator<Item = Extent> + use<'a> {
-    node.records.chunks_exact(RECORD_BYTES).filter_map(|bytes| {
-        let raw = RawExtent::ref_from_bytes(bytes).ok()?;
-        let length = raw.ee_len.get();
-        let unwritten = length > EXT_INIT_MAX_LEN;
-        Some(Extent {
-            logical: raw.ee_block.get(),
-            physical: u64::from(raw.ee_start_hi.get()) << 32 | u64::from(raw.ee_start_lo.get()),
-            blocks: u32::from(if unwritten { length - EXT_INIT_MAX_LEN } else { length }),
-            unwritten,
-        })
+impl Node<'_> {
+    fn record(&self, at: usize) -> Option<&[u8]> {
+        self.records.get(at * RECORD_BYTES..)?.get(..RECORD_BYTES)
+    }
+
+    /// First logical block of record `at`, which both kinds begin with.
+    fn first_block(&self, at: usize) -> u32 {
+        self.record(at).and_then(|bytes| bytes.first_chunk()).map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    /// The last record that begins at block `logical` or before, and where the next one begins.
+    fn around(&self, logical: u32) -> (Option<usize>, u32) {
+        let (mut low, mut high) = (0, self.records.len() / RECORD_BYTES);
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.first_block(middle) <= logical { low = middle + 1 } else { high = middle }
+        }
+        (low.checked_sub(1), self.first_block(low).max(logical))
+    }
+}
+
+fn extent_of(node: &Node<'_>, at: usize) -> Option<Extent> {
+    let raw = RawExtent::ref_from_bytes(node.record(at)?).ok()?;
+    let length = raw.ee_len.get();
+    let unwritten = length > EXT_INIT_MAX_LEN;
+    Some(Extent {
+        logical: raw.ee_block.get(),
+        physical: u64::from(raw.ee_start_hi.get()) << 32 | u64::from(raw.ee_start_lo.get()),
+        blocks: u32::from(if unwritten { length - EXT_INIT_MAX_LEN } else { length }),
+        unwritten,
     })
 }
 
-fn indexes_of<'a>(node: &Node<'a>) -> impl Iterator<Item = (u32, u64)> + use<'a> {
-    node.records.chunks_exact(RECORD_BYTES).filter_map(|bytes| {
-        let raw = RawExtentIndex::ref_from_bytes(bytes).ok()?;
-        Some((raw.ei_block.get(), u64::from(raw.ei_leaf_hi.get()) << 32 | u64::from(raw.ei_leaf_lo.get())))
-    })
+fn index_of(node: &Node<'_>, at: usize) -> Option<(u32, u64)> {
+    let raw = RawExtentIndex::ref_from_bytes(node.record(at)?).ok()?;
+    Some((raw.ei_block.get(), u64::from(raw.ei_leaf_hi.get()) << 32 | u64::from(raw.ei_leaf_lo.get())))
+}
+
+fn extents_of(node: &Node<'_>) -> impl Iterator<Item = Extent> {
+    (0..).map_while(|at| extent_of(node, at))
+}
+
+fn indexes_of(node: &Node<'_>) -> impl Iterator<Item = (u32, u64)> {
+    (0..).map_while(|at| index_of(node, at))
 }
 
 impl<S: ReadAt> FileSystem<S> {
@@ -98,29 +123,22 @@ impl<S: ReadAt> FileSystem<S> {
         let mut current = node(&inode.raw.i_block, owner, None)?;
         let mut end = u32::MAX;
         while current.depth > 0 {
-            let mut below = None;
-            for (first, child) in indexes_of(&current) {
-                if first > logical {
-                    end = end.min(first);
-                    break;
-                }
-                below = Some(child);
-            }
-            let Some(child) = below else { return Ok(Err(end - logical)) };
+            let (before, after) = current.around(logical);
+            end = end.min(after);
+            let Some(at) = before else { return Ok(Err(end - logical)) };
+            let Some((_, child)) = index_of(&current, at) else { return Ok(Err(end - logical)) };
             let depth = current.depth - 1;
             block = self.read_extent_block(inode, child)?;
             current = node(&block, Object::Block(child), Some(depth))?;
         }
-        for extent in extents_of(&current) {
+        let (before, after) = current.around(logical);
+        if let Some(extent) = before.and_then(|at| extent_of(&current, at)) {
             self.validate_extent(&extent, owner)?;
-            if extent.logical > logical {
-                end = end.min(extent.logical);
-                break;
-            }
             if logical - extent.logical < extent.blocks {
                 return Ok(Ok(extent));
             }
         }
+        end = end.min(after);
         Ok(Err(end - logical))
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use storage::{Cache, ReadAt, WriteAt};
 
 use crate::bitmap::Bitmap;
+use crate::block_map::LastDirectory;
 use crate::error::{Error, Object, Result};
 use crate::features;
 use crate::group::{self, Group};
@@ -26,6 +27,7 @@ pub struct FileSystem<S> {
     pub(crate) block_bitmaps: BTreeMap<u32, Bitmap>,
     pub(crate) inode_bitmaps: BTreeMap<u32, Bitmap>,
     pub(crate) superblock_changed: bool,
+    pub(crate) last_directory: LastDirectory,
     journal_replayed: bool,
     /// Why this file system cannot be written, if so.
     write_refusal: Option<String>,
@@ -113,6 +115,7 @@ impl<S: ReadAt> FileSystem<S> {
             block_bitmaps: BTreeMap::new(),
             inode_bitmaps: BTreeMap::new(),
             superblock_changed: false,
+            last_directory: LastDirectory::default(),
             journal_replayed: false,
             write_refusal: Some("the journal is being replayed".to_owned()),
         }

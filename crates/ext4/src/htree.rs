@@ -67,6 +67,16 @@ impl DxNode {
         if index == 0 { 0 } else { self.u32_at(self.entries_offset + index * DX_ENTRY_BYTES) }
     }
 
+    /// The last entry whose hash is not above `hash`.
+    fn last_up_to(&self, hash: u32) -> usize {
+        let (mut low, mut high) = (1, self.count());
+        while low < high {
+            let middle = low.midpoint(high);
+            if self.hash(middle) <= hash { low = middle + 1 } else { high = middle }
+        }
+        low - 1
+    }
+
     /// The block below entry `index`.
     pub(crate) fn child(&self, index: usize) -> u32 {
         self.u32_at(self.entries_offset + index * DX_ENTRY_BYTES + 4) & 0x0FFF_FFFF
@@ -139,7 +149,7 @@ impl<S: ReadAt> FileSystem<S> {
         let mut nodes = vec![root];
         for level in 0..=levels {
             let Some(node) = nodes.last_mut() else { break };
-            node.position = (1..node.count()).take_while(|&index| node.hash(index) <= hash).last().unwrap_or(0);
+            node.position = node.last_up_to(hash);
             if level < levels {
                 let child = node.child(node.position);
                 let below = self.dx_block(directory, child, NODE_ENTRIES_OFFSET)?;

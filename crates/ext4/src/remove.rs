@@ -117,6 +117,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Frees everything that an inode holds, and the inode, which becomes one that was never used.
     pub(crate) fn release(&mut self, inode: &Inode) -> Result<()> {
+        self.last_directory.forget(inode.number());
         let mut runs: Vec<BlockRun> = Vec::new();
         self.walk_blocks(inode, &mut |part| {
             let run = match part {
