@@ -1,5 +1,6 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crate::{COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
 
@@ -69,6 +70,10 @@ impl WriteAt for FileStorage {
         self.file
             .write_all_at(data, offset)
             .map_err(|error| Error::writing(offset, data.len() as u64, Reason::Io(error)))
+    }
+
+    fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
+        copy(source, source_offset, &self.file, offset, length_bytes)
     }
 }
 
@@ -144,5 +149,11 @@ mod tests {
         target.read_exact_at(&mut bytes, 0).unwrap();
         assert!(bytes[..10].iter().all(|&b| b == 0) && bytes[10..].iter().all(|&b| b == 7));
         assert!(copy(&storage, 1 << 20, &target, 0, 1).is_err());
+
+        let target = FileStorage::new(target).unwrap();
+        let source: Arc<dyn ReadAt> = Arc::new(storage);
+        target.write_from(3, &source, (64 << 10) + 4000, 200).unwrap();
+        target.read_at(0, &mut bytes).unwrap();
+        assert!(bytes[3..99].iter().all(|&b| b == 7) && bytes[99..203].iter().all(|&b| b == 0) && bytes[203] == 7);
     }
 }
