@@ -111,7 +111,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// The free runs of one group; the last one is left in `open`, as the next group may go on.
-    fn scan_group(
+    pub(crate) fn scan_group(
         &mut self,
         number: u32,
         enough: u64,
@@ -154,7 +154,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Marks blocks as taken or free, and counts.
-    fn mark_blocks(&mut self, run: BlockRun, taken: bool) -> Result<()> {
+    pub(crate) fn mark_blocks(&mut self, run: BlockRun, taken: bool) -> Result<()> {
         let mut left = run;
         while left.blocks > 0 {
             let (number, index) = self.superblock.group_of_block(left.first);

@@ -113,7 +113,7 @@ impl<S: ReadAt> FileSystem<S> {
 
     /// The bitmap of a group that was never used: its own metadata and what is past its end are
     /// taken, nothing else.
-    fn uninitialised_bitmap(&self, kind: BitmapKind, number: u32) -> Bitmap {
+    pub(crate) fn uninitialised_bitmap(&self, kind: BitmapKind, number: u32) -> Bitmap {
         let superblock = &self.superblock;
         let mut bitmap = Bitmap::from_bytes(vec![0; superblock.block_size_bytes() as usize]);
         let bits = superblock.block_size_bytes() * 8;

@@ -1,6 +1,6 @@
 //! Block groups: their descriptors, and what is where in a group.
 
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use storage::{ReadAt, WriteAt};
 
@@ -23,6 +23,12 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// A group that has nothing yet.
+    pub(crate) fn new(superblock: &Superblock) -> Self {
+        let tail = vec![0; superblock.descriptor_size_bytes().saturating_sub(RAW_BYTES)];
+        Self { raw: RawGroupDescriptor::new_zeroed(), tail, changed: true }
+    }
+
     pub(crate) fn block_bitmap(&self, superblock: &Superblock) -> u64 {
         superblock.join(self.raw.bg_block_bitmap_lo.get(), self.raw.bg_block_bitmap_hi.get())
     }
@@ -33,6 +39,24 @@ impl Group {
 
     pub(crate) fn inode_table(&self, superblock: &Superblock) -> u64 {
         superblock.join(self.raw.bg_inode_table_lo.get(), self.raw.bg_inode_table_hi.get())
+    }
+
+    pub(crate) fn set_block_bitmap(&mut self, block: u64) {
+        self.raw.bg_block_bitmap_lo.set(block as u32);
+        self.raw.bg_block_bitmap_hi.set((block >> 32) as u32);
+        self.changed = true;
+    }
+
+    pub(crate) fn set_inode_bitmap(&mut self, block: u64) {
+        self.raw.bg_inode_bitmap_lo.set(block as u32);
+        self.raw.bg_inode_bitmap_hi.set((block >> 32) as u32);
+        self.changed = true;
+    }
+
+    pub(crate) fn set_inode_table(&mut self, first: u64) {
+        self.raw.bg_inode_table_lo.set(first as u32);
+        self.raw.bg_inode_table_hi.set((first >> 32) as u32);
+        self.changed = true;
     }
 
     pub(crate) fn free_blocks(&self) -> u32 {
@@ -84,6 +108,11 @@ impl Group {
         self.raw.bg_flags.get() & EXT4_BG_INODE_UNINIT != 0
     }
 
+    pub(crate) fn set_flags(&mut self, flags: u16) {
+        self.raw.bg_flags.set(self.raw.bg_flags.get() | flags);
+        self.changed = true;
+    }
+
     pub(crate) fn mark_initialised(&mut self, flag: u16) {
         self.raw.bg_flags.set(self.raw.bg_flags.get() & !flag);
         self.changed = true;
@@ -105,6 +134,15 @@ impl Group {
             return Some(if superblock.has_incompat(incompat::BIT64) { crc16(crc, after) } else { crc });
         }
         None
+    }
+
+    /// The descriptor's bytes, its checksum made new; they are the caller's to write.
+    pub(crate) fn seal(&mut self, group: u32, superblock: &Superblock) -> Vec<u8> {
+        if let Some(checksum) = self.computed_checksum(group, superblock) {
+            self.raw.bg_checksum.set(checksum);
+        }
+        self.changed = false;
+        self.bytes(superblock.descriptor_size_bytes())
     }
 
     fn bytes(&self, size: usize) -> Vec<u8> {
@@ -188,13 +226,9 @@ pub(crate) fn write_groups(storage: &dyn WriteAt, superblock: &Superblock, group
     let per_block = superblock.descriptors_per_block();
     for (number, group) in groups.iter_mut().enumerate().filter(|(_, group)| group.changed) {
         let number = number as u32;
-        if let Some(checksum) = group.computed_checksum(number, superblock) {
-            group.raw.bg_checksum.set(checksum);
-        }
         let block = superblock.descriptor_block(number / per_block);
         let offset = block * u64::from(superblock.block_size_bytes()) + u64::from(number % per_block) * size as u64;
-        storage.write_at(offset, &group.bytes(size))?;
-        group.changed = false;
+        storage.write_at(offset, &group.seal(number, superblock))?;
     }
     Ok(())
 }

@@ -38,6 +38,8 @@ mod features;
 mod file;
 mod filesystem;
 mod group;
+mod group_add;
+mod grow;
 mod hash;
 mod htree;
 mod indirect;
@@ -49,6 +51,7 @@ mod orphan;
 mod orphan_file;
 mod remove;
 mod rename;
+mod resize_inode;
 mod superblock;
 mod xattr;
 

@@ -7,10 +7,10 @@ use storage::{ReadAt, WriteAt};
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{self, compat, incompat, ro_compat};
-use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, RawSuperblock, SUPERBLOCK_OFFSET};
+use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, EXT4_VALID_FS, RawSuperblock, SUPERBLOCK_OFFSET};
 
 /// The most groups that are read: 2^19 of them are 64 TiB with 4 KiB blocks.
-const MAX_GROUPS: u64 = 1 << 19;
+pub(crate) const MAX_GROUPS: u64 = 1 << 19;
 
 /// The super block of a file system, validated: what the format says of every other structure.
 #[derive(Clone, Debug)]
@@ -146,6 +146,29 @@ impl Superblock {
         Ok(storage.write_at(SUPERBLOCK_OFFSET, self.raw.as_bytes())?)
     }
 
+    /// The bytes of the backup in `group`. It is never called clean: who has to use it runs a check.
+    pub(crate) fn backup(&self, group: u32) -> Vec<u8> {
+        let mut raw = self.raw.clone();
+        raw.s_block_group_nr.set(group as u16);
+        raw.s_state.set(raw.s_state.get() & !EXT4_VALID_FS);
+        raw.s_feature_incompat.set(raw.s_feature_incompat.get() & !incompat::RECOVER);
+        if self.has_metadata_checksums() {
+            let computed = crc32c(!0, &raw.as_bytes()[..1020]);
+            raw.s_checksum.set(computed);
+        }
+        raw.as_bytes().to_vec()
+    }
+
+    /// Sets the number of blocks, and those of groups and inodes that go with it; the caller has
+    /// seen that they can be counted.
+    pub(crate) fn set_blocks(&mut self, blocks: u64) {
+        self.raw.s_blocks_count_lo.set(blocks as u32);
+        self.raw.s_blocks_count_hi.set((blocks >> 32) as u32);
+        let groups = (blocks - self.first_data_block()).div_ceil(u64::from(self.blocks_per_group()));
+        self.group_count = groups as u32;
+        self.raw.s_inodes_count.set(self.inodes_per_group() * self.group_count);
+    }
+
     /// Label, without its padding, lossy where it is not UTF-8.
     pub fn label(&self) -> String {
         let name = &self.raw.s_volume_name;
@@ -201,6 +224,16 @@ impl Superblock {
     /// Whether errors were noted in the file system when it was last mounted.
     pub fn has_errors(&self) -> bool {
         self.raw.s_state.get() & EXT4_ERROR_FS != 0
+    }
+
+    /// Number of blocks that only root may allocate.
+    pub(crate) fn reserved_blocks(&self) -> u64 {
+        self.join(self.raw.s_r_blocks_count_lo.get(), self.raw.s_r_blocks_count_hi.get())
+    }
+
+    pub(crate) fn set_reserved_blocks(&mut self, reserved: u64) {
+        self.raw.s_r_blocks_count_lo.set(reserved as u32);
+        self.raw.s_r_blocks_count_hi.set((reserved >> 32) as u32);
     }
 
     pub(crate) fn set_free_blocks(&mut self, free: u64) {
@@ -292,6 +325,11 @@ impl Superblock {
         self.group_count.div_ceil(self.descriptors_per_block())
     }
 
+    /// Groups that have a backup of the super block.
+    pub(crate) fn backup_groups(&self) -> impl Iterator<Item = u32> + '_ {
+        (1..self.group_count).filter(|&group| self.has_superblock(group))
+    }
+
     /// Whether `group` starts with a super block or a backup of it.
     pub(crate) fn has_superblock(&self, group: u32) -> bool {
         if group == 0 {
@@ -318,6 +356,22 @@ impl Superblock {
         }
         let group = index * self.descriptors_per_block();
         self.group_first_block(group) + u64::from(self.has_superblock(group))
+    }
+
+    /// Where the copies of that block are.
+    pub(crate) fn descriptor_copies(&self, index: u32) -> Vec<u64> {
+        let first_meta = self.raw.s_first_meta_bg.get();
+        let per_block = self.descriptors_per_block();
+        if !self.has_incompat(incompat::META_BG) || index < first_meta {
+            // Behind each super block, but where a meta group has its own descriptors in that place.
+            let is_meta = |group: u32| self.has_incompat(incompat::META_BG) && group / per_block >= first_meta;
+            let groups = self.backup_groups().filter(|&group| !is_meta(group));
+            return groups.map(|group| self.group_first_block(group) + 1 + u64::from(index)).collect();
+        }
+        let first = index * per_block;
+        let groups = [first + 1, first + per_block - 1];
+        let place = |group: u32| self.group_first_block(group) + u64::from(self.has_superblock(group));
+        groups.into_iter().filter(|&group| group < self.group_count).map(place).collect()
     }
 
     /// How many blocks at the start of `group` hold super block, descriptors and room for more.

@@ -202,3 +202,27 @@ fn what_we_wrote_is_what_the_kernel_sees() {
         }
     }
 }
+
+#[test]
+fn the_kernel_mounts_what_was_grown_and_sees_the_same_tree() {
+    const CROWDED: &[&str] = &["-t", "ext4", "-b", "1024", "-O", "^resize_inode,metadata_csum,64bit"];
+    for options in FEATURES.iter().chain([&CROWDED]) {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        make(options, &image);
+        mounted(&image, POPULATE);
+        let before = kernel_tree(&image);
+        let file = std::fs::File::options().read(true).write(true).open(&image).unwrap();
+        file.set_len(1 << 30).unwrap();
+        let mut filesystem = FileSystem::open(FileStorage::new(file).unwrap()).unwrap();
+        filesystem.grow((1 << 30) / u64::from(filesystem.superblock().block_size_bytes())).unwrap();
+        drop(filesystem);
+        assert_same(&kernel_tree(&image), &before, &format!("{options:?}"));
+        // More than there was room for, into the new groups' inodes and blocks.
+        mounted(
+            &image,
+            "mkdir new; for i in $(seq 1 400); do mkdir new/$i; done; head -c 300000000 /dev/zero > new/file",
+        );
+        testkit::judge::assert_e2fsck_clean(&image, 0);
+    }
+}

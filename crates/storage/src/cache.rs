@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{COPY_STEP_BYTES, Operation, ReadAt, Result, WriteAt, check_range};
+use crate::{COPY_STEP_BYTES, Extent, ExtentKind, Operation, ReadAt, Result, WriteAt, check_range};
 
 /// The unit that is kept, in bytes.
 const PAGE_BYTES: u64 = 4096;
@@ -172,6 +172,24 @@ impl<S: ReadAt> ReadAt for Cache<S> {
         }
         Ok(())
     }
+
+    /// What is kept is data, whatever it is below.
+    fn extent_at(&self, offset: u64) -> Result<Extent> {
+        let extent = self.base.extent_at(offset)?;
+        if extent.kind == ExtentKind::Data {
+            return Ok(extent);
+        }
+        let state = self.state();
+        let first = offset / PAGE_BYTES;
+        match state.slots.keys().copied().filter(|&page| page >= first).min() {
+            Some(page) if page == first => {
+                let rest = (first + 1) * PAGE_BYTES - offset;
+                Ok(Extent { kind: ExtentKind::Data, length_bytes: extent.length_bytes.min(rest) })
+            }
+            Some(page) => Ok(Extent { length_bytes: extent.length_bytes.min(page * PAGE_BYTES - offset), ..extent }),
+            None => Ok(extent),
+        }
+    }
 }
 
 impl<S: WriteAt> Cache<S> {
@@ -329,5 +347,20 @@ mod tests {
         cache.flush().unwrap();
         memory.read_at(5000, &mut bytes).unwrap();
         assert_eq!(bytes, [1; 3]);
+    }
+
+    #[test]
+    fn zeros_below_are_no_longer_known_to_be_where_something_was_written() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(1 << 20).unwrap();
+        let cache = Cache::new(crate::FileStorage::new(file).unwrap(), 1 << 20);
+        cache.write_at(10 * PAGE_BYTES + 5, b"x").unwrap();
+        // A host file system may say that it has no holes.
+        let kind = |offset: u64| cache.extent_at(offset).unwrap();
+        if kind(0).kind == ExtentKind::Zero {
+            assert_eq!(kind(100), Extent { kind: ExtentKind::Zero, length_bytes: 10 * PAGE_BYTES - 100 });
+            assert_eq!(kind(10 * PAGE_BYTES + 96), Extent { kind: ExtentKind::Data, length_bytes: 4000 });
+            assert_eq!(kind(11 * PAGE_BYTES), Extent { kind: ExtentKind::Zero, length_bytes: (1 << 20) - 11 * 4096 });
+        }
     }
 }

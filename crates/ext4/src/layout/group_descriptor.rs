@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(crate) const EXT4_BG_INODE_UNINIT: u16 = 0x1;
 /// `bg_flags`: the block bitmap is not initialised.
 pub(crate) const EXT4_BG_BLOCK_UNINIT: u16 = 0x2;
+/// `bg_flags`: the inode table is all zeros where no inode was ever used.
+pub(crate) const EXT4_BG_INODE_ZEROED: u16 = 0x4;
 
 /// `struct ext4_group_desc`; the part from 0x20 on counts only where descriptors are 64 bytes.
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]

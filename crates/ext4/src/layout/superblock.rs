@@ -7,6 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(crate) const SUPERBLOCK_OFFSET: u64 = 1024;
 /// `s_magic`.
 pub(crate) const EXT4_SUPER_MAGIC: u16 = 0xEF53;
+/// `s_state`: unmounted cleanly.
+pub(crate) const EXT4_VALID_FS: u16 = 0x1;
 /// `s_state`: errors were detected.
 pub(crate) const EXT4_ERROR_FS: u16 = 0x2;
 /// `s_flags`: directory hashes take names as unsigned bytes.
