@@ -128,7 +128,7 @@ impl<S: WriteAt> FileSystem<S> {
         let mut open: Option<BlockRun> = None;
         let mut found = None;
         for number in groups {
-            let visited = self.scan_group(number, &mut open, &mut |run| {
+            let visited = self.scan_group(number, blocks, &mut open, &mut |run| {
                 if run.blocks < blocks {
                     return ControlFlow::Continue(());
                 }
@@ -137,9 +137,6 @@ impl<S: WriteAt> FileSystem<S> {
             })?;
             if visited.is_break() {
                 return Ok(found);
-            }
-            if let Some(run) = open.filter(|run| run.blocks >= blocks) {
-                return Ok(Some(run.first));
             }
         }
         Ok(None)
