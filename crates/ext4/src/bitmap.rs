@@ -1,5 +1,7 @@
 //! Block and inode bitmaps: one block each a group, bit by bit from the lowest.
 
+use std::collections::BTreeMap;
+
 use storage::{ReadAt, WriteAt};
 
 use crate::checksum::crc32c;
@@ -7,6 +9,9 @@ use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::group::Group;
 use crate::superblock::Superblock;
+
+/// How many bitmaps of a kind are kept: of blocks of 4 KiB, those of 128 GiB.
+const KEPT_BITMAPS: usize = 1024;
 
 /// A bitmap in memory.
 #[derive(Clone, Debug)]
@@ -174,32 +179,33 @@ pub(crate) fn bitmap_checksums(
 impl<S: WriteAt> FileSystem<S> {
     /// The bitmap, read at its first use and then kept.
     pub(crate) fn bitmap(&mut self, kind: BitmapKind, number: u32) -> Result<&mut Bitmap> {
-        let kept = match kind {
-            BitmapKind::Blocks => &self.block_bitmaps,
-            BitmapKind::Inodes => &self.inode_bitmaps,
-        };
-        let read = if kept.contains_key(&number) { None } else { Some(self.read_bitmap(kind, number)?) };
-        let kept = match kind {
+        if !self.bitmaps(kind).contains_key(&number) {
+            if self.bitmaps(kind).len() >= KEPT_BITMAPS {
+                self.write_bitmaps()?;
+                self.bitmaps(kind).clear();
+            }
+            let read = self.read_bitmap(kind, number)?;
+            self.bitmaps(kind).insert(number, read);
+        }
+        let missing = || Error::corrupt(Object::Group(number), "its bitmap was just read");
+        self.bitmaps(kind).get_mut(&number).ok_or_else(missing)
+    }
+
+    fn bitmaps(&mut self, kind: BitmapKind) -> &mut BTreeMap<u32, Bitmap> {
+        match kind {
             BitmapKind::Blocks => &mut self.block_bitmaps,
             BitmapKind::Inodes => &mut self.inode_bitmaps,
-        };
-        Ok(kept.entry(number).or_insert_with(|| read.unwrap_or_else(|| Bitmap::from_bytes(Vec::new()))))
+        }
     }
 
     /// Writes the bitmaps that changed and puts their checksums into the descriptors.
     pub(crate) fn write_bitmaps(&mut self) -> Result<()> {
         for kind in [BitmapKind::Blocks, BitmapKind::Inodes] {
-            let mut bitmaps = match kind {
-                BitmapKind::Blocks => std::mem::take(&mut self.block_bitmaps),
-                BitmapKind::Inodes => std::mem::take(&mut self.inode_bitmaps),
-            };
+            let mut bitmaps = std::mem::take(self.bitmaps(kind));
             for (&number, bitmap) in bitmaps.iter_mut().filter(|(_, bitmap)| bitmap.changed) {
                 self.write_bitmap(kind, number, bitmap)?;
             }
-            match kind {
-                BitmapKind::Blocks => self.block_bitmaps = bitmaps,
-                BitmapKind::Inodes => self.inode_bitmaps = bitmaps,
-            }
+            *self.bitmaps(kind) = bitmaps;
         }
         Ok(())
     }

@@ -325,14 +325,20 @@ impl Inode {
 
     /// File system blocks that the inode uses, content, block map and attribute block together.
     pub(crate) fn used_blocks(&self, superblock: &Superblock) -> u64 {
-        let count = u64::from(self.raw.i_blocks_high.get()) << 32 | u64::from(self.raw.i_blocks_lo.get());
-        if self.has_flag(EXT4_HUGE_FILE_FL) { count } else { count / u64::from(superblock.block_size_bytes() / 512) }
+        let can_be_huge = superblock.has_ro_compat(ro_compat::HUGE_FILE);
+        let high = if can_be_huge { u64::from(self.raw.i_blocks_high.get()) << 32 } else { 0 };
+        let count = high | u64::from(self.raw.i_blocks_lo.get());
+        if can_be_huge && self.has_flag(EXT4_HUGE_FILE_FL) {
+            return count;
+        }
+        count / u64::from(superblock.block_size_bytes() / 512)
     }
 
     /// Sets the number of file system blocks that the inode uses.
     pub(crate) fn set_used_blocks(&mut self, blocks: u64, superblock: &Superblock) {
         let mut count = blocks * u64::from(superblock.block_size_bytes() / 512);
-        if self.has_flag(EXT4_HUGE_FILE_FL) || (count >> 48 != 0 && superblock.has_ro_compat(ro_compat::HUGE_FILE)) {
+        let can_be_huge = superblock.has_ro_compat(ro_compat::HUGE_FILE);
+        if can_be_huge && (self.has_flag(EXT4_HUGE_FILE_FL) || count >> 48 != 0) {
             self.set_flag(EXT4_HUGE_FILE_FL);
             count = blocks;
         }

@@ -91,6 +91,9 @@ impl<S: ReadAt> Check<'_, S> {
         }
         self.report_list(number, "inodes in use, but free in the bitmap", &in_use_but_free);
         self.report_list(number, "inodes taken in the bitmap, but not in use", &taken_but_unused);
+        if bitmap.find(false, per_group, superblock.block_size_bytes() * 8).is_some() {
+            self.report(Object::Group(number), "inodes past the last are free in the bitmap");
+        }
         let free = bitmap.count_zeros(per_group);
         let group = &self.filesystem.groups[number as usize];
         for (field, counted, found) in [

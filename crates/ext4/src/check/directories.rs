@@ -79,6 +79,13 @@ impl<S: ReadAt> Check<'_, S> {
             }
             self.entry(number, entry);
             let is_dots = entry.name == b"." || entry.name == b"..";
+            if !is_dots && entry.inode.0 < self.filesystem.superblock().first_inode() {
+                let name = String::from_utf8_lossy(&entry.name);
+                self.report(
+                    Object::Inode(number),
+                    format!("`{name}` names inode {}, one of the file system's own", entry.inode),
+                );
+            }
             if !is_dots && self.state(entry.inode).kind == KIND_DIRECTORY {
                 below.push(entry.inode);
             }

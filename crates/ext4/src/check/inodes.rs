@@ -65,6 +65,7 @@ impl<S: ReadAt> Check<'_, S> {
         let is_reserved = number.0 < superblock.first_inode();
         // An inode without links is one that was deleted, but for the reserved ones.
         if inode.links() == 0 && !(is_reserved && inode.raw.i_mode.get() != 0) {
+            self.deleted(inode);
             return Ok(());
         }
         if superblock.has_metadata_checksums() {
@@ -82,6 +83,9 @@ impl<S: ReadAt> Check<'_, S> {
             && !is_reserved
         {
             self.report_error(error)?;
+        }
+        if !is_reserved || number == InodeNumber::ROOT {
+            self.fields(inode)?;
         }
         if inode.is_inline() {
             self.inline(inode)?;

@@ -6,6 +6,7 @@
 
 mod bitmaps;
 mod directories;
+mod fields;
 mod inodes;
 
 use std::collections::BTreeMap;
@@ -69,6 +70,7 @@ impl<S: ReadAt> FileSystem<S> {
         check.orphan_file()?;
         check.claim_metadata();
         check.inodes()?;
+        check.journal()?;
         check.directories()?;
         check.links();
         check.bitmaps()?;

@@ -1,0 +1,131 @@
+//! Damage that `e2fsck -fn` finds is found by our own check, and where the one finds nothing, neither
+//! does the other.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
+
+use std::fs::File;
+use std::path::Path;
+
+use ext4::FileSystem;
+use storage::{FileStorage, WriteAt};
+use testkit::judge::judge;
+
+/// What is done to a sound file system, in the words of `debugfs -w`.
+const DAMAGE: &[(&str, &str)] = &[
+    ("a link count", "sif file links_count 7"),
+    ("a block count", "sif file blocks 99"),
+    ("a file without a name", "unlink file"),
+    ("a name without a file", "clri file"),
+    ("a mode without a type", "sif file mode 0644"),
+    ("a kind that the name does not say", "sif file mode 0010644"),
+    ("a time of deletion", "sif file dtime 1700000000"),
+    ("a size that leaves content behind", "sif large size 5000"),
+    ("a size past 2 GiB without large_file", "feature -large_file\nsif sparse size 3000000000"),
+    ("extents without the feature", "feature -extents"),
+    ("an index that only directories have", "sif file flags 0x81000"),
+    ("a short link longer than it is", "sif short size 50"),
+    ("a long link longer than it is", "sif long size 350"),
+    ("a fifo with a size", "sif fifo size 5"),
+    ("a directory's size", "sif many size 2048"),
+    ("a hole in a directory", "punch many 3 3"),
+    ("a directory's parent", "sif many/inner links_count 2\nunlink many/inner\nln many/inner other"),
+    ("a directory with two names", "ln many twice"),
+    ("a block that is used twice", "sif file block[4] 1\nsif file block[5] 60"),
+    ("blocks free in the bitmap, but used", "freeb 60 300"),
+    ("blocks used in the bitmap, but free", "setb 7000 5"),
+    ("an inode free in the bitmap, but used", "freei file"),
+    ("an inode used in the bitmap, but free", "seti <700>"),
+    ("a count of free blocks", "ssv free_blocks_count 77"),
+    ("a count of free inodes", "ssv free_inodes_count 77"),
+    ("a group's count of free blocks", "set_bg 0 free_blocks_count 9\nset_bg 0 checksum calc"),
+    ("a group's count of directories", "set_bg 0 used_dirs_count 90\nset_bg 0 checksum calc"),
+    ("a group's checksum", "set_bg 0 checksum 1"),
+    ("an attribute block's place", "sif attributes file_acl 60"),
+    ("a name for one of the file system's own inodes", "ln <8> journal"),
+    ("a name for the root", "ln / again"),
+    ("no journal where it is to be", "ssv journal_inum 12"),
+];
+
+const OPTIONS: &[&[&str]] = &[
+    &["-t", "ext4", "-b", "1024", "-O", "metadata_csum,64bit,^orphan_file"],
+    &["-t", "ext4", "-b", "1024", "-O", "^metadata_csum,uninit_bg,^64bit,^orphan_file"],
+];
+
+fn make(options: &[&str], image: &Path) {
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path();
+    std::fs::create_dir_all(tree.join("many/inner")).unwrap();
+    std::fs::create_dir(tree.join("other")).unwrap();
+    for number in 0..100 {
+        std::fs::write(tree.join(format!("many/name-{number}-{}", "x".repeat(60))), [1; 10]).unwrap();
+    }
+    std::fs::write(tree.join("file"), [2; 3000]).unwrap();
+    std::fs::write(tree.join("large"), vec![3; 200_000]).unwrap();
+    std::fs::write(tree.join("sparse"), [4; 2000]).unwrap();
+    std::fs::write(tree.join("attributes"), [5; 10]).unwrap();
+    std::os::unix::fs::symlink("other", tree.join("short")).unwrap();
+    std::os::unix::fs::symlink("t".repeat(300), tree.join("long")).unwrap();
+    judge("mkfifo").arg(tree.join("fifo")).succeed();
+    judge("mke2fs").args(["-q", "-F"]).args(options).arg("-d").arg(tree).arg(image).arg("8192k").succeed();
+    let value = tree.join("value");
+    std::fs::write(&value, [b'v'; 700]).unwrap();
+    debugfs(image, &format!("ea_set -f {} attributes user.large", value.display()));
+    judge("e2fsck").args(["-fyD"]).arg(image).run();
+}
+
+fn debugfs(image: &Path, commands: &str) {
+    let script = image.with_extension("debugfs");
+    std::fs::write(&script, commands).unwrap();
+    judge("debugfs").arg("-w").arg("-f").arg(&script).arg(image).succeed();
+}
+
+/// What our check says, an image that cannot be opened included.
+fn our_findings(image: &Path) -> Vec<String> {
+    let storage = FileStorage::new(File::options().read(true).write(true).open(image).unwrap()).unwrap();
+    match FileSystem::open(storage) {
+        Ok(filesystem) => filesystem.check().unwrap().iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
+    }
+}
+
+#[test]
+fn what_e2fsck_finds_our_check_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in OPTIONS {
+        let sound = folder.path().join("sound");
+        make(options, &sound);
+        testkit::judge::assert_e2fsck_clean(&sound, 0);
+        assert_eq!(our_findings(&sound), Vec::<String>::new(), "{options:?}");
+        let mut missed = Vec::new();
+        for (damage, commands) in DAMAGE {
+            let image = folder.path().join("damaged");
+            std::fs::copy(&sound, &image).unwrap();
+            debugfs(&image, commands);
+            let theirs = judge("e2fsck").args(["-fn"]).arg(&image).run();
+            // Of some damage it asks, and says with -n that the answer is no, but ends as if there were none.
+            if theirs.status.success() && !theirs.stdout.contains("? no") && !theirs.stderr.contains("? no") {
+                missed.push(format!("{damage} is none to e2fsck: {theirs}"));
+            } else if our_findings(&image).is_empty() {
+                missed.push(format!("{damage}: e2fsck says {theirs}"));
+            }
+        }
+        assert!(missed.is_empty(), "{options:?}: {}", missed.join("\n"));
+    }
+}
+
+#[test]
+fn flipped_bits_that_e2fsck_finds_our_check_finds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (sound, image) = (folder.path().join("sound"), folder.path().join("damaged"));
+    make(OPTIONS[0], &sound);
+    let bytes = std::fs::read(&sound).unwrap();
+    // With checksums on everything, a bit that changes anything is found.
+    for at in (1024..200 << 10).step_by(7919) {
+        std::fs::copy(&sound, &image).unwrap();
+        let storage = FileStorage::new(File::options().read(true).write(true).open(&image).unwrap()).unwrap();
+        storage.write_at(at, &[bytes[at as usize] ^ 0x10]).unwrap();
+        let theirs = judge("e2fsck").args(["-fn"]).arg(&image).run();
+        if !theirs.status.success() {
+            assert_ne!(our_findings(&image), Vec::<String>::new(), "byte {at:#x}: e2fsck says {theirs}");
+        }
+    }
+}
