@@ -43,10 +43,10 @@ impl<S: ReadAt> Check<'_, S> {
         {
             wrong.push(format!("i_size={}, but the file system is without large_file", inode.size_bytes()));
         }
-        if matches!(kind, FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo | FileKind::Socket) {
-            if inode.size_bytes() != 0 || inode.has_flag(EXT4_EXTENTS_FL | EXT4_INDEX_FL) {
-                wrong.push(format!("a {kind:?} with a size or a block map").to_lowercase());
-            }
+        let is_special =
+            matches!(kind, FileKind::CharDevice | FileKind::BlockDevice | FileKind::Fifo | FileKind::Socket);
+        if is_special && (inode.size_bytes() != 0 || inode.has_flag(EXT4_EXTENTS_FL | EXT4_INDEX_FL)) {
+            wrong.push(format!("a {kind:?} with a size or a block map").to_lowercase());
         }
         wrong.into_iter().for_each(|problem| self.report(object, problem));
         match kind {
