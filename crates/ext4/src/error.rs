@@ -29,6 +29,14 @@ pub enum Error {
         /// The feature by its name, and what about it.
         feature: String,
     },
+    /// Errors were noted in the file system, which is not written to unless it is asked for:
+    /// [`allow_errors`](crate::FileSystem::allow_errors).
+    HasErrors {
+        /// `s_state`.
+        state: u16,
+        /// `s_error_count`.
+        count: u32,
+    },
     /// The file system is too full.
     NoSpace {
         /// What there is too little of.
@@ -137,6 +145,10 @@ impl fmt::Display for Error {
             }
             Self::Corrupt { object, problem } => write!(f, "corrupt ext4 file system: {object}: {problem}"),
             Self::Unsupported { object, feature } => write!(f, "unsupported ext4 feature: {object}: {feature}"),
+            Self::HasErrors { state, count } => write!(
+                f,
+                "errors were noted in the ext4 file system: s_state={state:#x} s_error_count={count}; e2fsck repairs it"
+            ),
             Self::NoSpace { resource: Resource::Blocks, needed, available, unit_bytes } => {
                 let bytes = |blocks: &u64| blocks * u64::from(*unit_bytes);
                 write!(

@@ -31,6 +31,7 @@ pub struct FileSystem<S> {
     journal_replayed: bool,
     /// Why this file system cannot be written, if so.
     write_refusal: Option<String>,
+    errors_allowed: bool,
 }
 
 impl<S: WriteAt> FileSystem<S> {
@@ -63,7 +64,16 @@ impl<S: WriteAt> FileSystem<S> {
         if let Some(reason) = &self.write_refusal {
             return Err(Error::unsupported(Object::Superblock, reason));
         }
+        if self.superblock.has_errors() && !self.errors_allowed {
+            let (state, count) = (self.superblock.raw.s_state.get(), self.superblock.raw.s_error_count.get());
+            return Err(Error::HasErrors { state, count });
+        }
         self.finish_orphans()
+    }
+
+    /// Lets edits go on although errors were noted in the file system. The note stays as it is.
+    pub fn allow_errors(&mut self) {
+        self.errors_allowed = true;
     }
 
     /// Writes every change that is not in the storage yet.
@@ -95,13 +105,6 @@ fn write_refusal(superblock: &Superblock) -> Option<String> {
     if !unwritable.is_empty() {
         return Some(format!("features that imgraft cannot write: {}", unwritable.join(", ")));
     }
-    if superblock.has_errors() || superblock.raw.s_error_count.get() != 0 {
-        return Some(format!(
-            "error flags: s_state={:#x} s_error_count={}; run e2fsck first",
-            superblock.raw.s_state.get(),
-            superblock.raw.s_error_count.get()
-        ));
-    }
     None
 }
 
@@ -117,6 +120,7 @@ impl<S: ReadAt> FileSystem<S> {
             superblock_changed: false,
             last_directory: LastDirectory::default(),
             journal_replayed: false,
+            errors_allowed: false,
             write_refusal: Some("the journal is being replayed".to_owned()),
         }
     }

@@ -5,7 +5,7 @@
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
 //! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
-//! error flags, and attributes in inodes of their own.
+//! error flags unless they are allowed, and attributes in inodes of their own.
 //!
 //! An edit that is refused because a name is taken or missing or because there is no space has changed
 //! nothing. After any other error the file system in memory is not to be flushed.

@@ -221,9 +221,9 @@ impl Superblock {
         features::names(&self.raw)
     }
 
-    /// Whether errors were noted in the file system when it was last mounted.
+    /// Whether errors were noted in the file system that nothing has repaired since.
     pub fn has_errors(&self) -> bool {
-        self.raw.s_state.get() & EXT4_ERROR_FS != 0
+        self.raw.s_state.get() & EXT4_ERROR_FS != 0 || self.raw.s_error_count.get() != 0
     }
 
     /// Number of blocks that only root may allocate.

@@ -373,3 +373,23 @@ fn an_orphan_file_that_breaks_a_rule_is_refused_and_found() {
     let findings = open(&image).check().unwrap();
     assert!(findings.iter().any(|finding| finding.to_string().contains("ob_checksum=")), "{findings:?}");
 }
+
+#[test]
+fn noted_errors_refuse_an_edit_until_they_are_allowed_and_stay_noted() {
+    for request in ["ssv state 3", "ssv error_count 5"] {
+        let (_folder, image) = mke2fs(&["-t", "ext4", "-O", "metadata_csum"], None, "16M");
+        debugfs(&image, request);
+        let mut filesystem = open(&image);
+        assert!(filesystem.superblock().has_errors());
+        assert!(filesystem.check().unwrap()[0].to_string().contains("error flags"), "{request}");
+        let refused = filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES);
+        assert!(matches!(refused, Err(ext4::Error::HasErrors { .. })), "{request}: {refused:?}");
+        filesystem.allow_errors();
+        filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).unwrap();
+        filesystem.flush().unwrap();
+        assert!(open(&image).superblock().has_errors(), "{request}");
+        assert_eq!(open(&image).check().unwrap().len(), 1, "{request}: nothing else is wrong");
+        // e2fsck ends with 0 where nothing but the note is wrong.
+        assert_e2fsck_clean(&image, 0);
+    }
+}

@@ -14,6 +14,15 @@ use crate::resolve::LastLink;
 use crate::volume::Content;
 
 impl Guest {
+    /// Lets edits go on although errors were noted in a file system. The notes stay as they are.
+    pub fn allow_errors(&mut self) {
+        for volume in &mut self.volumes {
+            if let Content::FileSystem(file_system) = &mut volume.content {
+                file_system.allow_errors();
+            }
+        }
+    }
+
     /// Creates the regular file `path` with `size_bytes` bytes, which `content` gives.
     ///
     /// # Errors

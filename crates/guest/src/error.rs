@@ -204,6 +204,11 @@ impl From<partition::Error> for Error {
 }
 
 impl FileSystemError {
+    /// Whether it is not written to because errors were noted in it.
+    pub fn is_for_noted_errors(&self) -> bool {
+        matches!(self, Self::Ext4(ext4::Error::HasErrors { .. }))
+    }
+
     /// What is broken, where that is why.
     pub fn corruption(&self) -> Option<Finding> {
         match self {

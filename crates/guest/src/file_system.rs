@@ -118,6 +118,22 @@ impl FileSystem {
         }
     }
 
+    /// Whether errors were noted in it that nothing has repaired since.
+    pub fn has_errors(&self) -> bool {
+        match self {
+            Self::Ext4(ext4) => ext4.superblock().has_errors(),
+            Self::Fat(_) => false,
+        }
+    }
+
+    /// Lets edits go on although errors were noted.
+    pub(crate) fn allow_errors(&mut self) {
+        match self {
+            Self::Ext4(ext4) => ext4.allow_errors(),
+            Self::Fat(_) => {}
+        }
+    }
+
     /// What is free, and what there is.
     ///
     /// # Errors

@@ -132,6 +132,10 @@ pub(crate) struct Writing {
     #[arg(long, value_name = "LEVEL", value_parser = parse_compress)]
     pub(crate) compress: Option<NewClusters>,
 
+    /// Write to a file system although errors were noted in it, and leave them noted
+    #[arg(long)]
+    pub(crate) ignore_fs_errors: bool,
+
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,

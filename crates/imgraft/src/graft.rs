@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use customize::recipe::BaseName;
 use customize::{ByteSize, Operation, Options, Plan, PutReport, check_packages};
-use guest::Guest;
+use guest::{FileSystem, Guest};
 use image::{Format, Image, NewClusters, WriteOptions, Written};
 use serde::Serialize;
 use storage::WriteAt;
@@ -42,6 +42,8 @@ pub(crate) struct Job {
     /// What the base should be.
     pub(crate) expected_base: Option<BaseName>,
     pub(crate) new_clusters: Option<NewClusters>,
+    /// Whether file systems are written to although errors were noted in them.
+    pub(crate) ignore_fs_errors: bool,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
 }
@@ -73,7 +75,8 @@ struct Clusters {
 /// Does the job, and says so.
 pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let start = Instant::now();
-    let Job { base, target, target_name, operations, keep_packages, expected_base, new_clusters, in_place } = job;
+    let Job { base, target, target_name, operations, keep_packages, expected_base, new_clusters, .. } = job;
+    let Job { ignore_fs_errors, in_place, .. } = job;
     let (folder_path, name) = match (target.parent(), target.file_name()) {
         (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),
@@ -90,6 +93,10 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         messages.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
     }
     let mut warnings = Vec::new();
+    if ignore_fs_errors {
+        warnings.extend(noted_errors(&guest));
+        guest.allow_errors();
+    }
     warnings.extend(unexpected_base(&guest, expected_base.as_ref())?);
     if let (Some(_), Format::Raw) = (new_clusters, image.info().format) {
         warnings.push("the base is raw: `--compress` changes nothing".to_owned());
@@ -135,6 +142,12 @@ fn unexpected_base(guest: &Guest, expected: Option<&BaseName>) -> Result<Option<
     let os = guest.operating_system().map_err(|error| Failure::of(&error))?;
     let text = || format!("the recipe asks for {expected}, the base is {}", guest::Printable(os.name.as_bytes()));
     Ok((!expected.is(&os)).then(text))
+}
+
+/// What to say of file systems that errors were noted in.
+pub(crate) fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
+    let noted = guest.volumes().iter().filter(|volume| volume.file_system().is_some_and(FileSystem::has_errors));
+    noted.map(|volume| format!("errors were noted in {volume}; e2fsck repairs it"))
 }
 
 fn apply(plan: &Plan, guest: &mut Guest, folder: &Folder, messages: &Messages) -> Result<(), Failure> {
@@ -239,6 +252,9 @@ fn plan_failure(error: &customize::Error, folder: &Folder) -> Failure {
         return no_space(folder, None, host);
     }
     let failure = Failure::of(error);
+    if is_for_noted_errors(error) {
+        return failure.hint("with `--ignore-fs-errors` it is written to all the same");
+    }
     match error {
         customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. } => {
             failure.hint("begin with an image that has more room; imgraft cannot grow a file system yet")
@@ -254,6 +270,13 @@ fn plan_failure(error: &customize::Error, folder: &Folder) -> Failure {
         customize::Error::NoPackageList { .. } => failure.hint("leave out `keep.packages`"),
         _ => failure,
     }
+}
+
+/// Whether a file system is not written to because errors were noted in it.
+fn is_for_noted_errors<'a>(error: &'a (dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref::<guest::FileSystemError>())
+        .any(guest::FileSystemError::is_for_noted_errors)
 }
 
 impl Clusters {

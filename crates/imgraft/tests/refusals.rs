@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, symlink};
 
 use support::{ROOT, World};
 use testkit::fixture::{Format, Options};
+use testkit::judge::judge;
 use testkit::partition::partition_range;
 
 /// A world with `base.img` and a small file called `app`.
@@ -155,6 +156,39 @@ fn an_unknown_incompatible_feature_is_named() {
          cause: unsupported ext4 feature: super block: incompatible features that imgraft cannot read: FEATURE_I30\n"
     );
     assert_eq!(world.names(), ["app", "my.img"]);
+}
+
+#[test]
+fn a_file_system_with_noted_errors_is_written_to_only_where_that_is_asked_for() {
+    let world = broken(Format::Raw, |_| {});
+    let range = partition_range(&world.path("my.img"), ROOT);
+    let place = format!("{}?offset={}", world.path("my.img").display(), range.start);
+    for request in ["ssv state 3", "ssv error_count 2"] {
+        judge("debugfs").args(["-w", "-R", request, &place]).succeed();
+    }
+    world.refuses(
+        BUILD_MY,
+        "error: `app` could not be put at `/srv/app`\n  \
+         cause: `/srv/app` on partition 1 (ext4 `cloudimg-rootfs`)\n  \
+         cause: errors were noted in the ext4 file system: s_state=0x3 s_error_count=2; e2fsck repairs it\n\
+         hint: with `--ignore-fs-errors` it is written to all the same\n",
+    );
+    let run = world.run("inspect my.img");
+    assert!(run.stderr.contains("errors were noted in partition 1"), "{}", run.stderr);
+    let run = world.run("check my.img");
+    assert!(run.stdout.contains("s_error_count=2"), "{} {}", run.stdout, run.stderr);
+
+    let run = world.run(&format!("{BUILD_MY} --ignore-fs-errors"));
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        run.stderr
+            .starts_with("warning: errors were noted in partition 1 (ext4 `cloudimg-rootfs`); e2fsck repairs it\n"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(world.content("out.img", ROOT, "/srv/app"), b"app\n");
+    let said = world.debugfs("out.img", ROOT, "show_super_stats -h");
+    assert!(said.contains("with errors") && said.contains("FS Error count:           2"), "{said}");
 }
 
 #[test]

@@ -98,7 +98,7 @@ impl<S: ReadAt> Check<'_, S> {
     fn superblock(&mut self) {
         let superblock = self.filesystem.superblock();
         let (state, errors) = (superblock.raw.s_state.get(), superblock.raw.s_error_count.get());
-        if superblock.has_errors() || errors != 0 {
+        if superblock.has_errors() {
             self.report(Object::Superblock, format!("error flags: s_state={state:#x} s_error_count={errors}"));
         }
         let orphan = self.filesystem.superblock().raw.s_last_orphan.get();

@@ -54,6 +54,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
             keep_packages: recipe.keep.packages,
             expected_base,
             new_clusters: arguments.writing.compress,
+            ignore_fs_errors: arguments.writing.ignore_fs_errors,
             in_place: false,
         },
         messages,

@@ -24,6 +24,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         keep_packages: Vec::new(),
         expected_base: None,
         new_clusters,
+        ignore_fs_errors: arguments.writing.ignore_fs_errors,
         in_place: true,
     };
     let report = graft::run(job, messages).map_err(|failure| failure.within(unchanged))?;

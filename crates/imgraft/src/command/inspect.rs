@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cli::Inspect;
 use crate::disk::Looked;
 use crate::failure::{Failure, in_one_line};
+use crate::graft::noted_errors;
 use crate::message::{Messages, print, print_json};
 
 /// Everything that is shown.
@@ -94,6 +95,7 @@ fn look(arguments: &Inspect) -> Result<View, Failure> {
     };
     match &guest {
         Some(guest) => {
+            view.warnings.extend(noted_errors(guest));
             for (index, volume) in guest.volumes().iter().enumerate() {
                 let points = guest.mount_points(index).iter().map(ToString::to_string).collect();
                 view.partitions.push(PartitionView::of(volume, points));
