@@ -74,7 +74,7 @@ fn report(copy: Result<Copy, Error>, which: Which, findings: &mut Vec<Finding>) 
         Ok(copy) => return Ok(Some(copy)),
         Err(Error::Corrupt { object, problem }) => findings.push(Finding::new(object, problem)),
         Err(error @ Error::Unsupported { .. }) => findings.push(Finding::new(which.to_string(), error.to_string())),
-        Err(error @ Error::Storage(_)) => return Err(error),
+        Err(error @ (Error::Storage(_) | Error::NotLast { .. })) => return Err(error),
     }
     Ok(None)
 }

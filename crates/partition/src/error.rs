@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a partition table could not be read.
+/// Why a partition table could not be read or changed.
 #[derive(Debug)]
 pub enum Error {
     /// The disk could not be read.
@@ -17,6 +17,13 @@ pub enum Error {
         /// What it is.
         feature: String,
     },
+    /// The partition cannot grow: another one lies behind it on the disk.
+    NotLast {
+        /// The number of its slot.
+        number: u32,
+        /// The one that lies next.
+        next: u32,
+    },
 }
 
 impl Error {
@@ -32,9 +39,15 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Storage(error) if error.operation == storage::Operation::Write => {
+                write!(f, "writing the partition table")
+            }
             Self::Storage(_) => write!(f, "reading the partition table"),
             Self::Corrupt { object, problem } => write!(f, "{object}: {problem}"),
             Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
+            Self::NotLast { number, next } => {
+                write!(f, "partition {number} cannot grow: partition {next} lies behind it on the disk")
+            }
         }
     }
 }
@@ -43,7 +56,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Storage(error) => Some(error),
-            Self::Corrupt { .. } | Self::Unsupported { .. } => None,
+            Self::Corrupt { .. } | Self::Unsupported { .. } | Self::NotLast { .. } => None,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! with partitions and without a GPT is refused by name, and so are the GPT variants that no known
 //! tool writes: headers of other than 92 bytes, entries of other than 128, more than 1024 slots.
 //!
+//! [`grow`] gives the room that a larger disk has to the partition that lies last on it.
+//!
 //! [`check`] says what is wrong with a table that [`read`] may still accept.
 //!
 //! ```
@@ -23,12 +25,14 @@
 mod check;
 mod error;
 mod gpt;
+mod grow;
 mod mbr;
 mod read;
 mod types;
 
 pub use check::check;
 pub use error::Error;
+pub use grow::grow;
 pub use read::{Gpt, Partition, Table, read};
 pub use types::{
     BIOS_BOOT, EFI_SYSTEM, LINUX_EXTENDED_BOOT, LINUX_FILESYSTEM, LINUX_HOME, LINUX_LVM, LINUX_RAID, LINUX_ROOT_ARM64,

@@ -1,13 +1,13 @@
 //! The first sector as a master boot record: the protective one of a GPT disk, a real one, or none.
 
-use storage::ReadAt;
+use storage::{ReadAt, WriteAt};
 use zerocopy::little_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Error;
 
 /// UEFI specification, "Legacy Master Boot Record (MBR)".
-#[derive(Clone, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawMbr {
     /// 0x000: code; a FAT without partitions has its parameters here.
@@ -23,7 +23,7 @@ struct RawMbr {
 }
 
 /// UEFI specification, "Legacy MBR Partition Record".
-#[derive(Clone, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawRecord {
     /// 0x0: 0x80 for the active partition, else 0.
@@ -91,6 +91,32 @@ impl From<&RawMbr> for Mbr {
     }
 }
 
+/// Lets the protective record cover a disk of `disk_lbas` sectors, as far as it can count. One beside
+/// real partitions (hybrid) stays as it is.
+pub(crate) fn protect(disk: &dyn WriteAt, disk_lbas: u64) -> Result<(), Error> {
+    let mut bytes = [0; 512];
+    disk.read_at(0, &mut bytes)?;
+    let mut raw: RawMbr = zerocopy::transmute!(bytes);
+    if raw.partition_record.iter().filter(|record| record.os_type != 0).count() != 1 {
+        return Ok(());
+    }
+    let protective = raw.partition_record.iter_mut().find(|record| record.os_type == GPT_PROTECTIVE);
+    let Some(record) = protective.filter(|record| record.starting_lba.get() == 1) else { return Ok(()) };
+    record.size_in_lba.set(u32::try_from(disk_lbas - 1).unwrap_or(u32::MAX));
+    record.ending_chs = cylinder_head_sector(disk_lbas - 1);
+    Ok(disk.write_at(0, raw.as_bytes())?)
+}
+
+/// The address of a sector in the terms of old disks with 255 heads and 63 sectors a track; all ones
+/// where they could not have it.
+fn cylinder_head_sector(lba: u64) -> [u8; 3] {
+    let (cylinder, head, sector) = (lba / (255 * 63), lba / 63 % 255, lba % 63 + 1);
+    if cylinder > 1023 {
+        return [0xff; 3];
+    }
+    [head as u8, sector as u8 | (cylinder >> 8 << 6) as u8, cylinder as u8]
+}
+
 /// Whether the sector is the first of a FAT: a jump, and a sector size, a number of FATs and a
 /// media descriptor that one can have.
 fn is_fat(sector: &[u8; 440]) -> bool {
@@ -136,5 +162,12 @@ mod tests {
         assert_eq!(read(fat), Mbr::None);
         assert_eq!(read(vec![0; 512]), Mbr::None);
         assert_eq!(read(vec![0; 511]), Mbr::None);
+    }
+
+    #[test]
+    fn sectors_have_old_addresses_up_to_8_gigabytes() {
+        assert_eq!(cylinder_head_sector(0), [0, 1, 0]);
+        assert_eq!(cylinder_head_sector(1024 * 255 * 63 - 1), [254, 0xff, 0xff]);
+        assert_eq!(cylinder_head_sector(1024 * 255 * 63), [0xff; 3]);
     }
 }
