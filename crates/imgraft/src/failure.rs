@@ -56,6 +56,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Says why, a line each.
+    pub(crate) fn causes(self, causes: Vec<String>) -> Self {
+        Self { causes, ..self }
+    }
+
     /// This failure as the cause of a larger one.
     pub(crate) fn within(mut self, message: impl Into<String>) -> Self {
         if self.drawing.is_none() && !self.silent {

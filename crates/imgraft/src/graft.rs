@@ -22,6 +22,7 @@ use crate::failure::{Failure, host_error};
 use crate::message::{Messages, count};
 use crate::output::{Folder, OutputFile};
 use crate::progress::Progress;
+use crate::soundness;
 
 /// How hard new clusters are compressed. On executables, 6 makes the whole image a fifth of a percent
 /// smaller and takes a third longer.
@@ -58,6 +59,8 @@ pub(crate) struct Report {
     put: Vec<PutReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept_packages: Vec<String>,
+    /// The file systems that were changed and then checked, before the image got its name.
+    checked: Vec<String>,
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clusters: Option<Clusters>,
@@ -107,6 +110,9 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     warnings.iter().for_each(|warning| messages.warning(warning));
     apply(&plan, &mut guest, &folder, messages)?;
     check_packages(&guest, &keep_packages).map_err(|error| plan_failure(&error, &folder))?;
+    let checked = soundness::check(&base_path, &image, &disk, &guest)?;
+    checked.warnings.iter().for_each(|warning| messages.warning(warning));
+    warnings.extend(checked.warnings);
 
     let output = OutputFile::create(folder, &name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", folder_path.display()), &error))?;
@@ -129,6 +135,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         virtual_size_bytes: info.virtual_size_bytes,
         put: plan.puts().to_vec(),
         kept_packages: keep_packages,
+        checked: checked.file_systems,
         warnings,
         clusters: (info.format == Format::Qcow2).then(|| Clusters::of(&written)),
     };
@@ -302,6 +309,9 @@ impl Report {
         }
         if !self.kept_packages.is_empty() {
             messages.note(format_args!("kept {}", self.kept_packages.join(", ")));
+        }
+        if !self.checked.is_empty() {
+            messages.detail(format_args!("checked {}", self.checked.join(", ")));
         }
         if let Some(clusters) = &self.clusters {
             messages.detail(format_args!(

@@ -11,6 +11,7 @@ mod message;
 mod output;
 mod progress;
 mod snippet;
+mod soundness;
 mod time;
 
 use std::process::ExitCode;

@@ -352,7 +352,8 @@ fn the_report_is_json_and_quiet_is_quiet() {
         "{\n\"output\": \"out.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"put\": [\n{\n\
          \"source\": \"app\",\n\"destination\": \"/opt/a/app\",\n\"mode\": \"0755\",\n\"uid\": 0,\n\"gid\": 0,\n\
          \"files\": 1,\n\"directories\": 0,\n\"symlinks\": 0,\n\"size_bytes\": 4,\n\"replaced\": 0,\n\"parents\": [\n\
-         \"/opt/a\"\n]\n}\n],\n\"warnings\": [],\n\"clusters\": {\n\"plain\": 0,\n}\n}\n"
+         \"/opt/a\"\n]\n}\n],\n\"checked\": [\n\"partition 1 (ext4 `cloudimg-rootfs`)\"\n],\n\
+         \"warnings\": [],\n\"clusters\": {\n\"plain\": 0,\n}\n}\n"
     );
 }
 

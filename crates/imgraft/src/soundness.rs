@@ -1,0 +1,160 @@
+//! The check of what was changed, before anything gets a name: a build never makes a file system worse.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use guest::{Guest, Printable, Volume, open_volumes};
+use image::Image;
+use storage::Finding;
+
+use crate::disk::{Disk, scratch_disk};
+use crate::failure::Failure;
+
+/// The most findings that people are shown.
+const MAX_LINES: usize = 10;
+/// A base with as many findings is not compared: the check itself may have left some out.
+const MAX_OLD_FINDINGS: usize = 500;
+
+/// What was checked.
+pub(crate) struct Checked {
+    /// The file systems that had changed and can be checked.
+    pub(crate) file_systems: Vec<String>,
+    /// What was wrong with the base already, and still is.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What the findings after a build mean.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    Sound,
+    /// All of it was there before.
+    OldDamage,
+    /// There was damage before, and now there is more: of these kinds.
+    MoreDamage(Vec<Finding>),
+    /// We made it.
+    OurFault,
+}
+
+/// Checks the file systems of `guest` that were changed on `disk`, which is that of the image at
+/// `base_path`.
+///
+/// # Errors
+///
+/// Where one has damage that the base does not have.
+pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &Guest) -> Result<Checked, Failure> {
+    let changed = disk.changed();
+    let mut checked = Checked { file_systems: Vec::new(), warnings: Vec::new() };
+    for (index, volume) in guest.volumes().iter().enumerate().filter(|(_, volume)| is_changed(volume, &changed)) {
+        let Some(after) = findings(volume)? else { continue };
+        let old = || -> Result<Vec<Finding>, Failure> {
+            // A journal that was left dirty is replayed here too.
+            let volumes = open_volumes(&scratch_disk(image)).map_err(|error| Failure::of(&error))?;
+            Ok(volumes.get(index).map(findings).transpose()?.flatten().unwrap_or_default())
+        };
+        let before = if after.is_empty() { Vec::new() } else { old()? };
+        match judge(&before, &after) {
+            Verdict::Sound => {}
+            Verdict::OldDamage => checked.warnings.push(format!(
+                "`{}` is damaged in {volume}, and so is the new image: {}",
+                base_path.display(),
+                lines(&after).join("; ")
+            )),
+            Verdict::MoreDamage(new) => {
+                let path = base_path.display();
+                return Err(Failure::new(format!(
+                    "`{path}` is damaged in {volume}, and the changes would add to that"
+                ))
+                .causes(lines(&new))
+                .hint(format!("`imgraft check {path}` says what is wrong; repair it with `e2fsck` first")));
+            }
+            Verdict::OurFault => {
+                return Err(Failure::new(format!("internal error: the changes would damage {volume}"))
+                    .causes(lines(&after))
+                    .hint("nothing was written; please report this, with the lines above"));
+            }
+        }
+        checked.file_systems.push(volume.to_string());
+    }
+    Ok(checked)
+}
+
+fn findings(volume: &Volume) -> Result<Option<Vec<Finding>>, Failure> {
+    let Some(file_system) = volume.file_system() else { return Ok(None) };
+    file_system.check().map_err(|error| Failure::because(format!("{volume} cannot be checked"), &error))
+}
+
+fn is_changed(volume: &Volume, changed: &[Range<u64>]) -> bool {
+    let first = volume.partition().map_or(0, |partition| partition.first_byte);
+    let end = first.saturating_add(volume.size_bytes());
+    changed.iter().any(|range| range.start < end && first < range.end)
+}
+
+fn judge(before: &[Finding], after: &[Finding]) -> Verdict {
+    if after.is_empty() {
+        return Verdict::Sound;
+    }
+    if before.is_empty() {
+        return Verdict::OurFault;
+    }
+    let known: BTreeSet<(&str, String)> = before.iter().map(kind).collect();
+    let new = after.iter().filter(|finding| before.len() >= MAX_OLD_FINDINGS || !known.contains(&kind(finding)));
+    let new: Vec<Finding> = new.cloned().collect();
+    if new.is_empty() { Verdict::OldDamage } else { Verdict::MoreDamage(new) }
+}
+
+/// What makes a finding the same after an edit: a count of free blocks or inodes that was wrong is so by
+/// another number then, everything else to the letter.
+fn kind(finding: &Finding) -> (&str, String) {
+    let counts = finding.object == "super block" || finding.object.starts_with("group ");
+    let is_number = |character: char| counts && character.is_ascii_digit();
+    (&finding.object, finding.problem.replace(is_number, ""))
+}
+
+fn lines(findings: &[Finding]) -> Vec<String> {
+    let text = |finding: &Finding| Printable(finding.to_string().as_bytes()).to_string();
+    let mut lines: Vec<String> = findings.iter().take(MAX_LINES).map(text).collect();
+    if findings.len() > MAX_LINES {
+        lines.push(format!("and {} more", findings.len() - MAX_LINES));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn damage(object: &str, problem: &str) -> Finding {
+        Finding::new(object, problem)
+    }
+
+    #[test]
+    fn damage_in_a_sound_base_is_our_fault() {
+        assert_eq!(judge(&[], &[]), Verdict::Sound);
+        assert_eq!(judge(&[], &[damage("inode 12", "i_links_count=1, but it has 2")]), Verdict::OurFault);
+    }
+
+    #[test]
+    fn a_count_that_was_wrong_before_may_be_wrong_by_another_number() {
+        let before = [damage("super block", "s_free_blocks_count=100, but 90 are free")];
+        let after = [damage("super block", "s_free_blocks_count=80, but 70 are free")];
+        assert_eq!(judge(&before, &after), Verdict::OldDamage);
+        assert_eq!(judge(&before, &[]), Verdict::Sound);
+    }
+
+    #[test]
+    fn the_same_in_another_object_or_more_of_it_is_more_damage() {
+        let before = [damage("inode 12", "3 of its blocks are claimed by something else too")];
+        for (object, blocks) in [("inode 13", 3), ("inode 12", 4)] {
+            let new = damage(object, &format!("{blocks} of its blocks are claimed by something else too"));
+            assert_eq!(judge(&before, &[before[0].clone(), new.clone()]), Verdict::MoreDamage(vec![new]));
+        }
+    }
+
+    #[test]
+    fn too_much_damage_is_not_compared() {
+        let before: Vec<Finding> = (0..MAX_OLD_FINDINGS).map(|at| damage(&format!("inode {at}"), "damaged")).collect();
+        assert!(matches!(judge(&before, &before), Verdict::MoreDamage(_)));
+    }
+}
