@@ -9,8 +9,10 @@ use storage::{ExtentKind, ReadAt, WriteAt};
 use crate::block_map::BlockMap;
 use crate::directory_edit::NewEntry;
 use crate::error::{Error, Result};
+use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
 use crate::inode::{Attributes, FileKind, Inode, InodeNumber};
+use crate::layout::inode::EXT4_PROJINHERIT_FL;
 
 /// How much content is held in memory at a time, in bytes.
 const CONTENT_STEP_BYTES: usize = 1 << 20;
@@ -102,7 +104,7 @@ impl<S: WriteAt> FileSystem<S> {
         let blocks = content.iter().map(|part| part.end - part.start).sum();
         self.check_room(&directory, name, blocks)?;
         let number = self.allocate_inode(parent, false)?;
-        let mut inode = Inode::new(number, FileKind::Regular, attributes, &self.superblock);
+        let mut inode = self.new_inode(&directory, number, FileKind::Regular, attributes);
         self.start_map(&mut inode)?;
         let map = self.place_content(&mut inode, &directory, name, content)?;
         write(self, &map)?;
@@ -150,7 +152,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.add_link(&mut directory)?;
         self.check_room(&directory, name, 1)?;
         let number = self.allocate_inode(parent, true)?;
-        let mut inode = Inode::new(number, FileKind::Directory, attributes, &self.superblock);
+        let mut inode = self.new_inode(&directory, number, FileKind::Directory, attributes);
         inode.raw.i_links_count.set(2);
         self.start_map(&mut inode)?;
         let map = self.place_content(&mut inode, &directory, name, FIRST_BLOCK)?;
@@ -191,7 +193,7 @@ impl<S: WriteAt> FileSystem<S> {
         let is_short = target.len() < 60;
         self.check_room(&directory, name, u64::from(!is_short))?;
         let number = self.allocate_inode(parent, false)?;
-        let mut inode = Inode::new(number, FileKind::Symlink, attributes, &self.superblock);
+        let mut inode = self.new_inode(&directory, number, FileKind::Symlink, attributes);
         if is_short {
             inode.raw.i_block[..target.len()].copy_from_slice(target);
         } else {
@@ -235,13 +237,26 @@ impl<S: WriteAt> FileSystem<S> {
         }
         self.check_room(&directory, name, 0)?;
         let number = self.allocate_inode(parent, false)?;
-        let mut inode = Inode::new(number, kind, attributes, &self.superblock);
+        let mut inode = self.new_inode(&directory, number, kind, attributes);
         if let Some((major, minor)) = device {
             inode.set_device(major, minor);
         }
         self.write_inode(&mut inode)?;
         self.add_entry(&mut directory, &NewEntry { name, inode: number, kind })?;
         Ok(number)
+    }
+
+    /// An inode for something new in a directory: with the directory's project where that is
+    /// inherited.
+    fn new_inode(&self, directory: &Inode, number: InodeNumber, kind: FileKind, attributes: &Attributes) -> Inode {
+        let mut inode = Inode::new(number, kind, attributes, &self.superblock);
+        if self.superblock.has_ro_compat(ro_compat::PROJECT) && directory.has_flag(EXT4_PROJINHERIT_FL) {
+            inode.set_project(directory.project());
+            if kind == FileKind::Directory {
+                inode.set_flag(EXT4_PROJINHERIT_FL);
+            }
+        }
+        inode
     }
 
     /// Writes content into a map that has blocks for all of it, the last one filled with zeros.

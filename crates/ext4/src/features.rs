@@ -38,6 +38,7 @@ pub(crate) mod ro_compat {
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
+    pub(crate) const PROJECT: u32 = 0x2000;
     pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
@@ -119,6 +120,7 @@ const WRITE_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
     | ro_compat::DIR_NLINK
     | ro_compat::EXTRA_ISIZE
     | ro_compat::METADATA_CSUM
+    | ro_compat::PROJECT
     | ro_compat::ORPHAN_PRESENT;
 
 /// The features' names as `dumpe2fs` prints them; bits without one as `FEATURE_I20` (set, bit).

@@ -265,6 +265,15 @@ impl Inode {
         })
     }
 
+    /// The project that the file belongs to; 0 where there are none.
+    pub fn project(&self) -> u32 {
+        self.extra().map_or(0, |extra| extra.i_projid.get())
+    }
+
+    pub(crate) fn set_project(&mut self, project: u32) {
+        self.change_extra(|extra| extra.i_projid.set(project));
+    }
+
     pub(crate) fn flags(&self) -> u32 {
         self.raw.i_flags.get()
     }

@@ -4,7 +4,7 @@
 //! the storage is an overlay that is committed whole or not at all.
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
-//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `project`, `mmp`), file systems with
+//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `mmp`), file systems with
 //! error flags unless they are allowed, and attributes in inodes of their own.
 //!
 //! An edit that is refused because a name is taken or missing or because there is no space has changed

@@ -393,3 +393,33 @@ fn noted_errors_refuse_an_edit_until_they_are_allowed_and_stay_noted() {
         assert_e2fsck_clean(&image, 0);
     }
 }
+
+#[test]
+fn new_files_get_the_project_that_a_directory_hands_on() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["heir", "own"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let options = ["-t", "ext4", "-I", "256", "-O", "project,^quota,metadata_csum"];
+    let (_image_folder, image) = mke2fs(&options, Some(folder.path()), "16M");
+    debugfs(&image, "sif heir projid 4711");
+    // 0x20000000 over the flag for extents.
+    debugfs(&image, "sif heir flags 0x20080000");
+    debugfs(&image, "sif own projid 4711");
+    let mut filesystem = open(&image);
+    for name in ["heir", "own"] {
+        let parent = find(&filesystem, name);
+        filesystem.create_file(parent, b"file", &ATTRIBUTES, 4, &mut &b"four"[..]).unwrap();
+        filesystem.create_symlink(parent, b"link", b"target", &ATTRIBUTES).unwrap();
+        let below = filesystem.create_directory(parent, b"below", &ATTRIBUTES).unwrap();
+        filesystem.create_file(below, b"deep", &ATTRIBUTES, 0, &mut std::io::empty()).unwrap();
+    }
+    assert_eq!(filesystem.inode(find(&filesystem, "heir/below/deep")).unwrap().project(), 4711);
+    flushed(filesystem, &image);
+    for name in ["file", "link", "below", "below/deep"] {
+        assert_eq!(field(&image, &format!("heir/{name}"), "Project:"), 4711, "{name}");
+        assert_eq!(field(&image, &format!("own/{name}"), "Project:"), 0, "{name}");
+    }
+    assert!(debugfs(&image, "stat heir/below").contains("Flags: 0x20080000"));
+    assert!(debugfs(&image, "stat heir/file").contains("Flags: 0x80000"));
+}
