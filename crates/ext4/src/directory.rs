@@ -15,7 +15,7 @@ use crate::features::incompat;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::directory::{EXT4_FT_DIR_CSUM, RawEntryHeader, RawTail};
-use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
+use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
 
 /// Size in bytes of an entry without its name.
 pub(crate) const ENTRY_HEADER_BYTES: usize = size_of::<RawEntryHeader>();
@@ -287,7 +287,9 @@ impl<S: ReadAt> FileSystem<S> {
                 "inline_data: changing a directory in the inode",
             ));
         }
+        // A casefolded directory's index is of hashes that are not known here.
         if directory.has_flag(EXT4_INDEX_FL)
+            && !directory.has_flag(EXT4_CASEFOLD_FL)
             && name != b"."
             && name != b".."
             && let Some(leaves) = self.htree_leaves(directory, name)?

@@ -95,7 +95,8 @@ impl<S: WriteAt> FileSystem<S> {
 /// Sets the free counts to what the groups have: a mounted file system writes its own only when it is
 /// unmounted, so that a log does not have them.
 fn count_free(superblock: &mut Superblock, groups: &[Group]) {
-    superblock.set_free_blocks(groups.iter().map(|group| u64::from(group.free_blocks())).sum());
+    let free: u64 = groups.iter().map(|group| u64::from(group.free_blocks())).sum();
+    superblock.set_free_blocks(free * superblock.cluster_blocks());
     superblock.raw.s_free_inodes_count.set(groups.iter().map(Group::free_inodes).sum());
 }
 

@@ -22,6 +22,14 @@ pub struct Superblock {
     group_count: u32,
 }
 
+/// Blocks of a cluster.
+fn cluster_blocks(raw: &RawSuperblock) -> u64 {
+    if raw.s_feature_ro_compat.get() & ro_compat::BIGALLOC == 0 {
+        return 1;
+    }
+    1 << raw.s_log_cluster_size.get().saturating_sub(raw.s_log_block_size.get()).min(16)
+}
+
 impl Superblock {
     /// Reads and validates the super block.
     ///
@@ -84,11 +92,7 @@ impl Superblock {
         let bits = block_size_bytes * 8;
         let blocks_per_group = raw.s_blocks_per_group.get();
         // With bigalloc a group has 8 * block size clusters, each of several blocks.
-        let ratio = if has(ro, ro_compat::BIGALLOC) {
-            1 << raw.s_log_cluster_size.get().saturating_sub(raw.s_log_block_size.get()).min(16)
-        } else {
-            1
-        };
+        let ratio = cluster_blocks(&raw);
         if blocks_per_group == 0
             || u64::from(blocks_per_group) > u64::from(bits) * ratio
             || !blocks_per_group.is_multiple_of(8)
@@ -241,6 +245,12 @@ impl Superblock {
         if self.has_incompat(incompat::BIT64) {
             self.raw.s_free_blocks_count_hi.set((free >> 32) as u32);
         }
+    }
+
+    /// Blocks that are allocated together: more than one with bigalloc only. Groups count what is free
+    /// in these.
+    pub(crate) fn cluster_blocks(&self) -> u64 {
+        cluster_blocks(&self.raw)
     }
 
     pub(crate) fn first_data_block(&self) -> u64 {

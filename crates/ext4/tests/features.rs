@@ -423,3 +423,131 @@ fn new_files_get_the_project_that_a_directory_hands_on() {
     assert!(debugfs(&image, "stat heir/below").contains("Flags: 0x20080000"));
     assert!(debugfs(&image, "stat heir/file").contains("Flags: 0x80000"));
 }
+
+/// A tree with a file of many blocks, a sparse one and many names.
+fn some_tree() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("dir/below")).unwrap();
+    std::fs::create_dir_all(folder.path().join("many")).unwrap();
+    std::fs::write(folder.path().join("dir/small"), b"small").unwrap();
+    std::fs::write(folder.path().join("large"), pattern(200_001)).unwrap();
+    let sparse = std::fs::File::create(folder.path().join("sparse")).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"middle", 250_000).unwrap();
+    sparse.set_len(400_000).unwrap();
+    std::os::unix::fs::symlink("t".repeat(100), folder.path().join("link")).unwrap();
+    for number in 0..400 {
+        std::fs::write(folder.path().join(format!("many/Name-{number}")), b"").unwrap();
+    }
+    folder
+}
+
+#[track_caller]
+fn assert_some_tree_is_read(filesystem: &FileSystem<FileStorage>, what: &str) {
+    assert_eq!(content(filesystem, "dir/small"), b"small", "{what}");
+    assert!(content(filesystem, "large") == pattern(200_001), "{what}");
+    let mut sparse = vec![0; 400_000];
+    sparse[250_000..250_006].copy_from_slice(b"middle");
+    assert!(content(filesystem, "sparse") == sparse, "{what}");
+    assert_eq!(filesystem.read_link(find(filesystem, "link")).unwrap(), [b't'; 100], "{what}");
+    assert_eq!(names(filesystem, "many").len(), 400, "{what}");
+    for number in 0..400 {
+        assert_eq!(content(filesystem, &format!("many/Name-{number}")), b"", "{what}");
+    }
+    assert_eq!(filesystem.lookup(find(filesystem, "many"), b"name-1").unwrap(), None, "{what}");
+}
+
+#[test]
+fn what_cannot_be_written_is_read_and_refused_by_name() {
+    let tree = some_tree();
+    for (feature, options) in [
+        ("bigalloc", &["-b", "1024", "-O", "bigalloc", "-C", "16384"][..]),
+        ("bigalloc", &["-b", "4096", "-O", "bigalloc,^metadata_csum,^64bit", "-C", "65536"]),
+        ("casefold", &["-O", "casefold", "-E", "encoding=utf8"]),
+        ("encrypt", &["-O", "encrypt"]),
+        ("verity", &["-O", "verity"]),
+        ("mmp", &["-O", "mmp"]),
+        ("quota", &["-O", "quota"]),
+        ("quota", &["-O", "project,quota", "-E", "quotatype=usrquota:grpquota:prjquota"]),
+    ] {
+        let (_folder, image) = mke2fs(&[&["-t", "ext4"], options].concat(), Some(tree.path()), "32M");
+        let mut filesystem = open(&image);
+        assert_some_tree_is_read(&filesystem, feature);
+        let before = std::fs::read(&image).unwrap();
+        let large = find(&filesystem, "large");
+        let errors = [
+            filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).map(|_| ()),
+            filesystem.remove_file(InodeNumber::ROOT, b"large"),
+            filesystem.write_file_at(large, 0, b"x"),
+            filesystem.set_attributes(large, &ATTRIBUTES),
+        ];
+        for error in errors {
+            let said = error.unwrap_err().to_string();
+            assert_eq!(
+                said,
+                format!("unsupported ext4 feature: super block: features that imgraft cannot write: {feature}")
+            );
+        }
+        filesystem.flush().unwrap();
+        assert!(std::fs::read(&image).unwrap() == before, "{feature}: nothing was written");
+        match filesystem.check() {
+            Ok(findings) => assert_eq!(findings, Vec::new(), "{feature}"),
+            Err(error) => assert!(feature == "bigalloc" && error.to_string().contains("bigalloc"), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn an_index_over_names_without_case_is_not_followed_and_not_misjudged() {
+    let tree = some_tree();
+    let options = ["-t", "ext4", "-b", "1024", "-O", "casefold,metadata_csum", "-E", "encoding=utf8"];
+    let (_folder, image) = mke2fs(&options, Some(tree.path()), "32M");
+    // The flag for it, over the one for extents.
+    debugfs(&image, "sif many flags 0x40080000");
+    let indexed = judge("e2fsck").arg("-fyD").arg(&image).run();
+    assert!(indexed.status.code().is_some_and(|code| code <= 1), "{indexed}");
+    assert_e2fsck_clean(&image, 0);
+    assert!(debugfs(&image, "stat many").contains("Flags: 0x40081000"), "it is indexed");
+    let filesystem = open(&image);
+    assert_some_tree_is_read(&filesystem, "casefold");
+    assert_eq!(filesystem.check().unwrap(), Vec::new());
+}
+
+#[test]
+fn an_index_of_an_unknown_hash_is_not_followed() {
+    let tree = some_tree();
+    let (_folder, image) = mke2fs(&["-t", "ext4", "-b", "1024", "-O", "^metadata_csum"], Some(tree.path()), "32M");
+    let indexed = judge("e2fsck").arg("-fyD").arg(&image).run();
+    assert!(indexed.status.code().is_some_and(|code| code <= 1), "{indexed}");
+    let block: usize = debugfs(&image, "bmap many 0").trim().parse().unwrap();
+    let mut bytes = std::fs::read(&image).unwrap();
+    // hash_version, 28 bytes into the root: siphash, of directories that are encrypted and casefolded.
+    assert_eq!(bytes[block * 1024 + 28..][..2], [1, 8], "half_md4, and the length of the record");
+    bytes[block * 1024 + 28] = 6;
+    std::fs::write(&image, bytes).unwrap();
+    assert_some_tree_is_read(&open(&image), "siphash");
+}
+
+#[test]
+fn what_is_encrypted_is_refused_file_by_file() {
+    let tree = some_tree();
+    let (_folder, image) = mke2fs(&["-t", "ext4", "-O", "encrypt"], Some(tree.path()), "32M");
+    debugfs(&image, "symlink short target");
+    debugfs(&image, "sif short flags 0x800");
+    for path in ["dir", "sparse", "link"] {
+        debugfs(&image, &format!("sif {path} flags 0x80800"));
+    }
+    let filesystem = open(&image);
+    assert!(content(&filesystem, "large") == pattern(200_001));
+    let dir = find(&filesystem, "dir");
+    let errors = [
+        filesystem.read_directory(dir).map(|_| ()),
+        filesystem.lookup(dir, b"small").map(|_| ()),
+        filesystem.read_file_at(find(&filesystem, "sparse"), 0, &mut [0; 8]).map(|_| ()),
+        filesystem.read_link(find(&filesystem, "link")).map(|_| ()),
+        filesystem.read_link(find(&filesystem, "short")).map(|_| ()),
+    ];
+    for error in errors {
+        let said = error.unwrap_err().to_string();
+        assert!(said.contains("encrypt: encrypted "), "{said}");
+    }
+}

@@ -15,7 +15,8 @@ const MAX_SMALL_BYTES: u64 = i32::MAX as u64;
 impl<S: ReadAt> Check<'_, S> {
     /// Checks an inode that has no names any more: it was deleted at some time.
     pub(super) fn deleted(&mut self, inode: &Inode) {
-        let has_orphans = self.filesystem.superblock().raw.s_last_orphan.get() != 0;
+        let filesystem = self.filesystem;
+        let has_orphans = filesystem.superblock().raw.s_last_orphan.get() != 0 || filesystem.has_orphans_in_file();
         if inode.raw.i_mode.get() != 0 && inode.raw.i_dtime.get() == 0 && !has_orphans {
             self.report(Object::Inode(inode.number()), "i_links_count=0, but it was never deleted: i_dtime=0");
         }

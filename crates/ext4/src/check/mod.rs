@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use storage::{Finding, ReadAt};
 
 use crate::error::{Error, Object, Result};
-use crate::features::{compat, ro_compat};
+use crate::features::{compat, incompat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
 
@@ -151,6 +151,10 @@ impl<S: ReadAt> Check<'_, S> {
     fn claim_metadata(&mut self) {
         let filesystem = self.filesystem;
         let superblock = filesystem.superblock();
+        let mmp_block = superblock.raw.s_mmp_block.get();
+        if superblock.has_incompat(incompat::MMP) && superblock.is_data_block(mmp_block) {
+            self.claim(mmp_block, 1);
+        }
         for (number, group) in filesystem.groups.iter().enumerate() {
             let number = number as u32;
             let base = u64::from(superblock.base_metadata_blocks(number));
