@@ -266,7 +266,7 @@ impl<S: WriteAt> FileSystem<S> {
             self.store_indirect(inode, &map.extents, blocks)?;
         }
         let content = map.extents.iter().map(|extent| u64::from(extent.blocks)).sum::<u64>();
-        inode.set_used_blocks(content + needed + u64::from(inode.xattr_block().is_some()), &self.superblock);
+        inode.set_used_blocks(content + needed + self.attribute_blocks(inode)?, &self.superblock);
         Ok(())
     }
 

@@ -6,8 +6,6 @@
 
 use std::ops::ControlFlow;
 
-use zerocopy::{FromBytes, IntoBytes};
-
 use storage::{ReadAt, WriteAt};
 
 use crate::block_map::BlockMap;
@@ -16,89 +14,13 @@ use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
-use crate::layout::xattr::{EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC, RawXattrEntry};
+use crate::xattr::{Attribute, Value};
 
 /// How much content `i_block` has, in bytes.
 pub(crate) const INLINE_BYTES: usize = 60;
 /// Size in bytes of the parent's number that a directory's content begins with, in place of `.`
 /// and `..`.
 const PARENT_BYTES: usize = 4;
-/// The attribute with the rest of the content, without its prefix.
-const DATA_NAME: &[u8] = b"data";
-
-const ENTRY_BYTES: usize = size_of::<RawXattrEntry>();
-
-/// Whether an attribute is the content's rest, which is none of a file's own attributes.
-pub(crate) fn is_inline_data(entry: &RawXattrEntry, suffix: &[u8]) -> bool {
-    entry.e_name_index == EXT4_XATTR_INDEX_SYSTEM && suffix == DATA_NAME
-}
-
-/// An attribute in the inode's body.
-struct BodyAttribute {
-    entry: RawXattrEntry,
-    suffix: Vec<u8>,
-    /// Empty where the value is in an inode of its own.
-    value: Vec<u8>,
-}
-
-/// The attributes in an inode's body; none where there is no list of them.
-fn body_attributes(inode: &Inode) -> Result<Vec<BodyAttribute>> {
-    let Some((magic, area)) = inode.xattr_area().split_first_chunk::<4>() else { return Ok(Vec::new()) };
-    if u32::from_le_bytes(*magic) != EXT4_XATTR_MAGIC {
-        return Ok(Vec::new());
-    }
-    let mut attributes = Vec::new();
-    let mut at = 0;
-    while area.get(at..at + 4).is_some_and(|first| first != [0; 4]) {
-        let attribute = RawXattrEntry::read_from_prefix(&area[at..]).ok().and_then(|(entry, rest)| {
-            let suffix = rest.get(..usize::from(entry.e_name_len))?.to_vec();
-            let (offset, size) = (usize::from(entry.e_value_offs.get()), entry.e_value_size.get() as usize);
-            let is_here = size > 0 && entry.e_value_inum.get() == 0;
-            let value = if is_here { area.get(offset..offset.checked_add(size)?)?.to_vec() } else { Vec::new() };
-            Some(BodyAttribute { entry, suffix, value })
-        });
-        let Some(attribute) = attribute else {
-            return Err(Error::corrupt(
-                Object::Inode(inode.number()),
-                format!("attribute at offset {at:#x} ends past the inode"),
-            ));
-        };
-        at += (ENTRY_BYTES + attribute.suffix.len()).next_multiple_of(4);
-        attributes.push(attribute);
-    }
-    Ok(attributes)
-}
-
-/// Writes the attributes into an inode's body, the values from the end downwards.
-fn set_body_attributes(inode: &mut Inode, attributes: &[BodyAttribute]) -> Result<()> {
-    let number = inode.number();
-    let no_room = || Error::corrupt(Object::Inode(number), "its attributes do not fit in it");
-    let area = inode.xattr_area_mut();
-    area.fill(0);
-    if attributes.is_empty() {
-        return Ok(());
-    }
-    let (magic, area) = area.split_first_chunk_mut::<4>().ok_or_else(no_room)?;
-    *magic = EXT4_XATTR_MAGIC.to_le_bytes();
-    let (mut at, mut end) = (0, area.len());
-    for BodyAttribute { entry, suffix, value } in attributes {
-        let mut entry = *entry;
-        if !value.is_empty() {
-            end = end.checked_sub(value.len().next_multiple_of(4)).ok_or_else(no_room)?;
-            area.get_mut(end..end + value.len()).ok_or_else(no_room)?.copy_from_slice(value);
-            entry.e_value_offs.set(end as u16);
-        }
-        let header = [entry.as_bytes(), suffix].concat();
-        area.get_mut(at..at + header.len()).ok_or_else(no_room)?.copy_from_slice(&header);
-        at += header.len().next_multiple_of(4);
-        // Four zero bytes end the list.
-        if at + 4 > end {
-            return Err(no_room());
-        }
-    }
-    Ok(())
-}
-
 impl Inode {
     /// Whether the content is in the inode itself.
     pub(crate) fn is_inline(&self) -> bool {
@@ -108,19 +30,18 @@ impl Inode {
     /// The content that is in the inode: the 60 bytes of `i_block` and what the attribute has. The
     /// file's size says how much of it counts.
     pub(crate) fn inline_content(&self) -> Result<Vec<u8>> {
-        let attributes = body_attributes(self)?;
-        let data = attributes.iter().find(|attribute| is_inline_data(&attribute.entry, &attribute.suffix));
-        match data {
-            Some(data) if data.entry.e_value_inum.get() == 0 => Ok([&self.raw.i_block, &data.value[..]].concat()),
+        let attributes = self.body_attributes()?;
+        match attributes.iter().find(|attribute| attribute.is_inline_data()) {
+            Some(Attribute { value: Value::Here(data), .. }) => Ok([&self.raw.i_block, &data[..]].concat()),
             _ => Err(Error::corrupt(Object::Inode(self.number()), "inline_data without the attribute system.data")),
         }
     }
 
     /// Takes the content out of the inode: what is left has neither content nor a block map.
     fn remove_inline_content(&mut self) -> Result<()> {
-        let mut attributes = body_attributes(self)?;
-        attributes.retain(|attribute| !is_inline_data(&attribute.entry, &attribute.suffix));
-        set_body_attributes(self, &attributes)?;
+        let mut attributes = self.body_attributes()?;
+        attributes.retain(|attribute| !attribute.is_inline_data());
+        self.set_body_attributes(&attributes)?;
         self.raw.i_block.fill(0);
         self.raw.i_flags.set(self.flags() & !EXT4_INLINE_DATA_FL);
         Ok(())
@@ -132,14 +53,13 @@ impl Inode {
         if let Some(cut) = self.raw.i_block.get_mut(size..) {
             cut.fill(0);
         }
-        let mut attributes = body_attributes(self)?;
-        for attribute in &mut attributes {
-            if is_inline_data(&attribute.entry, &attribute.suffix) {
-                attribute.value.truncate(size.saturating_sub(INLINE_BYTES));
-                attribute.entry.e_value_size.set(attribute.value.len() as u32);
+        let mut attributes = self.body_attributes()?;
+        for attribute in attributes.iter_mut().filter(|attribute| attribute.is_inline_data()) {
+            if let Value::Here(data) = &mut attribute.value {
+                data.truncate(size.saturating_sub(INLINE_BYTES));
             }
         }
-        set_body_attributes(self, &attributes)
+        self.set_body_attributes(&attributes)
     }
 
     /// The two parts of an inline directory that hold entries.

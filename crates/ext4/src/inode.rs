@@ -361,6 +361,12 @@ impl Inode {
         (block != 0).then_some(block)
     }
 
+    /// Sets the extended attribute block, 0 for none.
+    pub(crate) fn set_xattr_block(&mut self, block: u64) {
+        self.raw.i_file_acl_lo.set(block as u32);
+        self.raw.i_file_acl_high.set((block >> 32) as u16);
+    }
+
     /// Where the in-inode extended attributes would start, counted from byte 128, and what is there.
     pub(crate) fn xattr_area(&self) -> &[u8] {
         match self.extra_size() {

@@ -1,11 +1,11 @@
 //! ext4 in user space: read and edited on any [`storage`], without a kernel or a mount.
 //!
-//! Made for images that nobody has mounted. Edits go to the storage at once and need no journal:
+//! Made for images that nobody has mounted. Edits need no journal:
 //! the storage is an overlay that is committed whole or not at all.
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
-//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `mmp`), file systems with
-//! error flags unless they are allowed, and attributes in inodes of their own.
+//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `mmp`), and file systems with error flags unless
+//! they are allowed.
 //!
 //! An edit that is refused because a name is taken or missing or because there is no space has changed
 //! nothing. After any other error the file system in memory is not to be flushed.
@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod acl;
 mod allocate;
 mod attributes;
 mod bitmap;
@@ -54,6 +55,7 @@ mod rename;
 mod resize_inode;
 mod superblock;
 mod xattr;
+mod xattr_store;
 
 pub use attributes::Times;
 pub use create::Special;

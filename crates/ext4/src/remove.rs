@@ -11,7 +11,6 @@ use crate::error::{Error, Object, Result};
 use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::xattr::xattr_checksum;
 
 impl<S: WriteAt> FileSystem<S> {
     /// Removes the name of something that is not a directory, and what it names where that was its
@@ -20,7 +19,7 @@ impl<S: WriteAt> FileSystem<S> {
     /// # Errors
     ///
     /// [`Error::NotFound`], [`Error::IsADirectory`], [`Error::Unsupported`] where the file system
-    /// cannot be written or the file has attributes in inodes of their own.
+    /// cannot be written.
     pub fn remove_file(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
         let (directory, found, inode) = self.entry_to_remove(parent, name)?;
         if inode.kind()? == FileKind::Directory {
@@ -107,8 +106,6 @@ impl<S: WriteAt> FileSystem<S> {
     /// Counts one name less, or gives up what had its last one: directories have no other.
     pub(crate) fn drop_name(&mut self, mut inode: Inode) -> Result<()> {
         if inode.kind()? == FileKind::Directory || inode.links() <= 1 {
-            // Values in inodes of their own would be left behind: refused by name.
-            self.xattrs(inode.number())?;
             return self.release(&inode);
         }
         inode.raw.i_links_count.set(inode.links() - 1);
@@ -133,25 +130,8 @@ impl<S: WriteAt> FileSystem<S> {
         for run in runs {
             self.free_blocks(run)?;
         }
-        if let Some(block) = inode.xattr_block() {
-            self.release_xattr_block(inode, block)?;
-        }
+        self.release_xattrs(inode)?;
         self.free_inode(inode.number(), inode.kind()? == FileKind::Directory)?;
         self.write_inode(&mut Inode::zeroed(inode.number(), &self.superblock))
-    }
-
-    /// Gives up one inode's share of an attribute block.
-    fn release_xattr_block(&mut self, inode: &Inode, block: u64) -> Result<()> {
-        let mut bytes = self.read_xattr_block(inode, block)?;
-        let shares = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        if shares <= 1 {
-            return self.free_blocks(BlockRun { first: block, blocks: 1 });
-        }
-        bytes[4..8].copy_from_slice(&(shares - 1).to_le_bytes());
-        if self.superblock.has_metadata_checksums() {
-            let checksum = xattr_checksum(self.superblock.checksum_seed(), block, &bytes);
-            bytes[0x10..0x14].copy_from_slice(&checksum.to_le_bytes());
-        }
-        self.write_block(block, &bytes)
     }
 }

@@ -1,59 +1,248 @@
-//! Extended attributes, read.
+//! Extended attributes, read: in the inode's body, in a block, values in inodes of their own.
 //!
 //! Kernel documentation, "Extended Attributes".
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 use storage::ReadAt;
 
+use crate::acl::Acl;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
+use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inline::is_inline_data;
-use crate::inode::{Inode, InodeNumber};
-use crate::layout::xattr::{EXT4_XATTR_MAGIC, RawXattrEntry, RawXattrHeader};
+use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::layout::inode::EXT4_EA_INODE_FL;
+use crate::layout::xattr::{
+    EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC,
+    RawXattrEntry, RawXattrHeader,
+};
 
-const ENTRY_BYTES: usize = size_of::<RawXattrEntry>();
+pub(crate) const ENTRY_BYTES: usize = size_of::<RawXattrEntry>();
 pub(crate) const HEADER_BYTES: usize = size_of::<RawXattrHeader>();
+/// Size in bytes of what ends a list of entries.
+pub(crate) const END_BYTES: usize = 4;
+/// The longest value that Linux takes, in bytes.
+pub(crate) const MAX_VALUE_BYTES: usize = 65536;
 
-/// The prefix that an attribute's `e_name_index` stands for.
-fn prefix(index: u8) -> Option<&'static str> {
-    Some(match index {
-        0 => "",
-        1 => "user.",
-        2 => "system.posix_acl_access",
-        3 => "system.posix_acl_default",
-        4 => "trusted.",
-        6 => "security.",
-        7 => "system.",
-        8 => "system.richacl",
-        _ => return None,
+/// What the names begin with whose rest is stored, by `e_name_index`.
+const PREFIXES: &[(u8, &str)] = &[
+    (1, "user."),
+    (EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, "system.posix_acl_access"),
+    (EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, "system.posix_acl_default"),
+    (4, "trusted."),
+    (6, "security."),
+    (EXT4_XATTR_INDEX_SYSTEM, "system."),
+    (8, "system.richacl"),
+];
+
+/// An attribute as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Attribute {
+    /// `e_name_index`: what the name begins with.
+    pub(crate) index: u8,
+    /// The rest of the name.
+    pub(crate) suffix: Vec<u8>,
+    pub(crate) value: Value,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Value {
+    /// Beside the entries.
+    Here(Vec<u8>),
+    /// In an inode of its own.
+    Inode {
+        number: InodeNumber,
+        size_bytes: u32,
+        /// `e_hash`, which is of the value too.
+        hash: u32,
+    },
+}
+
+impl Attribute {
+    /// Whether it is the rest of an inline file's content, which is none of the file's attributes.
+    pub(crate) fn is_inline_data(&self) -> bool {
+        self.index == EXT4_XATTR_INDEX_SYSTEM && self.suffix == b"data"
+    }
+
+    pub(crate) fn is_acl(&self) -> bool {
+        self.index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || self.index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT
+    }
+
+    /// The whole name.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        let prefix = PREFIXES.iter().find(|(index, _)| *index == self.index).map_or("", |(_, prefix)| prefix);
+        [prefix.as_bytes(), &self.suffix].concat()
+    }
+
+    /// The bytes that its entry takes, and the bytes that its value takes beside the entries.
+    pub(crate) fn room_bytes(&self) -> (usize, usize) {
+        let value = match &self.value {
+            Value::Here(value) => value.len().next_multiple_of(4),
+            Value::Inode { .. } => 0,
+        };
+        ((ENTRY_BYTES + self.suffix.len()).next_multiple_of(4), value)
+    }
+}
+
+/// The `e_name_index` and the rest of a name; `None` where it has none of the known beginnings.
+pub(crate) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
+    // The longest beginning counts: that of an ACL is `system.` too.
+    let known = PREFIXES.iter().filter(|(_, prefix)| name.starts_with(prefix.as_bytes()));
+    let (index, prefix) = known.max_by_key(|(_, prefix)| prefix.len())?;
+    Some((*index, &name[prefix.len()..]))
+}
+
+/// An entry of a list, and where its value is.
+pub(crate) struct Entry {
+    pub(crate) raw: RawXattrEntry,
+    pub(crate) attribute: Attribute,
+}
+
+/// Reads the entries that begin at `first`; their values' offsets count from the start of `bytes`. Returns
+/// them and where their list ends.
+pub(crate) fn read_entries(bytes: &[u8], first: usize, object: Object) -> Result<(Vec<Entry>, usize)> {
+    let corrupt =
+        |at: usize, problem: String| Err(Error::corrupt(object, format!("attribute at offset {at:#x}: {problem}")));
+    let mut entries = Vec::new();
+    let mut at = first;
+    loop {
+        // Four zero bytes end the list; so does the end of the area.
+        match bytes.get(at..at + END_BYTES) {
+            Some([0, 0, 0, 0]) => return Ok((entries, at + END_BYTES)),
+            None => return Ok((entries, bytes.len())),
+            Some(_) => {}
+        }
+        let Ok((raw, rest)) = RawXattrEntry::read_from_prefix(&bytes[at..]) else {
+            return corrupt(at, "ends past the area".to_owned());
+        };
+        let Some(suffix) = rest.get(..usize::from(raw.e_name_len)) else {
+            return corrupt(at, format!("e_name_len={} ends past the area", raw.e_name_len));
+        };
+        if raw.e_name_index != 0 && !PREFIXES.iter().any(|(index, _)| *index == raw.e_name_index) {
+            return corrupt(at, format!("e_name_index={} is not known", raw.e_name_index));
+        }
+        let (offset, size) = (usize::from(raw.e_value_offs.get()), raw.e_value_size.get() as usize);
+        let value = if raw.e_value_inum.get() != 0 {
+            let number = InodeNumber(raw.e_value_inum.get());
+            Value::Inode { number, size_bytes: raw.e_value_size.get(), hash: raw.e_hash.get() }
+        } else {
+            let here =
+                if size == 0 { Some(&[][..]) } else { offset.checked_add(size).and_then(|end| bytes.get(offset..end)) };
+            let Some(here) = here else {
+                return corrupt(
+                    at,
+                    format!("e_value_offs={offset} e_value_size={size} is outside the {} bytes", bytes.len()),
+                );
+            };
+            Value::Here(here.to_vec())
+        };
+        let attribute = Attribute { index: raw.e_name_index, suffix: suffix.to_vec(), value };
+        entries.push(Entry { raw, attribute });
+        at += (ENTRY_BYTES + suffix.len()).next_multiple_of(4);
+    }
+}
+
+/// The hash of a name and, in words of four bytes, of its value.
+pub(crate) fn entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
+    let of_name = suffix.iter().fold(0u32, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte));
+    value.chunks(4).fold(of_name, |hash, chunk| {
+        let mut word = [0; 4];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash.rotate_left(16) ^ u32::from_le_bytes(word)
     })
 }
 
+impl Inode {
+    /// The entries in the body, and where they and their values are: offsets count from there.
+    pub(crate) fn body_entries(&self) -> Result<(Vec<Entry>, usize)> {
+        match self.xattr_area().split_first_chunk::<4>() {
+            Some((magic, area)) if u32::from_le_bytes(*magic) == EXT4_XATTR_MAGIC => {
+                read_entries(area, 0, Object::Inode(self.number()))
+            }
+            _ => Ok((Vec::new(), 0)),
+        }
+    }
+
+    /// The attributes in the body.
+    pub(crate) fn body_attributes(&self) -> Result<Vec<Attribute>> {
+        Ok(self.body_entries()?.0.into_iter().map(|entry| entry.attribute).collect())
+    }
+}
+
 impl<S: ReadAt> FileSystem<S> {
-    /// An inode's extended attributes, names whole (`security.capability`), values as they are on
-    /// disk: an ACL is in ext4's own encoding.
+    /// An inode's extended attributes, names whole (`security.capability`), values as `getfattr` shows
+    /// them: an ACL is in the form that Linux hands to programs.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where they break a rule, [`Error::Unsupported`] for values in inodes of
-    /// their own (`ea_inode`).
+    /// [`Error::Corrupt`] where they break a rule.
     pub fn xattrs(&self, number: InodeNumber) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let inode = self.inode(number)?;
-        let mut attributes = Vec::new();
-        let area = inode.xattr_area();
-        if let Some((magic, entries)) = area.split_first_chunk::<4>()
-            && u32::from_le_bytes(*magic) == EXT4_XATTR_MAGIC
-        {
-            // In the inode, offsets count from the first entry.
-            read_entries(entries, 0, Object::Inode(number), &mut attributes)?;
+        let mut attributes = inode.body_attributes()?;
+        attributes.extend(self.block_attributes(&inode)?);
+        attributes.retain(|attribute| !attribute.is_inline_data());
+        attributes.iter().map(|attribute| Ok((attribute.name(), self.shown_value(&inode, attribute)?))).collect()
+    }
+
+    /// The attributes in the inode's block, if it has one.
+    pub(crate) fn block_attributes(&self, inode: &Inode) -> Result<Vec<Attribute>> {
+        let Some(block) = inode.xattr_block() else { return Ok(Vec::new()) };
+        let bytes = self.read_xattr_block(inode, block)?;
+        let (entries, _) = read_entries(&bytes, HEADER_BYTES, Object::Block(block))?;
+        Ok(entries.into_iter().map(|entry| entry.attribute).collect())
+    }
+
+    /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
+    /// their own, shared or not.
+    pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
+        let mut blocks = u64::from(inode.xattr_block().is_some());
+        if !self.superblock.has_incompat(incompat::EA_INODE) {
+            return Ok(blocks);
         }
-        if let Some(block) = inode.xattr_block() {
-            let bytes = self.read_xattr_block(&inode, block)?;
-            read_entries(&bytes, HEADER_BYTES, Object::Block(block), &mut attributes)?;
+        for attribute in inode.body_attributes()?.into_iter().chain(self.block_attributes(inode)?) {
+            if let Value::Inode { number, size_bytes, .. } = attribute.value
+                && !self.value_inode(number)?.is_value_of(inode)
+            {
+                blocks += u64::from(size_bytes).div_ceil(self.block_size());
+            }
         }
-        Ok(attributes)
+        Ok(blocks)
+    }
+
+    fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {
+        let value = match &attribute.value {
+            Value::Here(value) => value.clone(),
+            Value::Inode { number, size_bytes, .. } => self.value_in_inode(*number, *size_bytes)?,
+        };
+        if !attribute.is_acl() {
+            return Ok(value);
+        }
+        let acl = Acl::from_disk(&value).map_err(|problem| Error::corrupt(Object::Inode(inode.number()), problem))?;
+        Ok(acl.to_xattr())
+    }
+
+    /// A value that is in an inode of its own.
+    pub(crate) fn value_in_inode(&self, number: InodeNumber, size_bytes: u32) -> Result<Vec<u8>> {
+        let inode = self.value_inode(number)?;
+        if inode.size_bytes() != u64::from(size_bytes) || size_bytes as usize > MAX_VALUE_BYTES {
+            return Err(Error::corrupt(
+                Object::Inode(number),
+                format!("a value of {} bytes, expected {size_bytes}, at most {MAX_VALUE_BYTES}", inode.size_bytes()),
+            ));
+        }
+        let mut value = vec![0; size_bytes as usize];
+        self.read_content(&inode, 0, &mut value)?;
+        Ok(value)
+    }
+
+    /// An inode that holds a value.
+    pub(crate) fn value_inode(&self, number: InodeNumber) -> Result<Inode> {
+        let inode = self.inode(number)?;
+        if !inode.has_flag(EXT4_EA_INODE_FL) || inode.kind()? != FileKind::Regular {
+            return Err(Error::corrupt(Object::Inode(number), "an attribute's value is to be in it, but it is none"));
+        }
+        Ok(inode)
     }
 
     /// An inode's attribute block, validated.
@@ -89,41 +278,35 @@ pub(crate) fn xattr_checksum(seed: u32, block: u64, bytes: &[u8]) -> u32 {
     crc32c(crc32c(crc, &[0; 4]), &bytes[0x14..])
 }
 
-/// Reads the entries that begin at `first`; their values' offsets count from the start of `bytes`.
-fn read_entries(bytes: &[u8], first: usize, object: Object, attributes: &mut Vec<(Vec<u8>, Vec<u8>)>) -> Result<()> {
-    let corrupt =
-        |at: usize, problem: String| Err(Error::corrupt(object, format!("attribute at offset {at:#x}: {problem}")));
-    let mut at = first;
-    loop {
-        // Four zero bytes end the list; so does the end of the area.
-        match bytes.get(at..at + 4) {
-            Some([0, 0, 0, 0]) | None => return Ok(()),
-            Some(_) => {}
+/// Writes attributes as entries from `first` on and their values from the end downwards; offsets count
+/// from the start of `bytes`, which is zeros there. `None` where there is no room.
+pub(crate) fn write_entries(bytes: &mut [u8], first: usize, attributes: &[Attribute], with_hashes: bool) -> Option<()> {
+    let (mut at, mut end) = (first, bytes.len());
+    for attribute in attributes {
+        let (entry_bytes, value_bytes) = attribute.room_bytes();
+        if at + entry_bytes + value_bytes + END_BYTES > end {
+            return None;
         }
-        let Ok((entry, rest)) = RawXattrEntry::read_from_prefix(&bytes[at..]) else {
-            return corrupt(at, "ends past the area".to_owned());
+        end -= value_bytes;
+        let (number, size_bytes, hash) = match &attribute.value {
+            Value::Here(value) => {
+                bytes[end..end + value.len()].copy_from_slice(value);
+                // In the body they have no hash.
+                (0, value.len() as u32, if with_hashes { entry_hash(&attribute.suffix, value) } else { 0 })
+            }
+            Value::Inode { number, size_bytes, hash } => (number.0, *size_bytes, *hash),
         };
-        let Some(suffix) = rest.get(..usize::from(entry.e_name_len)) else {
-            return corrupt(at, format!("e_name_len={} ends past the area", entry.e_name_len));
+        let raw = RawXattrEntry {
+            e_name_len: attribute.suffix.len() as u8,
+            e_name_index: attribute.index,
+            e_value_offs: (if value_bytes > 0 { end as u16 } else { 0 }).into(),
+            e_value_inum: number.into(),
+            e_value_size: size_bytes.into(),
+            e_hash: hash.into(),
         };
-        let Some(prefix) = prefix(entry.e_name_index) else {
-            return corrupt(at, format!("e_name_index={} is not known", entry.e_name_index));
-        };
-        if entry.e_value_inum.get() != 0 {
-            return Err(Error::unsupported(object, "ea_inode: a value in an inode of its own"));
-        }
-        let (offset, size) = (usize::from(entry.e_value_offs.get()), entry.e_value_size.get() as usize);
-        let value =
-            if size == 0 { Some(&[][..]) } else { offset.checked_add(size).and_then(|end| bytes.get(offset..end)) };
-        let Some(value) = value else {
-            return corrupt(
-                at,
-                format!("e_value_offs={offset} e_value_size={size} is outside the {} bytes", bytes.len()),
-            );
-        };
-        if !is_inline_data(&entry, suffix) {
-            attributes.push(([prefix.as_bytes(), suffix].concat(), value.to_vec()));
-        }
-        at += (ENTRY_BYTES + suffix.len()).next_multiple_of(4);
+        bytes[at..at + ENTRY_BYTES].copy_from_slice(raw.as_bytes());
+        bytes[at + ENTRY_BYTES..][..attribute.suffix.len()].copy_from_slice(&attribute.suffix);
+        at += entry_bytes;
     }
+    Some(())
 }

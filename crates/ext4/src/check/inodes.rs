@@ -8,7 +8,6 @@ use crate::extent::Mapped;
 use crate::features::incompat;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
-use crate::xattr::HEADER_BYTES;
 
 /// The inode that holds the blocks reserved for more descriptors: they are metadata at the same time.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
@@ -20,6 +19,7 @@ impl<S: ReadAt> Check<'_, S> {
         for group in 0..self.filesystem.superblock().groups() {
             self.inode_table(group)?;
         }
+        self.value_references()?;
         for (block, (stored, found)) in std::mem::take(&mut self.xattr_blocks) {
             if stored != found {
                 self.report(Object::Block(block), format!("h_refcount={stored}, but {found} inodes use it"));
@@ -91,7 +91,9 @@ impl<S: ReadAt> Check<'_, S> {
             self.inline(inode)?;
         }
         let content = if inode.has_blocks() || is_reserved { self.claim_content(inode)? } else { 0 };
-        let attributes = self.claim_attributes(inode)?;
+        self.claim_attributes(inode)?;
+        // Of attributes that cannot be read there is a finding already.
+        let attributes = self.filesystem.attribute_blocks(inode).unwrap_or(0);
         let superblock = self.filesystem.superblock();
         let used = inode.used_blocks(superblock);
         if used != content + attributes && !inode.has_flag(EXT4_EA_INODE_FL) {
@@ -164,34 +166,5 @@ impl<S: ReadAt> Check<'_, S> {
             self.report(Object::Inode(number), format!("i_size={size} bytes, but it has content in block {last}"));
         }
         Ok(parts)
-    }
-
-    /// Claims the attribute block; returns how many blocks that is.
-    fn claim_attributes(&mut self, inode: &Inode) -> Result<u64> {
-        if let Err(error) = self.filesystem.xattrs(inode.number()) {
-            // A wrong inode checksum was reported already.
-            if !matches!(error, Error::Corrupt { object: Object::Inode(_), .. }) {
-                self.report_error(error)?;
-            }
-        }
-        let Some(block) = inode.xattr_block() else { return Ok(0) };
-        let bytes = match self.filesystem.read_xattr_block(inode, block) {
-            Ok(bytes) if bytes.len() >= HEADER_BYTES => bytes,
-            Ok(_) => return Ok(1),
-            Err(error) => {
-                self.report_error(error)?;
-                return Ok(1);
-            }
-        };
-        let stored = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
-        if let Some((_, found)) = self.xattr_blocks.get_mut(&block) {
-            *found += 1;
-        } else {
-            self.xattr_blocks.insert(block, (stored, 1));
-            if self.claim(block, 1) > 0 {
-                self.report(Object::Block(block), "an attribute block that something else claims too");
-            }
-        }
-        Ok(1)
     }
 }

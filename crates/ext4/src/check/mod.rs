@@ -4,6 +4,7 @@
 //! bitmaps and counts, against what the first two found. Memory is a bit a block and four bytes an
 //! inode.
 
+mod attributes;
 mod bitmaps;
 mod directories;
 mod fields;
@@ -32,6 +33,8 @@ struct Check<'a, S> {
     inodes: Vec<InodeState>,
     /// Attribute block → (`h_refcount`, inodes that point to it).
     xattr_blocks: BTreeMap<u64, (u32, u32)>,
+    /// Inode that holds an attribute's value → attributes that have it.
+    value_inodes: BTreeMap<InodeNumber, u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -65,6 +68,7 @@ impl<S: ReadAt> FileSystem<S> {
             claimed: vec![0; blocks.div_ceil(8) as usize],
             inodes: vec![InodeState::default(); self.superblock.inodes() as usize],
             xattr_blocks: BTreeMap::new(),
+            value_inodes: BTreeMap::new(),
         };
         check.superblock();
         check.orphan_file()?;

@@ -6,6 +6,12 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 /// `h_magic` of both kinds.
 pub(crate) const EXT4_XATTR_MAGIC: u32 = 0xEA02_0000;
 
+/// `e_name_index` of names that begin with `user.`.
+pub(crate) const EXT4_XATTR_INDEX_USER: u8 = 1;
+/// `e_name_index` of an access ACL.
+pub(crate) const EXT4_XATTR_INDEX_POSIX_ACL_ACCESS: u8 = 2;
+/// `e_name_index` of a default ACL.
+pub(crate) const EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT: u8 = 3;
 /// `e_name_index` of names that begin with `system.`.
 pub(crate) const EXT4_XATTR_INDEX_SYSTEM: u8 = 7;
 
