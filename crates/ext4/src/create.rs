@@ -110,9 +110,7 @@ impl<S: WriteAt> FileSystem<S> {
         write(self, &map)?;
         self.store_map(&mut inode, map)?;
         self.grow_size(&mut inode, size_bytes);
-        self.write_inode(&mut inode)?;
-        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind: FileKind::Regular })?;
-        Ok(number)
+        self.name_new(&mut directory, name, inode)
     }
 
     /// Takes blocks for the content of a new inode, and leaves enough for its map and its name; where
@@ -149,7 +147,7 @@ impl<S: WriteAt> FileSystem<S> {
         attributes: &Attributes,
     ) -> Result<InodeNumber> {
         let mut directory = self.directory_for_new(parent, name)?;
-        self.add_link(&mut directory)?;
+        self.add_link(&mut directory.clone())?;
         self.check_room(&directory, name, 1)?;
         let number = self.allocate_inode(parent, true)?;
         let mut inode = self.new_inode(&directory, number, FileKind::Directory, attributes);
@@ -164,9 +162,9 @@ impl<S: WriteAt> FileSystem<S> {
         builder.push(number.0, file_type, b".");
         builder.push(parent.0, file_type, b"..");
         self.write_leaf(&inode, first, &mut builder.finish())?;
-        self.write_inode(&mut inode)?;
+        self.name_new(&mut directory, name, inode)?;
+        self.add_link(&mut directory)?;
         self.write_inode(&mut directory)?;
-        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind: FileKind::Directory })?;
         Ok(number)
     }
 
@@ -203,9 +201,7 @@ impl<S: WriteAt> FileSystem<S> {
             self.store_map(&mut inode, map)?;
         }
         inode.set_size(target.len() as u64);
-        self.write_inode(&mut inode)?;
-        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind: FileKind::Symlink })?;
-        Ok(number)
+        self.name_new(&mut directory, name, inode)
     }
 
     /// Creates a device, a FIFO or a socket.
@@ -241,9 +237,7 @@ impl<S: WriteAt> FileSystem<S> {
         if let Some((major, minor)) = device {
             inode.set_device(major, minor);
         }
-        self.write_inode(&mut inode)?;
-        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind })?;
-        Ok(number)
+        self.name_new(&mut directory, name, inode)
     }
 
     /// An inode for something new in a directory: with the directory's project where that is
@@ -257,6 +251,17 @@ impl<S: WriteAt> FileSystem<S> {
             }
         }
         inode
+    }
+
+    /// Writes a new inode and gives it its name; where the directory cannot take another, the inode is
+    /// given back.
+    fn name_new(&mut self, directory: &mut Inode, name: &[u8], mut inode: Inode) -> Result<InodeNumber> {
+        self.write_inode(&mut inode)?;
+        let named = self.add_entry(directory, &NewEntry { name, inode: inode.number(), kind: inode.kind()? });
+        if let Err(Error::TooLarge { .. }) = named {
+            self.release(&inode)?;
+        }
+        named.map(|()| inode.number())
     }
 
     /// Writes content into a map that has blocks for all of it, the last one filled with zeros.

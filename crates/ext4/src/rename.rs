@@ -34,9 +34,9 @@ impl<S: WriteAt> FileSystem<S> {
             });
         }
         self.check_room(&directory, name, 0)?;
+        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind })?;
         inode.raw.i_links_count.set(inode.links() + 1);
-        self.write_inode(&mut inode)?;
-        self.add_entry(&mut directory, &NewEntry { name, inode: number, kind })
+        self.write_inode(&mut inode)
     }
 
     /// Gives what has the name `from` the name `to` instead, in the same directory or another one. What
@@ -79,10 +79,13 @@ impl<S: WriteAt> FileSystem<S> {
             None => {
                 self.check_room(&target, to, 0)?;
                 if moves {
+                    self.add_link(&mut target.clone())?;
+                }
+                self.add_entry(&mut target, &entry)?;
+                if moves {
                     self.add_link(&mut target)?;
                     self.write_inode(&mut target)?;
                 }
-                self.add_entry(&mut target, &entry)?;
             }
         }
         let one_less = is_directory && (moves || in_the_way.is_some());
