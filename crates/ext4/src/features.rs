@@ -37,6 +37,7 @@ pub(crate) mod ro_compat {
     pub(crate) const GDT_CSUM: u32 = 0x10;
     pub(crate) const DIR_NLINK: u32 = 0x20;
     pub(crate) const EXTRA_ISIZE: u32 = 0x40;
+    pub(crate) const QUOTA: u32 = 0x100;
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
     pub(crate) const PROJECT: u32 = 0x2000;
@@ -121,6 +122,7 @@ const WRITE_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
     | ro_compat::DIR_NLINK
     | ro_compat::EXTRA_ISIZE
     | ro_compat::METADATA_CSUM
+    | ro_compat::QUOTA
     | ro_compat::PROJECT
     | ro_compat::ORPHAN_PRESENT;
 

@@ -32,6 +32,8 @@ pub struct FileSystem<S> {
     /// Why this file system cannot be written, if so.
     write_refusal: Option<String>,
     errors_allowed: bool,
+    /// Whether something may have changed that the quota files count.
+    usage_changed: bool,
 }
 
 impl<S: WriteAt> FileSystem<S> {
@@ -68,6 +70,7 @@ impl<S: WriteAt> FileSystem<S> {
             let (state, count) = (self.superblock.raw.s_state.get(), self.superblock.raw.s_error_count.get());
             return Err(Error::HasErrors { state, count });
         }
+        self.usage_changed = true;
         self.finish_orphans()
     }
 
@@ -80,8 +83,12 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`].
+    /// [`Error::Storage`]; with `quota` also [`Error::NoSpace`] where the count of what is used does not
+    /// fit, and [`Error::Corrupt`] where it cannot be made.
     pub fn flush(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.usage_changed) {
+            self.update_quotas()?;
+        }
         self.write_bitmaps()?;
         group::write_groups(&self.storage, &self.superblock, &mut self.groups)?;
         if self.superblock_changed {
@@ -122,6 +129,7 @@ impl<S: ReadAt> FileSystem<S> {
             last_directory: LastDirectory::default(),
             journal_replayed: false,
             errors_allowed: false,
+            usage_changed: false,
             write_refusal: Some("the journal is being replayed".to_owned()),
         }
     }

@@ -4,7 +4,7 @@
 //! the storage is an overlay that is committed whole or not at all.
 //!
 //! What is refused, by name: writing under features that are not known or not kept right here
-//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `quota`, `mmp`), and file systems with error flags unless
+//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `mmp`), and file systems with error flags unless
 //! they are allowed.
 //!
 //! An edit that is refused because a name is taken or missing or because there is no space has changed
@@ -50,6 +50,7 @@ mod journal;
 mod layout;
 mod orphan;
 mod orphan_file;
+mod quota;
 mod remove;
 mod rename;
 mod resize_inode;

@@ -2,6 +2,8 @@
 //! edited so that `e2fsck` has nothing to say, and what is refused by name.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod support;
+
 use std::path::{Path, PathBuf};
 
 use ext4::{Attributes, FileSystem, InodeNumber, Time};
@@ -424,6 +426,59 @@ fn new_files_get_the_project_that_a_directory_hands_on() {
     assert!(debugfs(&image, "stat heir/file").contains("Flags: 0x80000"));
 }
 
+/// An image whose users have quota, and where the blocks of the file with it are.
+fn image_with_quota() -> (tempfile::TempDir, PathBuf, Vec<usize>) {
+    let (folder, image) = mke2fs(&["-t", "ext4", "-b", "1024", "-O", "quota,^metadata_csum"], None, "8M");
+    let blocks = debugfs(&image, "blocks <3>");
+    let blocks = blocks.split_whitespace().map(|block| block.parse().unwrap()).collect();
+    (folder, image, blocks)
+}
+
+#[test]
+fn limits_stay_when_usage_is_counted() {
+    let (_folder, image, blocks) = image_with_quota();
+    let mut bytes = std::fs::read(&image).unwrap();
+    // The sixth block has the entry of root, past its header: 0x20 bytes into it is the hard limit.
+    let entry = blocks[5] * 1024 + 16;
+    bytes[entry + 0x20..][..8].copy_from_slice(&5000_u64.to_le_bytes());
+    std::fs::write(&image, &bytes).unwrap();
+    let limit = |said: &str| said.lines().last().unwrap().split_whitespace().nth(3).map(str::to_owned);
+    assert_eq!(limit(&debugfs(&image, "get_quota user 0")), Some("5000".to_owned()));
+    let mut filesystem = open(&image);
+    for uid in 0..40 {
+        let name = format!("of-{uid}");
+        let attributes = Attributes { uid: uid * 1000, ..ATTRIBUTES };
+        filesystem.create_file(InodeNumber::ROOT, name.as_bytes(), &attributes, 4, &mut &b"four"[..]).unwrap();
+    }
+    flushed(filesystem, &image);
+    assert_eq!(limit(&debugfs(&image, "get_quota user 0")), Some("5000".to_owned()));
+    assert!(debugfs(&image, "list_quota user").lines().count() > 40);
+}
+
+#[test]
+fn quota_files_of_any_bytes_end_in_an_answer_or_an_error() {
+    let (_folder, image, blocks) = image_with_quota();
+    let bytes = std::fs::read(&image).unwrap();
+    let mut random = support::Random(0x51_7E);
+    let mut noticed = 0;
+    for _ in 0..300 {
+        let mut bytes = bytes.clone();
+        for _ in 0..1 + random.below(6) {
+            let block = blocks[random.below(blocks.len() as u64) as usize];
+            let within = if random.below(2) == 0 { 32 } else { 1024 };
+            let at = block * 1024 + random.below(within) as usize;
+            bytes[at] = random.below(256) as u8;
+        }
+        let mut filesystem = FileSystem::open(storage::Memory::from(bytes)).unwrap();
+        noticed += u32::from(filesystem.check().map_or(true, |findings| !findings.is_empty()));
+        filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).unwrap();
+        if filesystem.flush().is_ok() {
+            assert_eq!(filesystem.check().unwrap(), Vec::new());
+        }
+    }
+    assert!(noticed > 30, "only {noticed} of 300 were noticed");
+}
+
 /// A tree with a file of many blocks, a sparse one and many names.
 fn some_tree() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -466,8 +521,6 @@ fn what_cannot_be_written_is_read_and_refused_by_name() {
         ("encrypt", &["-O", "encrypt"]),
         ("verity", &["-O", "verity"]),
         ("mmp", &["-O", "mmp"]),
-        ("quota", &["-O", "quota"]),
-        ("quota", &["-O", "project,quota", "-E", "quotatype=usrquota:grpquota:prjquota"]),
     ] {
         let (_folder, image) = mke2fs(&[&["-t", "ext4"], options].concat(), Some(tree.path()), "32M");
         let mut filesystem = open(&image);
@@ -549,5 +602,43 @@ fn what_is_encrypted_is_refused_file_by_file() {
     for error in errors {
         let said = error.unwrap_err().to_string();
         assert!(said.contains("encrypt: encrypted "), "{said}");
+    }
+}
+
+#[test]
+fn quota_is_what_e2fsck_counts_after_every_edit() {
+    for options in [
+        &["-t", "ext4", "-b", "1024", "-O", "quota,metadata_csum"][..],
+        &["-t", "ext4", "-b", "4096", "-O", "project,quota", "-E", "quotatype=usrquota:grpquota:prjquota"],
+        &["-t", "ext4", "-b", "4096", "-O", "quota,^metadata_csum", "-E", "quotatype=grpquota"],
+    ] {
+        let tree = some_tree();
+        let (_folder, image) = mke2fs(options, Some(tree.path()), "32M");
+        // mke2fs counts before it fills the tree in.
+        let findings = open(&image).check().unwrap();
+        assert!(findings.iter().any(|finding| finding.to_string().contains("quota of ")), "{findings:?}");
+        assert!(!judge("e2fsck").arg("-fn").arg(&image).run().status.success(), "e2fsck minds");
+        let repaired = judge("e2fsck").arg("-fy").arg(&image).run();
+        assert!(repaired.status.code().is_some_and(|code| code <= 1), "{repaired}");
+        assert_eq!(open(&image).check().unwrap(), Vec::new(), "{options:?}");
+
+        let mut filesystem = open(&image);
+        for number in 0..100u32 {
+            // Ids with each of the tree's four levels different.
+            let id = [number, number << 8, number << 16, number << 24][number as usize % 4];
+            let attributes = Attributes { uid: id, gid: id / 3, ..ATTRIBUTES };
+            let (name, bytes) = (format!("file-{number}"), pattern(number as usize * 50));
+            let many = find(&filesystem, "many");
+            filesystem.create_file(many, name.as_bytes(), &attributes, bytes.len() as u64, &mut &bytes[..]).unwrap();
+        }
+        flushed(filesystem, &image);
+        // Fewer ids, other owners, less space.
+        let mut filesystem = open(&image);
+        filesystem.remove_file(InodeNumber::ROOT, b"large").unwrap();
+        filesystem.set_attributes(find(&filesystem, "sparse"), &ATTRIBUTES).unwrap();
+        for number in 10..90 {
+            filesystem.remove_file(find(&filesystem, "many"), format!("file-{number}").as_bytes()).unwrap();
+        }
+        flushed(filesystem, &image);
     }
 }

@@ -78,6 +78,7 @@ impl<S: ReadAt> FileSystem<S> {
         check.directories()?;
         check.links();
         check.bitmaps()?;
+        check.quotas()?;
         Ok(check.findings)
     }
 }
@@ -134,6 +135,15 @@ impl<S: ReadAt> Check<'_, S> {
                 Ok(_) => {}
                 Err(error) => self.report_error(error)?,
             }
+        }
+        Ok(())
+    }
+
+    /// The quota files say what is used.
+    fn quotas(&mut self) -> Result<()> {
+        match self.filesystem.wrong_quotas() {
+            Ok(wrong) => wrong.into_iter().for_each(|(file, problem)| self.report(Object::Inode(file), problem)),
+            Err(error) => self.report_error(error)?,
         }
         Ok(())
     }

@@ -9,5 +9,6 @@ pub(crate) mod group_descriptor;
 pub(crate) mod inode;
 pub(crate) mod jbd2;
 pub(crate) mod orphan_file;
+pub(crate) mod quota;
 pub(crate) mod superblock;
 pub(crate) mod xattr;
