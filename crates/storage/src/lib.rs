@@ -20,6 +20,8 @@
 
 mod cache;
 mod error;
+#[cfg(any(test, feature = "failing"))]
+mod failing;
 mod file;
 mod finding;
 mod memory;
@@ -31,6 +33,8 @@ use std::sync::Arc;
 
 pub use cache::Cache;
 pub use error::{Error, Operation, Reason, Result};
+#[cfg(any(test, feature = "failing"))]
+pub use failing::Failing;
 pub use file::{FileStorage, copy};
 pub use finding::Finding;
 pub use memory::Memory;

@@ -122,8 +122,8 @@ impl<S: ReadAt> Check<'_, S> {
             return Ok(());
         }
         for logical in 0..self.filesystem.directory_blocks(directory) {
-            // Errors of the block itself are the walk's to report.
-            if let Ok(Some((_, block))) = self.filesystem.read_directory_block(directory, logical)
+            let block = Self::readable(self.filesystem.read_directory_block(directory, logical))?;
+            if let Some(Some((_, block))) = block
                 && tail(&block).is_none()
             {
                 self.report(Object::DirectoryBlock { inode: directory.number(), logical }, "no checksum");

@@ -77,7 +77,7 @@ impl<S: ReadAt> Check<'_, S> {
 
     /// A directory has each of its blocks.
     fn directory_map(&mut self, inode: &Inode) -> Result<()> {
-        let Ok(map) = self.filesystem.read_map(inode) else { return Ok(()) };
+        let Some(map) = Self::readable(self.filesystem.read_map(inode))? else { return Ok(()) };
         let blocks = u64::from(self.filesystem.directory_blocks(inode));
         let holes: u64 = map.holes(0..blocks).iter().map(|hole| hole.end - hole.start).sum();
         if holes > 0 || map.extents.iter().any(|extent| extent.unwritten) {

@@ -100,6 +100,16 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
+    /// What could be read; `None` where the bytes are wrong, which is reported elsewhere. Any other error
+    /// ends the check.
+    fn readable<T>(read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
     fn superblock(&mut self) {
         let superblock = self.filesystem.superblock();
         let (state, errors) = (superblock.raw.s_state.get(), superblock.raw.s_error_count.get());
