@@ -16,6 +16,8 @@ use crate::superblock::Superblock;
 
 /// Size in bytes of the part that every inode has.
 const BASE_BYTES: usize = 128;
+/// Where the extra parts of access, modification and change time end behind that.
+const EXTRA_TIMES_END: usize = std::mem::offset_of!(RawInodeExtra, i_atime_extra) + 4;
 
 /// The number of an inode; the first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -123,9 +125,11 @@ impl Time {
         Self { seconds, nanoseconds: extra >> 2 }
     }
 
-    /// The low part and the extra part; what is out of range goes to the nearest that is not.
-    fn encode(self) -> (u32, u32) {
-        let seconds = self.seconds.clamp(i64::from(i32::MIN), i64::from(i32::MAX) + (3 << 32));
+    /// The low part and the extra part; what is out of range goes to the nearest that is not. Where the
+    /// extra part is not kept, the range is that of the low part.
+    fn encode(self, has_extra: bool) -> (u32, u32) {
+        let last = i64::from(i32::MAX) + if has_extra { 3 << 32 } else { 0 };
+        let seconds = self.seconds.clamp(i64::from(i32::MIN), last);
         let epoch = ((seconds - i64::from(seconds as i32)) >> 32) & 3;
         (seconds as u32, (self.nanoseconds.min(999_999_999) << 2) | epoch as u32)
     }
@@ -164,7 +168,7 @@ impl Inode {
             let room = inode.tail.len() as u16;
             let size = if wanted.is_multiple_of(4) && (32..=room).contains(&wanted) { wanted } else { 32 };
             inode.change_extra(|extra| {
-                let (low, high) = attributes.modified.encode();
+                let (low, high) = attributes.modified.encode(true);
                 extra.i_extra_isize.set(size);
                 extra.i_crtime.set(low);
                 extra.i_crtime_extra.set(high);
@@ -302,8 +306,9 @@ impl Inode {
     }
 
     pub(crate) fn set_times(&mut self, times: &Times) {
+        let has_extra = self.extra_size() >= EXTRA_TIMES_END;
         let [accessed, modified, changed] =
-            [times.accessed, times.modified, times.changed].map(|time| time.map(Time::encode));
+            [times.accessed, times.modified, times.changed].map(|time| time.map(|time| time.encode(has_extra)));
         for (field, time) in
             [(&mut self.raw.i_atime, accessed), (&mut self.raw.i_mtime, modified), (&mut self.raw.i_ctime, changed)]
         {
@@ -544,11 +549,14 @@ mod tests {
             [i64::from(i32::MIN), -1, 0, 1_700_000_000, i64::from(i32::MAX), 1 << 31, 1 << 33, 15_032_385_535]
         {
             let time = Time { seconds, nanoseconds: 999_999_999 };
-            let (low, extra) = time.encode();
+            let (low, extra) = time.encode(true);
             assert_eq!(Time::decode(low, extra), time);
         }
         let far = Time { seconds: i64::MAX, nanoseconds: 0 };
-        let (low, extra) = far.encode();
+        let (low, extra) = far.encode(true);
         assert_eq!(Time::decode(low, extra).seconds, 15_032_385_535);
+        // Inodes of 128 bytes had what is past 2038 come out in the 20th century.
+        let (low, _) = far.encode(false);
+        assert_eq!(Time::decode(low, 0).seconds, i64::from(i32::MAX));
     }
 }
