@@ -8,7 +8,7 @@ use storage::{ReadAt, WriteAt};
 use crate::allocate::BlockRun;
 use crate::error::{Error, Object, Resource, Result};
 use crate::extent::{Extent, Mapped};
-use crate::features::incompat;
+use crate::features::{incompat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EXTENTS_FL;
@@ -224,9 +224,21 @@ impl<S: ReadAt> FileSystem<S> {
         if inode.has_flag(EXT4_EXTENTS_FL) { self.extent_tree_blocks(extents) } else { self.indirect_blocks(extents) }
     }
 
-    /// The most blocks that a file of `inode`'s kind can have, by its map.
+    /// The most blocks that a file of `inode`'s kind can have, by its map and by how its blocks are
+    /// counted: without `huge_file` in 32 bits, in units of 512 bytes, of which pointer blocks take some.
+    /// Linux refuses to look at an inode that is larger, full of holes or not.
     pub(crate) fn max_file_blocks(&self, inode: &Inode) -> u64 {
-        if inode.has_flag(EXT4_EXTENTS_FL) { u64::from(u32::MAX) } else { self.max_indirect_blocks() }
+        let has_extents = inode.has_flag(EXT4_EXTENTS_FL);
+        let mapped = if has_extents { u64::from(u32::MAX) } else { self.max_indirect_blocks() };
+        if self.superblock.has_ro_compat(ro_compat::HUGE_FILE) {
+            return mapped;
+        }
+        let counted = u64::from(u32::MAX) / (self.block_size() / 512);
+        match has_extents {
+            true => mapped.min(counted),
+            false if mapped + self.pointer_blocks(mapped) <= counted => mapped,
+            false => counted - self.pointer_blocks(counted),
+        }
     }
 }
 

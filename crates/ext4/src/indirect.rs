@@ -28,6 +28,19 @@ impl<S: ReadAt> FileSystem<S> {
         reached.min(u64::from(u32::MAX))
     }
 
+    /// Blocks of pointers that a file of so many blocks without holes has.
+    pub(crate) fn pointer_blocks(&self, blocks: u64) -> u64 {
+        let pointers = self.pointers_per_block();
+        let mut count = 0;
+        let mut rest = blocks.saturating_sub(DIRECT_BLOCKS);
+        for levels in 1..=TREES {
+            let reached = rest.min(pointers.pow(levels));
+            count += (1..=levels).map(|level| reached.div_ceil(pointers.pow(level))).sum::<u64>();
+            rest -= reached;
+        }
+        count
+    }
+
     /// The block behind the map, `None` for a hole.
     pub(crate) fn map_indirect(&self, inode: &Inode, logical: u64) -> Result<Option<u64>> {
         let pointers = self.pointers_per_block();

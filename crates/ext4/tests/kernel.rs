@@ -3,15 +3,18 @@
 #![cfg(feature = "full-tests")]
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-use std::collections::BTreeMap;
+#[path = "support/read.rs"]
+mod read;
+
 use std::path::Path;
 use std::sync::Arc;
 
-use ext4::{Attributes, FileKind, FileSystem, InodeNumber, Time};
-use storage::{FileStorage, Memory, WriteAt};
+use ext4::{Attributes, FileSystem, InodeNumber, Time};
+use read::{assert_same, our_tree};
+use storage::{FileStorage, Memory};
 use testkit::judge::judge;
 use testkit::mount::Mount;
-use testkit::tree::{Kind, Node, Tree, walk_kernel};
+use testkit::tree::{Node, Tree, walk_kernel};
 
 const FEATURES: &[&[&str]] = &[
     &["-t", "ext2", "-b", "1024"],
@@ -56,61 +59,6 @@ fn kernel_tree(image: &Path) -> Tree {
     walk_kernel(&Mount::read_only(image, &(0..length)).path())
 }
 
-/// The tree as we read it, in the same shape as the kernel's.
-fn our_tree<S: WriteAt>(filesystem: &FileSystem<S>) -> Tree {
-    let mut tree = Tree::new();
-    let mut left = vec![(Vec::new(), InodeNumber::ROOT)];
-    while let Some((path, number)) = left.pop() {
-        let inode = filesystem.inode(number).unwrap();
-        let kind = inode.kind().unwrap();
-        if kind == FileKind::Directory {
-            for entry in filesystem.read_directory(number).unwrap() {
-                let separator = if path.is_empty() { &b""[..] } else { b"/" };
-                left.push(([&path, separator, &entry.name].concat(), entry.inode));
-            }
-        }
-        let content = (kind == FileKind::Regular).then(|| {
-            let mut bytes = vec![0; inode.size_bytes() as usize];
-            assert_eq!(filesystem.read_file_at(number, 0, &mut bytes).unwrap(), bytes.len());
-            crc32c::crc32c(&bytes)
-        });
-        let xattrs: BTreeMap<_, _> = filesystem.xattrs(number).unwrap().into_iter().collect();
-        tree.insert(
-            path,
-            Node {
-                kind: match kind {
-                    FileKind::Regular => Kind::Regular,
-                    FileKind::Directory => Kind::Directory,
-                    FileKind::Symlink => Kind::Symlink,
-                    FileKind::CharDevice => Kind::CharDevice,
-                    FileKind::BlockDevice => Kind::BlockDevice,
-                    FileKind::Fifo => Kind::Fifo,
-                    FileKind::Socket => Kind::Socket,
-                },
-                permissions: u32::from(inode.permissions()),
-                uid: inode.uid(),
-                gid: inode.gid(),
-                size_bytes: inode.size_bytes(),
-                modified: (inode.modified().seconds, inode.modified().nanoseconds),
-                links: u64::from(inode.links()),
-                target: (kind == FileKind::Symlink).then(|| filesystem.read_link(number).unwrap()),
-                device: inode.device(),
-                xattrs,
-                content_crc32c: content,
-            },
-        );
-    }
-    tree
-}
-
-#[track_caller]
-fn assert_same(ours: &Tree, kernel: &Tree, what: &str) {
-    assert_eq!(ours.keys().collect::<Vec<_>>(), kernel.keys().collect::<Vec<_>>(), "{what}");
-    for (path, node) in kernel {
-        assert_eq!(&ours[path], node, "{what}: {}", String::from_utf8_lossy(path));
-    }
-}
-
 #[test]
 fn what_the_kernel_wrote_is_what_we_read() {
     for options in FEATURES {
@@ -120,7 +68,7 @@ fn what_the_kernel_wrote_is_what_we_read() {
         mounted(&image, POPULATE);
         let filesystem = FileSystem::open(Memory::from(std::fs::read(&image).unwrap())).unwrap();
         assert_eq!(filesystem.check().unwrap(), Vec::new(), "{options:?}");
-        assert_same(&our_tree(&filesystem), &kernel_tree(&image), &format!("{options:?}"));
+        assert_same(&our_tree(&filesystem, u64::MAX), &kernel_tree(&image), &format!("{options:?}"));
     }
 }
 
@@ -141,7 +89,7 @@ fn a_log_that_the_kernel_left_is_replayed_as_the_kernel_replays_it() {
         let memory = Arc::new(Memory::from(std::fs::read(&cut).unwrap()));
         let mut filesystem = FileSystem::open(memory.clone()).unwrap();
         assert!(filesystem.journal_replayed(), "{options:?}: there is a log to replay");
-        let replayed = our_tree(&filesystem);
+        let replayed = our_tree(&filesystem, u64::MAX);
         let free = filesystem.superblock().free_blocks();
         let attributes = Attributes { permissions: 0o755, uid: 0, gid: 0, modified: Time::default() };
         filesystem.create_directory(InodeNumber::ROOT, b"ours", &attributes).unwrap();
@@ -186,7 +134,7 @@ fn what_we_wrote_is_what_the_kernel_sees() {
         filesystem.remove_file(InodeNumber::ROOT, b"hard").unwrap();
         filesystem.remove_file(InodeNumber::ROOT, b"fragmented").unwrap();
         filesystem.flush().unwrap();
-        let ours = our_tree(&filesystem);
+        let ours = our_tree(&filesystem, u64::MAX);
         drop(filesystem);
         testkit::judge::assert_e2fsck_clean(&image, 0);
         let after = kernel_tree(&image);
@@ -224,5 +172,43 @@ fn the_kernel_mounts_what_was_grown_and_sees_the_same_tree() {
             "mkdir new; for i in $(seq 1 400); do mkdir new/$i; done; head -c 300000000 /dev/zero > new/file",
         );
         testkit::judge::assert_e2fsck_clean(&image, 0);
+    }
+}
+
+/// Files without `huge_file` could be made longer than 2 TiB, which the kernel then refused to look at.
+#[test]
+fn a_file_can_be_as_long_as_the_kernel_takes_it_and_no_longer() {
+    for options in [
+        &["-t", "ext2", "-b", "1024"][..],
+        &["-t", "ext2", "-b", "4096"],
+        &["-t", "ext4", "-b", "1024", "-O", "^huge_file"],
+        &["-t", "ext4", "-b", "4096", "-O", "^huge_file"],
+        &["-t", "ext4", "-b", "1024", "-O", "huge_file"],
+        &["-t", "ext4", "-b", "4096", "-O", "^extent,^64bit"],
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        make(options, &image);
+        let storage = FileStorage::new(std::fs::File::options().read(true).write(true).open(&image).unwrap()).unwrap();
+        let mut filesystem = FileSystem::open(storage).unwrap();
+        let attributes = Attributes { permissions: 0o600, uid: 0, gid: 0, modified: Time::default() };
+        let file = filesystem.create_file(InodeNumber::ROOT, b"long", &attributes, 0, &mut std::io::empty()).unwrap();
+        let (mut longest, mut too_long) = (0, u64::MAX);
+        while longest + 1 < too_long {
+            let size = longest + (too_long - longest) / 2;
+            match filesystem.truncate(file, size) {
+                Ok(()) => longest = size,
+                Err(error) => {
+                    assert!(matches!(error, ext4::Error::TooLarge { .. }), "{error}");
+                    too_long = size;
+                }
+            }
+        }
+        filesystem.flush().unwrap();
+        drop(filesystem);
+        testkit::judge::assert_e2fsck_clean(&image, 0);
+        let script =
+            format!("[ $(stat -c %s long) = {longest} ]; truncate -s {longest} new; ! truncate -s {too_long} other");
+        mounted(&image, &script);
     }
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
+
+use rustix::fs::SeekFrom;
 
 /// Path from the root of the tree on, without a slash in front → what is there. The root itself is
 /// at the empty path.
@@ -136,21 +137,65 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .collect()
 }
 
+/// Only what the kernel says is data is read: a file may be larger than anything that can be read in a test.
 fn crc32c_of(path: &Path) -> u32 {
-    let mut file = fs::File::open(path).unwrap();
+    let file = fs::File::open(path).unwrap();
+    let size = file.metadata().unwrap().len();
     let mut buffer = vec![0; 1 << 20];
-    let mut crc = 0;
-    loop {
-        match file.read(&mut buffer).unwrap() {
-            0 => return crc,
-            length => crc = crc32c::crc32c_append(crc, &buffer[..length]),
+    let (mut crc, mut at) = (0, 0);
+    while at < size {
+        let data = match rustix::fs::seek(&file, SeekFrom::Data(at)) {
+            Ok(data) => data.min(size),
+            Err(rustix::io::Errno::NXIO) => size,
+            Err(error) => panic!("{}: {error}", path.display()),
+        };
+        crc = crc32c_append_zeros(crc, data - at);
+        at = data;
+        let hole = if at < size { rustix::fs::seek(&file, SeekFrom::Hole(at)).unwrap().min(size) } else { size };
+        while at < hole {
+            let part = &mut buffer[..(hole - at).min(1 << 20) as usize];
+            file.read_exact_at(part, at).unwrap_or_else(|error| panic!("{}, offset {at}: {error}", path.display()));
+            crc = crc32c::crc32c_append(crc, part);
+            at += part.len() as u64;
         }
     }
+    crc
+}
+
+/// The CRC-32C of what `crc` is of, with `length_bytes` zeros behind it, however many they are.
+pub fn crc32c_append_zeros(crc: u32, length_bytes: u64) -> u32 {
+    const STEP: [u8; 4096] = [0; 4096];
+    let mut crc = crc32c::crc32c_append(crc, &STEP[..(length_bytes % STEP.len() as u64) as usize]);
+    let mut power = crc32c::crc32c(&STEP);
+    for bit in STEP.len().trailing_zeros()..u64::BITS {
+        if length_bytes >> bit == 0 {
+            break;
+        }
+        if length_bytes >> bit & 1 == 1 {
+            crc = crc32c::crc32c_combine(crc, power, 1 << bit);
+        }
+        power = crc32c::crc32c_combine(power, power, 1 << bit);
+    }
+    crc
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hole_counts_as_the_zeros_that_it_reads_as() {
+        for length in [0, 1, 4095, 4096, 12_289, 5_000_000] {
+            let zeros = [b"graft".to_vec(), vec![0; length]].concat();
+            assert_eq!(crc32c_append_zeros(crc32c::crc32c(b"graft"), length as u64), crc32c::crc32c(&zeros));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sparse");
+        let file = fs::File::create(&path).unwrap();
+        file.set_len(300_000).unwrap();
+        file.write_all_at(b"123456789", 100_000).unwrap();
+        assert_eq!(crc32c_of(&path), crc32c::crc32c(&fs::read(&path).unwrap()));
+    }
 
     #[test]
     fn a_tree_is_read_without_following_links() {
