@@ -7,8 +7,9 @@
 //! (`bigalloc`, `encrypt`, `casefold`, `verity`, `mmp`), and file systems with error flags unless
 //! they are allowed.
 //!
-//! An edit that is refused because a name is taken or missing or because there is no space has changed
-//! nothing. After any other error the file system in memory is not to be flushed.
+//! An edit that is refused because a name is taken or missing, because there is no space or because something
+//! would be too large has changed nothing, but that data in an inode may have been moved to a block.
+//! After any other error the file system in memory is not to be flushed.
 //!
 //! ```no_run
 //! use ext4::{Attributes, FileSystem, InodeNumber, Time};
