@@ -115,7 +115,7 @@ impl<S: ReadAt> FileSystem<S> {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Moves what an inline file or directory has into blocks, as every edit of its content needs
+    /// Moves what an inline file, directory or symbolic link has into blocks, as every edit of its content needs
     /// it first; nothing happens to any other. The inode is written.
     pub(crate) fn give_blocks(&mut self, inode: &mut Inode) -> Result<()> {
         if !inode.is_inline() {
@@ -124,6 +124,7 @@ impl<S: WriteAt> FileSystem<S> {
         let block = match inode.kind()? {
             FileKind::Regular => self.inline_file_block(inode)?,
             FileKind::Directory => Some(self.inline_directory_block(inode)?),
+            FileKind::Symlink if inode.size_bytes() >= INLINE_BYTES as u64 => self.inline_file_block(inode)?,
             kind => {
                 let what = format!("inline_data: changing the content of a {kind:?}").to_lowercase();
                 return Err(Error::unsupported(Object::Inode(inode.number()), what));
@@ -165,7 +166,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.find_entry(directory, name)
     }
 
-    /// An inline file's content as a block; `None` for an empty file.
+    /// An inline file's or symbolic link's content as a block; `None` for an empty file.
     fn inline_file_block(&self, inode: &Inode) -> Result<Option<Vec<u8>>> {
         let mut content = inode.inline_content()?;
         content.truncate(usize::try_from(inode.size_bytes()).unwrap_or(usize::MAX));

@@ -94,12 +94,16 @@ impl<S: WriteAt> FileSystem<S> {
 
     fn inode_for_attributes(&mut self, number: InodeNumber) -> Result<Inode> {
         self.prepare_to_write()?;
-        let inode = self.inode(number)?;
+        let mut inode = self.inode(number)?;
         self.check_mutable(&inode)?;
         let is_own = number.0 < self.superblock.first_inode() && number != InodeNumber::ROOT;
         if is_own || inode.has_flag(EXT4_EA_INODE_FL) {
             let what = "attributes of one of the file system's own inodes";
             return Err(Error::unsupported(Object::Inode(number), what));
+        }
+        if inode.kind()? == FileKind::Symlink {
+            // e2fsck does not see the attribute block of an inline one, and would free it.
+            self.give_blocks(&mut inode)?;
         }
         Ok(inode)
     }

@@ -642,3 +642,33 @@ fn quota_is_what_e2fsck_counts_after_every_edit() {
         flushed(filesystem, &image);
     }
 }
+
+#[test]
+fn attributes_beside_inline_content_come_and_go() {
+    for options in INLINE_MATRIX {
+        let (_folder, image) = inline_image(options);
+        let mut filesystem = open(&image);
+        for path in ["file-0", "file-60", "file-100", "some", "link-90"] {
+            let number = find(&filesystem, path);
+            filesystem.set_xattr(number, b"trusted.small", b"value").unwrap();
+            filesystem.set_xattr(number, b"trusted.large", &pattern(600)).unwrap();
+            filesystem.set_xattr(number, b"trusted.gone", b"soon").unwrap();
+            filesystem.remove_xattr(number, b"trusted.gone").unwrap();
+        }
+        filesystem.write_file_at(find(&filesystem, "file-60"), 60, b"more").unwrap();
+        filesystem.create_directory(find(&filesystem, "some"), b"new", &ATTRIBUTES).unwrap();
+        assert_eq!(content(&filesystem, "file-100"), pattern(100), "{options:?}");
+        assert_eq!(content(&filesystem, "file-60"), [&pattern(60)[..], b"more"].concat());
+        assert_eq!(names(&filesystem, "some"), ["f0", "f1", "f2", "f3", "f4", "f5", "new"]);
+        assert_eq!(filesystem.read_link(find(&filesystem, "link-90")).unwrap(), [b'l'; 90]);
+        flushed(filesystem, &image);
+        for path in ["file-0", "file-60", "file-100", "some", "link-90"] {
+            let listed = debugfs(&image, &format!("ea_list {path}"));
+            assert!(
+                listed.contains("trusted.small (5) = \"value\"") && listed.contains("trusted.large (600)"),
+                "{listed}"
+            );
+            assert!(!listed.contains("gone"), "{listed}");
+        }
+    }
+}
