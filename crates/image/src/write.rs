@@ -65,7 +65,9 @@ impl<'a> Progress<'a> {
 }
 
 /// Writes to `target` a new image in the base's own format: the base's bytes as they are, and those
-/// of `disk` in the ranges of bytes that `changed` lists, in any order.
+/// of `disk` in the ranges of bytes that `changed` lists, in any order. `disk` may be larger than the
+/// base: the new image is as large as `disk`, and what is behind the base's end and not in `changed`
+/// is zeros.
 ///
 /// Clusters without a change are copied as they are, still compressed. The file gets the base's
 /// version, cluster size and compression type, refcounts of 16 bits, and nothing that depends on
@@ -82,7 +84,7 @@ impl<'a> Progress<'a> {
 ///
 /// # Panics
 ///
-/// Where `disk` has another size than `base`.
+/// Where `disk` is smaller than `base`.
 pub fn write(
     base: &Image,
     disk: &dyn ReadAt,
@@ -91,8 +93,8 @@ pub fn write(
     options: &WriteOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
-    let size_bytes = base.size_bytes();
-    assert_eq!(disk.size_bytes(), size_bytes, "the disk is an edit of the base");
+    let (base_bytes, size_bytes) = (base.size_bytes(), disk.size_bytes());
+    assert!(size_bytes >= base_bytes, "the disk is an edit of the base");
     for range in changed {
         check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
     }
@@ -100,7 +102,12 @@ pub fn write(
     match &base.kind {
         Kind::Raw(raw) => raw::write(raw, disk, &merged(changed, 1), target, progress),
         Kind::Qcow2(base) => {
-            let clusters = merged(changed, base.header().cluster_size());
+            let mut changed = changed.to_vec();
+            // What a cluster has past the end of the disk is nobody's, and need not be zeros.
+            if size_bytes > base_bytes && !base_bytes.is_multiple_of(base.header().cluster_size()) {
+                changed.push(base_bytes - 1..base_bytes);
+            }
+            let clusters = merged(&changed, base.header().cluster_size());
             qcow2::write(base, disk, &clusters, target, options, progress)
         }
     }

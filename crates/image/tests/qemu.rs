@@ -8,9 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use image::{CompressionType, Format, Image, NewClusters};
+use image::{CompressionType, Format, Image, NewClusters, WriteOptions};
 use judge::{Random, open, path_in, qemu_img, read_all, written};
-use storage::{ExtentKind, Overlay, ReadAt, WriteAt};
+use storage::{Extended, ExtentKind, Overlay, ReadAt, WriteAt};
 
 /// The disk is what it should be, read at once, in odd pieces, and where extents say so.
 fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
@@ -32,9 +32,14 @@ fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
     }
 }
 
-/// Random edits of `disk`: of whole clusters, of parts, of noise, text and zeros.
-fn edited(base: &Arc<Image>, disk: &mut [u8], random: &mut Random) -> Overlay<Arc<Image>> {
-    let overlay = Overlay::new(Arc::clone(base), 1 << 20, Box::new(tempfile::tempfile));
+/// Random edits of `disk`: of whole clusters, of parts, of noise, text and zeros; sometimes it becomes larger.
+fn edited(base: &Arc<Image>, disk: &mut Vec<u8>, random: &mut Random) -> Overlay<Extended<Arc<Image>>> {
+    if random.below(2) == 0 {
+        let length = disk.len() + random.below(6000) as usize * 512;
+        disk.resize(length.next_multiple_of(512), 0);
+    }
+    let extended = Extended::new(Arc::clone(base), disk.len() as u64);
+    let overlay = Overlay::new(extended, 1 << 20, Box::new(tempfile::tempfile));
     for _ in 0..random.below(12) {
         let at = random.below(disk.len() as u64) as usize;
         let length = (1usize << random.below(19)).min(disk.len() - at);
@@ -190,4 +195,36 @@ fn images_without_data_and_with_data_set_aside() {
         qemu_img(&["check", &new]);
         qemu_img(&["compare", &image, &new]);
     }
+}
+
+#[test]
+fn a_larger_disk_costs_its_tables_and_what_was_past_the_old_end_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (disk_path, disk) = path_in(&folder, "disk.raw");
+    // 1 MiB and a half cluster, which is full, of clusters of 64 KiB.
+    std::fs::write(&disk_path, vec![0x5A; (1 << 20) + (64 << 10)]).unwrap();
+    let (base_path, base) = path_in(&folder, "base.qcow2");
+    qemu_img(&["convert", "-O", "qcow2", &disk, &base]);
+    let file = File::options().write(true).open(&base_path).unwrap();
+    file.write_all_at(&((1u64 << 20) + (32 << 10)).to_be_bytes(), 24).unwrap();
+    let base = Arc::new(open(&base_path));
+    let larger = Extended::new(Arc::clone(&base), 3 << 40);
+    let (new_path, new) = path_in(&folder, "new.qcow2");
+    let file = File::options().read(true).write(true).create_new(true).open(&new_path).unwrap();
+    let options = WriteOptions { new_clusters: NewClusters::Plain, threads: std::num::NonZeroUsize::MIN };
+    image::write(&base, &larger, &[], &file, &options, &|_, _| {}).unwrap();
+    assert!(qemu_img(&["check", &new]).contains("No errors were found"));
+    assert!(qemu_img(&["info", &new]).contains(&format!("({} bytes)", 3u64 << 40)));
+    assert!(new_path.metadata().unwrap().len() < base_path.metadata().unwrap().len() + (512 << 10));
+    let shown = qemu_img(&["map", "--output=json", &new]);
+    assert!(shown.contains("\"start\": 1114112"), "{shown}");
+    let mut expected = vec![0x5A; (1 << 20) + (32 << 10)];
+    expected.resize(2 << 20, 0);
+    let mut bytes = vec![1; 2 << 20];
+    open(&new_path).read_at(0, &mut bytes).unwrap();
+    assert!(bytes == expected);
+    let (raw_path, raw) = path_in(&folder, "expected.raw");
+    std::fs::write(&raw_path, &expected).unwrap();
+    let head = format!("driver=raw,size={},file.driver=qcow2,file.file.filename={new}", 2 << 20);
+    qemu_img(&["compare", "--image-opts", &head, &format!("driver=raw,file.driver=file,file.filename={raw}")]);
 }

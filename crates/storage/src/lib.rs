@@ -22,6 +22,7 @@ mod cache;
 mod error;
 #[cfg(any(test, feature = "failing"))]
 mod failing;
+mod extended;
 mod file;
 mod finding;
 mod memory;
@@ -35,6 +36,7 @@ pub use cache::Cache;
 pub use error::{Error, Operation, Reason, Result};
 #[cfg(any(test, feature = "failing"))]
 pub use failing::Failing;
+pub use extended::Extended;
 pub use file::{FileStorage, copy};
 pub use finding::Finding;
 pub use memory::Memory;

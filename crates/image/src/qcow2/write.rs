@@ -23,6 +23,7 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::Qcow2;
 use super::append::{Appender, Mover};
+use super::header::L1_MAX_BYTES;
 use super::layout::*;
 use super::pack::{Packed, Packer, read_clusters};
 use super::refcount::{self, RefcountPlaces};
@@ -47,7 +48,7 @@ pub(crate) fn write(
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
     refuse_losses(base)?;
-    let plan = survey(base, changed)?;
+    let plan = survey(base, disk.size_bytes(), changed)?;
     let progress = Progress::new(progress, plan.work_clusters << base.header().cluster_bits);
     let mut writer = Writer { base, disk, changed, target, plan, progress, written: Written::default() };
     let plain_start = scope(|scope| writer.place_compressed(scope, options))?;
@@ -77,6 +78,8 @@ fn refuse_losses(base: &Qcow2) -> Result<()> {
 struct Plan {
     /// The new L1 table.
     l1: Vec<u64>,
+    /// Clusters of the new disk, the last of which may be cut by the end.
+    guest_clusters: u64,
     l2_start: u64,
     /// Where the L2 tables end and the clusters begin.
     data_start: u64,
@@ -85,18 +88,25 @@ struct Plan {
 }
 
 /// Looks at every table of the base, so that a corrupt one is met before anything is written.
-fn survey(base: &Qcow2, changed: &[Range<u64>]) -> Result<Plan> {
+fn survey(base: &Qcow2, size_bytes: u64, changed: &[Range<u64>]) -> Result<Plan> {
     let header = base.header();
-    let entries = header.l1_entries_needed().max(1);
+    let guest_clusters = size_bytes.div_ceil(header.cluster_size());
+    let entries = guest_clusters.div_ceil(1 << header.l2_bits()).max(1);
+    if entries * 8 > L1_MAX_BYTES {
+        let cluster_size = header.cluster_size();
+        return Err(Error::unsupported(format!("a qcow2 disk of {size_bytes} bytes in clusters of {cluster_size}")));
+    }
     let mut l1 = vec![0; entries as usize];
     let l2_start = header.cluster_size() + (entries * 8).next_multiple_of(header.cluster_size());
     let mut next_table = l2_start;
     let mut work_clusters = 0;
     let mut changes = Changes::new(changed);
     for (index, new_entry) in l1.iter_mut().enumerate() {
-        let clusters = table_clusters(base, index as u64);
+        let clusters = table_clusters(base, index as u64, guest_clusters);
         let mut used = changes.count_in(&clusters);
-        if base.l2_table(index as u64)?.is_some() {
+        // What a table has past the base's end is not the guest's.
+        let clusters = table_clusters(base, index as u64, header.guest_clusters());
+        if !clusters.is_empty() && base.l2_table(index as u64)?.is_some() {
             used += count_kept(base, clusters, changed)?;
         }
         if used > 0 {
@@ -105,13 +115,13 @@ fn survey(base: &Qcow2, changed: &[Range<u64>]) -> Result<Plan> {
             work_clusters += used;
         }
     }
-    Ok(Plan { l1, l2_start, data_start: next_table, work_clusters })
+    Ok(Plan { l1, guest_clusters, l2_start, data_start: next_table, work_clusters })
 }
 
-/// The guest clusters of the L2 table number `index`.
-fn table_clusters(base: &Qcow2, index: u64) -> Range<u64> {
+/// The guest clusters of the L2 table number `index`, of `guest_clusters`.
+fn table_clusters(base: &Qcow2, index: u64, guest_clusters: u64) -> Range<u64> {
     let header = base.header();
-    let end = ((index + 1) << header.l2_bits()).min(header.guest_clusters());
+    let end = ((index + 1) << header.l2_bits()).min(guest_clusters);
     (index << header.l2_bits()).min(end)..end
 }
 
@@ -217,7 +227,7 @@ impl<'a> Writer<'a> {
             Ok(NewSlice {
                 first_cluster,
                 offset: l2_start + number * slice_entries * 8,
-                base: base.slice(first_cluster)?,
+                base: if first_cluster < header.guest_clusters() { base.slice(first_cluster)? } else { None },
             })
         })
     }
@@ -237,12 +247,14 @@ impl<'a> Writer<'a> {
         for slice in self.slices() {
             let slice = slice?;
             for cluster in slice.first_cluster..slice.first_cluster + header.slice_entries() {
-                let entry = if cluster >= header.guest_clusters() {
+                let entry = if cluster >= self.plan.guest_clusters {
                     0
                 } else if changes.contain(cluster) {
                     self.place_changed(packer.as_mut(), &mut streams)?
-                } else {
+                } else if cluster < header.guest_clusters() {
                     self.place_kept(slice.base_entry(cluster), &mut streams)?
+                } else {
+                    0
                 };
                 tables.append(&entry.to_be_bytes())?;
             }
@@ -396,6 +408,7 @@ impl<'a> Writer<'a> {
         let mut bytes = header.bytes.clone();
         let (raw, rest) = RawHeader::mut_from_prefix(&mut bytes).expect("the header was read from these bytes");
         raw.backing_file_size = 0.into();
+        raw.size = self.disk.size_bytes().into();
         raw.l1_size = (self.plan.l1.len() as u32).into();
         raw.l1_table_offset = header.cluster_size().into();
         raw.refcount_table_offset = refcounts.table_offset().into();

@@ -25,7 +25,7 @@ pub(crate) fn write(
     target: &File,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
-    let size_bytes = base.file().size_bytes();
+    let size_bytes = disk.size_bytes();
     let mut progress = Progress::new(progress, size_bytes);
     target.set_len(size_bytes).map_err(|error| Error::writing(size_bytes, 0, error))?;
     let mut at = 0;
@@ -40,9 +40,12 @@ pub(crate) fn write(
 
 fn copy_unchanged(file: &dyn ReadAt, range: Range<u64>, target: &File, progress: &mut Progress<'_>) -> Result<()> {
     let mut at = range.start;
-    while at < range.end {
+    // What is behind the base's end is a hole in the new file.
+    let end = range.end.min(file.size_bytes()).max(at);
+    progress.advance(range.end - end);
+    while at < end {
         let extent = file.extent_at(at)?;
-        let mut length = extent.length_bytes.min(range.end - at);
+        let mut length = extent.length_bytes.min(end - at);
         if extent.kind == ExtentKind::Data {
             length = length.min(STEP_BYTES);
             storage::copy(file, at, target, at, length)?;
