@@ -45,4 +45,4 @@ pub use owner::{Owner, OwnerError, Principal};
 pub use plan::{Options, Plan, Warning};
 pub use put::{Destination, Put, PutError};
 pub use report::PutReport;
-pub use size::ByteSize;
+pub use size::{ByteSize, DiskSize, DiskSizeError};

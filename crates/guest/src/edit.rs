@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
-use storage::ReadAt;
+use storage::{ReadAt, WriteAt};
 
 use crate::error::{Error, FileSystemError, PathProblem};
 use crate::file_system::FileSystem;
@@ -21,6 +21,36 @@ impl Guest {
                 file_system.allow_errors();
             }
         }
+    }
+
+    /// Gives the room behind the root's partition to it, and the end of `disk`, which is the guest's own
+    /// and may have been made larger, to the partition table's backup. The guest is opened anew: its
+    /// root's file system is as large as before. A disk without a partition table has nothing to change.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Partition`] where the table is damaged or another partition lies behind the root's; as
+    /// [`open`](Self::open).
+    pub fn grow_root_partition(mut self, disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
+        self.flush()?;
+        if let Some(number) = self.root_volume().partition().map(|partition| partition.number) {
+            drop(self);
+            partition::grow(&*disk, number)?;
+        }
+        Self::open(disk)
+    }
+
+    /// Grows the root's file system to the end of its volume, and writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileSystem`].
+    pub fn grow_root(&mut self) -> Result<(), Error> {
+        let root = &mut self.volumes[self.root];
+        let size_bytes = root.size_bytes();
+        let Content::FileSystem(file_system) = &mut root.content else { return Ok(()) };
+        let result = file_system.grow(size_bytes);
+        result.map_err(|error| Error::FileSystem { volume: root.to_string(), path: None, error })
     }
 
     /// Creates the regular file `path` with `size_bytes` bytes, which `content` gives.

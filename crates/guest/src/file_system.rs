@@ -347,6 +347,14 @@ impl FileSystem {
         }
     }
 
+    /// Grows to as many whole blocks as `size_bytes` bytes have.
+    pub(crate) fn grow(&mut self, size_bytes: u64) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.grow(size_bytes / u64::from(ext4.superblock().block_size_bytes()))?),
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "growing a FAT".to_owned() }.into()),
+        }
+    }
+
     pub(crate) fn flush(&mut self) -> Result<()> {
         match self {
             Self::Ext4(ext4) => Ok(ext4.flush()?),

@@ -22,7 +22,7 @@ const FSTAB_LIMIT_BYTES: u64 = 1 << 20;
 pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
-    root: usize,
+    pub(crate) root: usize,
 }
 
 /// A file of the guest.
@@ -69,6 +69,11 @@ impl Guest {
     /// has no partition table.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
+    }
+
+    /// The volume that has the guest's root.
+    pub fn root_volume(&self) -> &Volume {
+        &self.volumes[self.root]
     }
 
     /// Where the file system of the volume with this index is mounted, first mount point first.

@@ -68,6 +68,15 @@ impl Volume {
         self.size_bytes
     }
 
+    /// Size in bytes of the file system; of the partition where none could be opened.
+    pub fn file_system_bytes(&self) -> u64 {
+        let blocks = self.file_system().and_then(|file_system| {
+            let space = file_system.free_space().ok()?;
+            Some(space.blocks * u64::from(space.block_size_bytes))
+        });
+        blocks.unwrap_or(self.size_bytes)
+    }
+
     /// The kind of what is there, by name: `ext4`, `fat`, `xfs`, `swap`…
     pub fn kind(&self) -> Option<&'static str> {
         match &self.content {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use customize::Put;
+use customize::{DiskSize, Put};
 use image::NewClusters;
 
 const STYLES: Styles = Styles::styled()
@@ -43,8 +43,11 @@ pub(crate) enum Command {
     #[command(after_help = BUILD_EXAMPLES)]
     Build(Build),
     /// Change an image, all or nothing
-    #[command(after_help = CUSTOMIZE_EXAMPLES, mut_arg("puts", |put| put.required(true)))]
+    #[command(after_help = CUSTOMIZE_EXAMPLES, mut_arg("puts", |put| put.required_unless_present("size")))]
     Customize(Customize),
+    /// Make an image's disk larger, and its root with it
+    #[command(after_help = RESIZE_EXAMPLES)]
+    Resize(Resize),
     /// Show what an image is: format, partitions, file systems, system, packages, free space
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
@@ -79,7 +82,17 @@ Times of new files are SOURCE_DATE_EPOCH where that is set, else those of your f
 const CUSTOMIZE_EXAMPLES: &str = "\
 Examples:
   imgraft customize my.img --put app.conf:/etc/app/
-  imgraft customize my.img --put site:/srv/www:0644:www-data:www-data";
+  imgraft customize my.img --put site:/srv/www:0644:www-data:www-data
+  imgraft customize my.img --size +2G --put data:/srv/data";
+
+const RESIZE_EXAMPLES: &str = "\
+Examples:
+  imgraft resize my.img 10G                         the disk has 10 GiB then, whatever it had
+  imgraft resize noble.img +5G -o larger.img
+  imgraft resize my.img                             after `qemu-img resize my.img 10G`
+
+The partition table's backup moves to the disk's end, and the root's partition and file system take
+the room. The file grows by what has to be written for that, not by the room.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -125,6 +138,15 @@ pub(crate) struct Puts {
     pub(crate) puts: Vec<Put>,
 }
 
+/// How large an image's disk is.
+#[derive(Debug, Args)]
+pub(crate) struct Size {
+    /// Make the disk as large as that before anything else, and the root with it: bytes, or a number
+    /// and K, M, G or T; `+SIZE` is so much more than the base has
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<DiskSize>,
+}
+
 /// How an image is written.
 #[derive(Debug, Args)]
 pub(crate) struct Writing {
@@ -155,6 +177,9 @@ pub(crate) struct Build {
     pub(crate) inputs: Vec<(String, PathBuf)>,
 
     #[command(flatten)]
+    pub(crate) size: Size,
+
+    #[command(flatten)]
     pub(crate) puts: Puts,
 
     /// The image to make
@@ -171,7 +196,27 @@ pub(crate) struct Customize {
     pub(crate) image: PathBuf,
 
     #[command(flatten)]
+    pub(crate) size: Size,
+
+    #[command(flatten)]
     pub(crate) puts: Puts,
+
+    #[command(flatten)]
+    pub(crate) writing: Writing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resize {
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// How large its disk is to be: bytes, or a number and K, M, G or T; `+SIZE` is so much more than
+    /// it has. Without it, the root takes what room there is
+    pub(crate) size: Option<DiskSize>,
+
+    /// Make another image in place of changing this one
+    #[arg(short, long, value_name = "IMAGE")]
+    pub(crate) output: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use guest::Guest;
 use image::Image;
 use rustix::fs::{Mode, OFlags};
-use storage::{FileStorage, Overlay, SpillFile, WriteAt};
+use storage::{Extended, FileStorage, Overlay, SpillFile, WriteAt};
 
 use crate::failure::Failure;
 use crate::output::Folder;
@@ -17,7 +17,7 @@ use crate::output::Folder;
 const OVERLAY_MEMORY_BYTES: u64 = 16 << 20;
 
 /// The disk of an image, with changes that stay apart.
-pub(crate) type Disk = Overlay<Arc<Image>>;
+pub(crate) type Disk = Overlay<Extended<Arc<Image>>>;
 
 /// An image's file, open for reading and nothing else.
 pub(crate) struct OpenedFile {
@@ -70,10 +70,11 @@ impl OpenedFile {
     }
 }
 
-/// The disk of `image`; what does not fit memory is kept in a file without a name in `folder`.
-pub(crate) fn disk(image: Arc<Image>, folder: Folder) -> Arc<Disk> {
+/// The disk of `image`, with zeros behind it up to `size_bytes`; what does not fit memory is kept in a
+/// file without a name in `folder`.
+pub(crate) fn disk(image: Arc<Image>, size_bytes: u64, folder: Folder) -> Arc<Disk> {
     let spill_file: SpillFile = Box::new(move || folder.unnamed_file());
-    Arc::new(Overlay::new(image, OVERLAY_MEMORY_BYTES, spill_file))
+    Arc::new(Overlay::new(Extended::new(image, size_bytes), OVERLAY_MEMORY_BYTES, spill_file))
 }
 
 /// The disk of `image`, for looking at it: a journal that was left dirty is replayed, a large one

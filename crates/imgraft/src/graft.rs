@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use customize::recipe::BaseName;
-use customize::{ByteSize, Operation, Options, Plan, PutReport, check_packages};
+use customize::{ByteSize, DiskSize, Operation, Options, Plan, PutReport, check_packages};
 use guest::{FileSystem, Guest};
 use image::{Format, Image, NewClusters, WriteOptions, Written};
 use serde::Serialize;
-use storage::WriteAt;
+use storage::{ReadAt, WriteAt};
 
 use crate::disk::{Disk, OpenedFile, disk, guest};
 use crate::environment;
@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub(crate) target: PathBuf,
     /// The same, as the user calls it.
     pub(crate) target_name: PathBuf,
+    /// How large the disk is to be, for the root to grow into what it gets.
+    pub(crate) size: Option<DiskSize>,
     pub(crate) operations: Vec<Operation>,
     /// Packages that have to be installed in the end.
     pub(crate) keep_packages: Vec<String>,
@@ -56,6 +58,8 @@ pub(crate) struct Report {
     format: Format,
     file_size_bytes: u64,
     virtual_size_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grown: Option<Grown>,
     put: Vec<PutReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     kept_packages: Vec<String>,
@@ -64,6 +68,21 @@ pub(crate) struct Report {
     warnings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clusters: Option<Clusters>,
+}
+
+/// What grew.
+#[derive(Debug, Serialize)]
+struct Grown {
+    disk_bytes: Change,
+    root: String,
+    root_bytes: Change,
+}
+
+/// A number before and after.
+#[derive(Debug, Serialize)]
+struct Change {
+    from: u64,
+    to: u64,
 }
 
 /// What a new qcow2 file consists of.
@@ -79,7 +98,7 @@ struct Clusters {
 pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let start = Instant::now();
     let Job { base, target, target_name, operations, keep_packages, expected_base, new_clusters, .. } = job;
-    let Job { ignore_fs_errors, in_place, .. } = job;
+    let Job { size, ignore_fs_errors, in_place, .. } = job;
     let (folder_path, name) = match (target.parent(), target.file_name()) {
         (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),
@@ -89,7 +108,11 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let original = base.metadata.clone();
     let image = Arc::new(base.into_image()?);
     let spill_folder = folder.try_clone().map_err(|error| folder_failure(&folder_path, &error))?;
-    let disk = disk(Arc::clone(&image), spill_folder);
+    let size_bytes = match size {
+        Some(size) => size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?,
+        None => image.size_bytes(),
+    };
+    let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
     let mut guest = guest(&base_path, Arc::clone(&disk) as Arc<dyn WriteAt>)?;
 
     for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
@@ -100,6 +123,24 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         warnings.extend(noted_errors(&guest));
         guest.allow_errors();
     }
+    let grown = match size {
+        Some(_) => {
+            let from = (image.size_bytes(), guest.root_volume().file_system_bytes());
+            let failure = |error: guest::Error| grow_failure(&error, &folder);
+            guest = guest.grow_root_partition(Arc::clone(&disk) as Arc<dyn WriteAt>).map_err(failure)?;
+            if ignore_fs_errors {
+                guest.allow_errors();
+            }
+            guest.grow_root().map_err(failure)?;
+            let root = guest.root_volume();
+            Some(Grown {
+                disk_bytes: Change { from: from.0, to: size_bytes },
+                root: root.to_string(),
+                root_bytes: Change { from: from.1, to: root.file_system_bytes() },
+            })
+        }
+        None => None,
+    };
     warnings.extend(unexpected_base(&guest, expected_base.as_ref())?);
     if let (Some(_), Format::Raw) = (new_clusters, image.info().format) {
         warnings.push("the base is raw: `--compress` changes nothing".to_owned());
@@ -132,7 +173,8 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         output: target_name.display().to_string(),
         format: info.format,
         file_size_bytes: written.file_size_bytes,
-        virtual_size_bytes: info.virtual_size_bytes,
+        virtual_size_bytes: size_bytes,
+        grown,
         put: plan.puts().to_vec(),
         kept_packages: keep_packages,
         checked: checked.file_systems,
@@ -183,6 +225,20 @@ fn write(
             None => base_failure(base_path, &error),
         }
     })
+}
+
+/// Why the root cannot have more room.
+fn grow_failure(error: &guest::Error, folder: &Folder) -> Failure {
+    if let Some(host) = host_error(error as &(dyn Error + 'static)).filter(|host| is_full(host)) {
+        return no_space(folder, None, host);
+    }
+    let failure = Failure::because("the root cannot grow", error);
+    match error {
+        guest::Error::Partition(partition::Error::NotLast { .. }) => {
+            failure.hint("only the partition that lies last on the disk can have what is behind it")
+        }
+        _ => failure,
+    }
 }
 
 /// The base is not one that can be used.
@@ -264,7 +320,7 @@ fn plan_failure(error: &customize::Error, folder: &Folder) -> Failure {
     }
     match error {
         customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. } => {
-            failure.hint("begin with an image that has more room; imgraft cannot grow a file system yet")
+            failure.hint("`--size` makes room in the root, such as `--size +2G`")
         }
         customize::Error::UnknownName { .. } => failure.hint("a number is taken as it is"),
         customize::Error::Guest(guest::Error::Path {
@@ -300,6 +356,10 @@ impl Clusters {
 impl Report {
     /// Says what was done.
     fn tell(&self, messages: &Messages, in_place: bool, start: Instant) {
+        if let Some(Grown { disk_bytes, root, root_bytes }) = &self.grown {
+            let text = |change: &Change| format!("{} to {}", ByteSize(change.from), ByteSize(change.to));
+            messages.note(format_args!("grew the disk from {}, {root} from {}", text(disk_bytes), text(root_bytes)));
+        }
         let parents: BTreeSet<&str> = self.put.iter().flat_map(|put| put.parents.iter().map(String::as_str)).collect();
         for parent in parents {
             messages.note(format_args!("made {parent}/ (0755 0:0)"));

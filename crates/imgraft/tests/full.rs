@@ -299,9 +299,46 @@ fn a_base_that_may_not_be_read_is_named() {
 }
 
 #[test]
-fn memory_does_not_grow_with_the_payload() {
+fn a_base_made_larger_has_the_same_trees_and_the_kernel_uses_the_room() {
+    let (world, base) = world();
+    let before = digest(&base);
+    world.run("resize base.img 10G -o out.img").succeeds();
+    assert_eq!(digest(&base), before);
+    assert_sound(&world.path("out.img"));
+    assert_eq!(trees(&world, "out.img"), trees(&world, "base.img"));
+    let [old, new] = [base, world.path("out.img")].map(|image| fs::metadata(image).unwrap().len());
+    assert!(new < old + (1 << 20), "the file grew from {old} to {new} bytes");
+    world.run("check out.img").succeeds();
+    world.run("resize base.img 10G -o again.img").succeeds();
+    assert_eq!(digest(&world.path("out.img")), digest(&world.path("again.img")));
+
+    // Files that lie in the new room, too.
+    let (disk, folder) = (world.path("disk.tmp"), world.path("mount"));
+    extract_disk(&world.path("out.img"), &disk);
+    let range = partition_range(&world.path("out.img"), ROOT);
+    assert_eq!(range.end, (10 << 30) - (1 << 20));
+    fs::create_dir(&folder).unwrap();
+    let options = format!("loop,offset={},sizelimit={}", range.start, range.end - range.start);
+    judge("mount").args(["-o", &options]).arg(&disk).arg(&folder).succeed();
+    let fill = format!("fallocate -l 6G '{0}/large' && cp '{0}/../autonoe' '{0}/copy'", folder.display());
+    let filled = judge("sh").args(["-c", &fill]).run();
+    judge("umount").arg(&folder).succeed();
+    assert!(filled.status.success(), "{filled}");
+    testkit::judge::assert_e2fsck_clean(&disk, range.start);
+}
+
+#[test]
+fn memory_does_not_grow_with_the_payload_or_the_disk() {
     let (world, _) = world();
-    let mut child = world.start(BUILD);
+    for arguments in [BUILD.to_owned(), format!("{BUILD} --size 1T")] {
+        let peak_kib = peak_kib(&world, &arguments);
+        assert!(peak_kib > 0 && peak_kib < 64 << 10, "{arguments}: peak of {peak_kib} KiB");
+    }
+}
+
+/// The most memory that a run had, in KiB.
+fn peak_kib(world: &World, arguments: &str) -> u64 {
+    let mut child = world.start(arguments);
     let mut peak_kib = 0u64;
     while child.try_wait().unwrap().is_none() {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
@@ -310,5 +347,5 @@ fn memory_does_not_grow_with_the_payload() {
         peak_kib = peak_kib.max(peak.unwrap_or(0));
         std::thread::sleep(Duration::from_millis(2));
     }
-    assert!(peak_kib > 0 && peak_kib < 64 << 10, "peak of {peak_kib} KiB");
+    peak_kib
 }

@@ -200,9 +200,7 @@ fn no_space_in_the_guest_says_how_much_is_needed_and_there() {
     assert!(run.stderr.starts_with(start), "{}", run.stderr);
     assert!(run.stderr.contains(" (1073741824 and "), "{}", run.stderr);
     assert!(
-        run.stderr.ends_with(
-            " bytes)\nhint: begin with an image that has more room; imgraft cannot grow a file system yet\n"
-        ),
+        run.stderr.ends_with(" bytes)\nhint: `--size` makes room in the root, such as `--size +2G`\n"),
         "{}",
         run.stderr
     );

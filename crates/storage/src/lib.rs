@@ -20,9 +20,9 @@
 
 mod cache;
 mod error;
+mod extended;
 #[cfg(any(test, feature = "failing"))]
 mod failing;
-mod extended;
 mod file;
 mod finding;
 mod memory;
@@ -34,9 +34,9 @@ use std::sync::Arc;
 
 pub use cache::Cache;
 pub use error::{Error, Operation, Reason, Result};
+pub use extended::Extended;
 #[cfg(any(test, feature = "failing"))]
 pub use failing::Failing;
-pub use extended::Extended;
 pub use file::{FileStorage, copy};
 pub use finding::Finding;
 pub use memory::Memory;

@@ -15,6 +15,7 @@ use crate::mode::Mode;
 use crate::operation::Operation;
 use crate::owner::Owner;
 use crate::put::{Destination, Put};
+use crate::size::DiskSize;
 
 pub use problem::{Problem, nearest};
 
@@ -23,6 +24,8 @@ pub use problem::{Problem, nearest};
 pub struct Recipe {
     /// The image to make; a relative path begins at the recipe's folder.
     pub output: Option<PathBuf>,
+    /// How large its disk is to be, where that is not as large as the base's.
+    pub size: Option<DiskSize>,
     /// The image to begin with.
     pub base: Option<Base>,
     /// The files and trees of the host that go in, by name.

@@ -13,7 +13,7 @@ use super::{Base, Input, Keep, Recipe, Step};
 use crate::mode::Mode;
 use crate::put::Destination;
 
-const RECIPE_KEYS: [&str; 5] = ["output", "base", "inputs", "step", "keep"];
+const RECIPE_KEYS: [&str; 6] = ["output", "size", "base", "inputs", "step", "keep"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
 const KEEP_KEYS: [&str; 1] = ["packages"];
@@ -45,6 +45,7 @@ impl Recipe {
 fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe {
     let mut table = Table::of(document, span, "a recipe", &RECIPE_KEYS, problems);
     let output = table.string("output").map(PathBuf::from);
+    let size = table.parsed("size");
     let base = table.get("base").and_then(|value| base(value, table.problems()));
     let mut inputs = BTreeMap::new();
     for (name, value) in table.named_tables("inputs") {
@@ -53,7 +54,7 @@ fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem
     let steps = table.array("step");
     let steps = steps.into_iter().filter_map(|value| step(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
-    Recipe { output, base, inputs, steps, keep }
+    Recipe { output, size, base, inputs, steps, keep }
 }
 
 fn base(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Base> {
@@ -163,6 +164,7 @@ fn mode(table: &mut Table<'_, '_>) -> Option<Mode> {
 mod tests {
     use super::*;
     use crate::owner::Owner;
+    use crate::size::DiskSize;
 
     const AUTONOE: &str = include_str!("../../../../recipes/autonoe.toml");
 
@@ -270,6 +272,15 @@ mod tests {
         assert!(problems("[base]\nfile = \"x\"\narch = \"amd64\"\n")[0].contains("goes with a `name`"));
         assert!(problems("[base]\nname = \"ubuntu\"\n")[0].contains("`DISTRIBUTION:RELEASE`"));
         assert_eq!(Recipe::parse("[base]\nfile = \"x\"").unwrap().base, Some(Base::File(PathBuf::from("x"))));
+    }
+
+    #[test]
+    fn a_size_is_one_of_a_disk() {
+        assert_eq!(Recipe::parse("size = \"10G\"").unwrap().size, Some(DiskSize::To(10 << 30)));
+        assert_eq!(
+            problems("size = \"10 GB\""),
+            ["\"10 GB\": `10 GB` is no size: a number and K, M, G or T is, such as `10G` or `+512M`"]
+        );
     }
 
     #[test]

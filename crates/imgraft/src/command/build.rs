@@ -50,6 +50,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
             base,
             target,
             target_name,
+            size: arguments.size.size.or(recipe.size),
             operations,
             keep_packages: recipe.keep.packages,
             expected_base,
@@ -123,7 +124,7 @@ fn open_base(given: Option<&Path>, recipe: Option<&Base>, folder: &Path) -> Resu
 }
 
 /// Where the new image really goes: a symlink stands for what it points to.
-fn resolve_target(target: &Path, base: &OpenedFile) -> Result<PathBuf, Failure> {
+pub(super) fn resolve_target(target: &Path, base: &OpenedFile) -> Result<PathBuf, Failure> {
     let metadata = match std::fs::metadata(target) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -20,6 +20,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         base,
         target,
         target_name: arguments.image,
+        size: arguments.size.size,
         operations,
         keep_packages: Vec::new(),
         expected_base: None,

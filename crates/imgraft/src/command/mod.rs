@@ -9,6 +9,7 @@ mod get;
 mod inspect;
 mod ls;
 mod man;
+mod resize;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -25,6 +26,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
     match command {
         Command::Build(arguments) => build::run(arguments, messages)?,
         Command::Customize(arguments) => customize::run(arguments, messages)?,
+        Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Inspect(arguments) => inspect::run(&arguments, messages)?,
         Command::Ls(arguments) => return ls::run(&arguments, messages),
         Command::Cat(arguments) => cat::run(&arguments)?,
