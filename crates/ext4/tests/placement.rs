@@ -123,3 +123,35 @@ fn no_space_says_how_much_is_needed_and_changes_nothing() {
     );
     assert!(std::fs::read(&image).unwrap() == before);
 }
+
+#[test]
+fn the_same_edits_of_the_same_file_system_give_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    make(&["-t", "ext4", "-b", "1024", "-O", "metadata_csum,64bit,ea_inode"], 32768, &image);
+    let edited = || {
+        let memory = std::sync::Arc::new(storage::Memory::from(std::fs::read(&image).unwrap()));
+        let mut filesystem = FileSystem::open(std::sync::Arc::clone(&memory)).unwrap();
+        let attributes = Attributes { permissions: 0o644, uid: 0, gid: 0, modified: Time::default() };
+        let directory = filesystem.create_directory(InodeNumber::ROOT, b"many", &attributes).unwrap();
+        for number in 0..600u64 {
+            let name = format!("name-{number}-{}", "x".repeat(100));
+            let content = vec![number as u8; 40 * number as usize];
+            let size = content.len() as u64;
+            let file =
+                filesystem.create_file(directory, name.as_bytes(), &attributes, size, &mut &content[..]).unwrap();
+            filesystem.set_xattr(file, b"user.number", &vec![b'v'; number as usize * 7]).unwrap();
+            if number % 3 == 0 {
+                filesystem.punch_hole(file, 1024..4096).unwrap();
+            }
+            if number % 5 == 0 {
+                filesystem.remove_file(directory, name.as_bytes()).unwrap();
+            }
+        }
+        filesystem.flush().unwrap();
+        assert_eq!(filesystem.check().unwrap(), Vec::new());
+        drop(filesystem);
+        std::sync::Arc::into_inner(memory).unwrap().into_bytes()
+    };
+    assert!(edited() == edited());
+}
