@@ -14,6 +14,7 @@ use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
+use crate::layout::inode::EXT4_EA_INODE_FL;
 use crate::layout::quota::{QUOTA_BLOCK_BYTES, QUOTA_VERSION, RawQuotaBlockHeader, RawQuotaEntry, RawQuotaHeader};
 
 /// Where the root of the tree is.
@@ -152,7 +153,9 @@ impl<S: ReadAt> FileSystem<S> {
             entry.dqb_curinodes.set(0);
         }
         self.walk_charged_inodes(&mut |inode| {
+            // Its blocks are those of values in inodes of their own, too.
             let space = inode.used_blocks(&self.superblock).saturating_mul(self.block_size());
+            let inodes = 1 + self.values_in_inodes(inode)?.len() as u64;
             for (file, entries) in files.iter().zip(&mut counted) {
                 let id = file.kind.id(inode);
                 let entry = entries.entry(id).or_insert_with(|| {
@@ -161,7 +164,7 @@ impl<S: ReadAt> FileSystem<S> {
                     entry
                 });
                 entry.dqb_curspace.set(entry.dqb_curspace.get().saturating_add(space));
-                entry.dqb_curinodes.set(entry.dqb_curinodes.get().saturating_add(1));
+                entry.dqb_curinodes.set(entry.dqb_curinodes.get().saturating_add(inodes));
                 if entries.len() > MAX_IDS {
                     return Err(self.too_many_ids());
                 }
@@ -175,7 +178,8 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(counted)
     }
 
-    /// Calls `visit` with each inode in use that is somebody's: not with the file system's own.
+    /// Calls `visit` with each inode in use that is somebody's: not with the file system's own, and not
+    /// with a value in an inode of its own, which is charged to whoever has the attribute.
     fn walk_charged_inodes(&self, visit: &mut dyn FnMut(&Inode) -> Result<()>) -> Result<()> {
         let per_group = self.superblock.inodes_per_group();
         let raw = &self.superblock.raw;
@@ -194,7 +198,7 @@ impl<S: ReadAt> FileSystem<S> {
                     continue;
                 }
                 let inode = self.inode(InodeNumber(number))?;
-                if inode.links() != 0 {
+                if inode.links() != 0 && !inode.has_flag(EXT4_EA_INODE_FL) {
                     visit(&inode)?;
                 }
             }

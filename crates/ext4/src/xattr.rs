@@ -196,18 +196,26 @@ impl<S: ReadAt> FileSystem<S> {
     /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
     /// their own, shared or not.
     pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
-        let mut blocks = u64::from(inode.xattr_block().is_some());
+        let values = self.values_in_inodes(inode)?;
+        let blocks: u64 = values.iter().map(|size| u64::from(*size).div_ceil(self.block_size())).sum();
+        Ok(u64::from(inode.xattr_block().is_some()) + blocks)
+    }
+
+    /// The sizes in bytes of an inode's values that are in inodes of their own, shared or not, and are
+    /// charged to it.
+    pub(crate) fn values_in_inodes(&self, inode: &Inode) -> Result<Vec<u32>> {
+        let mut sizes = Vec::new();
         if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(blocks);
+            return Ok(sizes);
         }
         for attribute in inode.body_attributes()?.into_iter().chain(self.block_attributes(inode)?) {
             if let Value::Inode { number, size_bytes, .. } = attribute.value
                 && !self.value_inode(number)?.is_value_of(inode)
             {
-                blocks += u64::from(size_bytes).div_ceil(self.block_size());
+                sizes.push(size_bytes);
             }
         }
-        Ok(blocks)
+        Ok(sizes)
     }
 
     fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {

@@ -44,6 +44,10 @@ impl<S: WriteAt> FileSystem<S> {
                 what: format!("attribute value of {} bytes, the limit is {MAX_VALUE_BYTES}", value.len()),
             });
         }
+        if inode.kind()? == FileKind::Symlink {
+            // e2fsck does not see the attribute block of an inline one, and would free it.
+            self.give_blocks(&mut inode)?;
+        }
         let mut value = value.to_vec();
         let mut is_needed = true;
         if index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT {
@@ -94,16 +98,12 @@ impl<S: WriteAt> FileSystem<S> {
 
     fn inode_for_attributes(&mut self, number: InodeNumber) -> Result<Inode> {
         self.prepare_to_write()?;
-        let mut inode = self.inode(number)?;
+        let inode = self.inode(number)?;
         self.check_mutable(&inode)?;
         let is_own = number.0 < self.superblock.first_inode() && number != InodeNumber::ROOT;
         if is_own || inode.has_flag(EXT4_EA_INODE_FL) {
             let what = "attributes of one of the file system's own inodes";
             return Err(Error::unsupported(Object::Inode(number), what));
-        }
-        if inode.kind()? == FileKind::Symlink {
-            // e2fsck does not see the attribute block of an inline one, and would free it.
-            self.give_blocks(&mut inode)?;
         }
         Ok(inode)
     }
@@ -119,7 +119,8 @@ impl<S: WriteAt> FileSystem<S> {
             return refuse("has none of the beginnings user., trusted., security. and system.posix_acl_");
         };
         let is_acl = index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT;
-        if is_acl != suffix.is_empty() || suffix.len() > 255 || suffix.contains(&0) {
+        // On disk the beginning takes no room, but no program can ask for more.
+        if is_acl != suffix.is_empty() || name.len() > 255 || suffix.contains(&0) {
             return refuse("is not a name: it is empty, longer than 255 bytes, or has a NUL in it");
         }
         match index {
@@ -180,6 +181,10 @@ impl<S: WriteAt> FileSystem<S> {
         attribute: Attribute,
     ) -> Result<()> {
         let Value::Here(value) = &attribute.value else { return Err(self.no_room(&inode, &attribute)) };
+        if inode.kind()? == FileKind::Symlink && inode.is_short_symlink() {
+            // e2fsck takes the target for block numbers where blocks are counted.
+            return Err(self.no_room(&inode, &attribute));
+        }
         let hash = crc32c(self.superblock.checksum_seed(), value);
         let entry = Attribute {
             value: Value::Inode {

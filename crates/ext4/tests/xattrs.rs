@@ -163,6 +163,7 @@ fn what_cannot_be_an_attribute_is_refused_by_name() {
     for (inode, name, value, problem) in [
         (file, &b"other.name"[..], &b"v"[..], "`other.name` has none of the beginnings"),
         (file, b"user.", b"v", "`user.` is not a name"),
+        (file, &[&b"user."[..], &[b'n'; 251]].concat(), b"v", "longer than 255 bytes"),
         (file, b"system.data", b"v", "`system.data` is the file system's own"),
         (link, b"user.name", b"v", "`user.name` is for regular files and directories"),
         (file, b"system.posix_acl_default", &acl, "`system.posix_acl_default` is for directories"),
@@ -178,4 +179,24 @@ fn what_cannot_be_an_attribute_is_refused_by_name() {
     assert_eq!(filesystem.inode(file).unwrap().permissions(), 0o640);
     let large = filesystem.set_xattr(file, b"user.large", &[0; 2000]).unwrap_err().to_string();
     assert!(large.contains("neither the inode nor a block of 1024 bytes has 2024 bytes left"), "{large}");
+}
+
+/// Quota counted a value in an inode of its own for that inode, too; and a short symbolic link with one had
+/// its target taken for block numbers.
+#[test]
+fn values_in_inodes_of_their_own_are_counted_once_and_not_for_short_links() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    make(&["-t", "ext4", "-b", "4096", "-O", "ea_inode,quota"], &image);
+    let mut filesystem = open(&image);
+    let file = filesystem.create_file(InodeNumber::ROOT, b"file", &ATTRIBUTES, 0, &mut std::io::empty()).unwrap();
+    filesystem.set_xattr(file, b"user.large", &[b'v'; 32_390]).unwrap();
+    let short = filesystem.create_symlink(InodeNumber::ROOT, b"short", b"target", &ATTRIBUTES).unwrap();
+    let refused = filesystem.set_xattr(short, b"trusted.large", &[b'v'; 32_390]).unwrap_err();
+    assert!(matches!(refused, Error::TooLarge { .. }), "{refused}");
+    let long = filesystem.create_symlink(InodeNumber::ROOT, b"long", &[b't'; 60], &ATTRIBUTES).unwrap();
+    filesystem.set_xattr(long, b"trusted.large", &[b'v'; 32_390]).unwrap();
+    filesystem.flush().unwrap();
+    assert_eq!(filesystem.check().unwrap(), Vec::new());
+    testkit::judge::assert_e2fsck_clean(&image, 0);
 }
