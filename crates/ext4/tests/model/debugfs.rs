@@ -152,19 +152,43 @@ impl Stat {
     }
 
     /// Names of attributes and how long their values are; what is inline data to `debugfs` is none.
-    fn xattrs(&self) -> BTreeMap<String, u64> {
+    fn xattrs(&self) -> BTreeMap<Vec<u8>, u64> {
         let Some((_, list)) = self.text.split_once("Extended attributes:\n") else { return BTreeMap::new() };
         let lines = list.lines().map_while(|line| line.strip_prefix("  "));
         let entry = |line: &str| {
             let (name, rest) = line.split_once(" (")?;
-            Some((name.to_owned(), rest.split_once(')')?.0.parse().ok()?))
+            Some((unescaped(name), rest.split_once(')')?.0.parse().ok()?))
         };
         let entries = lines.map(|line| entry(line).unwrap_or_else(|| panic!("`{line}`: {}", self.text)));
-        entries.filter(|(name, _)| name != "system.data").collect()
+        entries.filter(|(name, _)| name != b"system.data").collect()
     }
 }
 
-fn names_and_lengths(object: &Object) -> BTreeMap<String, u64> {
-    let entry = |(name, value): (&Vec<u8>, &Vec<u8>)| (String::from_utf8_lossy(name).into_owned(), value.len() as u64);
-    object.xattrs.iter().map(entry).collect()
+fn names_and_lengths(object: &Object) -> BTreeMap<Vec<u8>, u64> {
+    object.xattrs.iter().map(|(name, value)| (name.clone(), bytes_on_disk(name, value))).collect()
+}
+
+/// A name as `debugfs` shows it: as it is, with octal numbers for bytes that are not ASCII, or where there
+/// are many of those all in hexadecimal numbers.
+fn unescaped(shown: &str) -> Vec<u8> {
+    let numbers: Option<Vec<u8>> = shown.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
+    if let Some(bytes) = numbers.filter(|_| shown.ends_with(' ')) {
+        return bytes;
+    }
+    let mut bytes = Vec::new();
+    let mut rest = shown;
+    while let Some(first) = rest.bytes().next() {
+        let octal = rest.get(1..4).filter(|_| first == b'\\').and_then(|octal| u8::from_str_radix(octal, 8).ok());
+        bytes.push(octal.unwrap_or(first));
+        rest = &rest[if octal.is_some() { 4 } else { 1 }..];
+    }
+    bytes
+}
+
+/// How long a value is where it is stored: entries of ACLs have an id only where that is someone's.
+fn bytes_on_disk(name: &[u8], value: &[u8]) -> u64 {
+    if !name.starts_with(b"system.posix_acl_") {
+        return value.len() as u64;
+    }
+    4 + value[4..].chunks(8).map(|entry| if entry[4..] == [0xFF; 4] { 4 } else { 8 }).sum::<u64>()
 }

@@ -8,6 +8,7 @@ use crate::content::Pattern;
 use crate::operation::{Operation, Source};
 use crate::support::Random;
 use crate::tree::{Id, Kind, Name, Path, Place, ROOT, Tree};
+use crate::xattr::Acl;
 
 /// With more names than this, more are removed than made.
 const NAMES_AT_MOST: usize = 600;
@@ -31,6 +32,9 @@ const WEIGHTS: &[(u64, Maker)] = &[
     (1, |generator| generator.remove_tree()),
     (5, |generator| generator.set_attributes()),
     (3, |generator| generator.set_times()),
+    (7, |generator| generator.set_xattr()),
+    (2, |generator| generator.set_acl()),
+    (3, |generator| generator.remove_xattr()),
     (1, |generator| generator.nonsense()),
 ];
 
@@ -355,6 +359,69 @@ impl Generator<'_> {
         let mut time = || if self.random.percent(50) { Some(self.time()) } else { None };
         let times = Times { accessed: time(), modified: time(), changed: time() };
         Some(Operation::SetTimes { path: self.any_path()?, times })
+    }
+
+    fn set_xattr(&mut self) -> Option<Operation> {
+        const NAMES: &[&[u8]] = &[
+            b"user.a",
+            b"user.a",
+            b"user.mime_type",
+            b"user.somewhat.longer.than.that",
+            b"user.Gr\xc3\xb6\xc3\x9fe",
+            b"trusted.overlay.opaque",
+            b"trusted.b",
+            b"security.selinux",
+            b"security.capability",
+            b"security.capability",
+        ];
+        const BAD: &[&[u8]] = &[b"user.", b"nothing.known", b"system.data", b"user.a\0b", b"", b"posix_acl_access"];
+        let path = self.any_path()?;
+        let mut name = self.random.pick(NAMES)?.to_vec();
+        match self.random.below(60) {
+            0 => name = self.random.pick(BAD)?.to_vec(),
+            // Around the longest.
+            1 | 2 => name.resize(253 + self.random.below(5) as usize, b'n'),
+            _ => {}
+        }
+        // What only files and directories can have is mostly given to those.
+        let is_plain = matches!(self.tree.object(&path).kind, Kind::File(_) | Kind::Directory { .. });
+        if !is_plain && name.starts_with(b"user.") && self.random.percent(80) {
+            return None;
+        }
+        let length = match self.random.below(20) {
+            0 => 0,
+            1..=12 => self.random.below(60),
+            13..=16 => self.random.below(900),
+            17 => self.tree.limits.block_bytes - self.random.below(200),
+            18 => self.random.below(9000),
+            _ => self.random.below(66_000),
+        };
+        let is_capability = name == b"security.capability";
+        let value = self.pattern(if is_capability { 20 } else { length });
+        Some(Operation::SetXattr { path, name: Name(name), value })
+    }
+
+    fn set_acl(&mut self) -> Option<Operation> {
+        let is_default = self.random.percent(40);
+        let path = self.place(is_default)?.path();
+        let mut class = || self.random.below(8) as u16;
+        let (classes, user, mask) = ([class(), class(), class()], class(), class());
+        let named = self.random.percent(70).then(|| (self.random.below(100_000) as u32, user, mask));
+        Some(Operation::SetAcl { path, acl: Acl { is_default, classes, named } })
+    }
+
+    fn remove_xattr(&mut self) -> Option<Operation> {
+        if self.random.percent(4) {
+            return Some(Operation::RemoveXattr { path: self.any_path()?, name: Name(b"user.never".to_vec()) });
+        }
+        for _ in 0..20 {
+            let path = self.any_path()?;
+            let names: Vec<&Vec<u8>> = self.tree.object(&path).xattrs.keys().collect();
+            if let Some(name) = self.random.pick(&names) {
+                return Some(Operation::RemoveXattr { path, name: Name((*name).clone()) });
+            }
+        }
+        None
     }
 
     /// What is never there, and names that cannot be.

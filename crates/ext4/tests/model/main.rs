@@ -21,3 +21,4 @@ mod operation;
 mod sequence;
 mod start;
 mod tree;
+mod xattr;

@@ -91,6 +91,12 @@ matrix! {
     inline_data_4k_512: ["-t", "ext4", "-b", "4096", "-I", "512", "-O", "inline_data,^metadata_csum"], 32768, Populated;
     inline_data_nearly_full: ["-t", "ext4", "-b", "1024", "-O", "inline_data,metadata_csum"], 12288, PopulatedNearlyFull(100);
     populated: ["-t", "ext4", "-b", "1024", "-O", "metadata_csum,64bit"], 32768, Populated;
+    ea_inode: ["-t", "ext4", "-b", "1024", "-O", "ea_inode,metadata_csum,64bit"], 32768, Empty;
+    ea_inode_4k_128: ["-t", "ext4", "-b", "4096", "-I", "128", "-O", "ea_inode,^metadata_csum"], 32768, Empty;
+    ea_inode_nearly_full: ["-t", "ext4", "-b", "1024", "-N", "512", "-O", "ea_inode,metadata_csum"], 12288, NearlyFull(300);
+    project: ["-t", "ext4", "-b", "1024", "-O", "project,metadata_csum"], 32768, Empty;
+    quota: ["-t", "ext4", "-b", "1024", "-O", "quota,metadata_csum"], 32768, Empty;
+    quota_project_ea_inode: ["-t", "ext4", "-b", "4096", "-O", "quota,project,ea_inode", "-E", "quotatype=usrquota:grpquota:prjquota"], 32768, Empty;
     tea: ["-t", "ext4", "-b", "1024", "-O", "metadata_csum"], 32768, Empty, then &["tune2fs", "-E", "hash_alg=tea"];
     legacy: ["-t", "ext4", "-b", "1024", "-O", "^metadata_csum"], 32768, Empty, then &["tune2fs", "-E", "hash_alg=legacy"];
     unsigned_hash: ["-t", "ext4", "-b", "1024"], 32768, Empty, then &["debugfs", "-w", "-R", "ssv flags 2"];

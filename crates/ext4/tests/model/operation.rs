@@ -7,7 +7,8 @@ use ext4::{Attributes, Error, FileSystem, InodeNumber, Special, Times};
 use storage::{Extent, ExtentKind, ReadAt, WriteAt};
 
 use crate::content::{Content, Pattern};
-use crate::tree::{Kind, Object, Path, Place, Tree};
+use crate::tree::{Kind, Name, Object, Path, Place, Tree};
+use crate::xattr::{Acl, MAX_VALUE_BYTES, may_have};
 
 /// Device numbers end here.
 const MAJOR_END: u32 = 1 << 12;
@@ -80,6 +81,19 @@ pub(crate) enum Operation {
     SetTimes {
         path: Path,
         times: Times,
+    },
+    SetXattr {
+        path: Path,
+        name: Name,
+        value: Pattern,
+    },
+    SetAcl {
+        path: Path,
+        acl: Acl,
+    },
+    RemoveXattr {
+        path: Path,
+        name: Name,
     },
     /// The changes are flushed, and the file system is opened again.
     Reopen,
@@ -210,8 +224,36 @@ impl Operation {
             }),
             Self::RemoveTree { at } => named(tree, at)?.map(|_| ()),
             Self::SetAttributes { path, .. } | Self::SetTimes { path, .. } => tree.find(path).map(|_| Ok(()))?,
+            Self::SetXattr { path, name, value } => {
+                let allowed = may_have(&tree.objects[&tree.find(path)?], &name.0);
+                refuse_unless(allowed, Refusal::Unsupported)
+                    .and_then(|()| refuse_unless(value.length_bytes <= MAX_VALUE_BYTES, Refusal::TooLarge))
+            }
+            Self::SetAcl { path, acl } => {
+                let allowed = may_have(&tree.objects[&tree.find(path)?], acl.name());
+                refuse_unless(allowed, Refusal::Unsupported)
+            }
+            Self::RemoveXattr { path, name } => {
+                let had = tree.objects[&tree.find(path)?].xattrs.contains_key(&name.0);
+                refuse_unless(had, Refusal::NotFound)
+            }
             Self::Reopen => Ok(()),
         })
+    }
+
+    /// Whether there may be no room for it in an inode and a block of attributes. How they are placed is
+    /// the engine's affair, but what fits the block alone has room.
+    pub(crate) fn may_be_too_large(&self, tree: &Tree) -> bool {
+        let (path, name, length) = match self {
+            Self::SetXattr { path, name, value } => (path, &name.0[..], value.length_bytes as usize),
+            Self::SetAcl { path, acl } => (path, acl.name(), acl.value().len()),
+            _ => return false,
+        };
+        let others = tree.object(path).xattrs.iter().filter(|(other, _)| *other != name);
+        let sizes = others.map(|(name, value)| (name.len(), value.len())).chain([(name.len(), length)]);
+        // An entry is 16 bytes, and it and its value are rounded up to 4; header and end take 36.
+        let all: usize = sizes.map(|(name, value)| 16 + name + 3 + value + 3).sum();
+        all + 36 > tree.limits.block_bytes as usize
     }
 
     /// Makes the change in the model, where nothing is to be said against it.
@@ -269,6 +311,23 @@ impl Operation {
                     *kept = new.map_or(*kept, |time| limits.kept(time));
                 }
             }
+            Self::SetXattr { path, name, value } => {
+                tree.object_mut(path).xattrs.insert(name.0.clone(), value.xattr(&name.0));
+            }
+            Self::SetAcl { path, acl } => {
+                let object = tree.object_mut(path);
+                if !acl.is_default {
+                    object.permissions = object.permissions & !0o777 | acl.mode_bits();
+                }
+                if acl.is_default || acl.named.is_some() {
+                    object.xattrs.insert(acl.name().to_vec(), acl.value());
+                } else {
+                    object.xattrs.remove(acl.name());
+                }
+            }
+            Self::RemoveXattr { path, name } => {
+                tree.object_mut(path).xattrs.remove(&name.0);
+            }
             Self::Reopen => {}
         }
     }
@@ -318,6 +377,11 @@ impl Operation {
                 filesystem.set_attributes(resolve(filesystem, path), attributes)
             }
             Self::SetTimes { path, times } => filesystem.set_times(resolve(filesystem, path), times),
+            Self::SetXattr { path, name, value } => {
+                filesystem.set_xattr(resolve(filesystem, path), &name.0, &value.xattr(&name.0))
+            }
+            Self::SetAcl { path, acl } => filesystem.set_xattr(resolve(filesystem, path), acl.name(), &acl.value()),
+            Self::RemoveXattr { path, name } => filesystem.remove_xattr(resolve(filesystem, path), &name.0),
             Self::Reopen => filesystem.flush(),
         }
     }
@@ -331,6 +395,7 @@ impl Operation {
                 content.parts.iter().map(|(_, part)| part.length_bytes + 2 * limits.block_bytes).sum()
             }
             Self::Preallocate { range, .. } => range.end - range.start,
+            Self::SetXattr { value, .. } => value.length_bytes,
             _ => 0,
         };
         let blocks = content / limits.block_bytes + 2;

@@ -156,6 +156,9 @@ pub(crate) fn step(operation: &Operation, tree: &mut Tree, filesystem: &mut File
             assert!(needed > available, "{operation:?}: {needed} {resource:?} needed, {available} available");
             assert!(available <= free + 8 && !enough, "{operation:?}: {needed} {resource:?} needed, {free} are free");
         }
+        (Ok(()), Err(error @ Error::TooLarge { .. })) if operation.may_be_too_large(tree) => {
+            assert!(!changed, "{operation:?}: refused ({error}), but the counts are not as before");
+        }
         (Err(refusal), Err(error)) if Refusal::of(&error) == Some(refusal) => {
             assert!(!changed, "{operation:?}: refused ({error}), but the counts are not as before");
         }
