@@ -49,8 +49,12 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Refuses an inode that was made immutable.
+    /// Refuses an inode that was made immutable, or that is not in use: its number is from before it was
+    /// removed, or a damaged directory names it.
     pub(crate) fn check_mutable(&self, inode: &Inode) -> Result<()> {
+        if inode.links() == 0 {
+            return Err(Error::corrupt(Object::Inode(inode.number()), "i_links_count=0: it is not in use"));
+        }
         if inode.has_flag(EXT4_IMMUTABLE_FL) {
             return Err(Error::unsupported(
                 Object::Inode(inode.number()),
