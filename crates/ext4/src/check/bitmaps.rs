@@ -78,7 +78,7 @@ impl<S: ReadAt> Check<'_, S> {
         let (mut in_use_but_free, mut taken_but_unused) = (Vec::new(), Vec::new());
         let mut directories = 0;
         for index in 0..per_group {
-            let state = self.inodes[(first + index) as usize];
+            let state = self.state_in(number, index);
             directories += u32::from(state.kind == KIND_DIRECTORY);
             let inode = u64::from(first + index + 1);
             // Reserved inodes are taken whether or not they are in use.

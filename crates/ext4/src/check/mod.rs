@@ -1,8 +1,8 @@
 //! A read-only check of the whole file system, as `e2fsck -fn` makes one.
 //!
 //! Inodes first: what each of them claims. Then the tree from the root: what names them. Then the
-//! bitmaps and counts, against what the first two found. Memory is a bit a block and four bytes an
-//! inode.
+//! bitmaps and counts, against what the first two found. Memory is a bit a block and six bytes
+//! an inode of the groups that have some in use.
 
 mod attributes;
 mod bitmaps;
@@ -28,9 +28,9 @@ struct Check<'a, S> {
     findings: Vec<Finding>,
     /// A bit a block, counted from the first data block: somebody claims it.
     claimed: Vec<u8>,
-    /// By index (number less one): whether it is in use, what `i_links_count` says, and how many
-    /// names were found.
-    inodes: Vec<InodeState>,
+    /// By group and index there: whether it is in use, what `i_links_count` says, and how many names
+    /// were found. Empty where the group has no inode in use that was met: most of a large disk's.
+    inodes: Vec<Vec<InodeState>>,
     /// Attribute block → (`h_refcount`, inodes that point to it).
     xattr_blocks: BTreeMap<u64, (u32, u32)>,
     /// Inode that holds an attribute's value → attributes that have it.
@@ -66,7 +66,7 @@ impl<S: ReadAt> FileSystem<S> {
             filesystem: self,
             findings: Vec::new(),
             claimed: vec![0; blocks.div_ceil(8) as usize],
-            inodes: vec![InodeState::default(); self.superblock.inodes() as usize],
+            inodes: vec![Vec::new(); self.superblock.groups() as usize],
             xattr_blocks: BTreeMap::new(),
             value_inodes: BTreeMap::new(),
         };
@@ -194,15 +194,29 @@ impl<S: ReadAt> Check<'_, S> {
     }
 
     fn state(&mut self, number: InodeNumber) -> &mut InodeState {
-        &mut self.inodes[number.0 as usize - 1]
+        let (group, index) = self.filesystem.group_of_inode(number);
+        let states = &mut self.inodes[group as usize];
+        if states.is_empty() {
+            states.resize(self.filesystem.superblock().inodes_per_group() as usize, InodeState::default());
+        }
+        &mut states[index as usize]
+    }
+
+    /// What is known of the inode with an index in a group.
+    fn state_in(&self, group: u32, index: u32) -> InodeState {
+        self.inodes[group as usize].get(index as usize).copied().unwrap_or_default()
     }
 
     /// Link counts against the names that were found.
     fn links(&mut self) {
         let first = self.filesystem.superblock().first_inode();
-        for index in 0..self.inodes.len() {
-            let state = self.inodes[index];
-            let number = InodeNumber(index as u32 + 1);
+        let per_group = self.filesystem.superblock().inodes_per_group();
+        let met = |states: &Vec<InodeState>| !states.is_empty();
+        let groups = (0u32..).zip(&self.inodes).filter(|(_, states)| met(states)).map(|(group, _)| group);
+        let groups: Vec<u32> = groups.collect();
+        for (group, index) in groups.into_iter().flat_map(|group| (0..per_group).map(move |index| (group, index))) {
+            let state = self.state_in(group, index);
+            let number = InodeNumber(group * per_group + index + 1);
             // Reserved inodes have no names, but for the root.
             if state.kind == 0 || (number.0 < first && number != InodeNumber::ROOT) {
                 continue;
