@@ -225,8 +225,10 @@ impl<S: WriteAt> FileSystem<S> {
         self.mark_inode(number, index, false, is_directory)
     }
 
-    fn mark_inode(&mut self, number: u32, index: u32, taken: bool, is_directory: bool) -> Result<()> {
+    pub(crate) fn mark_inode(&mut self, number: u32, index: u32, taken: bool, is_directory: bool) -> Result<()> {
         if self.groups[number as usize].inodes_uninitialised() {
+            // Made up for the last time, as long as the flag says that it may be.
+            self.bitmap(BitmapKind::Inodes, number)?;
             // As the kernel: a group with inodes in use has both bitmaps on disk.
             self.bitmap(BitmapKind::Blocks, number)?.changed = true;
             self.groups[number as usize].mark_initialised(EXT4_BG_INODE_UNINIT | EXT4_BG_BLOCK_UNINIT);

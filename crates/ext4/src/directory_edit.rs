@@ -275,7 +275,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Gives the directory one more block and writes its inode.
-    fn append_block(&mut self, directory: &mut Inode) -> Result<(u32, u64)> {
+    pub(crate) fn append_block(&mut self, directory: &mut Inode) -> Result<(u32, u64)> {
         let mut map = self.read_map(directory)?;
         let logical = self.directory_blocks(directory);
         let next = u64::from(logical)..u64::from(logical) + 1;

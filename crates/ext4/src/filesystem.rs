@@ -117,6 +117,11 @@ fn write_refusal(superblock: &Superblock) -> Option<String> {
 }
 
 impl<S: ReadAt> FileSystem<S> {
+    /// A file system that has a super block and no groups yet.
+    pub(crate) fn unmade(storage: S, superblock: Superblock) -> Self {
+        Self { write_refusal: None, ..Self::unwritable(storage, superblock, Vec::new()) }
+    }
+
     /// The file system to be read only: before its journal is replayed, to read the journal.
     pub(crate) fn unwritable(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
         Self {

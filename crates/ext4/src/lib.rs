@@ -1,5 +1,7 @@
 //! ext4 in user space: read and edited on any [`storage`], without a kernel or a mount.
 //!
+//! [`FileSystem::create`] makes one, [`FileSystem::grow`] makes one larger, both as e2fsprogs would.
+//!
 //! Made for images that nobody has mounted. Edits need no journal:
 //! the storage is an overlay that is committed whole or not at all.
 //!
@@ -49,6 +51,7 @@ mod inline;
 mod inode;
 mod journal;
 mod layout;
+mod make;
 mod orphan;
 mod orphan_file;
 mod quota;
@@ -65,4 +68,5 @@ pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Resource, Result};
 pub use filesystem::FileSystem;
 pub use inode::{Attributes, FileKind, Inode, InodeNumber, Time};
+pub use make::{CreateOptions, Features, InodeCount};
 pub use superblock::Superblock;

@@ -25,8 +25,18 @@ fn put(bytes: &mut [u8], index: usize, block: u64) {
 impl<S: WriteAt> FileSystem<S> {
     /// Makes the resize inode's map new, for the groups and reserved blocks that there are now.
     pub(crate) fn store_resize_inode(&mut self) -> Result<()> {
-        let mut inode = self.inode(RESIZE_INODE)?;
+        let inode = self.inode(RESIZE_INODE)?;
         let double_block = self.double_indirect_block(&inode)?;
+        self.store_resize_map(inode, double_block)
+    }
+
+    /// Gives a new resize inode its map, with its double-indirect block in `double_block`.
+    pub(crate) fn store_new_resize_inode(&mut self, mut inode: Inode, double_block: u64) -> Result<()> {
+        put(&mut inode.raw.i_block, DOUBLE_INDIRECT / 4, double_block);
+        self.store_resize_map(inode, double_block)
+    }
+
+    fn store_resize_map(&mut self, mut inode: Inode, double_block: u64) -> Result<()> {
         let pointers = self.block_size() as usize / 4;
         let first = self.superblock.descriptor_blocks() as usize;
         let reserved = usize::from(self.superblock.raw.s_reserved_gdt_blocks.get());

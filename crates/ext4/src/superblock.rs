@@ -46,6 +46,11 @@ impl Superblock {
         Self::validate(&bytes, storage.size_bytes())
     }
 
+    /// The super block that `raw` is, validated.
+    pub(crate) fn parse(raw: RawSuperblock, storage_size_bytes: u64) -> Result<Self> {
+        Self::validate(&zerocopy::transmute!(raw), storage_size_bytes)
+    }
+
     fn validate(bytes: &[u8; 1024], storage_size_bytes: u64) -> Result<Self> {
         let raw = RawSuperblock::read_from_bytes(bytes.as_slice())
             .map_err(|_| Error::corrupt(Object::Superblock, "1024 bytes expected"))?;

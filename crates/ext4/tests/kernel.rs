@@ -212,3 +212,20 @@ fn a_file_can_be_as_long_as_the_kernel_takes_it_and_no_longer() {
         mounted(&image, &script);
     }
 }
+
+#[test]
+fn the_kernel_mounts_what_was_made_and_writes_to_it() {
+    for features in [ext4::Features::EXT2, ext4::Features::EXT3, ext4::Features::EXT4] {
+        for block_size_bytes in [1024, 4096] {
+            let folder = tempfile::tempdir().unwrap();
+            let image = folder.path().join("image");
+            let file = std::fs::File::options().read(true).write(true).create_new(true).open(&image).unwrap();
+            file.set_len(128 << 20).unwrap();
+            let options = ext4::CreateOptions { block_size_bytes, features, ..ext4::CreateOptions::default() };
+            drop(FileSystem::create(FileStorage::new(file).unwrap(), &options).unwrap());
+            assert_eq!(kernel_tree(&image).keys().collect::<Vec<_>>(), [&b""[..], b"lost+found"]);
+            mounted(&image, POPULATE);
+            testkit::judge::assert_e2fsck_clean(&image, 0);
+        }
+    }
+}
