@@ -36,6 +36,7 @@ const MATRIX: &[(&str, u64, u64)] = &[
     ("-t ext4 -b 1024 -g 4096", 10 << 10, 100 << 10),
     ("-t ext4 -b 2048 -O metadata_csum_seed", 40 << 10, 600 << 10),
     ("-t ext4 -b 2048 -O ^metadata_csum,uninit_bg -O ^resize_inode", 40 << 10, 600 << 10),
+    ("-t ext4 -b 1024 -O quota,project,inline_data,orphan_file,ea_inode,large_dir", 20 << 10, 200 << 10),
     ("-t ext2 -b 1024", 7 << 10, 90 << 10),
     ("-t ext2 -b 1024 -O ^sparse_super,^resize_inode", 20 << 10, 90 << 10),
     ("-t ext3 -b 4096", 100 << 10, 1 << 20),
@@ -272,6 +273,15 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
     );
     filesystem.grow(16384).unwrap();
     drop(filesystem);
+    assert!(before == std::fs::read(&image).unwrap());
+}
+
+#[test]
+fn clusters_are_refused_by_name() {
+    let (_folder, image) = small("-t ext4 -b 4096 -O bigalloc -C 16384");
+    let before = std::fs::read(&image).unwrap();
+    let error = open(&image).grow(16 << 10).unwrap_err().to_string();
+    assert!(error.contains("bigalloc"), "{error}");
     assert!(before == std::fs::read(&image).unwrap());
 }
 
