@@ -1,5 +1,6 @@
 //! A file's block map as one list, whichever way it is stored: read whole, changed, stored whole.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -127,32 +128,68 @@ impl BlockMap {
     }
 }
 
-/// The block map of the directory that was used last: what is done in a directory is seldom one thing,
+/// What is known of the directory that was used last: what is done in a directory is seldom one thing,
 /// and each looks for some of its blocks.
 #[derive(Debug, Default)]
-pub(crate) struct LastDirectory(Mutex<Option<(InodeNumber, Arc<BlockMap>)>>);
+pub(crate) struct LastDirectory(Mutex<KnownDirectory>);
+
+#[derive(Debug, Default)]
+struct KnownDirectory {
+    /// None yet, where it is 0.
+    number: u32,
+    /// Its block map, until that changes.
+    map: Option<Arc<BlockMap>>,
+    /// Blocks in the file system whose checksum was found right, or made so.
+    sound: HashSet<u64>,
+}
 
 /// The most blocks that a directory can have for its map to be kept.
 const KEPT_MAP_BLOCKS: u32 = 1 << 17;
 
 impl LastDirectory {
-    fn kept(&self) -> MutexGuard<'_, Option<(InodeNumber, Arc<BlockMap>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What is known, if it is of directory `number`.
+    fn known(&self, number: InodeNumber) -> Option<MutexGuard<'_, KnownDirectory>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (known.number == number.0).then_some(known)
     }
 
-    fn get(&self, number: InodeNumber) -> Option<Arc<BlockMap>> {
-        self.kept().as_ref().filter(|(kept, _)| *kept == number).map(|(_, map)| Arc::clone(map))
+    fn map(&self, number: InodeNumber) -> Option<Arc<BlockMap>> {
+        self.known(number)?.map.clone()
     }
 
-    fn keep(&self, number: InodeNumber, map: &Arc<BlockMap>) {
-        *self.kept() = Some((number, Arc::clone(map)));
+    fn keep_map(&self, number: InodeNumber, map: &Arc<BlockMap>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.number != number.0 {
+            *known = KnownDirectory { number: number.0, ..KnownDirectory::default() };
+        }
+        known.map = Some(Arc::clone(map));
+    }
+
+    /// Whether the checksum of a block of a directory is known to be right.
+    pub(crate) fn is_sound(&self, number: InodeNumber, block: u64) -> bool {
+        self.known(number).is_some_and(|known| known.sound.contains(&block))
+    }
+
+    /// Notes that the checksum of a block of a directory is right.
+    pub(crate) fn note_sound(&self, number: InodeNumber, block: u64) {
+        if let Some(mut known) = self.known(number)
+            && known.sound.len() < KEPT_MAP_BLOCKS as usize
+        {
+            known.sound.insert(block);
+        }
     }
 
     /// Forgets the map of an inode whose stored one changes.
+    pub(crate) fn forget_map(&self, number: InodeNumber) {
+        if let Some(mut known) = self.known(number) {
+            known.map = None;
+        }
+    }
+
+    /// Forgets an inode, whose number will be another file's.
     pub(crate) fn forget(&self, number: InodeNumber) {
-        let mut kept = self.kept();
-        if kept.as_ref().is_some_and(|(last, _)| *last == number) {
-            *kept = None;
+        if let Some(mut known) = self.known(number) {
+            *known = KnownDirectory::default();
         }
     }
 }
@@ -199,7 +236,7 @@ impl<S: ReadAt> FileSystem<S> {
 
     /// Where block `logical` of a directory is; `None` for a hole.
     pub(crate) fn map_directory_block(&self, directory: &Inode, logical: u32) -> Result<Option<u64>> {
-        let map = match self.last_directory.get(directory.number()) {
+        let map = match self.last_directory.map(directory.number()) {
             Some(map) => map,
             None if self.directory_blocks(directory) > KEPT_MAP_BLOCKS => {
                 return Ok(self.map_block(directory, u64::from(logical))?.physical);
@@ -207,7 +244,7 @@ impl<S: ReadAt> FileSystem<S> {
             None => match self.read_map(directory) {
                 Ok(map) => {
                     let map = Arc::new(map);
-                    self.last_directory.keep(directory.number(), &map);
+                    self.last_directory.keep_map(directory.number(), &map);
                     map
                 }
                 // Of a map that is broken somewhere, the rest can be read.
@@ -259,7 +296,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// [`Error::NoSpace`] where the map itself needs more blocks than are free; nothing was changed then.
     pub(crate) fn store_map(&mut self, inode: &mut Inode, map: BlockMap) -> Result<()> {
-        self.last_directory.forget(inode.number());
+        self.last_directory.forget_map(inode.number());
         let needed = self.map_blocks_needed(inode, &map.extents);
         let mut blocks = map.map_blocks;
         let missing = needed.saturating_sub(blocks.len() as u64);

@@ -164,6 +164,7 @@ impl<S: ReadAt> FileSystem<S> {
         let bytes = self.read_block(physical)?;
         if self.superblock.has_metadata_checksums()
             && !is_index_block(directory, logical, &bytes)
+            && !self.last_directory.is_sound(directory.number(), physical)
             && let Some(tail) = tail(&bytes)
         {
             let computed = crc32c(directory.checksum_seed(&self.superblock), &bytes[..bytes.len() - TAIL_BYTES]);
@@ -173,6 +174,7 @@ impl<S: ReadAt> FileSystem<S> {
                     format!("det_checksum={:#010x}, computed {computed:#010x}", tail.det_checksum.get()),
                 ));
             }
+            self.last_directory.note_sound(directory.number(), physical);
         }
         Ok(Some((physical, bytes)))
     }

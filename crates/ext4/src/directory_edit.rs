@@ -180,6 +180,7 @@ impl<S: WriteAt> FileSystem<S> {
             let checksum = crc32c(directory.checksum_seed(&self.superblock), &block[..body]);
             let end = block.len();
             block[end - 4..].copy_from_slice(&checksum.to_le_bytes());
+            self.last_directory.note_sound(directory.number(), physical);
         }
         self.write_block(physical, block)
     }
@@ -190,6 +191,7 @@ impl<S: WriteAt> FileSystem<S> {
             let tail = node.entries_offset + node.limit() * DX_ENTRY_BYTES;
             let (_, computed) = self.dx_checksums(directory, node);
             node.block[tail + 4..tail + 8].copy_from_slice(&computed.to_le_bytes());
+            self.last_directory.note_sound(directory.number(), node.physical);
         }
         self.write_block(node.physical, &node.block)
     }

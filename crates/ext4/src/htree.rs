@@ -213,11 +213,12 @@ impl<S: ReadAt> FileSystem<S> {
                 format!("index limit={} count={}, expected limit {expected}", node.limit(), node.count()),
             ));
         }
-        if self.superblock.has_metadata_checksums() {
+        if self.superblock.has_metadata_checksums() && !self.last_directory.is_sound(directory.number(), physical) {
             let (stored, computed) = self.dx_checksums(directory, &node);
             if stored != computed {
                 return Err(Error::corrupt(object, format!("dt_checksum={stored:#010x}, computed {computed:#010x}")));
             }
+            self.last_directory.note_sound(directory.number(), physical);
         }
         Ok(node)
     }

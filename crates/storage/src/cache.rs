@@ -38,6 +38,8 @@ struct State {
 struct Page {
     number: u64,
     dirty: bool,
+    /// Whether it was asked for again since it came, or since room was last made.
+    used: bool,
 }
 
 /// A part of a range of bytes that lies within one page.
@@ -73,7 +75,7 @@ impl State {
             self.bytes.resize(self.bytes.len() + PAGE, 0);
             self.pages.len() - 1
         });
-        self.pages[slot] = Some(Page { number, dirty: false });
+        self.pages[slot] = Some(Page { number, dirty: false, used: false });
         self.slots.insert(number, slot);
         slot
     }
@@ -91,13 +93,30 @@ impl State {
         }
     }
 
-    /// Gives up the pages that are as they are below.
-    fn drop_clean(&mut self) {
+    fn set_used(&mut self, slot: usize) {
+        if let Some(page) = &mut self.pages[slot] {
+            page.used = true;
+        }
+    }
+
+    /// Gives up pages that are as they are below: those that nobody asked for again, and where that are
+    /// too few all of them. What was written once and for all is not to drive out what is read again
+    /// and again.
+    fn make_room(&mut self, pages: usize) {
+        self.drop_clean(false);
+        if self.slots.len() > pages / 4 * 3 {
+            self.drop_clean(true);
+        }
+    }
+
+    fn drop_clean(&mut self, used_too: bool) {
         for slot in 0..self.pages.len() {
-            if let Some(page) = self.pages[slot]
-                && !page.dirty
-            {
-                self.remove(page.number);
+            let Some(page) = &mut self.pages[slot] else { continue };
+            let goes = !page.dirty && (used_too || !page.used);
+            page.used = false;
+            let number = page.number;
+            if goes {
+                self.remove(number);
             }
         }
     }
@@ -153,11 +172,14 @@ impl<S: ReadAt> ReadAt for Cache<S> {
         let state = &mut *self.state();
         for part in parts(offset, buffer.len()) {
             let slot = match state.slots.get(&part.page) {
-                Some(&slot) => slot,
+                Some(&slot) => {
+                    state.set_used(slot);
+                    slot
+                }
                 None if is_large => continue,
                 None => {
                     if state.slots.len() >= self.pages {
-                        state.drop_clean();
+                        state.make_room(self.pages);
                     }
                     // Only who writes may make room by writing.
                     if state.slots.len() >= self.pages {
@@ -231,11 +253,14 @@ impl<S: WriteAt> Cache<S> {
         let state = &mut *self.state();
         for part in parts(offset, data.len()) {
             let slot = match state.slots.get(&part.page) {
-                Some(&slot) => slot,
+                Some(&slot) => {
+                    state.set_used(slot);
+                    slot
+                }
                 None => {
                     if state.slots.len() >= self.pages {
                         self.write_back(state)?;
-                        state.drop_clean();
+                        state.make_room(self.pages);
                     }
                     if part.range.len() == PAGE { state.add(part.page) } else { self.load(state, part.page)? }
                 }
