@@ -68,8 +68,11 @@ impl<S: WriteAt> FileSystem<S> {
     pub(crate) fn add_link(&self, directory: &mut Inode) -> Result<()> {
         let links = directory.links();
         // 1 stands for more than can be counted.
-        let counted =
-            if links == 1 || (links >= LINK_MAX && directory.has_flag(EXT4_INDEX_FL)) { 1 } else { links + 1 };
+        let counted = if links == 1 || (links >= LINK_MAX && directory.has_flag(EXT4_INDEX_FL)) {
+            1
+        } else {
+            links.saturating_add(1)
+        };
         if links >= LINK_MAX && (counted != 1 || !self.superblock.has_ro_compat(ro_compat::DIR_NLINK)) {
             return Err(Error::TooLarge { what: format!("directory inode {}: {links} links", directory.number()) });
         }

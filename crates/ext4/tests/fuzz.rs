@@ -68,3 +68,15 @@ fn what_was_removed_is_not_edited_by_its_number() {
     filesystem.flush().unwrap();
     assert_eq!(filesystem.check().unwrap(), Vec::new());
 }
+
+/// One more than 65,535 overflowed.
+#[test]
+fn a_directory_that_claims_as_many_links_as_can_be_written_gets_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    judge("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "1024"]).arg(&image).arg("2048k").succeed();
+    judge("debugfs").args(["-w", "-R", "sif / links_count 65535"]).arg(&image).succeed();
+    let mut filesystem = FileSystem::open(Memory::from(std::fs::read(&image).unwrap())).unwrap();
+    let error = filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
