@@ -209,6 +209,16 @@ impl FileSystemError {
         matches!(self, Self::Ext4(ext4::Error::HasErrors { .. }))
     }
 
+    /// Whether the host could not read or write, which says nothing of the file system.
+    pub(crate) fn is_from_host(&self) -> bool {
+        match self {
+            Self::Ext4(ext4::Error::Storage(error)) | Self::Fat(fat::Error::Storage(error)) => {
+                error.host_error().is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// What is broken, where that is why.
     pub fn corruption(&self) -> Option<Finding> {
         match self {

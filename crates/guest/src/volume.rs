@@ -46,16 +46,26 @@ impl Volume {
         let content = match probe(&bytes)? {
             Signature::Ext4 => match ext4::FileSystem::open(bytes) {
                 Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
-                Err(error) => Content::Broken { kind: "ext4", error: FileSystemError::Ext4(error) },
+                Err(error) => Self::broken("ext4", FileSystemError::Ext4(error), &partition)?,
             },
             Signature::Fat { serial } => match Fat::open(bytes, serial) {
                 Ok(fat) => Content::FileSystem(FileSystem::Fat(Box::new(fat))),
-                Err(error) => Content::Broken { kind: "fat", error: FileSystemError::Fat(error) },
+                Err(error) => Self::broken("fat", FileSystemError::Fat(error), &partition)?,
             },
             Signature::Other(name) => Content::Other(name),
             Signature::None => Content::None,
         };
         Ok(Self { partition, size_bytes, content })
+    }
+
+    /// A file system that could not be opened. One that the host could not read may be sound: that ends
+    /// everything.
+    fn broken(kind: &'static str, error: FileSystemError, partition: &Option<Partition>) -> Result<Content, Error> {
+        if error.is_from_host() {
+            let volume = Self { partition: partition.clone(), size_bytes: 0, content: Content::Other(kind) };
+            return Err(Error::FileSystem { volume: volume.to_string(), path: None, error });
+        }
+        Ok(Content::Broken { kind, error })
     }
 
     /// The partition; `None` for the whole disk.
