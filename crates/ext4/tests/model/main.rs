@@ -22,3 +22,10 @@ mod sequence;
 mod start;
 mod tree;
 mod xattr;
+
+#[cfg(feature = "full-tests")]
+#[test]
+#[ignore = "goes on for as long as it is told: ./test soak"]
+fn soak() {
+    sequence::soak();
+}

@@ -1,8 +1,14 @@
 //! Sequences: run, judged, and where one fails had again and made small.
 
 use std::any::Any;
+#[cfg(feature = "full-tests")]
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "full-tests")]
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+#[cfg(feature = "full-tests")]
+use std::time::{Duration, Instant, SystemTime};
 
 use ext4::{Error, FileSystem, Resource};
 use storage::FileStorage;
@@ -12,6 +18,8 @@ use crate::compare;
 use crate::debugfs::assert_debugfs_shows;
 use crate::generate::Generator;
 use crate::matrix::Entry;
+#[cfg(feature = "full-tests")]
+use crate::matrix::MATRIX;
 use crate::operation::{Operation, Refusal};
 use crate::start::{Prepared, open, scratch};
 use crate::support::Random;
@@ -56,6 +64,35 @@ pub(crate) fn long(entry: &Entry) {
     }
 }
 
+/// Long sequences with seeds that were not there before, for as many minutes as the environment says, on
+/// each processor; the first that fails ends it.
+#[cfg(feature = "full-tests")]
+pub(crate) fn soak() {
+    let minutes = number_from_environment("IMGRAFT_MODEL_SOAK_MINUTES").unwrap_or(1);
+    let (start, end) = (Instant::now(), Duration::from_secs(60 * minutes));
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let next = AtomicU64::new(since_1970.as_millis() as u64);
+    let (sequences, failed) = (AtomicU64::new(0), AtomicBool::new(false));
+    let work = || {
+        let mut prepared: BTreeMap<&str, Prepared> = BTreeMap::new();
+        while start.elapsed() < end && !failed.load(Ordering::Relaxed) {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            let entry = &MATRIX[seed as usize % MATRIX.len()];
+            let prepared = prepared.entry(entry.name).or_insert_with(|| Prepared::new(entry));
+            let judges = Judges { debugfs: seed % 8 == 0, kernel: true };
+            let ran = catch_unwind(AssertUnwindSafe(|| run(entry, prepared, seed, LONG_OPERATIONS, judges)));
+            sequences.fetch_add(1, Ordering::Relaxed);
+            if let Err(failure) = ran {
+                failed.store(true, Ordering::Relaxed);
+                resume_unwind(failure);
+            }
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    std::thread::scope(|scope| (0..workers).for_each(|_| drop(scope.spawn(work))));
+    println!("{} sequences of {LONG_OPERATIONS} operations", sequences.into_inner());
+}
+
 /// Each entry has seeds of its own.
 fn first_seed(entry: &Entry) -> u64 {
     u64::from(crc32c::crc32c(entry.name.as_bytes()) >> 8) * 1000
@@ -80,7 +117,8 @@ fn run(entry: &Entry, prepared: &Prepared, seed: u64, operations: usize, judges:
     eprintln!("\nseed {seed} of `{}` fails after {} operations; the image: {}", entry.name, done.len(), kept.display());
     eprintln!(
         "again: IMGRAFT_MODEL_SEED={seed} IMGRAFT_MODEL_OPERATIONS={operations} \
-         cargo nextest run -p imgraft-ext4 --test model short::{}",
+         cargo test -p imgraft-ext4 --features imgraft-ext4/full-tests --test model {}::{} -- --exact",
+        if judges.kernel { "matrix::long" } else { "matrix::short" },
         entry.name
     );
     if number_from_environment("IMGRAFT_MODEL_MINIMISE").is_some() {
@@ -157,6 +195,10 @@ pub(crate) fn step(operation: &Operation, tree: &mut Tree, filesystem: &mut File
             assert!(available <= free + 8 && !enough, "{operation:?}: {needed} {resource:?} needed, {free} are free");
         }
         (Ok(()), Err(error @ Error::TooLarge { .. })) if operation.may_be_too_large(tree) => {
+            assert!(!changed, "{operation:?}: refused ({error}), but the counts are not as before");
+        }
+        // Two reasons to refuse it: data in an inode found no block to move to.
+        (Err(_), Err(error @ Error::NoSpace { .. })) if tree.limits.inline_data && before.0 < MOVED_BLOCKS + 2 => {
             assert!(!changed, "{operation:?}: refused ({error}), but the counts are not as before");
         }
         (Err(refusal), Err(error)) if Refusal::of(&error) == Some(refusal) => {
