@@ -24,6 +24,8 @@ pub(crate) const HEADER_BYTES: usize = size_of::<RawXattrHeader>();
 pub(crate) const END_BYTES: usize = 4;
 /// The longest value that Linux takes, in bytes.
 pub(crate) const MAX_VALUE_BYTES: usize = 65536;
+/// How much one file's values may be together, in bytes: more than any file has.
+const MAX_VALUES_BYTES: usize = 16 << 20;
 
 /// What the names begin with whose rest is stored, by `e_name_index`.
 const PREFIXES: &[(u8, &str)] = &[
@@ -69,6 +71,17 @@ impl Attribute {
         self.index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || self.index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT
     }
 
+    /// Whether Linux lists it. What it does not list (an encryption context, another system's) is left
+    /// as it is.
+    fn is_listed(&self) -> bool {
+        self.index < EXT4_XATTR_INDEX_SYSTEM && PREFIXES.iter().any(|(index, _)| *index == self.index)
+    }
+
+    /// What the kernel orders the entries of a block by.
+    pub(crate) fn order(&self) -> (u8, usize, &[u8]) {
+        (self.index, self.suffix.len(), &self.suffix)
+    }
+
     /// The whole name.
     pub(crate) fn name(&self) -> Vec<u8> {
         let prefix = PREFIXES.iter().find(|(index, _)| *index == self.index).map_or("", |(_, prefix)| prefix);
@@ -107,10 +120,9 @@ pub(crate) fn read_entries(bytes: &[u8], first: usize, object: Object) -> Result
     let mut entries = Vec::new();
     let mut at = first;
     loop {
-        // Four zero bytes end the list; so does the end of the area.
         match bytes.get(at..at + END_BYTES) {
             Some([0, 0, 0, 0]) => return Ok((entries, at + END_BYTES)),
-            None => return Ok((entries, bytes.len())),
+            None => return corrupt(at, "four zero bytes were expected to end the list".to_owned()),
             Some(_) => {}
         }
         let Ok((raw, rest)) = RawXattrEntry::read_from_prefix(&bytes[at..]) else {
@@ -119,9 +131,6 @@ pub(crate) fn read_entries(bytes: &[u8], first: usize, object: Object) -> Result
         let Some(suffix) = rest.get(..usize::from(raw.e_name_len)) else {
             return corrupt(at, format!("e_name_len={} ends past the area", raw.e_name_len));
         };
-        if raw.e_name_index != 0 && !PREFIXES.iter().any(|(index, _)| *index == raw.e_name_index) {
-            return corrupt(at, format!("e_name_index={} is not known", raw.e_name_index));
-        }
         let (offset, size) = (usize::from(raw.e_value_offs.get()), raw.e_value_size.get() as usize);
         let value = if raw.e_value_inum.get() != 0 {
             let number = InodeNumber(raw.e_value_inum.get());
@@ -143,14 +152,32 @@ pub(crate) fn read_entries(bytes: &[u8], first: usize, object: Object) -> Result
     }
 }
 
-/// The hash of a name and, in words of four bytes, of its value.
+/// The hash of a name and, in words of four bytes, of its value, which for a value in an inode of its own
+/// is that inode's hash of it.
 pub(crate) fn entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
-    let of_name = suffix.iter().fold(0u32, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte));
+    continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte)), value)
+}
+
+/// As [`entry_hash`], of a name of signed characters, as it was made for a long time: another one where a
+/// name is not ASCII.
+pub(crate) fn signed_entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
+    continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ byte as i8 as u32), value)
+}
+
+fn continued_hash(of_name: u32, value: &[u8]) -> u32 {
     value.chunks(4).fold(of_name, |hash, chunk| {
         let mut word = [0; 4];
         word[..chunk.len()].copy_from_slice(chunk);
         hash.rotate_left(16) ^ u32::from_le_bytes(word)
     })
+}
+
+/// An inode that holds a value.
+pub(crate) struct ValueInode {
+    pub(crate) inode: Inode,
+    /// Whether it counts the attributes that have it. Lustre's do not: each belongs to one inode, whose
+    /// blocks its own are not.
+    pub(crate) is_counted: bool,
 }
 
 impl Inode {
@@ -176,13 +203,22 @@ impl<S: ReadAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where they break a rule.
+    /// [`Error::Corrupt`] where they break a rule, [`Error::Unsupported`] for more than 16 MiB of them.
     pub fn xattrs(&self, number: InodeNumber) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         let inode = self.inode(number)?;
         let mut attributes = inode.body_attributes()?;
         attributes.extend(self.block_attributes(&inode)?);
-        attributes.retain(|attribute| !attribute.is_inline_data());
-        attributes.iter().map(|attribute| Ok((attribute.name(), self.shown_value(&inode, attribute)?))).collect()
+        attributes.retain(Attribute::is_listed);
+        let mut listed = Vec::new();
+        let mut left = MAX_VALUES_BYTES;
+        for attribute in attributes {
+            let value = self.shown_value(&inode, &attribute)?;
+            left = left.checked_sub(value.len()).ok_or_else(|| {
+                Error::unsupported(Object::Inode(number), format!("attributes of more than {MAX_VALUES_BYTES} bytes"))
+            })?;
+            listed.push((attribute.name(), value));
+        }
+        Ok(listed)
     }
 
     /// The attributes in the inode's block, if it has one.
@@ -209,8 +245,8 @@ impl<S: ReadAt> FileSystem<S> {
             return Ok(sizes);
         }
         for attribute in inode.body_attributes()?.into_iter().chain(self.block_attributes(inode)?) {
-            if let Value::Inode { number, size_bytes, .. } = attribute.value
-                && !self.value_inode(number)?.is_value_of(inode)
+            if let Value::Inode { size_bytes, .. } = attribute.value
+                && self.value_inode(inode, &attribute)?.is_counted
             {
                 sizes.push(size_bytes);
             }
@@ -221,7 +257,14 @@ impl<S: ReadAt> FileSystem<S> {
     fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {
         let value = match &attribute.value {
             Value::Here(value) => value.clone(),
-            Value::Inode { number, size_bytes, .. } => self.value_in_inode(*number, *size_bytes)?,
+            Value::Inode { .. } => {
+                let held = self.value_inode(inode, attribute)?;
+                let (value, computed) = self.held_value(&held.inode)?;
+                if held.is_counted && held.inode.value_hash() != computed {
+                    return Err(held.inode.wrong_value_hash(computed));
+                }
+                value
+            }
         };
         if !attribute.is_acl() {
             return Ok(value);
@@ -230,27 +273,46 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(acl.to_xattr())
     }
 
-    /// A value that is in an inode of its own.
-    pub(crate) fn value_in_inode(&self, number: InodeNumber, size_bytes: u32) -> Result<Vec<u8>> {
-        let inode = self.value_inode(number)?;
-        if inode.size_bytes() != u64::from(size_bytes) || size_bytes as usize > MAX_VALUE_BYTES {
-            return Err(Error::corrupt(
-                Object::Inode(number),
-                format!("a value of {} bytes, expected {size_bytes}, at most {MAX_VALUE_BYTES}", inode.size_bytes()),
-            ));
-        }
-        let mut value = vec![0; size_bytes as usize];
-        self.read_content(&inode, 0, &mut value)?;
-        Ok(value)
+    /// The value that an inode holds, whose size was validated, and the hash that it should have.
+    pub(crate) fn held_value(&self, inode: &Inode) -> Result<(Vec<u8>, u32)> {
+        let mut value = vec![0; inode.size_bytes().min(MAX_VALUE_BYTES as u64) as usize];
+        self.read_content(inode, 0, &mut value)?;
+        let hash = crc32c(self.superblock.checksum_seed(), &value);
+        Ok((value, hash))
     }
 
-    /// An inode that holds a value.
-    pub(crate) fn value_inode(&self, number: InodeNumber) -> Result<Inode> {
+    /// The inode that holds the value of one of `owner`'s attributes, validated but for the value itself.
+    pub(crate) fn value_inode(&self, owner: &Inode, attribute: &Attribute) -> Result<ValueInode> {
+        let corrupt = |problem: String| Err(Error::corrupt(Object::Inode(owner.number()), problem));
+        let Value::Inode { number, size_bytes, hash } = attribute.value else {
+            return corrupt("an attribute's value is to be in another inode, but it is not".to_owned());
+        };
+        if number.0 < self.superblock.first_inode() {
+            return corrupt(format!("e_value_inum={number}, one of the file system's own inodes"));
+        }
         let inode = self.inode(number)?;
         if !inode.has_flag(EXT4_EA_INODE_FL) || inode.kind()? != FileKind::Regular {
-            return Err(Error::corrupt(Object::Inode(number), "an attribute's value is to be in it, but it is none"));
+            return corrupt(format!("e_value_inum={number}, an inode that holds no attribute's value"));
         }
-        Ok(inode)
+        // Nor does the kernel take one: giving it up would have no end where they refer to each other.
+        if inode.xattr_block().is_some() || !inode.body_entries()?.0.is_empty() {
+            return corrupt(format!("e_value_inum={number}, an inode with attributes of its own"));
+        }
+        if size_bytes == 0 || size_bytes as usize > MAX_VALUE_BYTES || u64::from(size_bytes) != inode.size_bytes() {
+            let found = inode.size_bytes();
+            return corrupt(format!(
+                "e_value_size={size_bytes}, expected 1 to {MAX_VALUE_BYTES} and the {found} bytes of inode {number}"
+            ));
+        }
+        let value = inode.value_hash().to_le_bytes();
+        let is_counted =
+            [entry_hash, signed_entry_hash].iter().any(|computed| computed(&attribute.suffix, &value) == hash);
+        let is_owned =
+            inode.raw.i_mtime.get() == owner.number().0 && inode.raw.i_generation.get() == owner.raw.i_generation.get();
+        if !is_counted && !is_owned {
+            return corrupt(format!("e_hash={hash:#010x} does not go with the value in inode {number}"));
+        }
+        Ok(ValueInode { inode, is_counted })
     }
 
     /// An inode's attribute block, validated.

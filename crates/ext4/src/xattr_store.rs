@@ -1,6 +1,8 @@
 //! Extended attributes, written: into the inode's body where they fit, then into its block, and large
 //! values, where the file system has `ea_inode`, into inodes of their own.
 
+use std::collections::BTreeMap;
+
 use zerocopy::IntoBytes;
 
 use storage::WriteAt;
@@ -22,9 +24,6 @@ use crate::layout::xattr::{
 use crate::xattr::{
     Attribute, HEADER_BYTES, MAX_VALUE_BYTES, Value, entry_hash, split_name, write_entries, xattr_checksum,
 };
-
-/// Inodes that can share a block of attributes.
-const MAX_SHARES: u32 = 1024;
 
 impl<S: WriteAt> FileSystem<S> {
     /// Sets an extended attribute, by its whole name and as `setfattr` takes it: an ACL in the form that
@@ -61,6 +60,10 @@ impl<S: WriteAt> FileSystem<S> {
         let attribute = Attribute { index, suffix, value: Value::Here(value) };
         let (body, block) = self.attributes_without(&inode, &attribute)?;
         let had = (inode.body_attributes()?, self.block_attributes(&inode)?);
+        if is_needed && had.0.iter().chain(&had.1).any(|other| *other == attribute) {
+            // A shared block goes on being shared.
+            return self.write_inode(&mut inode);
+        }
         if !is_needed {
             return self.store_attributes(inode, had, body, block);
         }
@@ -71,11 +74,6 @@ impl<S: WriteAt> FileSystem<S> {
             }
             None => return Err(self.no_room(&inode, &attribute)),
         };
-        if !self.superblock.has_compat(compat::EXT_ATTR) {
-            let flags = self.superblock.raw.s_feature_compat.get() | compat::EXT_ATTR;
-            self.superblock.raw.s_feature_compat.set(flags);
-            self.superblock_changed = true;
-        }
         self.store_attributes(inode, had, body, block)
     }
 
@@ -223,7 +221,8 @@ impl<S: WriteAt> FileSystem<S> {
             ..Times::default()
         });
         inode.set_flag(EXT4_EA_INODE_FL);
-        inode.raw.i_version.set(1);
+        // It is counted when the attribute is stored.
+        inode.set_references(0);
         self.start_map(&mut inode)?;
         let mut map = BlockMap::default();
         let all = 0..(value.len() as u64).div_ceil(self.block_size());
@@ -250,33 +249,21 @@ impl<S: WriteAt> FileSystem<S> {
             self.check_free_blocks(1)?;
         }
         let content = inode.used_blocks(&self.superblock).saturating_sub(self.attribute_blocks(&inode)?);
+        self.count_values(&inode, &had.0, &body)?;
         inode.set_body_attributes(&body)?;
         if block != had.1 {
+            // What is in a shared block goes on being referred to by it.
+            self.count_values(&inode, if is_shared { &[] } else { &had.1 }, &block)?;
             self.store_block(&mut inode, &block)?;
         }
         inode.set_used_blocks(content + self.attribute_blocks(&inode)?, &self.superblock);
+        let has_none = body.is_empty() && block.is_empty();
+        if !has_none && !self.superblock.has_compat(compat::EXT_ATTR) {
+            let flags = self.superblock.raw.s_feature_compat.get() | compat::EXT_ATTR;
+            self.superblock.raw.s_feature_compat.set(flags);
+            self.superblock_changed = true;
+        }
         self.write_inode(&mut inode)?;
-        let values = |list: &[Attribute]| -> Vec<InodeNumber> {
-            let number = |attribute: &Attribute| match attribute.value {
-                Value::Inode { number, .. } => Some(number),
-                Value::Here(_) => None,
-            };
-            list.iter().filter_map(number).collect()
-        };
-        for number in values(&had.0).iter().filter(|number| !values(&body).contains(number)) {
-            self.drop_value(&inode, *number)?;
-        }
-        // What a shared block names goes on being named by it, and is named by the copy too.
-        let (old, new) = (values(&had.1), values(&block));
-        if is_shared && block != had.1 {
-            for number in old.iter().filter(|number| new.contains(number)) {
-                self.count_value(*number, 1)?;
-            }
-        } else {
-            for number in old.iter().filter(|number| !new.contains(number)) {
-                self.drop_value(&inode, *number)?;
-            }
-        }
         Ok(())
     }
 
@@ -289,7 +276,7 @@ impl<S: WriteAt> FileSystem<S> {
     fn block_bytes(&self, attributes: &[Attribute]) -> Option<Vec<u8>> {
         let mut sorted = attributes.to_vec();
         // The kernel looks for them in this order.
-        sorted.sort_by(|a, b| (a.index, a.suffix.len(), &a.suffix).cmp(&(b.index, b.suffix.len(), &b.suffix)));
+        sorted.sort_by(|one, other| one.order().cmp(&other.order()));
         let mut bytes = vec![0; self.block_size() as usize];
         write_entries(&mut bytes, HEADER_BYTES, &sorted, true)?;
         let hashes = sorted.iter().map(|attribute| match &attribute.value {
@@ -356,22 +343,16 @@ impl<S: WriteAt> FileSystem<S> {
         if shares <= 1 {
             return self.free_blocks(BlockRun { first: block, blocks: 1 });
         }
-        header.h_refcount.set(shares.min(MAX_SHARES) - 1);
+        header.h_refcount.set(shares - 1);
         bytes[..HEADER_BYTES].copy_from_slice(header.as_bytes());
         self.write_xattr_block(block, &mut bytes)
     }
 
     /// Gives up all that an inode, which goes, has in attributes.
     pub(crate) fn release_xattrs(&mut self, inode: &Inode) -> Result<()> {
-        let is_shared = self.is_shared(inode)?;
-        let mut gone = inode.body_attributes()?;
-        if !is_shared {
-            gone.extend(self.block_attributes(inode)?);
-        }
-        for attribute in gone {
-            if let Value::Inode { number, .. } = attribute.value {
-                self.drop_value(inode, number)?;
-            }
+        self.count_values(inode, &inode.body_attributes()?, &[])?;
+        if !self.is_shared(inode)? {
+            self.count_values(inode, &self.block_attributes(inode)?, &[])?;
         }
         match inode.xattr_block() {
             Some(block) => self.release_xattr_block(inode, block),
@@ -379,24 +360,39 @@ impl<S: WriteAt> FileSystem<S> {
         }
     }
 
-    /// Counts a reference less to a value's inode, which goes with the last.
-    fn drop_value(&mut self, owner: &Inode, number: InodeNumber) -> Result<()> {
-        let inode = self.value_inode(number)?;
-        // Lustre's have no count, and name their one owner in place of it.
-        let is_owned =
-            inode.raw.i_mtime.get() == owner.number().0 && inode.raw.i_generation.get() == owner.raw.i_generation.get();
-        if is_owned || inode.references() <= 1 {
-            return self.release(&inode);
+    /// Counts in the inodes of values what the attributes in one place refer to now, in place of what they
+    /// referred to before: two of them can have the same. A value that nothing refers to any more goes.
+    fn count_values(&mut self, owner: &Inode, before: &[Attribute], after: &[Attribute]) -> Result<()> {
+        let mut changes: BTreeMap<InodeNumber, (i64, &Attribute)> = BTreeMap::new();
+        for (attributes, step) in [(before, -1), (after, 1)] {
+            for attribute in attributes {
+                if let Value::Inode { number, .. } = attribute.value {
+                    changes.entry(number).or_insert((0, attribute)).0 += step;
+                }
+            }
         }
-        self.count_value(number, -1)
-    }
-
-    fn count_value(&mut self, number: InodeNumber, more: i64) -> Result<()> {
-        let mut inode = self.value_inode(number)?;
-        let references = inode.references().saturating_add_signed(more);
-        inode.raw.i_ctime.set((references >> 32) as u32);
-        inode.raw.i_version.set(references as u32);
-        self.write_inode(&mut inode)
+        for (number, (change, attribute)) in changes {
+            if change == 0 {
+                continue;
+            }
+            let held = self.value_inode(owner, attribute)?;
+            let mut inode = held.inode;
+            // One without a count belongs to one attribute.
+            let references = if held.is_counted { inode.references() } else { 1 };
+            match references.checked_add_signed(change) {
+                Some(0) => self.release(&inode)?,
+                Some(references) if held.is_counted => {
+                    inode.set_references(references);
+                    self.write_inode(&mut inode)?;
+                }
+                _ => {
+                    let problem =
+                        format!("an attribute's value that counts {references} references, {change:+} change");
+                    return Err(Error::corrupt(Object::Inode(number), problem));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -408,15 +404,25 @@ pub(crate) fn header_of(bytes: &[u8]) -> RawXattrHeader {
 }
 
 impl Inode {
-    /// Whether this is an inode for a value as Lustre makes them: it has no count of references, and
-    /// names its one owner in place of it.
-    pub(crate) fn is_value_of(&self, owner: &Self) -> bool {
-        self.raw.i_mtime.get() == owner.number().0 && self.raw.i_generation.get() == owner.raw.i_generation.get()
-    }
-
     /// How many attributes have their value in this inode.
     pub(crate) fn references(&self) -> u64 {
         u64::from(self.raw.i_ctime.get()) << 32 | u64::from(self.raw.i_version.get())
+    }
+
+    fn set_references(&mut self, references: u64) {
+        self.raw.i_ctime.set((references >> 32) as u32);
+        self.raw.i_version.set(references as u32);
+    }
+
+    /// The hash of the value in this inode, where others have their access time.
+    pub(crate) fn value_hash(&self) -> u32 {
+        self.raw.i_atime.get()
+    }
+
+    pub(crate) fn wrong_value_hash(&self, computed: u32) -> Error {
+        let stored = self.value_hash();
+        let problem = format!("an attribute's value with hash {stored:#010x}, computed {computed:#010x}");
+        Error::corrupt(Object::Inode(self.number()), problem)
     }
 
     /// Writes the attributes into the body.

@@ -4,8 +4,10 @@ use storage::ReadAt;
 
 use super::Check;
 use crate::error::{Object, Result};
+use crate::features::{compat, incompat};
 use crate::inode::{Inode, InodeNumber};
-use crate::xattr::{Entry, HEADER_BYTES, Value, entry_hash, read_entries};
+use crate::layout::inode::EXT4_EA_INODE_FL;
+use crate::xattr::{Attribute, Entry, HEADER_BYTES, Value, entry_hash, read_entries, signed_entry_hash};
 use crate::xattr_store::header_of;
 
 impl<S: ReadAt> Check<'_, S> {
@@ -17,6 +19,10 @@ impl<S: ReadAt> Check<'_, S> {
             Err(error) => self.report_error(error)?,
         }
         let Some(block) = inode.xattr_block() else { return Ok(()) };
+        if !self.filesystem.superblock().has_compat(compat::EXT_ATTR) {
+            self.report(object, format!("i_file_acl={block}, but the file system is without ext_attr"));
+        }
+        self.names_twice(inode);
         if let Some((_, found)) = self.xattr_blocks.get_mut(&block) {
             *found += 1;
             return Ok(());
@@ -35,28 +41,38 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
+    /// No attribute is in the body and in the block.
+    fn names_twice(&mut self, inode: &Inode) {
+        // What is wrong with the lists themselves is found apart from this.
+        let Ok(body) = inode.body_attributes() else { return };
+        if body.is_empty() {
+            return;
+        }
+        let Ok(block) = self.filesystem.block_attributes(inode) else { return };
+        if block.iter().any(|attribute| body.iter().any(|other| other.order() == attribute.order())) {
+            self.report(
+                Object::Inode(inode.number()),
+                "two attributes of the same name, in the inode and in its block",
+            );
+        }
+    }
+
     /// Checks a list of entries that ends at byte `end` of its area.
     fn entries(&mut self, inode: &Inode, object: Object, entries: &[Entry], end: usize, in_block: bool) -> Result<()> {
         let mut taken: Vec<std::ops::Range<usize>> = Vec::new();
-        for Entry { raw, attribute } in entries {
-            let name = String::from_utf8_lossy(&attribute.name()).into_owned();
-            let stored = raw.e_hash.get();
-            match &attribute.value {
+        for entry in entries {
+            if in_block && entry.raw.e_name_index == 0 {
+                self.report(object, "an attribute with e_name_index=0");
+            }
+            match &entry.attribute.value {
                 Value::Here(value) => {
-                    let computed = entry_hash(&attribute.suffix, value);
-                    // In the body there need not be one.
-                    if stored != computed && (in_block || stored != 0) && attribute.suffix.is_ascii() {
-                        self.report(object, format!("attribute `{name}`: e_hash={stored:#x}, computed {computed:#x}"));
-                    }
+                    self.entry_hash(object, entry, value, in_block);
                     if !value.is_empty() {
-                        let from = usize::from(raw.e_value_offs.get());
-                        taken.push(from..from + value.len());
+                        let from = usize::from(entry.raw.e_value_offs.get());
+                        taken.push(from..from + value.len().next_multiple_of(4));
                     }
                 }
-                Value::Inode { number, size_bytes, .. } => {
-                    *self.value_inodes.entry(*number).or_default() += 1;
-                    self.value(inode, object, &name, *number, *size_bytes)?;
-                }
+                Value::Inode { number, .. } => self.value(inode, *number, &entry.attribute)?,
             }
         }
         taken.sort_by_key(|value| value.start);
@@ -64,46 +80,66 @@ impl<S: ReadAt> Check<'_, S> {
         if overlaps || taken.first().is_some_and(|value| value.start < end) {
             self.report(object, "the values of its attributes overlap");
         }
-        Ok(())
-    }
-
-    /// Checks a value in an inode of its own.
-    fn value(&mut self, owner: &Inode, object: Object, name: &str, number: InodeNumber, size_bytes: u32) -> Result<()> {
-        let filesystem = self.filesystem;
-        let value = filesystem.value_inode(number).and_then(|inode| {
-            let value = filesystem.value_in_inode(number, size_bytes)?;
-            Ok((inode, value))
-        });
-        let (inode, value) = match value {
-            Ok(found) => found,
-            Err(error) => return self.report_error(error),
-        };
-        let computed = crate::checksum::crc32c(filesystem.superblock().checksum_seed(), &value);
-        if inode.raw.i_atime.get() != computed && !inode.is_value_of(owner) {
-            let stored = inode.raw.i_atime.get();
-            self.report(
-                object,
-                format!("attribute `{name}` in inode {number}: hash={stored:#x}, computed {computed:#x}"),
-            );
+        // The kernel does not find one that is not where it looks.
+        if in_block && !entries.is_sorted_by(|one, next| one.attribute.order() < next.attribute.order()) {
+            self.report(object, "attributes that are not in order");
         }
         Ok(())
     }
 
+    /// The hash of an entry whose value is beside it; in the body there need not be one.
+    fn entry_hash(&mut self, object: Object, entry: &Entry, value: &[u8], in_block: bool) {
+        let Entry { raw, attribute } = entry;
+        let (stored, computed) = (raw.e_hash.get(), entry_hash(&attribute.suffix, value));
+        let is_right = stored == computed || stored == signed_entry_hash(&attribute.suffix, value);
+        if !is_right && (in_block || stored != 0) {
+            let name = String::from_utf8_lossy(&attribute.name()).into_owned();
+            self.report(object, format!("attribute `{name}`: e_hash={stored:#x}, computed {computed:#x}"));
+        }
+    }
+
+    /// Checks a value in an inode of its own.
+    fn value(&mut self, owner: &Inode, number: InodeNumber, attribute: &Attribute) -> Result<()> {
+        if !self.filesystem.superblock().has_incompat(incompat::EA_INODE) {
+            let problem = format!("e_value_inum={number}, but the file system is without ea_inode");
+            self.report(Object::Inode(owner.number()), problem);
+        }
+        let held = self.filesystem.value_inode(owner, attribute);
+        // Of one that is wrong, one finding is enough.
+        let is_counted = held.as_ref().is_ok_and(|held| held.is_counted);
+        let known = self.value_inodes.entry(number).or_insert((0, true));
+        *known = (known.0 + 1, known.1 && is_counted);
+        held.map_or_else(|error| self.report_error(error), |_| Ok(()))
+    }
+
     /// Inodes that hold values, against what refers to them.
     pub(super) fn value_references(&mut self) -> Result<()> {
-        for (number, found) in std::mem::take(&mut self.value_inodes) {
-            let Ok(inode) = self.filesystem.value_inode(number) else { continue };
-            // One that names its owner has no count.
-            let is_counted = inode.raw.i_mtime.get() == 0;
-            if is_counted && inode.references() != found {
-                let counted = inode.references();
-                self.report(
-                    Object::Inode(number),
-                    format!("counts {counted} references, but {found} attributes have it"),
-                );
+        for (number, (found, is_counted)) in std::mem::take(&mut self.value_inodes) {
+            let Ok(inode) = self.filesystem.inode(number) else { continue };
+            if !inode.has_flag(EXT4_EA_INODE_FL) {
+                continue;
             }
             let state = self.state(number);
             state.names = state.links;
+            if state.links != 1 {
+                let links = state.links;
+                self.report(Object::Inode(number), format!("i_links_count={links}, expected 1"));
+            }
+            if !is_counted {
+                continue;
+            }
+            if inode.references() != found {
+                let counted = inode.references();
+                let problem = format!("counts {counted} references, but {found} attributes have it");
+                self.report(Object::Inode(number), problem);
+            }
+            match self.filesystem.held_value(&inode) {
+                Ok((_, computed)) if inode.value_hash() != computed => {
+                    self.report_error(inode.wrong_value_hash(computed))?;
+                }
+                Ok(_) => {}
+                Err(error) => self.report_error(error)?,
+            }
         }
         Ok(())
     }

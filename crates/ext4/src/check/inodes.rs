@@ -7,7 +7,7 @@ use crate::error::{Error, Object, Result};
 use crate::extent::Mapped;
 use crate::features::incompat;
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
+use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
 
 /// The inode that holds the blocks reserved for more descriptors: they are metadata at the same time.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
@@ -93,10 +93,10 @@ impl<S: ReadAt> Check<'_, S> {
         let content = if inode.has_blocks() || is_reserved { self.claim_content(inode)? } else { 0 };
         self.claim_attributes(inode)?;
         // Of attributes that cannot be read there is a finding already.
-        let attributes = self.filesystem.attribute_blocks(inode).unwrap_or(0);
+        let Ok(attributes) = self.filesystem.attribute_blocks(inode) else { return Ok(()) };
         let superblock = self.filesystem.superblock();
         let used = inode.used_blocks(superblock);
-        if used != content + attributes && !inode.has_flag(EXT4_EA_INODE_FL) {
+        if used != content + attributes {
             self.report(Object::Inode(number), format!("i_blocks={used} blocks, but it has {}", content + attributes));
         }
         Ok(())

@@ -33,8 +33,8 @@ struct Check<'a, S> {
     inodes: Vec<Vec<InodeState>>,
     /// Attribute block → (`h_refcount`, inodes that point to it).
     xattr_blocks: BTreeMap<u64, (u32, u32)>,
-    /// Inode that holds an attribute's value → attributes that have it.
-    value_inodes: BTreeMap<InodeNumber, u64>,
+    /// Inode that holds an attribute's value → attributes that have it, and whether it counts them.
+    value_inodes: BTreeMap<InodeNumber, (u64, bool)>,
 }
 
 #[derive(Clone, Copy, Default)]
