@@ -43,7 +43,8 @@ impl Target {
     /// Names of seed images.
     fn seeds(self) -> &'static [&'static str] {
         match self {
-            Self::Tree | Self::Xattrs => &["small", "small-checksums", "small-ext2", "small-inline"],
+            Self::Tree => &["small", "small-checksums", "small-ext2", "small-inline", "special", "orphans"],
+            Self::Xattrs => &["small", "small-checksums", "small-ext2", "small-inline", "special"],
             Self::Extents => &["apart", "apart-checksums", "apart-ext2"],
             Self::Htree => &["deep", "deep-checksums", "small", "small-checksums"],
             Self::Journal => &["journal-v3", "journal-v2", "journal"],

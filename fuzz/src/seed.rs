@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Directory,
     Xattr,
     Journal,
+    Orphan,
 }
 
 /// Where a structure is.
@@ -65,6 +66,7 @@ pub(crate) fn seed(name: &str) -> &'static Seed {
             "small-checksums",
             "small-ext2",
             "small-inline",
+            "special",
             "deep",
             "deep-checksums",
             "apart",
@@ -72,7 +74,8 @@ pub(crate) fn seed(name: &str) -> &'static Seed {
             "apart-ext2",
             "journal-v3",
             "journal-v2",
-            "journal"
+            "journal",
+            "orphans"
         );
         images.into_iter().map(|(name, image, regions)| (name, Seed::unpack(name, image, regions))).collect()
     });
@@ -184,7 +187,7 @@ impl Seed {
                 let sum = crc(crc(seed, &(offset / 1024).to_le_bytes()), bytes);
                 bytes[0x10..0x14].copy_from_slice(&sum.to_le_bytes());
             }
-            Kind::Bitmap | Kind::Indirect | Kind::Journal => {}
+            Kind::Bitmap | Kind::Indirect | Kind::Journal | Kind::Orphan => {}
         }
         write(storage, offset, bytes);
     }
@@ -239,6 +242,7 @@ impl Region {
             "directory" => Kind::Directory,
             "xattr" => Kind::Xattr,
             "journal" => Kind::Journal,
+            "orphan" => Kind::Orphan,
             _ => panic!("a kind of structure: {kind}"),
         };
         Self { kind, inode: number(inode), offset: u64::from(number(offset)), length: number(length) as u16 }
