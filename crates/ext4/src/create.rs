@@ -7,7 +7,7 @@ use std::sync::Arc;
 use storage::{ExtentKind, ReadAt, WriteAt};
 
 use crate::block_map::BlockMap;
-use crate::directory_edit::NewEntry;
+use crate::directory::edit::NewEntry;
 use crate::error::{Error, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;

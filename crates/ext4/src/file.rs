@@ -2,8 +2,8 @@
 
 use storage::ReadAt;
 
+use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
-use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};

@@ -24,7 +24,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod acl;
 mod allocate;
 mod attributes;
 mod bitmap;
@@ -34,33 +33,23 @@ mod checksum;
 mod content;
 mod create;
 mod directory;
-mod directory_edit;
 mod error;
-mod extent;
-mod extent_store;
 mod features;
 mod file;
 mod filesystem;
 mod group;
-mod group_add;
 mod grow;
-mod hash;
-mod htree;
-mod indirect;
 mod inline;
 mod inode;
 mod journal;
 mod layout;
 mod make;
 mod orphan;
-mod orphan_file;
 mod quota;
 mod remove;
 mod rename;
-mod resize_inode;
 mod superblock;
 mod xattr;
-mod xattr_store;
 
 pub use attributes::Times;
 pub use create::Special;

@@ -8,10 +8,10 @@ use crate::checksum::crc32c;
 use crate::error::{Error, Result};
 use crate::features::{compat, incompat, ro_compat};
 use crate::filesystem::FileSystem;
+use crate::grow::resize_inode::RESIZE_INODE;
 use crate::inode::{Attributes, FileKind, Inode, InodeNumber, Time};
 use crate::layout::jbd2::{JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V2, RawJournalHeader, RawJournalSuperblock};
 use crate::layout::superblock::{EXT4_SUPER_MAGIC, EXT4_VALID_FS, RawSuperblock};
-use crate::resize_inode::RESIZE_INODE;
 use crate::superblock::Superblock;
 
 const JOURNAL_INODE: InodeNumber = InodeNumber(8);

@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use storage::WriteAt;
 
 use crate::allocate::BlockRun;
+use crate::block_map::extent::Mapped;
 use crate::directory::FoundEntry;
-use crate::directory_edit::check_name;
+use crate::directory::edit::check_name;
 use crate::error::{Error, Object, Result};
-use crate::extent::Mapped;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 
@@ -55,7 +55,10 @@ impl<S: WriteAt> FileSystem<S> {
             self.drop_name(inode)?;
             return self.remove_entry(&directory, found);
         }
-        let (directories, names) = self.tree_below(inode.number())?;
+        let (mut directories, mut names) = self.tree_below(inode.number())?;
+        // In the order of the inode tables, and not in that of the names' hashes.
+        directories.sort_unstable();
+        names.sort_unstable();
         for number in names {
             let named = self.inode(number)?;
             self.drop_name(named)?;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use storage::{ReadAt, WriteAt};
 
 use crate::directory::FoundEntry;
-use crate::directory_edit::{NewEntry, check_name};
+use crate::directory::edit::{NewEntry, check_name};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};

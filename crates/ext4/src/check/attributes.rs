@@ -7,8 +7,8 @@ use crate::error::{Object, Result};
 use crate::features::{compat, incompat};
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EA_INODE_FL;
+use crate::xattr::store::header_of;
 use crate::xattr::{Attribute, Entry, HEADER_BYTES, Value, entry_hash, read_entries, signed_entry_hash};
-use crate::xattr_store::header_of;
 
 impl<S: ReadAt> Check<'_, S> {
     /// Checks an inode's attributes, and claims their block.

@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use storage::ReadAt;
 
 use super::{Check, KIND_DIRECTORY};
+use crate::directory::hash::{self, HashVersion};
+use crate::directory::htree::{NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 use crate::directory::{DirectoryEntry, slots, tail};
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat};
-use crate::hash::{self, HashVersion};
-use crate::htree::{NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_INDEX_FL};
 

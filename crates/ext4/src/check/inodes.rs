@@ -3,8 +3,8 @@
 use storage::ReadAt;
 
 use super::{Check, KIND_UNKNOWN};
+use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
-use crate::extent::Mapped;
 use crate::features::incompat;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};

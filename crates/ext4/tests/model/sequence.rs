@@ -60,7 +60,7 @@ pub(crate) fn long(entry: &Entry) {
     };
     let prepared = Prepared::new(entry);
     for seed in seeds {
-        run(entry, &prepared, seed, operations as usize, Judges { debugfs: seed % 8 == 0, kernel: true });
+        run(entry, &prepared, seed, operations as usize, Judges { debugfs: seed.is_multiple_of(8), kernel: true });
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn soak() {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let entry = &MATRIX[seed as usize % MATRIX.len()];
             let prepared = prepared.entry(entry.name).or_insert_with(|| Prepared::new(entry));
-            let judges = Judges { debugfs: seed % 8 == 0, kernel: true };
+            let judges = Judges { debugfs: seed.is_multiple_of(8), kernel: true };
             let ran = catch_unwind(AssertUnwindSafe(|| run(entry, prepared, seed, LONG_OPERATIONS, judges)));
             sequences.fetch_add(1, Ordering::Relaxed);
             if let Err(failure) = ran {

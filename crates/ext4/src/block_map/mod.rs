@@ -1,5 +1,9 @@
 //! A file's block map as one list, whichever way it is stored: read whole, changed, stored whole.
 
+pub(crate) mod extent;
+mod extent_store;
+mod indirect;
+
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use storage::{ReadAt, WriteAt};
 
 use crate::allocate::BlockRun;
+use crate::block_map::extent::{Extent, Mapped};
 use crate::error::{Error, Object, Resource, Result};
-use crate::extent::{Extent, Mapped};
 use crate::features::{incompat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};

@@ -5,6 +5,9 @@
 //! the way. Further descriptors go into the groups that they describe (`meta_bg`), as when the
 //! kernel grows a mounted one.
 
+mod group;
+pub(crate) mod resize_inode;
+
 use storage::{ReadAt, WriteAt};
 
 use crate::allocate::BlockRun;

@@ -1,6 +1,8 @@
 //! Orphans: inodes that were being deleted or truncated when the file system was last used. The
 //! kernel finishes that when it mounts; we do before the first edit.
 
+pub(crate) mod file;
+
 use storage::WriteAt;
 
 use crate::bitmap::BitmapKind;

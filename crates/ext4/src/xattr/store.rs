@@ -7,7 +7,6 @@ use zerocopy::IntoBytes;
 
 use storage::WriteAt;
 
-use crate::acl::Acl;
 use crate::allocate::BlockRun;
 use crate::attributes::Times;
 use crate::block_map::BlockMap;
@@ -21,6 +20,7 @@ use crate::layout::xattr::{
     EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM,
     EXT4_XATTR_INDEX_USER, EXT4_XATTR_MAGIC, RawXattrHeader,
 };
+use crate::xattr::acl::Acl;
 use crate::xattr::{
     Attribute, HEADER_BYTES, MAX_VALUE_BYTES, Value, entry_hash, split_name, write_entries, xattr_checksum,
 };

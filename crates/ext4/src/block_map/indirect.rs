@@ -4,8 +4,8 @@
 
 use storage::{ReadAt, WriteAt};
 
+use crate::block_map::extent::{Extent, Mapped};
 use crate::error::{Error, Object, Result};
-use crate::extent::{Extent, Mapped};
 use crate::filesystem::FileSystem;
 use crate::inode::Inode;
 

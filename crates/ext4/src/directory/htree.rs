@@ -6,10 +6,10 @@ use zerocopy::FromBytes;
 
 use storage::ReadAt;
 
+use crate::directory::hash::{self, HashVersion};
 use crate::error::{Error, Object, Result};
 use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::hash::{self, HashVersion};
 use crate::inode::Inode;
 use crate::layout::directory::{RawDxEntry, RawDxRootInfo};
 

@@ -2,11 +2,13 @@
 //!
 //! Kernel documentation, "Extended Attributes".
 
+mod acl;
+pub(crate) mod store;
+
 use zerocopy::{FromBytes, IntoBytes};
 
 use storage::ReadAt;
 
-use crate::acl::Acl;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::incompat;
@@ -17,6 +19,7 @@ use crate::layout::xattr::{
     EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC,
     RawXattrEntry, RawXattrHeader,
 };
+use crate::xattr::acl::Acl;
 
 pub(crate) const ENTRY_BYTES: usize = size_of::<RawXattrEntry>();
 pub(crate) const HEADER_BYTES: usize = size_of::<RawXattrHeader>();

@@ -4,16 +4,18 @@ use zerocopy::IntoBytes;
 
 use storage::WriteAt;
 
+use crate::block_map::extent::Extent;
 use crate::checksum::crc32c;
+use crate::directory::hash::{self, HashVersion};
+use crate::directory::htree::{
+    DX_ENTRY_BYTES, DxNode, DxPath, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, ROOT_INFO_OFFSET,
+};
 use crate::directory::{
     ENTRY_HEADER_BYTES, FoundEntry, Slot, TAIL_BYTES, encode_record_bytes, entry_bytes, slots, tail,
 };
 use crate::error::{Error, Object, Result};
-use crate::extent::Extent;
 use crate::features::{compat, incompat};
 use crate::filesystem::FileSystem;
-use crate::hash::{self, HashVersion};
-use crate::htree::{DX_ENTRY_BYTES, DxNode, DxPath, NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET, ROOT_INFO_OFFSET};
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::directory::{EXT4_FT_DIR_CSUM, RawDxRootInfo, RawEntryHeader, RawTail};
 use crate::layout::inode::EXT4_INDEX_FL;

@@ -3,6 +3,10 @@
 //! Kernel documentation, "Directory Entries". An indexed directory (`htree.rs`) reads the same way:
 //! its index blocks look like one unused entry.
 
+pub(crate) mod edit;
+pub(crate) mod hash;
+pub(crate) mod htree;
+
 use std::ops::ControlFlow;
 
 use zerocopy::FromBytes;

@@ -6,9 +6,9 @@ use zerocopy::IntoBytes;
 
 use storage::{ReadAt, WriteAt};
 
+use crate::block_map::extent::Extent;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
-use crate::extent::Extent;
 use crate::filesystem::FileSystem;
 use crate::inode::Inode;
 use crate::layout::extent::{
