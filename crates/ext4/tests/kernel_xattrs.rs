@@ -111,3 +111,88 @@ fn attributes_are_the_same_to_the_kernel_and_to_us() {
         assert!(acl.contains("user:1000:r--") && acl.contains("group:70000:rwx") && acl.contains("mask::r-x"), "{acl}");
     }
 }
+
+/// Large values that the kernel puts into inodes of their own, the same one for two attributes and for two
+/// files, and into a block that two files share.
+const POPULATE_VALUES: &str = r#"
+large=$(head -c 9000 /dev/zero | tr '\0' l)
+for name in one two three; do
+    echo content > $name
+    setfattr -n user.first -v "$large" $name
+    setfattr -n user.second -v "$large" $name
+    setfattr -n user.big -v "$(printf 'v%.0s' $(seq 1 600))" $name
+done
+setfattr -n user.first -v other three
+"#;
+
+/// Runs a script in the root of a file system that the kernel has mounted.
+fn mounted(image: &Path, script: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    judge("mount").args(["-o", "loop,user_xattr,acl"]).arg(image).arg(folder.path()).succeed();
+    let ran = judge("bash").args(["-euc", &format!("cd '{}'\n{script}", folder.path().display())]).run();
+    judge("umount").arg(folder.path()).succeed();
+    assert!(ran.status.success(), "{ran}");
+    ran.stdout
+}
+
+/// An edit.
+type Step<'a> = &'a dyn Fn(&mut FileSystem<FileStorage>);
+
+#[test]
+fn values_that_the_kernel_shares_are_counted_as_the_kernel_counts_them() {
+    for inode_size in ["128", "256", "1024"] {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("image");
+        let options = ["-q", "-F", "-t", "ext4", "-b", "1024", "-O", "metadata_csum,ea_inode", "-I", inode_size];
+        judge("mke2fs").args(options).arg(&image).arg("32768k").succeed();
+        mounted(&image, POPULATE_VALUES);
+        let kernel = kernel_attributes(&image);
+        assert_eq!(kernel[&b"one"[..]][&b"user.second"[..]].len(), 9000);
+        let mut filesystem = open(&image);
+        assert_eq!(filesystem.check().unwrap(), Vec::new(), "{inode_size}");
+        assert_eq!(our_attributes(&filesystem, &kernel), kernel, "{inode_size}");
+
+        let find =
+            |filesystem: &FileSystem<_>, name: &[u8]| filesystem.lookup(InodeNumber::ROOT, name).unwrap().unwrap();
+        let steps: [Step<'_>; 5] = [
+            &|filesystem| filesystem.remove_xattr(find(filesystem, b"one"), b"user.first").unwrap(),
+            &|filesystem| filesystem.set_xattr(find(filesystem, b"two"), b"user.second", &[b'n'; 20_000]).unwrap(),
+            &|filesystem| filesystem.set_xattr(find(filesystem, b"three"), b"user.new", b"new").unwrap(),
+            &|filesystem| filesystem.remove_file(InodeNumber::ROOT, b"one").unwrap(),
+            &|filesystem| filesystem.remove_xattr(find(filesystem, b"two"), b"user.first").unwrap(),
+        ];
+        for (number, step) in steps.iter().enumerate() {
+            step(&mut filesystem);
+            filesystem.flush().unwrap();
+            assert_eq!(filesystem.check().unwrap(), Vec::new(), "{inode_size}: step {number}");
+            testkit::judge::assert_e2fsck_clean(&image, 0);
+        }
+        drop(filesystem);
+        let seen = kernel_attributes(&image);
+        assert_eq!(our_attributes(&open(&image), &seen), seen, "{inode_size}");
+        assert_eq!(seen[&b"two"[..]][&b"user.second"[..]], [b'n'; 20_000]);
+        assert_eq!(seen[&b"three"[..]][&b"user.second"[..]], kernel[&b"three"[..]][&b"user.second"[..]]);
+        // The kernel gives up what we left, too.
+        mounted(&image, "rm two; setfattr -x user.second three");
+        testkit::judge::assert_e2fsck_clean(&image, 0);
+        assert_eq!(open(&image).check().unwrap(), Vec::new(), "{inode_size}");
+    }
+}
+
+#[test]
+fn a_capability_that_we_set_is_what_getcap_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    judge("mke2fs").args(["-q", "-F", "-t", "ext4"]).arg(&image).arg("32768k").succeed();
+    let mut filesystem = open(&image);
+    let attributes = Attributes { permissions: 0o755, uid: 0, gid: 0, modified: Time::default() };
+    let file = filesystem.create_file(InodeNumber::ROOT, b"file", &attributes, 3, &mut &b"new"[..]).unwrap();
+    // Version 2, effective; permitted: CAP_NET_RAW.
+    let capability = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    filesystem.set_xattr(file, b"security.capability", &capability).unwrap();
+    filesystem.set_xattr(file, b"security.selinux", b"system_u:object_r:bin_t:s0\0").unwrap();
+    filesystem.flush().unwrap();
+    drop(filesystem);
+    let said = mounted(&image, "getcap file; getfattr -n security.selinux --only-values file");
+    assert!(said.contains("file cap_net_raw=ep") && said.contains("system_u:object_r:bin_t:s0"), "{said}");
+}
