@@ -86,8 +86,9 @@ impl<S: WriteAt> FileSystem<S> {
     /// [`Error::Storage`]; with `quota` also [`Error::NoSpace`] where the count of what is used does not
     /// fit, and [`Error::Corrupt`] where it cannot be made.
     pub fn flush(&mut self) -> Result<()> {
-        if std::mem::take(&mut self.usage_changed) {
+        if self.usage_changed {
             self.update_quotas()?;
+            self.usage_changed = false;
         }
         self.write_bitmaps()?;
         group::write_groups(&self.storage, &self.superblock, &mut self.groups)?;

@@ -672,3 +672,33 @@ fn attributes_beside_inline_content_come_and_go() {
         }
     }
 }
+
+/// Found by fuzzing: after a flush that had no room for the count of a new owner, the next one left the
+/// count out and said that all was well.
+#[test]
+fn a_flush_that_has_no_room_for_quota_does_not_succeed_when_it_is_tried_again() {
+    let (_folder, image, _) = image_with_quota();
+    let mut filesystem = open(&image);
+    let file = filesystem.create_file(InodeNumber::ROOT, b"file", &ATTRIBUTES, 0, &mut std::io::empty()).unwrap();
+    filesystem.flush().unwrap();
+    let all = filesystem.superblock().free_blocks() * 1024;
+    // The map of a file in many pieces takes some blocks too: the largest that fits.
+    let fits = (0..40).find(|less| {
+        let size = all - less * 1024;
+        filesystem
+            .create_file(
+                InodeNumber::ROOT,
+                b"filler",
+                &ATTRIBUTES,
+                size,
+                &mut std::io::Read::take(std::io::repeat(1), size),
+            )
+            .is_ok()
+    });
+    assert!(fits.is_some() && filesystem.superblock().free_blocks() < 3);
+    // An id that differs in its highest byte needs three new blocks of the tree.
+    filesystem.set_attributes(file, &Attributes { uid: 0xF000_0000, ..ATTRIBUTES }).unwrap();
+    for _ in 0..2 {
+        assert!(matches!(filesystem.flush(), Err(ext4::Error::NoSpace { .. })));
+    }
+}
