@@ -6,7 +6,7 @@ use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
 use crate::inode::{Attributes, Inode, InodeNumber, Time};
-use crate::layout::inode::{EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
+use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
 
 /// Directories in a directory, and its own two names, at most.
 const LINK_MAX: u16 = 65000;
@@ -49,17 +49,23 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Refuses an inode that was made immutable, or that is not in use: its number is from before it was
-    /// removed, or a damaged directory names it.
+    /// Refuses an inode that was made immutable, that is the file system's own or holds an attribute's
+    /// value, or that is not in use: its number is from before it was removed, or a damaged directory
+    /// names it.
     pub(crate) fn check_mutable(&self, inode: &Inode) -> Result<()> {
         if inode.links() == 0 {
             return Err(Error::corrupt(Object::Inode(inode.number()), "i_links_count=0: it is not in use"));
         }
+        let refuse = |why: &str| Err(Error::unsupported(Object::Inode(inode.number()), why));
         if inode.has_flag(EXT4_IMMUTABLE_FL) {
-            return Err(Error::unsupported(
-                Object::Inode(inode.number()),
-                "immutable: it is not to be changed (chattr +i)",
-            ));
+            return refuse("immutable: it is not to be changed (chattr +i)");
+        }
+        let raw = &self.superblock.raw;
+        let number = inode.number().0;
+        let is_reserved = number < self.superblock.first_inode() && inode.number() != InodeNumber::ROOT;
+        let is_own = is_reserved || [raw.s_prj_quota_inum.get(), raw.s_orphan_file_inum.get()].contains(&number);
+        if is_own || inode.has_flag(EXT4_EA_INODE_FL) {
+            return refuse("editing one of the file system's own inodes");
         }
         Ok(())
     }

@@ -142,9 +142,6 @@ impl<S: WriteAt> FileSystem<S> {
                 return Err(Error::unsupported(Object::Inode(number), what));
             }
         }
-        if number.0 < self.superblock.first_inode() {
-            return Err(Error::unsupported(Object::Inode(number), "writing into one of the file system's own inodes"));
-        }
         if inode.has_flag(EXT4_ENCRYPT_FL) {
             return Err(Error::unsupported(Object::Inode(number), "encrypt: encrypted content"));
         }

@@ -200,3 +200,29 @@ fn values_in_inodes_of_their_own_are_counted_once_and_not_for_short_links() {
     assert_eq!(filesystem.check().unwrap(), Vec::new());
     testkit::judge::assert_e2fsck_clean(&image, 0);
 }
+
+/// Found by fuzzing: a value's inode could be given a name by its number.
+#[test]
+fn the_inode_of_a_value_is_not_edited_as_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    make(&["-t", "ext4", "-b", "1024", "-O", "ea_inode"], &image);
+    let mut filesystem = open(&image);
+    let file = filesystem.create_file(InodeNumber::ROOT, b"file", &ATTRIBUTES, 0, &mut std::io::empty()).unwrap();
+    filesystem.set_xattr(file, b"user.large", &[b'v'; 4000]).unwrap();
+    let value = InodeNumber(file.0 + 1);
+    assert_eq!(filesystem.inode(value).unwrap().size_bytes(), 4000, "the next inode holds the value");
+    for journal_or_value in [value, InodeNumber(8)] {
+        let errors = [
+            filesystem.link(journal_or_value, InodeNumber::ROOT, b"name").unwrap_err(),
+            filesystem.truncate(journal_or_value, 0).unwrap_err(),
+            filesystem.set_attributes(journal_or_value, &ATTRIBUTES).unwrap_err(),
+            filesystem.set_xattr(journal_or_value, b"user.name", b"v").unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("one of the file system's own inodes"), "{error}");
+        }
+    }
+    filesystem.flush().unwrap();
+    testkit::judge::assert_e2fsck_clean(&image, 0);
+}
