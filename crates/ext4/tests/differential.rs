@@ -108,6 +108,11 @@ const EXT4_VIEW_CANNOT: &[&str] = &[
 #[cfg(feature = "full-tests")]
 const KERNEL_MAY_NOT: &[&str] = &["casefold", "quota", "project", "encrypt", "verity"];
 
+/// A folder that is in memory where the machine has one.
+fn scratch() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 /// A tree on the host.
 fn host_tree(root: &Path) {
     fs::create_dir_all(root.join("deep/er/still")).unwrap();
@@ -251,7 +256,7 @@ fn assert_as_ext4_view(options: &[&str], image: &Path, ours: &Tree) {
 
 /// What we read is what `debugfs` takes out of the file system.
 fn assert_as_debugfs(options: &[&str], image: &Path, ours: &Tree) {
-    let out = tempfile::tempdir().unwrap();
+    let out = scratch();
     let request = format!("rdump / {}", out.path().display());
     judge("debugfs").args(["-R", &request]).arg(image).succeed();
     for (path, node) in ours {
@@ -289,7 +294,7 @@ fn assert_as_debugfs(options: &[&str], image: &Path, ours: &Tree) {
 
 #[test]
 fn what_mke2fs_wrote_is_what_ext4_view_and_debugfs_read() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = scratch();
     let (tree, image) = (folder.path().join("tree"), folder.path().join("image"));
     host_tree(&tree);
     let some: &[&[&str]] = &[
@@ -325,7 +330,7 @@ mod full {
     use testkit::tree::walk_kernel;
 
     use super::read::assert_same;
-    use super::{FEATURES, KERNEL_MAY_NOT, assert_as_ext4_view, host_tree, make, ours};
+    use super::{FEATURES, KERNEL_MAY_NOT, assert_as_ext4_view, host_tree, make, ours, scratch};
 
     /// What the kernel is made to write, by few programs as this is done often: names in an index, holes,
     /// unwritten and fragmented extents, links, devices, attributes.
@@ -382,7 +387,7 @@ chown 70000:80000 deep/er; chmod 7755 deep/er; touch -d '1965-04-05 06:07:08' de
     /// All features with one size of blocks: with what `mke2fs` put in, and then, with inodes of 256 bytes,
     /// with what the kernel adds.
     fn all_features(block_bytes: &str, inode_bytes: &[&str]) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = scratch();
         let (tree, image) = (folder.path().join("tree"), folder.path().join("image"));
         host_tree(&tree);
         let mut made = 0;
