@@ -41,7 +41,7 @@ fn each_input_of_the_corpus_ends_in_an_answer_or_an_error() {
 fn filesystem(options: &[&str]) -> FileSystem<Memory> {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
-    judge("mke2fs").args(["-q", "-F", "-b", "1024"]).args(options).arg(&image).arg("2048k").succeed();
+    judge("mke2fs").args(["-q", "-F", "-b", "1024"]).args(options).arg(&image).arg("4096k").succeed();
     FileSystem::open(Memory::from(std::fs::read(&image).unwrap())).unwrap()
 }
 
@@ -74,9 +74,28 @@ fn what_was_removed_is_not_edited_by_its_number() {
 fn a_directory_that_claims_as_many_links_as_can_be_written_gets_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");
-    judge("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "1024"]).arg(&image).arg("2048k").succeed();
+    judge("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "1024"]).arg(&image).arg("4096k").succeed();
     judge("debugfs").args(["-w", "-R", "sif / links_count 65535"]).arg(&image).succeed();
     let mut filesystem = FileSystem::open(Memory::from(std::fs::read(&image).unwrap())).unwrap();
     let error = filesystem.create_directory(InodeNumber::ROOT, b"new", &ATTRIBUTES).unwrap_err();
     assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+}
+
+/// An inode that holds an attribute's value, and had been a file before, got a name.
+#[test]
+fn the_file_systems_own_inodes_are_not_edited() {
+    let mut filesystem = filesystem(&["-t", "ext4", "-O", "ea_inode,quota,orphan_file"]);
+    let root = InodeNumber::ROOT;
+    let file = filesystem.create_file(root, b"file", &ATTRIBUTES, 5, &mut &b"hello"[..]).unwrap();
+    let gone = filesystem.create_file(root, b"gone", &ATTRIBUTES, 5, &mut &b"hello"[..]).unwrap();
+    filesystem.remove_file(root, b"gone").unwrap();
+    filesystem.set_xattr(file, b"user.large", &[b'v'; 5000]).unwrap();
+    // The value, the quota of users, the journal, and what is kept for more descriptors.
+    for number in [gone, InodeNumber(3), InodeNumber(8), InodeNumber(7)] {
+        assert!(matches!(filesystem.link(number, root, b"again"), Err(Error::Unsupported { .. })), "inode {number}");
+        assert!(matches!(filesystem.truncate(number, 0), Err(Error::Unsupported { .. })), "inode {number}");
+        assert!(matches!(filesystem.set_attributes(number, &ATTRIBUTES), Err(Error::Unsupported { .. })));
+    }
+    filesystem.flush().unwrap();
+    assert_eq!(filesystem.check().unwrap(), Vec::new());
 }
