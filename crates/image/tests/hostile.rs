@@ -248,12 +248,16 @@ fn what_is_not_supported_is_refused_by_name() {
     let options = format!("data_file={data}");
     refused(&["create", "-f", "qcow2", "-o", &options, &image, "4M"], &format!("data_file={data:?}"));
     refused(&["create", "-f", "qcow2", "-o", "extended_l2=on", &image, "4M"], "extended L2 entries");
-    let luks = "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10";
+    let aes = "encrypt.format=aes,encrypt.key-secret=s";
     let secret = "secret,id=s,data=x";
-    refused(&["create", "--object", secret, "-f", "qcow2", "-o", luks, &image, "4M"], "encryption (LUKS)");
+    refused(&["create", "--object", secret, "-f", "qcow2", "-o", aes, &image, "4M"], "encryption (AES)");
 
     qemu_img(&["create", "-f", "qcow2", &image, "4M"]);
     let bytes = std::fs::read(&path).unwrap();
+    // qemu-img measures how fast the machine is for LUKS, and gives up where that is too uneven.
+    let mut luks = bytes.clone();
+    luks[32..36].copy_from_slice(&2u32.to_be_bytes());
+    assert!(open_bytes(&luks).unwrap_err().to_string().contains("encryption (LUKS)"));
     let with_incompatible = |bits: u64| {
         let mut bytes = bytes.clone();
         set(&mut bytes, 72, bits);
