@@ -1,4 +1,4 @@
-use crate::{Extent, ExtentKind, Operation, ReadAt, Result, check_range};
+use crate::{Extent, ExtentKind, Operation, ReadAt, Result, check_range, file, in_steps};
 
 /// A storage with zeros behind it: a disk that was made larger.
 #[derive(Clone, Debug)]
@@ -40,6 +40,15 @@ impl<S: ReadAt> ReadAt for Extended<S> {
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
         // The file has none of the zeros.
         self.storage.host_file().filter(|_| self.size_bytes == self.storage.size_bytes())
+    }
+
+    fn copy_to(&self, offset: u64, length_bytes: u64, target: &std::fs::File, target_offset: u64) -> Result<()> {
+        check_range(Operation::Read, offset, length_bytes, self.size_bytes)?;
+        let inside = self.storage.size_bytes().saturating_sub(offset).min(length_bytes);
+        if inside > 0 {
+            self.storage.copy_to(offset, inside, target, target_offset)?;
+        }
+        in_steps(length_bytes - inside, |done, zeros| file::write_host(target, target_offset + inside + done, zeros))
     }
 }
 

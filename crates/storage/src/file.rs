@@ -2,7 +2,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use crate::{COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
 
 /// A host file as storage.
 ///
@@ -67,9 +67,7 @@ impl ReadAt for FileStorage {
 
 impl WriteAt for FileStorage {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
-        self.file
-            .write_all_at(data, offset)
-            .map_err(|error| Error::writing(offset, data.len() as u64, Reason::Io(error)))
+        write_host(&self.file, offset, data)
     }
 
     fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
@@ -78,7 +76,7 @@ impl WriteAt for FileStorage {
 }
 
 /// Copies `length_bytes` bytes from `source` to the host file `target`, inside the kernel where
-/// `source` is a host file too.
+/// they are a host file's, too.
 ///
 /// # Errors
 ///
@@ -90,26 +88,23 @@ pub fn copy(
     target_offset: u64,
     length_bytes: u64,
 ) -> Result<()> {
-    check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
-    let mut done = 0;
-    if let Some((file, first_byte)) = source.host_file() {
-        done = copy_in_kernel(file, first_byte + source_offset, target, target_offset, length_bytes);
-    }
-    let mut buffer = vec![0; (length_bytes - done).min(COPY_STEP_BYTES) as usize];
-    while done < length_bytes {
-        let step = &mut buffer[..(length_bytes - done).min(COPY_STEP_BYTES) as usize];
-        source.read_at(source_offset + done, step)?;
-        target
-            .write_all_at(step, target_offset + done)
-            .map_err(|error| Error::writing(target_offset + done, step.len() as u64, Reason::Io(error)))?;
-        done += step.len() as u64;
-    }
-    Ok(())
+    source.copy_to(source_offset, length_bytes, target, target_offset)
+}
+
+/// Writes all of `data` at `offset` of a host file.
+pub(crate) fn write_host(file: &File, offset: u64, data: &[u8]) -> Result<()> {
+    file.write_all_at(data, offset).map_err(|error| Error::writing(offset, data.len() as u64, Reason::Io(error)))
 }
 
 /// Copies as much as the kernel will by itself and returns how much that was: the caller does the
 /// rest by hand, and meets any real error there.
-fn copy_in_kernel(source: &File, source_offset: u64, target: &File, target_offset: u64, length_bytes: u64) -> u64 {
+pub(crate) fn copy_in_kernel(
+    source: &File,
+    source_offset: u64,
+    target: &File,
+    target_offset: u64,
+    length_bytes: u64,
+) -> u64 {
     let (mut from, mut to) = (source_offset, target_offset);
     let mut done = 0;
     while done < length_bytes {

@@ -28,6 +28,7 @@ mod finding;
 mod memory;
 mod overlay;
 mod reader;
+mod target;
 mod window;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub use finding::Finding;
 pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
 pub use reader::Reader;
+pub use target::Target;
 pub use window::Window;
 
 /// Something that can be read at byte offsets, by several threads at once.
@@ -73,6 +75,24 @@ pub trait ReadAt: Send + Sync {
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
         None
     }
+
+    /// Copies the `length_bytes` bytes from `offset` on to the host file `target`, inside the kernel
+    /// where they are a host file's. See [`copy`], which is what to call.
+    ///
+    /// # Errors
+    ///
+    /// What reading or writing says; a part may have been written.
+    fn copy_to(&self, offset: u64, length_bytes: u64, target: &std::fs::File, target_offset: u64) -> Result<()> {
+        check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
+        let in_kernel = match self.host_file() {
+            Some((file, first)) => file::copy_in_kernel(file, first + offset, target, target_offset, length_bytes),
+            None => 0,
+        };
+        in_steps(length_bytes - in_kernel, |done, step| {
+            self.read_at(offset + in_kernel + done, step)?;
+            file::write_host(target, target_offset + in_kernel + done, step)
+        })
+    }
 }
 
 /// Something that can be written at byte offsets, by several threads at once.
@@ -94,20 +114,27 @@ pub trait WriteAt: ReadAt {
     /// As [`write_at`](Self::write_at), and what reading `source` says. A part may be written.
     fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
         check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
-        let mut buffer = vec![0; length_bytes.min(COPY_STEP_BYTES) as usize];
-        let mut done = 0;
-        while done < length_bytes {
-            let step = &mut buffer[..(length_bytes - done).min(COPY_STEP_BYTES) as usize];
+        in_steps(length_bytes, |done, step| {
             source.read_at(source_offset + done, step)?;
-            self.write_at(offset + done, step)?;
-            done += step.len() as u64;
-        }
-        Ok(())
+            self.write_at(offset + done, step)
+        })
     }
 }
 
 /// How much is in memory at a time while one storage is copied into another, in bytes.
 pub(crate) const COPY_STEP_BYTES: u64 = 1 << 20;
+
+/// Calls `copy` for `length_bytes` bytes in steps, with the bytes done and a buffer for the next ones.
+pub(crate) fn in_steps(length_bytes: u64, mut copy: impl FnMut(u64, &mut [u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; length_bytes.min(COPY_STEP_BYTES) as usize];
+    let mut done = 0;
+    while done < length_bytes {
+        let step = &mut buffer[..(length_bytes - done).min(COPY_STEP_BYTES) as usize];
+        copy(done, step)?;
+        done += step.len() as u64;
+    }
+    Ok(())
+}
 
 /// A run of bytes of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +168,9 @@ macro_rules! forward_storage {
             }
             fn host_file(&self) -> Option<(&std::fs::File, u64)> {
                 (**self).host_file()
+            }
+            fn copy_to(&self, offset: u64, length_bytes: u64, target: &std::fs::File, target_offset: u64) -> Result<()> {
+                (**self).copy_to(offset, length_bytes, target, target_offset)
             }
         }
         impl<T: WriteAt + ?Sized> WriteAt for $pointer {

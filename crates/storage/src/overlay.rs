@@ -12,7 +12,10 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range};
+use crate::{
+    COPY_STEP_BYTES, Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteAt, check_range, copy, file,
+    in_steps,
+};
 
 /// The unit in which the overlay keeps changes, in bytes.
 pub const OVERLAY_BLOCK_BYTES: u64 = 4096;
@@ -274,6 +277,31 @@ impl<B: ReadAt> ReadAt for Overlay<B> {
         }
         let extent = self.base.extent_at(offset)?;
         Ok(Extent { length_bytes: extent.length_bytes.min(rest), ..extent })
+    }
+
+    fn copy_to(&self, offset: u64, length_bytes: u64, target: &File, target_offset: u64) -> Result<()> {
+        check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let mut blocks = blocks_of(offset, length_bytes);
+        while length_bytes > 0 && !blocks.is_empty() {
+            let segment = state.segment(blocks.clone());
+            let start_byte = segment.blocks.start * OVERLAY_BLOCK_BYTES;
+            let from = start_byte.max(offset);
+            let length = (segment.blocks.end * OVERLAY_BLOCK_BYTES).min(offset + length_bytes) - from;
+            let to = target_offset + (from - offset);
+            match segment.place {
+                Some(Place::Source { index, offset }) => {
+                    copy(&state.sources[index], offset + (from - start_byte), target, to, length)?;
+                }
+                Some(place) => in_steps(length, |done, step| {
+                    state.read_place(place, from - start_byte + done, step)?;
+                    file::write_host(target, to + done, step)
+                })?,
+                None => copy(&self.base, from, target, to, length)?,
+            }
+            blocks.start = segment.blocks.end;
+        }
+        Ok(())
     }
 }
 

@@ -44,6 +44,11 @@ impl<S: ReadAt> ReadAt for Window<S> {
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
         self.storage.host_file().map(|(file, first_byte)| (file, first_byte + self.first_byte))
     }
+
+    fn copy_to(&self, offset: u64, length_bytes: u64, target: &std::fs::File, target_offset: u64) -> Result<()> {
+        check_range(Operation::Read, offset, length_bytes, self.size_bytes)?;
+        self.storage.copy_to(self.first_byte + offset, length_bytes, target, target_offset)
+    }
 }
 
 impl<S: WriteAt> WriteAt for Window<S> {
