@@ -24,6 +24,13 @@ pub enum Error {
         /// The other file, as the image names it.
         name: String,
     },
+    /// Something is wrong with a file under the image, or the gate does not open it.
+    InBackingFile {
+        /// The file, as the image above it names it.
+        name: String,
+        /// What is wrong.
+        error: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The bytes break the format's rules.
     Corrupt {
         /// Which object, with the number that other tools take.
@@ -64,6 +71,11 @@ impl Error {
     pub fn host_error(&self) -> Option<&std::io::Error> {
         match self {
             Self::Storage(error) => error.host_error(),
+            Self::InBackingFile { error, .. } => {
+                let first: &(dyn std::error::Error + 'static) = &**error;
+                std::iter::successors(Some(first), |error| error.source())
+                    .find_map(<dyn std::error::Error>::downcast_ref)
+            }
             _ => None,
         }
     }
@@ -84,11 +96,10 @@ impl fmt::Display for Error {
         match self {
             Self::NotAnImage { found, expected } => write!(f, "not a disk image: found {found}, expected {expected}"),
             Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
-            Self::BackingFile { name } => write!(
-                f,
-                "the image is a difference to backing_file={name:?}, which is not opened; \
-                 `qemu-img convert -O qcow2` makes one image of both"
-            ),
+            Self::BackingFile { name } => {
+                write!(f, "the image is a difference to backing_file={name:?}, which is not opened")
+            }
+            Self::InBackingFile { name, .. } => write!(f, "backing_file={name:?} cannot be used"),
             Self::Corrupt { object, problem } => write!(f, "corrupt {object}: {problem}"),
             Self::Truncated { object, offset, length_bytes, file_size_bytes } => write!(
                 f,
@@ -105,6 +116,7 @@ impl std::error::Error for Error {
         match self {
             // `Display` is the storage error's own, so its cause is ours.
             Self::Storage(error) => error.source(),
+            Self::InBackingFile { error, .. } => Some(&**error),
             _ => None,
         }
     }

@@ -2,6 +2,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::BackingName;
+
 /// The format of an image's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -10,6 +12,13 @@ pub enum Format {
     Raw,
     /// QEMU's format, versions 2 and 3.
     Qcow2,
+}
+
+impl Format {
+    /// The format that QEMU calls so, where it is one that is read.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Raw, Self::Qcow2].into_iter().find(|format| format.to_string() == name)
+    }
 }
 
 impl fmt::Display for Format {
@@ -69,6 +78,9 @@ pub struct Qcow2Info {
     pub refcount_bits: u32,
     /// Number of internal snapshots.
     pub snapshots: u32,
+    /// The file that the image is a difference to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backing_file: Option<BackingName>,
     /// The feature bits that are set and the extensions that matter, by name.
     pub features: Vec<String>,
 }

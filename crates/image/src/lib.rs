@@ -3,16 +3,22 @@
 //! [`Image::open`] validates a raw or qcow2 file and gives the guest's disk as a
 //! [`storage::ReadAt`]; [`write()`] makes the new file from an unchanged base and the edits that an
 //! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
-//! are, still compressed.
+//! are, still compressed. [`convert()`] makes one in another container.
 //!
 //! # What is refused
 //!
-//! An image that names another file (a backing file, an external data file) is refused with that
-//! name: nothing named inside an image is opened. So are encryption, extended L2 entries, the
-//! corrupt bit and any incompatible feature bit that this crate does not know. Images with internal
-//! snapshots or persistent bitmaps can be read and checked; [`write()`] refuses them because the new
-//! file would lose them. Other formats (VMDK, VHD, VHDX, VDI, ISO 9660, compressed files…) are
-//! recognised and refused by name.
+//! Nothing that is named inside an image is opened, unless the caller passes a [`Gate`] that opens it:
+//! an image that is a difference to a backing file is refused with that file's name. So are, always, an
+//! external data file, encryption, the corrupt bit and any incompatible feature bit that this crate does
+//! not know. Images with internal snapshots or persistent bitmaps can be read, checked and converted;
+//! a new file with edits is refused because it would lose them. Other formats (VMDK, VHD, VHDX,
+//! VDI, ISO 9660, compressed files…) are recognised and refused by name.
+//!
+//! A new file always stands for itself, unless it is asked to be a thin overlay
+//! ([`Qcow2Options::backing`]): what a base has in the files under it goes into the new one. Extended L2
+//! entries (subclusters) are read and not written: a new file from a base with them has standard ones.
+//! Clusters go over as they are, still compressed, from every layer that has the new file's size of
+//! clusters and compression, and are packed anew where they are in pieces.
 //!
 //! ```
 //! use image::{Format, Image};
@@ -26,6 +32,8 @@
 //! # Ok::<(), image::Error>(())
 //! ```
 
+mod backing;
+mod convert;
 mod error;
 mod info;
 mod probe;
@@ -38,6 +46,8 @@ use std::sync::Arc;
 
 use storage::{Extent, Operation, ReadAt, Result, check_range};
 
+pub use backing::{BackingName, Gate, OpenOptions, Opened};
+pub use convert::{Compat, Container, Qcow2Options, Source, convert};
 pub use error::Error;
 pub use info::{CompressionType, Format, Info, Qcow2Info};
 pub use probe::probe;
@@ -59,27 +69,40 @@ enum Kind {
 }
 
 impl Image {
-    /// Opens the image in `file`, in the given format or in the one that [`probe`] finds.
+    /// Opens the image in `file`, in the given format or in the one that [`probe`] finds, and no other
+    /// file.
     ///
     /// The file must not change as long as the image lives.
     ///
     /// # Errors
     ///
+    /// As [`open_with`](Self::open_with), and [`Error::BackingFile`] for an image that is a difference
+    /// to another file.
+    pub fn open(file: impl ReadAt + 'static, format: Option<Format>) -> std::result::Result<Self, Error> {
+        Self::open_with(file, &OpenOptions { format, gate: None })
+    }
+
+    /// Opens the image in `file`, and the files under it that the gate of `options` opens.
+    ///
+    /// None of the files must change as long as the image lives.
+    ///
+    /// # Errors
+    ///
     /// [`Error::NotAnImage`], [`Error::Unsupported`] and [`Error::BackingFile`] for what is no image
     /// for this crate, [`Error::Corrupt`] and [`Error::Truncated`] for a header or an L1 table that
-    /// breaks the rules, [`Error::Storage`] where reading fails. The tables further down are
+    /// breaks the rules, [`Error::Storage`] where reading fails, [`Error::InBackingFile`] for each of
+    /// these in a file under the image and for what the gate says. The tables further down are
     /// validated when they are used.
-    pub fn open(file: impl ReadAt + 'static, format: Option<Format>) -> std::result::Result<Self, Error> {
-        let file: Arc<dyn ReadAt> = Arc::new(file);
-        let format = match format {
-            Some(format) => format,
-            None => probe(&file)?,
-        };
-        let kind = match format {
-            Format::Raw => Kind::Raw(Raw::open(file)),
-            Format::Qcow2 => Kind::Qcow2(Box::new(Qcow2::open(file)?)),
-        };
-        Ok(Self { kind })
+    pub fn open_with(file: impl ReadAt + 'static, options: &OpenOptions<'_>) -> std::result::Result<Self, Error> {
+        backing::open(Arc::new(file), options.format, options.gate, 0)
+    }
+
+    /// The image under this one, which holds what is not in this one.
+    pub fn backing(&self) -> Option<&Image> {
+        match &self.kind {
+            Kind::Raw(_) => None,
+            Kind::Qcow2(qcow2) => qcow2.backing(),
+        }
     }
 
     /// What the image says about itself.
@@ -93,7 +116,7 @@ impl Image {
     /// Looks for what is not consistent in the image's own structures, and changes nothing.
     ///
     /// A raw image has none. In a qcow2 image every table is walked, every refcount is recounted and
-    /// every compressed cluster is decompressed.
+    /// every compressed cluster is decompressed. What is under the image is not looked at.
     ///
     /// # Errors
     ///
@@ -103,6 +126,16 @@ impl Image {
         match &self.kind {
             Kind::Raw(_) => Ok(Vec::new()),
             Kind::Qcow2(qcow2) => qcow2.check(),
+        }
+    }
+}
+
+impl Image {
+    /// Fills `buffer` with the disk's bytes from `offset` on, all of which are inside.
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), Error> {
+        match &self.kind {
+            Kind::Raw(raw) => Ok(raw.file().read_at(offset, buffer)?),
+            Kind::Qcow2(qcow2) => qcow2.read_guest(offset, buffer),
         }
     }
 }
@@ -126,7 +159,7 @@ impl ReadAt for Image {
         }
     }
 
-    /// A qcow2 image's unallocated and zero clusters are [`storage::ExtentKind::Zero`].
+    /// What no layer of a qcow2 image has, and its zero clusters, are [`storage::ExtentKind::Zero`].
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         match &self.kind {
             Kind::Raw(raw) => raw.file().extent_at(offset),

@@ -3,9 +3,11 @@
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
 
-use storage::{Operation, ReadAt, check_range};
+use storage::ReadAt;
 
+use crate::convert::Source;
 use crate::error::{Error, Result};
 use crate::{Image, Kind, qcow2, raw};
 
@@ -45,22 +47,24 @@ pub struct Written {
     pub clusters_zero: u64,
 }
 
-/// Tells the caller how far the writing is.
+/// Tells the caller how far the writing is; several threads may.
 pub(crate) struct Progress<'a> {
     callback: &'a (dyn Fn(u64, u64) + Sync),
-    done_bytes: u64,
+    done_bytes: Mutex<u64>,
     total_bytes: u64,
 }
 
 impl<'a> Progress<'a> {
     pub(crate) fn new(callback: &'a (dyn Fn(u64, u64) + Sync), total_bytes: u64) -> Self {
         callback(0, total_bytes);
-        Self { callback, done_bytes: 0, total_bytes }
+        Self { callback, done_bytes: Mutex::new(0), total_bytes }
     }
 
-    pub(crate) fn advance(&mut self, bytes: u64) {
-        self.done_bytes += bytes;
-        (self.callback)(self.done_bytes, self.total_bytes);
+    pub(crate) fn advance(&self, bytes: u64) {
+        // Called under the lock, so that the last call has the last number.
+        let mut done_bytes = self.done_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        *done_bytes += bytes;
+        (self.callback)(*done_bytes, self.total_bytes);
     }
 }
 
@@ -93,28 +97,21 @@ pub fn write(
     options: &WriteOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
-    let (base_bytes, size_bytes) = (base.size_bytes(), disk.size_bytes());
-    assert!(size_bytes >= base_bytes, "the disk is an edit of the base");
-    for range in changed {
-        check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
-    }
+    let source = Source::edited(base, disk, changed);
+    source.validate()?;
+    source.refuse_losses()?;
     target.set_len(0).map_err(|error| Error::writing(0, 0, error))?;
     match &base.kind {
-        Kind::Raw(raw) => raw::write(raw, disk, &merged(changed, 1), target, progress),
+        Kind::Raw(_) => raw::write(&source, target, options.threads, progress),
         Kind::Qcow2(base) => {
-            let mut changed = changed.to_vec();
-            // What a cluster has past the end of the disk is nobody's, and need not be zeros.
-            if size_bytes > base_bytes && !base_bytes.is_multiple_of(base.header().cluster_size()) {
-                changed.push(base_bytes - 1..base_bytes);
-            }
-            let clusters = merged(&changed, base.header().cluster_size());
-            qcow2::write(base, disk, &clusters, target, options, progress)
+            let header = base.header().of_new_file(disk.size_bytes())?;
+            qcow2::write(&header, &source, target, options, progress)
         }
     }
 }
 
 /// `ranges` in whole units of `unit` bytes, sorted, neither empty nor touching each other.
-fn merged(ranges: &[Range<u64>], unit: u64) -> Vec<Range<u64>> {
+pub(crate) fn merged(ranges: &[Range<u64>], unit: u64) -> Vec<Range<u64>> {
     let mut units: Vec<Range<u64>> = ranges
         .iter()
         .filter(|range| !range.is_empty())

@@ -247,7 +247,6 @@ fn what_is_not_supported_is_refused_by_name() {
     );
     let options = format!("data_file={data}");
     refused(&["create", "-f", "qcow2", "-o", &options, &image, "4M"], &format!("data_file={data:?}"));
-    refused(&["create", "-f", "qcow2", "-o", "extended_l2=on", &image, "4M"], "extended L2 entries");
     let aes = "encrypt.format=aes,encrypt.key-secret=s";
     let secret = "secret,id=s,data=x";
     refused(&["create", "--object", secret, "-f", "qcow2", "-o", aes, &image, "4M"], "encryption (AES)");

@@ -88,20 +88,22 @@ impl<'a> Appender<'a> {
     }
 }
 
-/// Appends pieces of the base, neighbours together, and bytes of our own between them.
+/// Appends pieces of other files, neighbours together, and bytes of our own between them.
 pub(crate) struct Mover<'a> {
     out: Appender<'a>,
-    base: &'a dyn ReadAt,
+    files: Vec<&'a dyn ReadAt>,
     run: Option<Run>,
 }
 
-/// Neighbouring pieces of the base that move by the same distance.
+/// Neighbouring pieces of a file that move by the same distance.
 struct Run {
-    /// Where in the base the last piece begins.
+    /// The number of the file.
+    file: usize,
+    /// Where in it the last piece begins.
     last_offset: u64,
-    /// Where in the base the run ends.
+    /// Where in it the run ends.
     end: u64,
-    /// Up to where in the base it is copied; that byte goes to the appender's position.
+    /// Up to where it is copied; that byte goes to the appender's position.
     copied: u64,
 }
 
@@ -109,17 +111,17 @@ struct Run {
 const RUN_STEP_BYTES: u64 = 8 << 20;
 
 impl<'a> Mover<'a> {
-    pub(crate) fn new(target: &'a File, position: u64, base: &'a dyn ReadAt) -> Self {
-        Self { out: Appender::new(target, position), base, run: None }
+    pub(crate) fn new(target: &'a File, position: u64, files: Vec<&'a dyn ReadAt>) -> Self {
+        Self { out: Appender::new(target, position), files, run: None }
     }
 
-    /// Appends the base's `length_bytes` bytes from `offset` on, as far as they are in its file, and
-    /// says where they are now: at the same offset inside a sector, because an L2 entry counts a
+    /// Appends `length_bytes` bytes of the file of that number from `offset` on, as far as they are in it,
+    /// and says where they are now: at the same offset inside a sector, because an L2 entry counts a
     /// compressed cluster's length in sectors.
-    pub(crate) fn keep(&mut self, offset: u64, length_bytes: u64) -> Result<u64> {
+    pub(crate) fn keep(&mut self, file: usize, offset: u64, length_bytes: u64) -> Result<u64> {
         let end = offset + length_bytes;
         match &mut self.run {
-            Some(run) if offset > run.last_offset && offset <= run.end => {
+            Some(run) if file == run.file && offset > run.last_offset && offset <= run.end => {
                 run.last_offset = offset;
                 run.end = run.end.max(end);
             }
@@ -128,13 +130,13 @@ impl<'a> Mover<'a> {
                 let position = self.out.position();
                 let gap = (offset % SECTOR_BYTES + SECTOR_BYTES - position % SECTOR_BYTES) % SECTOR_BYTES;
                 self.out.pad_to(position + gap)?;
-                self.run = Some(Run { last_offset: offset, end, copied: offset });
+                self.run = Some(Run { file, last_offset: offset, end, copied: offset });
             }
         }
         if let Some(run) = &mut self.run
             && offset - run.copied >= RUN_STEP_BYTES
         {
-            self.out.copy(self.base, run.copied, offset - run.copied)?;
+            self.out.copy(self.files[file], run.copied, offset - run.copied)?;
             run.copied = offset;
         }
         let copied = self.run.as_ref().map_or(offset, |run| run.copied);
@@ -163,8 +165,8 @@ impl<'a> Mover<'a> {
         };
         let end = self.out.position() + (run.end - run.copied);
         // The file may end inside the last sector or the last cluster.
-        let there = run.end.min(self.base.size_bytes()).saturating_sub(run.copied);
-        self.out.copy(self.base, run.copied, there)?;
+        let there = run.end.min(self.files[run.file].size_bytes()).saturating_sub(run.copied);
+        self.out.copy(self.files[run.file], run.copied, there)?;
         self.out.pad_to(end)
     }
 }

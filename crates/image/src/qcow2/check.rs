@@ -15,7 +15,7 @@ use super::Qcow2;
 use super::compress::Decoder;
 use super::header::L1_MAX_BYTES;
 use super::layout::*;
-use super::table::{Entry, cluster_name, numbers, parse_l1_entry};
+use super::table::{Entry, RawEntry, cluster_name, numbers, parse_l1_entry, raw_entries};
 use crate::error::{Error, Result};
 
 /// The most host clusters of a file that is checked: 4 TiB in clusters of 64 KiB.
@@ -398,7 +398,7 @@ impl Check<'_> {
         let times = self.expected[host];
         let mut index = 0;
         for step in steps(table, header.cluster_size()) {
-            for raw in self.read_numbers(step)? {
+            for raw in self.read_entries(step)? {
                 self.check_entry(raw, (table, index), first_cluster, times);
                 index += 1;
             }
@@ -409,9 +409,9 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn check_entry(&mut self, raw: u64, (table, index): (u64, u64), first_cluster: Option<u64>, times: u32) {
+    fn check_entry(&mut self, raw: RawEntry, (table, index): (u64, u64), first_cluster: Option<u64>, times: u32) {
         let header = self.image.header();
-        if raw == 0 {
+        if raw == RawEntry::default() {
             return;
         }
         let cluster = first_cluster.map(|first| first + index);
@@ -419,40 +419,48 @@ impl Check<'_> {
             Some(cluster) => cluster_name(cluster, header),
             None => format!("entry {index} of the snapshots' l2 table at {table:#x}"),
         };
-        match Entry::parse(raw, header) {
-            Err(problem) => self.report(object, problem),
-            Ok(Entry::Plain { offset } | Entry::Zero { reserved: Some(offset) }) => {
-                let inside = self.refer_times(&object, offset, header.cluster_size(), Use::Plain, times);
-                if inside && cluster.is_some() {
-                    self.check_copied(&object, raw, offset);
-                    self.check_cut(&object, raw, offset, cluster.unwrap_or(0));
-                }
+        let entry = match Entry::parse(raw, header) {
+            Err(problem) => return self.report(object, problem),
+            Ok(entry) => entry,
+        };
+        let copied = raw.descriptor;
+        if let Entry::Compressed { offset, length_bytes } = entry {
+            if copied & FLAG_COPIED != 0 {
+                self.report(&object, "a compressed cluster has copied=1");
             }
-            Ok(Entry::Compressed { offset, length_bytes }) => {
-                if raw & FLAG_COPIED != 0 {
-                    self.report(&object, "a compressed cluster has copied=1");
-                }
-                // The last sector may be cut off behind the stream's end.
-                let file_end = self.image.file().size_bytes();
-                let there = length_bytes.min(file_end.saturating_sub(offset)).max(1);
-                if self.refer_times(&object, offset, there, Use::Compressed, times)
-                    && let Some(cluster) = cluster
-                {
-                    self.streams.push(Stream { cluster, offset, length_bytes });
-                }
+            // The last sector may be cut off behind the stream's end.
+            let file_end = self.image.file().size_bytes();
+            let there = length_bytes.min(file_end.saturating_sub(offset)).max(1);
+            if self.refer_times(&object, offset, there, Use::Compressed, times)
+                && let Some(cluster) = cluster
+            {
+                self.streams.push(Stream { cluster, offset, length_bytes });
             }
-            Ok(Entry::Unallocated | Entry::Zero { reserved: None }) => {}
+        } else if let Some(offset) = entry.host_cluster()
+            && self.refer_times(&object, offset, header.cluster_size(), Use::Plain, times)
+            && let Some(cluster) = cluster
+        {
+            self.check_copied(&object, copied, offset);
+            self.check_cut(&object, entry, offset, cluster);
         }
     }
 
     /// The bytes of a plain cluster that the guest sees are all in the file.
-    fn check_cut(&mut self, object: &str, raw: u64, offset: u64, cluster: u64) {
+    fn check_cut(&mut self, object: &str, entry: Entry, offset: u64, cluster: u64) {
         let header = self.image.header();
         let start = u128::from(cluster) << header.cluster_bits;
-        let rest = u128::from(header.virtual_size_bytes).saturating_sub(start);
-        let end = offset + rest.min(u128::from(header.cluster_size())) as u64;
-        let size = self.image.file().size_bytes();
-        if raw & FLAG_ZERO == 0 && end > size {
+        let rest = u128::from(header.virtual_size_bytes).saturating_sub(start).min(header.cluster_size().into()) as u64;
+        let seen = match entry {
+            Entry::Plain { .. } => rest,
+            // Up to the last allocated subcluster.
+            Entry::Pieces { subclusters, .. } => {
+                let used = u64::from(SUBCLUSTERS - subclusters.allocated.leading_zeros());
+                rest.min(used * (header.cluster_size() / u64::from(SUBCLUSTERS)))
+            }
+            _ => 0,
+        };
+        let (end, size) = (offset + seen, self.image.file().size_bytes());
+        if end > size {
             self.report(object, format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}"));
         }
     }
@@ -512,6 +520,13 @@ impl Check<'_> {
         let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
         self.read_there(bytes.start, &mut buffer)?;
         Ok(numbers(&buffer).collect())
+    }
+
+    /// Reads the L2 entries of a part of a table; zeros where the file ends before it.
+    fn read_entries(&self, bytes: Range<u64>) -> Result<Vec<RawEntry>> {
+        let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
+        self.read_there(bytes.start, &mut buffer)?;
+        Ok(raw_entries(&buffer, self.image.header()))
     }
 
     /// Fills the part of `buffer` that is in the file; says how long it is.

@@ -21,7 +21,7 @@ pub(crate) struct Cache<T> {
 
 impl<T> Cache<T> {
     pub(crate) fn new(capacity: u64) -> Self {
-        Self { things: HashMap::new(), capacity: capacity.clamp(2, CACHE_MAX) as usize, time: 0 }
+        Self { things: HashMap::new(), capacity: capacity.clamp(1, CACHE_MAX) as usize, time: 0 }
     }
 
     pub(crate) fn get(&mut self, offset: u64) -> Option<Arc<T>> {

@@ -7,9 +7,9 @@ use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
 use super::refcount::TABLE_MAX_BYTES as REFCOUNT_TABLE_MAX_BYTES;
-use crate::CompressionType;
 use crate::error::{Error, Result};
 use crate::probe::QCOW2_MAGIC;
+use crate::{BackingName, CompressionType};
 
 /// The most that an L1 table may take in bytes, as in QEMU.
 pub(crate) const L1_MAX_BYTES: u64 = 32 << 20;
@@ -17,6 +17,9 @@ pub(crate) const L1_MAX_BYTES: u64 = 32 << 20;
 const SNAPSHOTS_MAX: u32 = 65536;
 /// The longest name of a backing file in bytes, as in QEMU.
 const BACKING_NAME_MAX_BYTES: u64 = 1023;
+
+/// The least cluster size with extended L2 entries, as a binary logarithm of bytes: that of QEMU.
+const EXTENDED_L2_MIN_CLUSTER_BITS: u32 = 14;
 
 /// A valid header.
 #[derive(Debug)]
@@ -41,6 +44,7 @@ pub(crate) struct Header {
     pub(crate) compatible: u64,
     pub(crate) autoclear: u64,
     pub(crate) compression: CompressionType,
+    pub(crate) backing: Option<BackingName>,
     pub(crate) extensions: Vec<Extension>,
     /// The header and its extensions as they are in the file.
     pub(crate) bytes: Vec<u8>,
@@ -102,6 +106,7 @@ impl Header {
             compatible: v3.compatible_features.get(),
             autoclear: v3.autoclear_features.get(),
             compression: CompressionType::Zlib,
+            backing: None,
             extensions,
             bytes: Vec::new(),
         };
@@ -110,7 +115,7 @@ impl Header {
         header.bytes = bytes;
         header.refuse_features(raw.crypt_method.get())?;
         if has_backing_file {
-            return Err(backing_file(file, &raw));
+            header.backing = header.backing_file(file, &raw)?;
         }
         header.compression = header.compression_type(v3.compression_type)?;
         header.validate_tables()?;
@@ -137,10 +142,13 @@ impl Header {
                 "a qcow2 image with its data in an external file, data_file={name},"
             )));
         }
-        if self.incompatible & INCOMPATIBLE_EXTENDED_L2 != 0 {
-            return Err(Error::unsupported("the qcow2 feature extended L2 entries (subclusters)"));
+        if self.has_extended_l2() && self.cluster_bits < EXTENDED_L2_MIN_CLUSTER_BITS {
+            return Err(corrupt(format!(
+                "cluster_bits={}, expected at least {EXTENDED_L2_MIN_CLUSTER_BITS} with extended L2 entries",
+                self.cluster_bits
+            )));
         }
-        let known = INCOMPATIBLE_DIRTY | INCOMPATIBLE_COMPRESSION;
+        let known = INCOMPATIBLE_DIRTY | INCOMPATIBLE_COMPRESSION | INCOMPATIBLE_EXTENDED_L2;
         let unknown = self.incompatible & !known;
         if unknown != 0 {
             let bit = unknown.trailing_zeros();
@@ -218,7 +226,17 @@ impl Header {
 
     /// Binary logarithm of the number of entries in an L2 table.
     pub(crate) fn l2_bits(&self) -> u32 {
-        self.cluster_bits - 3
+        self.cluster_bits - self.entry_bytes().trailing_zeros()
+    }
+
+    /// Length of an L2 entry in bytes.
+    pub(crate) fn entry_bytes(&self) -> u64 {
+        if self.has_extended_l2() { 16 } else { 8 }
+    }
+
+    /// "Extended L2 Entries": whether clusters have subclusters.
+    pub(crate) fn has_extended_l2(&self) -> bool {
+        self.incompatible & INCOMPATIBLE_EXTENDED_L2 != 0
     }
 
     /// Number of clusters of the guest's disk, the last of which may be cut by the end.
@@ -235,6 +253,28 @@ impl Header {
     pub(crate) fn extension(&self, kind: u32) -> Option<&[u8]> {
         let extension = self.extensions.iter().find(|extension| extension.kind == kind)?;
         self.bytes.get(extension.data.clone())
+    }
+
+    /// The backing file as the header names it.
+    fn backing_file(&self, file: &dyn ReadAt, raw: &RawHeader) -> Result<Option<BackingName>> {
+        let (offset, length) = (raw.backing_file_offset.get(), u64::from(raw.backing_file_size.get()));
+        if length == 0 {
+            return Ok(None);
+        }
+        if length > BACKING_NAME_MAX_BYTES || offset > self.cluster_size() - length.min(self.cluster_size()) {
+            return Err(corrupt(format!(
+                "backing_file_offset={offset:#x} backing_file_size={length}, expected at most \
+                 {BACKING_NAME_MAX_BYTES} bytes in the first cluster"
+            )));
+        }
+        let text = |bytes: &[u8]| {
+            let name = std::str::from_utf8(bytes).map(str::to_owned);
+            name.map_err(|_| Error::unsupported(format!("a backing file whose name is no UTF-8 ({bytes:02x?})")))
+        };
+        let mut name = vec![0; length as usize];
+        read_inside(file, offset, &mut name)?;
+        let format = self.extension(EXTENSION_BACKING_FORMAT).map(text).transpose()?;
+        Ok(Some(BackingName { name: text(&name)?, format: format.filter(|format| !format.is_empty()) }))
     }
 
     /// The name that the image itself has for a feature bit.
@@ -257,6 +297,7 @@ impl Header {
         };
         known(self.incompatible & INCOMPATIBLE_DIRTY != 0, "dirty");
         known(self.incompatible & INCOMPATIBLE_COMPRESSION != 0, "compression type");
+        known(self.has_extended_l2(), "extended L2 entries");
         known(self.compatible & COMPATIBLE_LAZY_REFCOUNTS != 0, "lazy refcounts");
         known(self.extension(EXTENSION_BITMAPS).is_some(), "bitmaps");
         let others = [(1, self.compatible & !COMPATIBLE_LAZY_REFCOUNTS), (2, self.autoclear & !AUTOCLEAR_BITMAPS)];
@@ -332,17 +373,4 @@ fn extensions(bytes: &[u8], start: usize, end: usize, file_size_bytes: u64) -> R
         at += length.next_multiple_of(8);
     }
     Ok((extensions, at.min(bytes.len())))
-}
-
-/// The refusal of an image with a backing file, with the name that the image gives.
-fn backing_file(file: &dyn ReadAt, raw: &RawHeader) -> Error {
-    let (offset, length) = (raw.backing_file_offset.get(), u64::from(raw.backing_file_size.get()));
-    if length > BACKING_NAME_MAX_BYTES {
-        return corrupt(format!("backing_file_size={length}, expected at most {BACKING_NAME_MAX_BYTES}"));
-    }
-    let mut name = vec![0; length as usize];
-    match read_inside(file, offset, &mut name) {
-        Ok(()) => Error::BackingFile { name: String::from_utf8_lossy(&name).into_owned() },
-        Err(error) => error,
-    }
 }

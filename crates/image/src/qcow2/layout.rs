@@ -156,6 +156,8 @@ pub(crate) const HEADER_V3_MIN_BYTES: usize = 104;
 
 /// No extension follows.
 pub(crate) const EXTENSION_END: u32 = 0;
+/// The backing file's format.
+pub(crate) const EXTENSION_BACKING_FORMAT: u32 = 0xe279_2aca;
 /// Names for feature bits.
 pub(crate) const EXTENSION_FEATURE_NAMES: u32 = 0x6803_f857;
 /// Persistent bitmaps.
@@ -186,5 +188,7 @@ pub(crate) const OFFSET_MASK: u64 = 0x00ff_ffff_ffff_fe00;
 pub(crate) const FLAG_COPIED: u64 = 1 << 63;
 /// "L2 table entry": the cluster is compressed.
 pub(crate) const FLAG_COMPRESSED: u64 = 1 << 62;
+/// "Extended L2 Entries": the number of subclusters of a cluster.
+pub(crate) const SUBCLUSTERS: u32 = 32;
 /// "Standard Cluster Descriptor": the cluster reads as zeros, from version 3 on.
 pub(crate) const FLAG_ZERO: u64 = 1 << 0;

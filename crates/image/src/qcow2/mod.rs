@@ -5,10 +5,13 @@ mod check;
 mod cluster;
 mod compress;
 mod header;
+mod layers;
 mod layout;
+mod new_header;
 mod pack;
 mod read;
 mod refcount;
+mod select;
 mod table;
 mod write;
 
@@ -17,15 +20,16 @@ use std::sync::{Arc, Mutex};
 use storage::ReadAt;
 
 use crate::error::Result;
-use crate::{Format, Info, Qcow2Info};
+use crate::{BackingName, Format, Image, Info, Qcow2Info};
 use cluster::Cache;
 use compress::Decoder;
-use header::Header;
 use table::Slice;
 
+pub(crate) use header::Header;
 pub(crate) use write::write;
 
-/// The memory that each of the two caches may take, in bytes.
+/// The memory that each of the two caches may take, in bytes; of an image under another one half of
+/// what that has.
 const CACHE_BYTES: u64 = 4 << 20;
 
 /// A qcow2 image.
@@ -33,6 +37,8 @@ pub(crate) struct Qcow2 {
     file: Arc<dyn ReadAt>,
     header: Header,
     l1: Vec<u64>,
+    /// What unallocated clusters read as.
+    backing: Option<Box<Image>>,
     /// The L2 tables that more than one L1 entry has, sorted: none in a sound image.
     shared_l2: Vec<u64>,
     /// Offset of a part of an L2 table → the part.
@@ -44,20 +50,31 @@ pub(crate) struct Qcow2 {
 }
 
 impl Qcow2 {
-    /// Validates the header and reads the L1 table of `file`.
-    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self> {
-        let header = Header::read(&*file)?;
+    /// Reads the L1 table of `file`, which has this header. `backing` is the image that the header
+    /// names, and `depth` the number of images that this one is under.
+    pub(crate) fn open(file: Arc<dyn ReadAt>, header: Header, backing: Option<Image>, depth: u32) -> Result<Self> {
         let l1 = table::read_l1(&*file, &header)?;
-        let cluster_size = header.cluster_size();
+        let cache_bytes = CACHE_BYTES >> depth.min(CACHE_BYTES.trailing_zeros());
         Ok(Self {
             shared_l2: table::shared_l2_tables(&l1),
-            slices: Mutex::new(Cache::new(CACHE_BYTES / (header.slice_entries() * size_of::<table::Entry>() as u64))),
-            clusters: Mutex::new(Cache::new(CACHE_BYTES / cluster_size)),
+            slices: Mutex::new(Cache::new(cache_bytes / (header.slice_entries() * size_of::<table::Entry>() as u64))),
+            clusters: Mutex::new(Cache::new(cache_bytes / header.cluster_size())),
             decoders: Mutex::default(),
+            backing: backing.map(Box::new),
             file,
             header,
             l1,
         })
+    }
+
+    /// The image that unallocated clusters are read from.
+    pub(crate) fn backing(&self) -> Option<&Image> {
+        self.backing.as_deref()
+    }
+
+    /// What the header says of that image.
+    pub(crate) fn backing_name(&self) -> Option<&BackingName> {
+        self.header.backing.as_ref()
     }
 
     pub(crate) fn file(&self) -> &dyn ReadAt {
@@ -86,6 +103,7 @@ impl Qcow2 {
                 compression_type: header.compression,
                 refcount_bits: 1 << header.refcount_order,
                 snapshots: header.snapshots,
+                backing_file: header.backing.clone(),
                 features: header.features(),
             }),
         }

@@ -6,7 +6,7 @@ use storage::ReadAt;
 
 use super::Qcow2;
 use super::header::Header;
-use super::layout::{FLAG_COMPRESSED, FLAG_COPIED, FLAG_ZERO, OFFSET_MASK};
+use super::layout::{FLAG_COMPRESSED, FLAG_COPIED, FLAG_ZERO, OFFSET_MASK, SUBCLUSTERS};
 use crate::error::{Error, Result};
 
 /// The part of an L2 table that is read and kept at once, in bytes.
@@ -18,7 +18,7 @@ pub(crate) const SECTOR_BYTES: u64 = 512;
 /// What an L2 entry says about its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// No bytes here: zeros, as there is no backing file.
+    /// No bytes here: those of the backing file, or zeros where there is none.
     Unallocated,
     /// Zeros, with or without a host cluster set aside.
     Zero { reserved: Option<u64> },
@@ -27,11 +27,48 @@ pub(crate) enum Entry {
     /// A compressed stream somewhere in `length_bytes` bytes from `offset` on: its exact length is
     /// not written anywhere.
     Compressed { offset: u64, length_bytes: u64 },
+    /// Subclusters of more than one kind, or a host cluster set aside with nothing in it.
+    Pieces { offset: Option<u64>, subclusters: Subclusters },
+}
+
+/// "Extended L2 Entries": what the subclusters of a cluster are, the first at the least significant bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Subclusters {
+    /// Those that are in the host cluster.
+    pub(crate) allocated: u32,
+    /// Those that read as zeros. The others are unallocated.
+    pub(crate) zero: u32,
+}
+
+impl Subclusters {
+    /// Whether the subcluster is allocated, and whether it is zero.
+    pub(crate) fn kind(self, subcluster: u32) -> (bool, bool) {
+        (self.allocated >> subcluster & 1 != 0, self.zero >> subcluster & 1 != 0)
+    }
+}
+
+/// An L2 entry as it is in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RawEntry {
+    /// "L2 table entry".
+    pub(crate) descriptor: u64,
+    /// "Subcluster Allocation Bitmap", 0 where entries are not extended.
+    pub(crate) bitmap: u64,
+}
+
+impl From<u64> for RawEntry {
+    fn from(descriptor: u64) -> Self {
+        Self { descriptor, bitmap: 0 }
+    }
 }
 
 impl Entry {
     /// Reads an L2 entry. The error is what is wrong with it, without its place.
-    pub(crate) fn parse(raw: u64, header: &Header) -> std::result::Result<Self, String> {
+    pub(crate) fn parse(raw: RawEntry, header: &Header) -> std::result::Result<Self, String> {
+        let RawEntry { descriptor: raw, bitmap } = raw;
+        if raw & FLAG_COMPRESSED != 0 && bitmap != 0 {
+            return Err(format!("l2_entry={raw:#018x} is compressed and has subclusters, bitmap={bitmap:#018x}"));
+        }
         if raw & FLAG_COMPRESSED != 0 {
             let size_shift = 62 - (header.cluster_bits - 8);
             let offset = raw & ((1 << size_shift) - 1);
@@ -44,14 +81,18 @@ impl Entry {
         if raw & !(OFFSET_MASK | FLAG_COPIED | FLAG_ZERO) != 0 {
             return Err(format!("l2_entry={raw:#018x} has reserved bits set"));
         }
-        if zero && header.version < 3 {
-            return Err(format!("l2_entry={raw:#018x} has the zero flag, which version 2 does not have"));
+        if zero && (header.version < 3 || header.has_extended_l2()) {
+            let kind = if header.version < 3 { "version 2 does" } else { "extended L2 entries do" };
+            return Err(format!("l2_entry={raw:#018x} has the zero flag, which {kind} not have"));
         }
         if !offset.is_multiple_of(header.cluster_size()) {
             return Err(format!(
                 "l2_entry={raw:#018x}: the offset {offset:#x} is not a multiple of the cluster size {:#x}",
                 header.cluster_size()
             ));
+        }
+        if header.has_extended_l2() {
+            return Self::extended(raw, offset, bitmap);
         }
         Ok(match (zero, offset) {
             (true, 0) => Self::Zero { reserved: None },
@@ -61,9 +102,31 @@ impl Entry {
         })
     }
 
-    /// Whether the cluster reads as zeros without looking.
-    pub(crate) fn is_zero(self) -> bool {
-        matches!(self, Self::Unallocated | Self::Zero { .. })
+    /// "Extended L2 Entries": the cluster as a whole where all of its subclusters are of one kind.
+    fn extended(raw: u64, offset: u64, bitmap: u64) -> std::result::Result<Self, String> {
+        let subclusters = Subclusters { allocated: bitmap as u32, zero: (bitmap >> SUBCLUSTERS) as u32 };
+        if subclusters.allocated & subclusters.zero != 0 {
+            return Err(format!("l2_entry={raw:#018x} has subclusters of two kinds, bitmap={bitmap:#018x}"));
+        }
+        let offset = (offset != 0).then_some(offset);
+        Ok(match (offset, subclusters.allocated, subclusters.zero) {
+            (None, 0, 0) => Self::Unallocated,
+            (None, 0, u32::MAX) | (Some(_), 0, u32::MAX) => Self::Zero { reserved: offset },
+            (Some(offset), u32::MAX, 0) => Self::Plain { offset },
+            (None, 1.., _) => {
+                return Err(format!("l2_entry={raw:#018x} has no offset and subclusters, bitmap={bitmap:#018x}"));
+            }
+            _ => Self::Pieces { offset, subclusters },
+        })
+    }
+
+    /// The host cluster that is in use or set aside as a whole.
+    pub(crate) fn host_cluster(self) -> Option<u64> {
+        match self {
+            Self::Plain { offset } => Some(offset),
+            Self::Zero { reserved: offset } | Self::Pieces { offset, .. } => offset,
+            Self::Unallocated | Self::Compressed { .. } => None,
+        }
     }
 }
 
@@ -85,6 +148,17 @@ pub(crate) fn parse_l1_entry(raw: u64, header: &Header) -> std::result::Result<u
 /// Big-endian 64-bit numbers, as all tables are.
 pub(crate) fn numbers(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
     bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_be_bytes(*chunk))
+}
+
+/// The L2 entries that `bytes` are.
+pub(crate) fn raw_entries(bytes: &[u8], header: &Header) -> Vec<RawEntry> {
+    let mut numbers = numbers(bytes);
+    let mut entries = Vec::with_capacity(bytes.len() / header.entry_bytes() as usize);
+    while let Some(descriptor) = numbers.next() {
+        let bitmap = if header.has_extended_l2() { numbers.next().unwrap_or(0) } else { 0 };
+        entries.push(RawEntry { descriptor, bitmap });
+    }
+    entries
 }
 
 /// Part of an L2 table, validated.
@@ -110,7 +184,7 @@ impl Slice {
 impl Header {
     /// Number of entries in the part of an L2 table that is read at once.
     pub(crate) fn slice_entries(&self) -> u64 {
-        SLICE_BYTES.min(self.cluster_size()) / 8
+        SLICE_BYTES.min(self.cluster_size()) / self.entry_bytes()
     }
 }
 
@@ -173,7 +247,7 @@ impl Qcow2 {
         };
         let slice_entries = header.slice_entries();
         let first_cluster = cluster / slice_entries * slice_entries;
-        let offset = table + (first_cluster % (1 << header.l2_bits())) * 8;
+        let offset = table + (first_cluster % (1 << header.l2_bits())) * header.entry_bytes();
         if let Some(slice) = self.slices.lock().unwrap_or_else(PoisonError::into_inner).get(offset) {
             return Ok(Some(slice));
         }
@@ -185,12 +259,12 @@ impl Qcow2 {
     /// Reads and validates `entries` entries of an L2 table, past any cache.
     pub(crate) fn read_slice(&self, first_cluster: u64, offset: u64, entries: u64) -> Result<Slice> {
         let header = self.header();
-        let mut bytes = vec![0; entries as usize * 8];
+        let mut bytes = vec![0; (entries * header.entry_bytes()) as usize];
         self.file().read_at(offset, &mut bytes)?;
         let parse = |(cluster, raw)| {
             Entry::parse(raw, header).map_err(|problem| Error::corrupt(cluster_name(cluster, header), problem))
         };
-        let entries: Result<Vec<Entry>> = (first_cluster..).zip(numbers(&bytes)).map(parse).collect();
+        let entries: Result<Vec<Entry>> = (first_cluster..).zip(raw_entries(&bytes, header)).map(parse).collect();
         Ok(Slice { first_cluster, entries: entries? })
     }
 }

@@ -15,19 +15,21 @@
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
 use std::thread::{Scope, scope};
 
 use storage::ReadAt;
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use zerocopy::FromBytes;
 
 use super::Qcow2;
 use super::append::{Appender, Mover};
-use super::header::L1_MAX_BYTES;
+use super::header::{Header, L1_MAX_BYTES};
+use super::layers::{Layers, Place};
 use super::layout::*;
 use super::pack::{Packed, Packer, read_clusters};
 use super::refcount::{self, RefcountPlaces};
-use super::table::{Entry, SECTOR_BYTES, Slice, cluster_name, numbers};
+use super::select::{Changes, Selection, select};
+use super::table::{Entry, SECTOR_BYTES, cluster_name, numbers};
+use crate::convert::Source;
 use crate::error::{Error, Result};
 use crate::write::Progress;
 use crate::zeros::is_zero;
@@ -38,19 +40,27 @@ const PLAIN_MARK: u64 = FLAG_COPIED;
 /// Plain clusters that are read at once, in bytes; one cluster where that is more.
 const PLAIN_STEP_BYTES: u64 = 2 << 20;
 
-/// Writes `base` with the guest clusters `changed`, sorted, taken from `disk`.
+/// Writes the disk of `source` under the header `header`, whose places are not known yet.
 pub(crate) fn write(
-    base: &Qcow2,
-    disk: &dyn ReadAt,
-    changed: &[Range<u64>],
+    header: &Header,
+    source: &Source<'_>,
     target: &File,
     options: &WriteOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
-    refuse_losses(base)?;
-    let plan = survey(base, disk.size_bytes(), changed)?;
-    let progress = Progress::new(progress, plan.work_clusters << base.header().cluster_bits);
-    let mut writer = Writer { base, disk, changed, target, plan, progress, written: Written::default() };
+    let selection = select(header, source, options)?;
+    let plan = survey(header, &selection)?;
+    let progress = Progress::new(progress, plan.work_clusters << header.cluster_bits);
+    let mut writer = Writer {
+        header,
+        layers: selection.layers,
+        disk: source.disk,
+        changed: &selection.changed,
+        target,
+        plan,
+        progress,
+        written: Written::default(),
+    };
     let plain_start = scope(|scope| writer.place_compressed(scope, options))?;
     let data_end = writer.place_plain(plain_start)?;
     let refcounts = writer.write_refcounts(plain_start, data_end)?;
@@ -59,27 +69,27 @@ pub(crate) fn write(
     Ok(writer.written)
 }
 
-/// Refuses a base that has what the new file would not have.
-fn refuse_losses(base: &Qcow2) -> Result<()> {
-    let header = base.header();
-    let lost = if header.snapshots > 0 {
-        format!("internal snapshots, snapshots={}", header.snapshots)
-    } else if header.extension(EXTENSION_BITMAPS).is_some() {
-        "persistent bitmaps".into()
-    } else if header.extension(EXTENSION_ENCRYPTION).is_some() {
-        "an encryption header".into()
-    } else {
-        return Ok(());
-    };
-    Err(Error::unsupported(format!("a new file from a qcow2 image with {lost}: they would be lost. This")))
+impl Qcow2 {
+    /// Refuses a base that has what the new file would not have.
+    pub(crate) fn refuse_losses(&self) -> Result<()> {
+        let header = self.header();
+        let lost = if header.snapshots > 0 {
+            format!("internal snapshots, snapshots={}", header.snapshots)
+        } else if header.extension(EXTENSION_BITMAPS).is_some() {
+            "persistent bitmaps".into()
+        } else if header.extension(EXTENSION_ENCRYPTION).is_some() {
+            "an encryption header".into()
+        } else {
+            return Ok(());
+        };
+        Err(Error::unsupported(format!("a new file from a qcow2 image with {lost}: they would be lost. This")))
+    }
 }
 
 /// What is known before the first byte is written.
 struct Plan {
     /// The new L1 table.
     l1: Vec<u64>,
-    /// Clusters of the new disk, the last of which may be cut by the end.
-    guest_clusters: u64,
     l2_start: u64,
     /// Where the L2 tables end and the clusters begin.
     data_start: u64,
@@ -87,11 +97,10 @@ struct Plan {
     work_clusters: u64,
 }
 
-/// Looks at every table of the base, so that a corrupt one is met before anything is written.
-fn survey(base: &Qcow2, size_bytes: u64, changed: &[Range<u64>]) -> Result<Plan> {
-    let header = base.header();
-    let guest_clusters = size_bytes.div_ceil(header.cluster_size());
-    let entries = guest_clusters.div_ceil(1 << header.l2_bits()).max(1);
+/// Looks at every table of the layers, so that a corrupt one is met before anything is written.
+fn survey(header: &Header, selection: &Selection<'_>) -> Result<Plan> {
+    let size_bytes = header.virtual_size_bytes;
+    let entries = header.l1_entries_needed().max(1);
     if entries * 8 > L1_MAX_BYTES {
         let cluster_size = header.cluster_size();
         return Err(Error::unsupported(format!("a qcow2 disk of {size_bytes} bytes in clusters of {cluster_size}")));
@@ -100,14 +109,12 @@ fn survey(base: &Qcow2, size_bytes: u64, changed: &[Range<u64>]) -> Result<Plan>
     let l2_start = header.cluster_size() + (entries * 8).next_multiple_of(header.cluster_size());
     let mut next_table = l2_start;
     let mut work_clusters = 0;
-    let mut changes = Changes::new(changed);
-    for (index, new_entry) in l1.iter_mut().enumerate() {
-        let clusters = table_clusters(base, index as u64, guest_clusters);
+    let mut changes = Changes::new(&selection.changed);
+    for (index, new_entry) in (0u64..).zip(&mut l1) {
+        let clusters = index << header.l2_bits()..((index + 1) << header.l2_bits()).min(header.guest_clusters());
         let mut used = changes.count_in(&clusters);
-        // What a table has past the base's end is not the guest's.
-        let clusters = table_clusters(base, index as u64, header.guest_clusters());
-        if !clusters.is_empty() && base.l2_table(index as u64)?.is_some() {
-            used += count_kept(base, clusters, changed)?;
+        if selection.layers.have_tables(&clusters)? {
+            used += count_kept(header, selection, clusters)?;
         }
         if used > 0 {
             *new_entry = next_table | FLAG_COPIED;
@@ -115,75 +122,36 @@ fn survey(base: &Qcow2, size_bytes: u64, changed: &[Range<u64>]) -> Result<Plan>
             work_clusters += used;
         }
     }
-    Ok(Plan { l1, guest_clusters, l2_start, data_start: next_table, work_clusters })
+    Ok(Plan { l1, l2_start, data_start: next_table, work_clusters })
 }
 
-/// The guest clusters of the L2 table number `index`, of `guest_clusters`.
-fn table_clusters(base: &Qcow2, index: u64, guest_clusters: u64) -> Range<u64> {
-    let header = base.header();
-    let end = ((index + 1) << header.l2_bits()).min(guest_clusters);
-    (index << header.l2_bits()).min(end)..end
-}
-
-/// How many of `clusters` have bytes in the base and no change; each is inside the file.
-fn count_kept(base: &Qcow2, clusters: Range<u64>, changed: &[Range<u64>]) -> Result<u64> {
-    let header = base.header();
-    let mut changes = Changes::new(changed);
+/// How many of `clusters` have bytes in a layer and no change; each is inside the file.
+fn count_kept(header: &Header, selection: &Selection<'_>, clusters: Range<u64>) -> Result<u64> {
+    let mut changes = Changes::new(&selection.changed);
+    let mut cursor = selection.layers.cursor();
     let mut kept = 0;
-    let mut slice: Option<Arc<Slice>> = None;
     for cluster in clusters {
-        if slice.as_ref().is_none_or(|slice| !slice.has(cluster)) {
-            slice = base.slice(cluster)?;
-        }
-        let entry = slice.as_ref().map_or(Entry::Unallocated, |slice| slice.entry(cluster));
-        if entry.is_zero() || changes.contain(cluster) {
+        if changes.contain(cluster) {
             continue;
         }
-        kept += 1;
-        let file_size_bytes = base.file().size_bytes();
-        match entry {
-            Entry::Plain { offset } => {
-                let rest = header.virtual_size_bytes - (cluster << header.cluster_bits);
-                base.require_inside(cluster, offset, rest.min(header.cluster_size()))?;
+        match cursor.place(cluster)? {
+            Place::Zero | Place::Read => continue,
+            Place::Plain { layer, offset } => {
+                let image = selection.layers.image(layer);
+                let rest = image.header().virtual_size_bytes - (cluster << header.cluster_bits);
+                image.require_inside(cluster, offset, rest.min(header.cluster_size()))?;
             }
-            Entry::Compressed { offset, length_bytes } if offset >= file_size_bytes => {
-                let object = format!("compressed {}", cluster_name(cluster, header));
-                return Err(Error::Truncated { object, offset, length_bytes, file_size_bytes });
+            Place::Compressed { layer, offset, length_bytes } => {
+                let file_size_bytes = selection.layers.image(layer).file().size_bytes();
+                if offset >= file_size_bytes {
+                    let object = format!("compressed {}", cluster_name(cluster, header));
+                    return Err(Error::Truncated { object, offset, length_bytes, file_size_bytes });
+                }
             }
-            _ => {}
         }
+        kept += 1;
     }
     Ok(kept)
-}
-
-/// Answers whether a cluster changed, for clusters in ascending order.
-struct Changes<'a> {
-    rest: &'a [Range<u64>],
-}
-
-impl<'a> Changes<'a> {
-    fn new(changed: &'a [Range<u64>]) -> Self {
-        Self { rest: changed }
-    }
-
-    /// Where the range that has `cluster` ends; `None` where it did not change.
-    fn end_from(&mut self, cluster: u64) -> Option<u64> {
-        if self.rest.first().is_some_and(|range| range.end <= cluster) {
-            self.rest = &self.rest[self.rest.partition_point(|range| range.end <= cluster)..];
-        }
-        self.rest.first().filter(|range| range.start <= cluster).map(|range| range.end)
-    }
-
-    fn contain(&mut self, cluster: u64) -> bool {
-        self.end_from(cluster).is_some()
-    }
-
-    /// How many of `clusters` changed.
-    fn count_in(&mut self, clusters: &Range<u64>) -> u64 {
-        self.contain(clusters.start);
-        let overlap = |range: &Range<u64>| range.end.min(clusters.end).saturating_sub(range.start.max(clusters.start));
-        self.rest.iter().take_while(|range| range.start < clusters.end).map(overlap).sum()
-    }
 }
 
 /// A part of an L2 table that the new file has.
@@ -191,18 +159,11 @@ struct NewSlice {
     first_cluster: u64,
     /// Where it is in the new file.
     offset: u64,
-    /// The base's part of the same clusters, where it has one.
-    base: Option<Arc<Slice>>,
-}
-
-impl NewSlice {
-    fn base_entry(&self, cluster: u64) -> Entry {
-        self.base.as_ref().map_or(Entry::Unallocated, |slice| slice.entry(cluster))
-    }
 }
 
 struct Writer<'a> {
-    base: &'a Qcow2,
+    header: &'a Header,
+    layers: Layers<'a>,
     disk: &'a dyn ReadAt,
     changed: &'a [Range<u64>],
     target: &'a File,
@@ -213,28 +174,23 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     /// The parts of the new L2 tables, in the order of the disk and of the file.
-    fn slices(&self) -> impl Iterator<Item = Result<NewSlice>> + use<'a> {
-        let base = self.base;
-        let header = base.header();
-        let slice_entries = header.slice_entries();
-        let slices_a_table = (1 << header.l2_bits()) / slice_entries;
+    fn slices(&self) -> impl Iterator<Item = NewSlice> + use<> {
+        let (l2_bits, slice_entries) = (self.header.l2_bits(), self.header.slice_entries());
+        let slices_a_table = (1 << l2_bits) / slice_entries;
         let tables: Vec<u64> = (0..).zip(&self.plan.l1).filter(|(_, entry)| **entry != 0).map(|(at, _)| at).collect();
-        let starts = tables.into_iter().flat_map(move |index| {
-            (0..slices_a_table).map(move |slice| (index << base.header().l2_bits()) + slice * slice_entries)
-        });
+        let starts = tables
+            .into_iter()
+            .flat_map(move |index| (0..slices_a_table).map(move |slice| (index << l2_bits) + slice * slice_entries));
         let l2_start = self.plan.l2_start;
-        (0..).zip(starts).map(move |(number, first_cluster): (u64, u64)| {
-            Ok(NewSlice {
-                first_cluster,
-                offset: l2_start + number * slice_entries * 8,
-                base: if first_cluster < header.guest_clusters() { base.slice(first_cluster)? } else { None },
-            })
+        (0..).zip(starts).map(move |(number, first_cluster): (u64, u64)| NewSlice {
+            first_cluster,
+            offset: l2_start + number * slice_entries * 8,
         })
     }
 
     /// Writes the compressed clusters and the L2 tables; says where the plain clusters begin.
     fn place_compressed<'scope>(&mut self, scope: &'scope Scope<'scope, 'a>, options: &WriteOptions) -> Result<u64> {
-        let header = self.base.header();
+        let header = self.header;
         let mut packer = match options.new_clusters {
             NewClusters::Compressed { level } => {
                 Some(Packer::start(scope, self.disk, header, self.changed, level, options.threads.get()))
@@ -242,19 +198,17 @@ impl<'a> Writer<'a> {
             NewClusters::Plain => None,
         };
         let mut tables = Appender::new(self.target, self.plan.l2_start);
-        let mut streams = Mover::new(self.target, self.plan.data_start, self.base.file());
+        let mut streams = Mover::new(self.target, self.plan.data_start, self.layers.files());
         let mut changes = Changes::new(self.changed);
+        let mut cursor = self.layers.cursor();
         for slice in self.slices() {
-            let slice = slice?;
             for cluster in slice.first_cluster..slice.first_cluster + header.slice_entries() {
-                let entry = if cluster >= self.plan.guest_clusters {
+                let entry = if cluster >= header.guest_clusters() {
                     0
                 } else if changes.contain(cluster) {
                     self.place_changed(packer.as_mut(), &mut streams)?
-                } else if cluster < header.guest_clusters() {
-                    self.place_kept(slice.base_entry(cluster), &mut streams)?
                 } else {
-                    0
+                    self.place_kept(cursor.place(cluster)?, &mut streams)?
                 };
                 tables.append(&entry.to_be_bytes())?;
             }
@@ -272,7 +226,7 @@ impl<'a> Writer<'a> {
             Packed::Plain => return Ok(PLAIN_MARK),
             Packed::Zero => {
                 self.written.clusters_zero += 1;
-                0
+                self.zero_entry()
             }
             Packed::Compressed(bytes) => {
                 self.written.clusters_compressed += 1;
@@ -280,31 +234,37 @@ impl<'a> Writer<'a> {
                 self.compressed_entry(offset, bytes.len() as u64)?
             }
         };
-        self.progress.advance(self.base.header().cluster_size());
+        self.progress.advance(self.header.cluster_size());
         Ok(entry)
     }
 
-    /// The L2 entry of a cluster that is the base's.
-    fn place_kept(&mut self, entry: Entry, streams: &mut Mover<'_>) -> Result<u64> {
-        match entry {
-            Entry::Unallocated | Entry::Zero { .. } => Ok(0),
-            Entry::Plain { .. } => Ok(PLAIN_MARK),
-            Entry::Compressed { offset, length_bytes } => {
-                let moved = streams.keep(offset, length_bytes)?;
+    /// The L2 entry of a cluster that a layer has.
+    fn place_kept(&mut self, place: Place, streams: &mut Mover<'_>) -> Result<u64> {
+        match place {
+            // What has to be read and is not among the changes is zeros.
+            Place::Zero | Place::Read => Ok(0),
+            Place::Plain { .. } => Ok(PLAIN_MARK),
+            Place::Compressed { layer, offset, length_bytes } => {
+                let moved = streams.keep(layer, offset, length_bytes)?;
                 self.kept();
                 self.compressed_entry(moved, length_bytes)
             }
         }
     }
 
+    /// The L2 entry of a cluster of zeros: it says so where a backing file would be read otherwise.
+    fn zero_entry(&self) -> u64 {
+        if self.header.backing.is_some() { FLAG_ZERO } else { 0 }
+    }
+
     fn kept(&mut self) {
         self.written.clusters_kept += 1;
-        self.progress.advance(self.base.header().cluster_size());
+        self.progress.advance(self.header.cluster_size());
     }
 
     /// "Compressed Clusters Descriptor".
     fn compressed_entry(&self, offset: u64, length_bytes: u64) -> Result<u64> {
-        let size_shift = 62 - (self.base.header().cluster_bits - 8);
+        let size_shift = 62 - (self.header.cluster_bits - 8);
         if offset >> size_shift != 0 {
             return Err(Error::unsupported(format!("a compressed qcow2 cluster at offset {offset:#x}")));
         }
@@ -314,13 +274,13 @@ impl<'a> Writer<'a> {
 
     /// Writes the plain clusters from `start` on and their L2 entries; says where they end.
     fn place_plain(&mut self, start: u64) -> Result<u64> {
-        let header = self.base.header();
+        let header = self.header;
         let cluster_size = header.cluster_size();
-        let mut clusters = Mover::new(self.target, start, self.base.file());
+        let mut clusters = Mover::new(self.target, start, self.layers.files());
         let mut changes = Changes::new(self.changed);
+        let mut cursor = self.layers.cursor();
         let mut bytes = vec![0; header.slice_entries() as usize * 8];
         for slice in self.slices() {
-            let slice = slice?;
             self.read_back(slice.offset, &mut bytes)?;
             let mut entries: Vec<u64> = numbers(&bytes).collect();
             let mut at = 0;
@@ -334,8 +294,8 @@ impl<'a> Writer<'a> {
                     let marked = entries[at..].iter().take(most).take_while(|&&entry| entry == PLAIN_MARK).count();
                     self.write_plain(cluster, &mut entries[at..at + marked], &mut clusters)?;
                     at += marked;
-                } else if let Entry::Plain { offset } = slice.base_entry(cluster) {
-                    entries[at] = clusters.keep(offset, cluster_size)? | FLAG_COPIED;
+                } else if let Place::Plain { layer, offset } = cursor.place(cluster)? {
+                    entries[at] = clusters.keep(layer, offset, cluster_size)? | FLAG_COPIED;
                     self.kept();
                     at += 1;
                 }
@@ -350,7 +310,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the changed clusters from `first` on, as many as there are entries, as they are.
     fn write_plain(&mut self, first: u64, entries: &mut [u64], clusters: &mut Mover<'_>) -> Result<()> {
-        let header = self.base.header();
+        let header = self.header;
         let cluster_size = header.cluster_size();
         let bytes = read_clusters(self.disk, header, first..first + entries.len() as u64)?;
         let zero: Vec<bool> = bytes.chunks_exact(cluster_size as usize).map(is_zero).collect();
@@ -359,7 +319,7 @@ impl<'a> Writer<'a> {
             let part = &bytes[at * cluster_size as usize..][..run.len() * cluster_size as usize];
             let places = &mut entries[at..at + run.len()];
             if run[0] {
-                places.fill(0);
+                places.fill(self.zero_entry());
                 self.written.clusters_zero += run.len() as u64;
             } else {
                 let offset = clusters.append(part)?;
@@ -375,7 +335,7 @@ impl<'a> Writer<'a> {
 
     /// Writes the refcount blocks and the refcount table behind the clusters.
     fn write_refcounts(&self, plain_start: u64, data_end: u64) -> Result<RefcountPlaces> {
-        let header = self.base.header();
+        let header = self.header;
         let places = RefcountPlaces::new(data_end, header.cluster_bits)?;
         let mut counts = refcount::Writer::new(self.target, &places);
         counts.add_ones(self.plan.data_start >> header.cluster_bits)?;
@@ -385,7 +345,7 @@ impl<'a> Writer<'a> {
             self.read_back(at, &mut bytes)?;
             for raw in numbers(&bytes) {
                 // Streams are in guest order, so their places ascend.
-                if let Ok(Entry::Compressed { offset, length_bytes }) = Entry::parse(raw, header) {
+                if let Ok(Entry::Compressed { offset, length_bytes }) = Entry::parse(raw.into(), header) {
                     counts.add_stream(offset..offset + length_bytes)?;
                 }
             }
@@ -397,33 +357,20 @@ impl<'a> Writer<'a> {
         Ok(places)
     }
 
-    /// The base's own header with what differs, and only then is the file an image.
+    /// The header with the places of the tables, and only then is the file an image.
     fn write_l1_and_header(&self, refcounts: &RefcountPlaces) -> Result<()> {
-        let header = self.base.header();
+        let header = self.header;
         let l1: Vec<u8> = self.plan.l1.iter().flat_map(|entry| entry.to_be_bytes()).collect();
         self.write_at(header.cluster_size(), &l1)?;
         let file_size_bytes = refcounts.file_size_bytes();
         self.target.set_len(file_size_bytes).map_err(|error| Error::writing(file_size_bytes, 0, error))?;
 
         let mut bytes = header.bytes.clone();
-        let (raw, rest) = RawHeader::mut_from_prefix(&mut bytes).expect("the header was read from these bytes");
-        raw.backing_file_size = 0.into();
-        raw.size = self.disk.size_bytes().into();
+        let (raw, _) = RawHeader::mut_from_prefix(&mut bytes).expect("the header begins with it");
         raw.l1_size = (self.plan.l1.len() as u32).into();
         raw.l1_table_offset = header.cluster_size().into();
         raw.refcount_table_offset = refcounts.table_offset().into();
         raw.refcount_table_clusters = refcounts.table_clusters().into();
-        raw.nb_snapshots = 0.into();
-        raw.snapshots_offset = 0.into();
-        if header.version >= 3 {
-            let length = header.v3_bytes();
-            let mut v3 = RawHeaderV3::new_zeroed();
-            v3.as_mut_bytes()[..length].copy_from_slice(&rest[..length]);
-            v3.incompatible_features = (header.incompatible & !INCOMPATIBLE_DIRTY).into();
-            v3.autoclear_features = 0.into();
-            v3.refcount_order = refcount::NEW_ORDER.into();
-            rest[..length].copy_from_slice(&v3.as_bytes()[..length]);
-        }
         self.write_at(0, &bytes)
     }
 

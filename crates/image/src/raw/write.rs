@@ -1,74 +1,151 @@
 //! A new raw file with holes where there is nothing.
 
 use std::fs::File;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use storage::{ExtentKind, ReadAt};
 
-use super::Raw;
-use crate::Written;
+use crate::convert::Source;
 use crate::error::{Error, Result};
-use crate::write::Progress;
+use crate::write::{Progress, merged};
 use crate::zeros::is_zero;
+use crate::{Kind, Written};
 
-/// The most that one step reads or copies, in bytes.
-const STEP_BYTES: u64 = 4 << 20;
+/// The most that one step reads or copies, in bytes: a multiple of every qcow2 cluster's size, so that
+/// none is decompressed twice.
+const STEP_BYTES: u64 = 2 << 20;
+/// The most threads, each of which holds the bytes of a step.
+const THREADS_MAX: usize = 8;
 /// The unit in which zeros are left out, in bytes.
 const HOLE_BYTES: u64 = 4096;
 
-/// Writes `base` with the ranges of bytes `changed`, sorted, taken from `disk`.
+/// Writes the disk of `source`. Each thread reads and writes the next step that nobody has: their places
+/// are known, so their order does not matter.
 pub(crate) fn write(
-    base: &Raw,
-    disk: &dyn ReadAt,
-    changed: &[Range<u64>],
+    source: &Source<'_>,
     target: &File,
+    threads: NonZeroUsize,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<Written> {
-    let size_bytes = disk.size_bytes();
-    let mut progress = Progress::new(progress, size_bytes);
+    let size_bytes = source.disk.size_bytes();
+    let progress = Progress::new(progress, size_bytes);
     target.set_len(size_bytes).map_err(|error| Error::writing(size_bytes, 0, error))?;
-    let mut at = 0;
-    for range in changed {
-        copy_unchanged(base.file(), at..range.start, target, &mut progress)?;
-        write_changed(disk, range.clone(), target, &mut progress)?;
-        at = range.end;
-    }
-    copy_unchanged(base.file(), at..size_bytes, target, &mut progress)?;
+    let changed = merged(source.changed, 1);
+    let steps = Mutex::new(Steps::new(source, &changed));
+    let next = || steps.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || -> Result<()> {
+        let mut buffer = Vec::new();
+        while let Some(step) = next() {
+            let done = step.and_then(|step| step.carry_out(source.disk, target, &mut buffer, &progress));
+            // Nobody goes on after an error.
+            done.inspect_err(|_| steps.lock().unwrap_or_else(PoisonError::into_inner).end())?;
+        }
+        Ok(())
+    };
+    let results: Vec<Result<()>> = thread::scope(|scope| {
+        let others: Vec<_> = (1..threads.get().min(THREADS_MAX)).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let others = others.into_iter().map(|other| other.join().expect("writing a raw file does not panic"));
+        [own].into_iter().chain(others).collect()
+    });
+    results.into_iter().collect::<Result<()>>()?;
     Ok(Written { file_size_bytes: size_bytes, ..Written::default() })
 }
 
-fn copy_unchanged(file: &dyn ReadAt, range: Range<u64>, target: &File, progress: &mut Progress<'_>) -> Result<()> {
-    let mut at = range.start;
-    // What is behind the base's end is a hole in the new file.
-    let end = range.end.min(file.size_bytes()).max(at);
-    progress.advance(range.end - end);
-    while at < end {
-        let extent = file.extent_at(at)?;
-        let mut length = extent.length_bytes.min(end - at);
-        if extent.kind == ExtentKind::Data {
-            length = length.min(STEP_BYTES);
-            storage::copy(file, at, target, at, length)?;
-        }
-        progress.advance(length);
-        at += length;
-    }
-    Ok(())
+/// What is done with a range of bytes.
+struct Step<'a> {
+    range: Range<u64>,
+    from: From<'a>,
 }
 
-fn write_changed(disk: &dyn ReadAt, range: Range<u64>, target: &File, progress: &mut Progress<'_>) -> Result<()> {
-    let mut buffer = vec![0; (range.end - range.start).min(STEP_BYTES) as usize];
-    let mut at = range.start;
-    while at < range.end {
-        // Steps end at whole units, so that a unit is never looked at in halves.
-        let end = ((at + STEP_BYTES) / HOLE_BYTES * HOLE_BYTES).min(range.end);
-        let bytes = &mut buffer[..(end - at) as usize];
-        disk.read_at(at, bytes)?;
-        write_but_zeros(target, at, bytes)?;
-        progress.advance(end - at);
-        at = end;
+enum From<'a> {
+    Hole,
+    /// The disk, byte for byte.
+    Disk,
+    /// The host file of a base, whose bytes are copied by the kernel.
+    File(&'a dyn ReadAt),
+}
+
+/// The whole disk in steps, in order.
+struct Steps<'a> {
+    disk: &'a dyn ReadAt,
+    /// The base's file, which is the disk where nothing changed.
+    file: Option<&'a dyn ReadAt>,
+    changed: &'a [Range<u64>],
+    at: u64,
+    /// The kind of the extent that `at` is in, and where it ends.
+    extent: (ExtentKind, u64),
+}
+
+impl<'a> Steps<'a> {
+    fn new(source: &Source<'a>, changed: &'a [Range<u64>]) -> Self {
+        let file = match source.base.map(|base| &base.kind) {
+            Some(Kind::Raw(raw)) if raw.file().host_file().is_some() => Some(raw.file()),
+            _ => None,
+        };
+        Self { disk: source.disk, file, changed, at: 0, extent: (ExtentKind::Zero, 0) }
     }
-    Ok(())
+
+    fn end(&mut self) {
+        self.at = self.disk.size_bytes();
+    }
+
+    fn step(&mut self) -> Result<Step<'a>> {
+        let start = self.at;
+        while self.changed.first().is_some_and(|range| range.end <= start) {
+            self.changed = &self.changed[1..];
+        }
+        let next_change = self.changed.first().map_or(u64::MAX, |range| range.start);
+        if self.extent.1 <= start {
+            let extent = self.disk.extent_at(start)?;
+            self.extent = (extent.kind, start + extent.length_bytes);
+        }
+        let (kind, end) = self.extent;
+        if kind == ExtentKind::Zero {
+            self.at = end;
+            return Ok(Step { range: start..end, from: From::Hole });
+        }
+        let from = match self.file {
+            Some(file) if start < next_change && start < file.size_bytes() => From::File(file),
+            _ => From::Disk,
+        };
+        // Steps end at whole steps, so that neither a cluster nor a hole is looked at in halves.
+        let end = match from {
+            From::File(file) => end.min(next_change).min(file.size_bytes()),
+            _ => end,
+        };
+        self.at = end.min((start / STEP_BYTES + 1) * STEP_BYTES);
+        Ok(Step { range: start..self.at, from })
+    }
+}
+
+impl<'a> Iterator for Steps<'a> {
+    type Item = Result<Step<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        (self.at < self.disk.size_bytes()).then(|| self.step().inspect_err(|_| self.end()))
+    }
+}
+
+impl Step<'_> {
+    fn carry_out(self, disk: &dyn ReadAt, target: &File, buffer: &mut Vec<u8>, progress: &Progress<'_>) -> Result<()> {
+        let Range { start, end } = self.range;
+        match self.from {
+            From::Hole => {}
+            From::File(file) => storage::copy(file, start, target, start, end - start)?,
+            From::Disk => {
+                buffer.resize((end - start) as usize, 0);
+                disk.read_at(start, buffer)?;
+                write_but_zeros(target, start, buffer)?;
+            }
+        }
+        progress.advance(end - start);
+        Ok(())
+    }
 }
 
 /// Writes `bytes` at `offset` without its units that are all zeros.

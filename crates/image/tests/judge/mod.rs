@@ -23,6 +23,19 @@ pub fn qemu_img_says(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Runs `qemu-io` with these commands on an image, which all have to succeed.
+#[expect(clippy::disallowed_methods, reason = "the judge is another program")]
+pub fn qemu_io(image: &str, commands: &[String]) {
+    let mut program = std::process::Command::new("qemu-io");
+    for command in commands {
+        program.args(["-c", command]);
+    }
+    let output = program.arg(image).output().expect("qemu-io is needed");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let is_content = output.status.success() && !text.contains("failed") && !text.contains("rror");
+    assert!(is_content, "qemu-io {commands:?} {image}: {text}");
+}
+
 /// SplitMix64: the same bytes on every machine.
 pub struct Random(pub u64);
 
@@ -82,10 +95,45 @@ pub fn open(path: &Path) -> Image {
     Image::open(FileStorage::new(File::open(path).unwrap()).unwrap(), None).unwrap()
 }
 
+/// A gate that opens whatever is named, in this folder.
+pub struct Folder(pub PathBuf);
+
+impl image::Gate for Folder {
+    fn open(&self, file: &image::BackingName) -> Result<image::Opened, Box<dyn std::error::Error + Send + Sync>> {
+        let storage = FileStorage::new(File::open(self.0.join(&file.name))?)?;
+        Ok(image::Opened { file: std::sync::Arc::new(storage), gate: Box::new(Self(self.0.clone())) })
+    }
+}
+
+/// Opens an image and everything under it.
+pub fn open_chain(path: &Path) -> Result<Image, image::Error> {
+    let gate = Folder(path.parent().unwrap().to_owned());
+    let options = image::OpenOptions { format: None, gate: Some(&gate) };
+    Image::open_with(FileStorage::new(File::open(path).unwrap()).unwrap(), &options)
+}
+
 pub fn read_all(storage: &dyn ReadAt) -> Vec<u8> {
     let mut bytes = vec![0; storage.size_bytes() as usize];
     storage.read_at(0, &mut bytes).unwrap();
     bytes
+}
+
+/// Converts, and says what was written; progress ends at the end.
+pub fn converted(
+    source: &image::Source<'_>,
+    container: &image::Container,
+    path: &Path,
+    to: (NewClusters, usize),
+) -> Written {
+    let target = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
+    let options = WriteOptions { new_clusters: to.0, threads: NonZeroUsize::new(to.1).unwrap() };
+    let last = std::sync::Mutex::new((0, 0));
+    let progress = |done, total| *last.lock().unwrap() = (done, total);
+    let written = image::convert(source, &target, container, &options, &progress).unwrap();
+    let (done, total) = last.into_inner().unwrap();
+    assert_eq!(done, total, "progress ends at the end");
+    assert_eq!(target.metadata().unwrap().len(), written.file_size_bytes);
+    written
 }
 
 pub fn written(

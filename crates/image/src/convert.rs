@@ -1,0 +1,160 @@
+//! A new file in the container that is asked for.
+
+use std::fs::File;
+use std::ops::Range;
+
+use storage::{Operation, ReadAt, check_range};
+
+use crate::error::{Error, Result};
+use crate::{BackingName, CompressionType, Image, Info, Kind, WriteOptions, Written, qcow2, raw};
+
+/// What a new file is made of.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub(crate) disk: &'a dyn ReadAt,
+    /// What `disk` is an edit of, and whose clusters may go into the new file as they are.
+    pub(crate) base: Option<&'a Image>,
+    /// The ranges of bytes in which `disk` is not as `base`.
+    pub(crate) changed: &'a [Range<u64>],
+    /// Whether clusters of the base stay as they are although new ones are to be otherwise.
+    pub(crate) keeps_all: bool,
+}
+
+impl<'a> Source<'a> {
+    /// The bytes of `disk`, whatever they come from.
+    pub fn disk(disk: &'a dyn ReadAt) -> Self {
+        Self { disk, base: None, changed: &[], keeps_all: false }
+    }
+
+    /// The disk of `image`, without its internal snapshots and bitmaps. Its clusters go into the new file
+    /// as they are where they are compressed, or not, as new ones are to be.
+    pub fn image(image: &'a Image) -> Self {
+        Self { disk: image, base: Some(image), changed: &[], keeps_all: false }
+    }
+
+    /// `disk`, which is an edit of `base`: the ranges of bytes that `changed` lists, in any order, may
+    /// differ, and what is behind the base's end and not in them is zeros. Clusters of the base go into
+    /// the new file as they are wherever they can.
+    pub fn edited(base: &'a Image, disk: &'a dyn ReadAt, changed: &'a [Range<u64>]) -> Self {
+        Self { disk, base: Some(base), changed, keeps_all: true }
+    }
+
+    /// Refuses an edited image that has what the new one would not have.
+    pub(crate) fn refuse_losses(&self) -> Result<()> {
+        match self.base {
+            Some(Image { kind: Kind::Qcow2(base) }) if self.keeps_all => base.refuse_losses(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds the ranges against the disk.
+    ///
+    /// # Panics
+    ///
+    /// Where the disk is smaller than the base.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let size_bytes = self.disk.size_bytes();
+        assert!(self.base.is_none_or(|base| size_bytes >= base.size_bytes()), "the disk is an edit of the base");
+        for range in self.changed {
+            check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a new file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Container {
+    /// The disk byte for byte, with holes where there are zeros.
+    Raw,
+    /// QEMU's format.
+    Qcow2(Qcow2Options),
+}
+
+/// The version of a new qcow2 file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compat {
+    /// Version 2, `compat=0.10`: for readers from before 2012.
+    V2,
+    /// Version 3, `compat=1.1`.
+    #[default]
+    V3,
+}
+
+/// What a new qcow2 file is like. Its refcounts have 16 bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Qcow2Options {
+    /// The version.
+    pub compat: Compat,
+    /// Size of a cluster in bytes: a power of two from 512 to 2 MiB.
+    pub cluster_size_bytes: u32,
+    /// How compressed clusters are compressed. zstd needs [`Compat::V3`].
+    pub compression_type: CompressionType,
+    /// The file that the new one is a difference to. Then it holds what [`Source::edited`] says to have
+    /// changed and nothing else; that needs [`Compat::V3`].
+    pub backing: Option<BackingName>,
+}
+
+impl Default for Qcow2Options {
+    fn default() -> Self {
+        Self {
+            compat: Compat::V3,
+            cluster_size_bytes: 64 << 10,
+            compression_type: CompressionType::Zlib,
+            backing: None,
+        }
+    }
+}
+
+impl Qcow2Options {
+    /// The options of a file like that which `info` is about; the defaults where that is no qcow2.
+    pub fn like(info: &Info) -> Self {
+        let Some(qcow2) = &info.qcow2 else { return Self::default() };
+        Self {
+            compat: if qcow2.version == 2 { Compat::V2 } else { Compat::V3 },
+            cluster_size_bytes: qcow2.cluster_size_bytes,
+            compression_type: qcow2.compression_type,
+            backing: None,
+        }
+    }
+}
+
+/// Writes to `target` a new file with the bytes of `source`, in the container that is asked for.
+///
+/// `target` must be open for reading and writing; what it has is dropped. An image's header is written
+/// last, so that a file cut short is not an image; nothing is synced to disk. The file's bytes do not
+/// depend on `options.threads`. `progress` gets the bytes of the disk that are done and that there are
+/// to do.
+///
+/// # Errors
+///
+/// [`Error::Unsupported`] for options that do not go together and where the new file of an edited image
+/// would lose something that the base has (internal snapshots, bitmaps), [`Error::Corrupt`] and
+/// [`Error::Truncated`] for a table of the base that breaks the rules, [`Error::Storage`] where reading
+/// or writing fails: [`Error::host_error`] tells a full disk.
+///
+/// # Panics
+///
+/// Where the source's disk is smaller than its base.
+pub fn convert(
+    source: &Source<'_>,
+    target: &File,
+    container: &Container,
+    options: &WriteOptions,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Written> {
+    source.validate()?;
+    let is_overlay = matches!(container, Container::Qcow2(Qcow2Options { backing: Some(_), .. }));
+    if !is_overlay {
+        source.refuse_losses()?;
+    }
+    target.set_len(0).map_err(|error| Error::writing(0, 0, error))?;
+    match container {
+        Container::Raw => raw::write(source, target, options.threads, progress),
+        Container::Qcow2(qcow2) => {
+            let header = qcow2::Header::new(qcow2, source.disk.size_bytes())?;
+            qcow2::write(&header, source, target, options, progress)
+        }
+    }
+}

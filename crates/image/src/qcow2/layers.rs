@@ -1,0 +1,138 @@
+//! Where a cluster of the disk is in the files that a new one is made from.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use storage::ReadAt;
+
+use super::Qcow2;
+use super::header::Header;
+use super::table::{Entry, Slice};
+use crate::error::Result;
+use crate::{CompressionType, Image, Kind};
+
+/// The images whose clusters can go into a new file as they are: they have its size of clusters.
+#[derive(Clone)]
+pub(crate) struct Layers<'a> {
+    /// From the top down.
+    images: Vec<&'a Qcow2>,
+    /// Whether something else is under all of them.
+    have_rest: bool,
+    compression: CompressionType,
+}
+
+/// Where a cluster's bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Nowhere: zeros.
+    Zero,
+    /// A host cluster of the layer of that number.
+    Plain { layer: usize, offset: u64 },
+    /// A stream in the layer of that number.
+    Compressed { layer: usize, offset: u64, length_bytes: u64 },
+    /// In pieces, in another kind of file, or not as the new file could have it: they have to be read.
+    Read,
+}
+
+impl<'a> Layers<'a> {
+    /// The layers of `base` for a file with the header `new`.
+    pub(crate) fn new(base: Option<&'a Image>, new: &Header) -> Self {
+        let mut images = Vec::new();
+        let mut next = base;
+        while let Some(Image { kind: Kind::Qcow2(image) }) = next
+            && image.header().cluster_bits == new.cluster_bits
+        {
+            images.push(&**image);
+            next = image.backing();
+        }
+        Self { have_rest: images.is_empty() || next.is_some(), images, compression: new.compression }
+    }
+
+    /// No layers: no cluster goes over.
+    pub(crate) fn none() -> Self {
+        Self { images: Vec::new(), have_rest: false, compression: CompressionType::Zlib }
+    }
+
+    /// Whether every cluster can go into the new file as it is.
+    pub(crate) fn are_like_the_new_file(&self) -> bool {
+        let is_like =
+            |image: &&Qcow2| image.header().compression == self.compression && !image.header().has_extended_l2();
+        !self.have_rest && self.images.len() == 1 && self.images.iter().all(is_like)
+    }
+
+    pub(crate) fn image(&self, layer: usize) -> &'a Qcow2 {
+        self.images[layer]
+    }
+
+    /// The layers' files, in their order.
+    pub(crate) fn files(&self) -> Vec<&'a dyn ReadAt> {
+        self.images.iter().map(|image| image.file()).collect()
+    }
+
+    /// Whether a layer has an L2 table for one of `clusters`.
+    pub(crate) fn have_tables(&self, clusters: &Range<u64>) -> Result<bool> {
+        for image in &self.images {
+            let header = image.header();
+            let end = clusters.end.min(header.guest_clusters());
+            if clusters.start >= end {
+                continue;
+            }
+            for index in clusters.start >> header.l2_bits()..=(end - 1) >> header.l2_bits() {
+                if image.l2_table(index)?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Answers for clusters in ascending order.
+    pub(crate) fn cursor(&self) -> Cursor<'a> {
+        Cursor { layers: Arc::new(self.clone()), slices: vec![None; self.images.len()] }
+    }
+}
+
+/// Finds clusters, one after another.
+pub(crate) struct Cursor<'a> {
+    layers: Arc<Layers<'a>>,
+    /// The part of an L2 table that was asked last, of each layer.
+    slices: Vec<Option<Arc<Slice>>>,
+}
+
+impl Cursor<'_> {
+    /// Where `cluster` is.
+    pub(crate) fn place(&mut self, cluster: u64) -> Result<Place> {
+        let layers = Arc::clone(&self.layers);
+        let disk_bytes = layers.images.first().map_or(0, |image| image.header().virtual_size_bytes);
+        for (layer, image) in layers.images.iter().enumerate() {
+            let header = image.header();
+            if cluster >= header.guest_clusters() {
+                // What is behind a layer's end is zeros, whatever is under it.
+                return Ok(Place::Zero);
+            }
+            let is_cut = cluster + 1 == header.guest_clusters() && header.virtual_size_bytes < disk_bytes;
+            match self.entry(layer, cluster)? {
+                Entry::Zero { .. } => return Ok(Place::Zero),
+                // What the cluster has past a layer's end, and what is under that, is not the disk's.
+                _ if is_cut && !header.virtual_size_bytes.is_multiple_of(header.cluster_size()) => {
+                    return Ok(Place::Read);
+                }
+                Entry::Unallocated => {}
+                Entry::Plain { offset } => return Ok(Place::Plain { layer, offset }),
+                Entry::Compressed { offset, length_bytes } if header.compression == layers.compression => {
+                    return Ok(Place::Compressed { layer, offset, length_bytes });
+                }
+                Entry::Compressed { .. } | Entry::Pieces { .. } => return Ok(Place::Read),
+            }
+        }
+        Ok(if layers.have_rest { Place::Read } else { Place::Zero })
+    }
+
+    fn entry(&mut self, layer: usize, cluster: u64) -> Result<Entry> {
+        let slice = &mut self.slices[layer];
+        if slice.as_ref().is_none_or(|slice| !slice.has(cluster)) {
+            *slice = self.layers.images[layer].slice(cluster)?;
+        }
+        Ok(slice.as_ref().map_or(Entry::Unallocated, |slice| slice.entry(cluster)))
+    }
+}
