@@ -56,17 +56,17 @@ impl OpenedFile {
     }
 
     /// The file as storage.
-    pub(crate) fn into_storage(self) -> Result<FileStorage, Failure> {
-        let path = self.path;
-        FileStorage::new(self.file)
-            .map_err(|error| Failure::because(format!("`{}` cannot be read", path.display()), &error))
+    pub(crate) fn storage(&self) -> Result<FileStorage, Failure> {
+        self.file
+            .try_clone()
+            .and_then(FileStorage::new)
+            .map_err(|error| Failure::because(format!("`{}` cannot be read", self.path.display()), &error))
     }
 
     /// The image in the file.
-    pub(crate) fn into_image(self) -> Result<Image, Failure> {
-        let path = self.path.clone();
-        Image::open(self.into_storage()?, None)
-            .map_err(|error| Failure::because(format!("`{}` cannot be used", path.display()), &error))
+    pub(crate) fn image(&self) -> Result<Image, Failure> {
+        Image::open(self.storage()?, None)
+            .map_err(|error| Failure::because(format!("`{}` cannot be used", self.path.display()), &error))
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct Looked {
 impl Looked {
     /// Opens the image at `path`.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let image = Arc::new(OpenedFile::open(path)?.into_image()?);
+        let image = Arc::new(OpenedFile::open(path)?.image()?);
         let disk = scratch_disk(&image);
         Ok(Self { image, disk })
     }

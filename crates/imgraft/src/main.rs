@@ -2,6 +2,7 @@
 
 mod cli;
 mod command;
+mod commit;
 mod disk;
 mod environment;
 mod failure;
@@ -10,6 +11,7 @@ mod leftover;
 mod message;
 mod output;
 mod progress;
+mod report;
 mod snippet;
 mod soundness;
 mod time;

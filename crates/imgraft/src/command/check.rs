@@ -68,7 +68,7 @@ fn look(arguments: &Check) -> Result<Found, Failure> {
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let storage = OpenedFile::open(path)?.into_storage()?;
+    let storage = OpenedFile::open(path)?.storage()?;
     let image = match Image::open(storage, None) {
         Ok(image) => Arc::new(image),
         Err(image::Error::Corrupt { object, problem }) => {

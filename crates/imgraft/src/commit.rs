@@ -1,0 +1,132 @@
+//! From changes that are kept apart to a file that has them.
+
+use std::ffi::OsStr;
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use customize::ByteSize;
+use image::{NewClusters, WriteOptions, Written};
+
+use crate::disk::OpenedFile;
+use crate::environment;
+use crate::failure::Failure;
+use crate::graft::{Graft, Job, plan_failure};
+use crate::message::Messages;
+use crate::output::{Folder, OutputFile};
+use crate::progress::Progress;
+
+/// How hard new clusters are compressed. On executables, 6 makes the whole image a fifth of a percent
+/// smaller and takes a third longer.
+const DEFAULT_LEVEL: u32 = 3;
+/// The mode of a new image, less what the umask takes.
+const NEW_IMAGE_MODE: u32 = 0o644;
+
+/// Makes the new image, which will be `name` in `folder`.
+pub(crate) fn to_new_file(
+    graft: &Graft,
+    job: &Job,
+    folder: Folder,
+    name: &OsStr,
+    messages: &Messages,
+) -> Result<Written, Failure> {
+    let path = folder.path().to_owned();
+    let output = OutputFile::create(folder, name, NEW_IMAGE_MODE)
+        .map_err(|error| Failure::because(format!("no file can be made in `{}`", path.display()), &error))?;
+    let written = write(graft, job, &output, messages);
+    // First, because it may be why the other failed.
+    graft.plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
+    check_base(&job.base)?;
+    let written = written?;
+    if job.in_place {
+        keep_attributes(&output, &job.base.metadata, messages)?;
+    }
+    publish(output, &job.target_name)?;
+    Ok(written)
+}
+
+fn write(graft: &Graft, job: &Job, output: &OutputFile, messages: &Messages) -> Result<Written, Failure> {
+    let Graft { image, disk, .. } = graft;
+    let progress = Progress::new(messages, "writing");
+    let changed = disk.changed();
+    let new_clusters = job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
+    let options = WriteOptions { new_clusters, threads: environment::threads() };
+    let set_progress = |done, total| progress.set(done, total);
+    image::write(image, disk, &changed, output.file(), &options, &set_progress).map_err(|error| {
+        let changed_bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
+        let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes);
+        match error.host_error() {
+            Some(host) if is_full(host) => no_space(output.folder(), Some(needed_bytes), host),
+            Some(_) => Failure::because("the new image cannot be written", &error),
+            None => base_failure(&job.base.path, &error),
+        }
+    })
+}
+
+/// The base is not one that can be used.
+fn base_failure(path: &Path, error: &image::Error) -> Failure {
+    let path = path.display();
+    let failure = Failure::because(format!("`{path}` cannot be used"), error);
+    match error {
+        image::Error::Corrupt { .. } | image::Error::Truncated { .. } => {
+            failure.hint(format!("`imgraft check {path}` says more"))
+        }
+        _ => failure,
+    }
+}
+
+/// Gives the finished image its name.
+fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
+    let folder = output.folder().try_clone();
+    output.publish().map_err(|error| match folder {
+        // Some file systems look for room only when they sync.
+        Ok(folder) if is_full(&error) => no_space(&folder, None, &error),
+        _ => Failure::because(format!("`{}` cannot be written", target_name.display()), &error),
+    })
+}
+
+/// Refuses a base that somebody wrote to, or put another file in the place of, since it was opened.
+fn check_base(base: &OpenedFile) -> Result<(), Failure> {
+    let path = &base.path;
+    let identity =
+        |metadata: &Metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    match std::fs::metadata(path) {
+        Ok(now) if identity(&now) == identity(&base.metadata) => Ok(()),
+        Ok(_) => Err(Failure::new(format!("`{}` changed while it was read", path.display()))
+            .hint("see whether a virtual machine or another program uses it")),
+        Err(error) => Err(Failure::because(format!("`{}` cannot be read", path.display()), &error)),
+    }
+}
+
+/// Gives the new file the owner and the mode of the one that it replaces.
+fn keep_attributes(output: &OutputFile, original: &Metadata, messages: &Messages) -> Result<(), Failure> {
+    let unwritable = |error: io::Error| Failure::because("the new image cannot be written", &error);
+    let own = output.file().metadata().map_err(unwritable)?;
+    let owner = (original.uid(), original.gid());
+    if (own.uid(), own.gid()) != owner && output.set_owner(owner.0, owner.1).is_err() {
+        messages.warning(format_args!("the image's owner {}:{} cannot be kept: it is yours now", owner.0, owner.1));
+    }
+    output.set_mode(original.mode() & 0o7777).map_err(unwritable)
+}
+
+pub(crate) fn folder_failure(folder: &Path, error: &io::Error) -> Failure {
+    Failure::because(format!("the folder `{}` cannot be written to", folder.display()), error)
+}
+
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// The host has too little room in `folder`.
+pub(crate) fn no_space(folder: &Folder, needed_bytes: Option<u64>, error: &io::Error) -> Failure {
+    let mut message = format!("no space left on the host in `{}`", folder.path().display());
+    if let Some(needed_bytes) = needed_bytes {
+        message.push_str(&format!(": up to {} are needed", ByteSize(needed_bytes)));
+        if let Ok(free_bytes) = folder.free_bytes() {
+            // What was written until then has no name, but is still there.
+            message.push_str(&format!(" and {} are left", ByteSize(free_bytes)));
+        }
+    }
+    Failure::because(message, error).hint("make room there, or work in another folder")
+}
