@@ -1,16 +1,20 @@
 //! Opening an image: its file, the disk in it, and the guest on that.
 
 use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use guest::Guest;
 use image::Image;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
 use storage::{Extended, FileStorage, Overlay, SpillFile, WriteAt};
 
 use crate::failure::Failure;
+use crate::lock::{Purpose, lock};
+use crate::message::Messages;
 use crate::output::Folder;
 
 /// How much of what changes is kept in memory, in bytes.
@@ -19,7 +23,7 @@ const OVERLAY_MEMORY_BYTES: u64 = 16 << 20;
 /// The disk of an image, with changes that stay apart.
 pub(crate) type Disk = Overlay<Extended<Arc<Image>>>;
 
-/// An image's file, open for reading and nothing else.
+/// An image's file, locked for what it is opened for.
 pub(crate) struct OpenedFile {
     pub(crate) path: PathBuf,
     pub(crate) metadata: Metadata,
@@ -27,15 +31,53 @@ pub(crate) struct OpenedFile {
 }
 
 impl OpenedFile {
-    /// Opens the file at `path`.
+    /// Opens the file at `path` for reading, and nothing else. Nobody is to change it meanwhile.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let unreadable =
-            |error: &std::io::Error| Failure::because(format!("`{}` cannot be read", path.display()), error);
+        let opened = Self::open_unlocked(path)?;
+        opened.lock(Purpose::Read)?;
+        Ok(opened)
+    }
+
+    /// Opens the file at `path` for a look: if somebody writes to it, that is a warning.
+    pub(crate) fn look(path: &Path, messages: &Messages) -> Result<Self, Failure> {
+        let opened = Self::open_unlocked(path)?;
+        if let Err(in_use) = lock(&opened.file, Purpose::Read) {
+            let path = path.display();
+            messages.warning(format_args!("`{path}` is in use, and what is read of it may not fit together: {in_use}"));
+        }
+        Ok(opened)
+    }
+
+    /// Opens the file at `path` to change it or to put another in its place. Nobody else is to use it meanwhile.
+    pub(crate) fn open_to_change(path: &Path) -> Result<Self, Failure> {
+        let readable = Self::open_unlocked(path)?;
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unwritable(&readable, error))?;
+        let file = File::from(file);
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
+        if !readable.is(&metadata) {
+            return Err(Failure::new(format!("`{}` became another file while it was opened", path.display())));
+        }
+        let opened = Self { path: path.to_owned(), metadata, file };
+        opened.lock(Purpose::Change)?;
+        Ok(opened)
+    }
+
+    fn lock(&self, purpose: Purpose) -> Result<(), Failure> {
+        lock(&self.file, purpose).map_err(|in_use| {
+            let path = self.path.display();
+            Failure::new(format!("`{path}` is in use"))
+                .causes(vec![in_use.to_string()])
+                .hint(format!("wait for it or stop it (`fuser -v {path}` names it), or work on a copy"))
+        })
+    }
+
+    fn open_unlocked(path: &Path) -> Result<Self, Failure> {
         // Without waiting, should it be a FIFO.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(&error.into()))?;
+        let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unreadable(path, &error.into()))?;
         let file = File::from(file);
-        let metadata = file.metadata().map_err(|error| unreadable(&error))?;
+        let metadata = file.metadata().map_err(|error| unreadable(path, &error))?;
         let file_type = metadata.file_type();
         if !file_type.is_file() {
             let kind = if file_type.is_dir() {
@@ -55,18 +97,46 @@ impl OpenedFile {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())
     }
 
+    /// What keeps even root from changing the file, by the name and letter that chattr has for it.
+    fn attribute(&self) -> Option<&'static str> {
+        let flags = AtFlags::EMPTY_PATH;
+        let attributes = rustix::fs::statx(&self.file, "", flags, StatxFlags::empty()).ok()?.stx_attributes;
+        if attributes.contains(StatxAttributes::IMMUTABLE) {
+            Some("immutable (`i`)")
+        } else if attributes.contains(StatxAttributes::APPEND) {
+            Some("append only (`a`)")
+        } else {
+            None
+        }
+    }
+
     /// The file as storage.
     pub(crate) fn storage(&self) -> Result<FileStorage, Failure> {
-        self.file
-            .try_clone()
-            .and_then(FileStorage::new)
-            .map_err(|error| Failure::because(format!("`{}` cannot be read", self.path.display()), &error))
+        self.file.try_clone().and_then(FileStorage::new).map_err(|error| unreadable(&self.path, &error))
     }
 
     /// The image in the file.
     pub(crate) fn image(&self) -> Result<Image, Failure> {
         Image::open(self.storage()?, None)
             .map_err(|error| Failure::because(format!("`{}` cannot be used", self.path.display()), &error))
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::because(format!("`{}` cannot be read", path.display()), error)
+}
+
+/// Why a file that can be read cannot be opened for writing.
+fn unwritable(readable: &OpenedFile, error: Errno) -> Failure {
+    let path = readable.path.display();
+    let failure = Failure::because(format!("`{path}` cannot be written"), &io::Error::from(error));
+    match error {
+        Errno::ACCESS => failure.hint(format!("`chmod u+w {path}` lets its owner write to it")),
+        Errno::PERM => match readable.attribute() {
+            Some(attribute) => failure.hint(format!("it has the attribute {attribute}; see chattr(1)")),
+            None => failure,
+        },
+        _ => failure,
     }
 }
 
@@ -92,15 +162,15 @@ pub(crate) struct Looked {
 
 impl Looked {
     /// Opens the image at `path`.
-    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        let image = Arc::new(OpenedFile::open(path)?.image()?);
+    pub(crate) fn open(path: &Path, messages: &Messages) -> Result<Self, Failure> {
+        let image = Arc::new(OpenedFile::look(path, messages)?.image()?);
         let disk = scratch_disk(&image);
         Ok(Self { image, disk })
     }
 
     /// The guest on the disk of the image at `path`.
-    pub(crate) fn guest(path: &Path) -> Result<Guest, Failure> {
-        guest(path, Self::open(path)?.disk)
+    pub(crate) fn guest(path: &Path, messages: &Messages) -> Result<Guest, Failure> {
+        guest(path, Self::open(path, messages)?.disk)
     }
 }
 

@@ -8,6 +8,7 @@ mod environment;
 mod failure;
 mod graft;
 mod leftover;
+mod lock;
 mod message;
 mod output;
 mod progress;

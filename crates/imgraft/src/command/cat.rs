@@ -6,10 +6,10 @@ use crate::cli::Cat;
 use crate::command::guest_path;
 use crate::disk::Looked;
 use crate::failure::Failure;
-use crate::message::stdout_failure;
+use crate::message::{Messages, stdout_failure};
 
-pub(super) fn run(arguments: &Cat) -> Result<(), Failure> {
-    let guest = Looked::guest(&arguments.image)?;
+pub(super) fn run(arguments: &Cat, messages: &Messages) -> Result<(), Failure> {
+    let guest = Looked::guest(&arguments.image, messages)?;
     let mut stdout = std::io::stdout().lock();
     for path in &arguments.paths {
         let path = guest_path(path)?;

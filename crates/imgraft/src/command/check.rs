@@ -37,7 +37,7 @@ struct Found {
 }
 
 pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Failure> {
-    let found = look(arguments).map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    let found = look(arguments, messages).map_err(|failure| failure.code(NOT_LOOKED_AT))?;
     if arguments.json {
         print_json(&found)?;
     } else {
@@ -62,13 +62,13 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     Ok(ExitCode::from(u8::from(!found.findings.is_empty())))
 }
 
-fn look(arguments: &Check) -> Result<Found, Failure> {
+fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
     let mut found = Found::default();
     let path = &arguments.image;
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let storage = OpenedFile::open(path)?.storage()?;
+    let storage = OpenedFile::look(path, messages)?.storage()?;
     let image = match Image::open(storage, None) {
         Ok(image) => Arc::new(image),
         Err(image::Error::Corrupt { object, problem }) => {

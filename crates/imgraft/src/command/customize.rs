@@ -1,5 +1,7 @@
 //! `imgraft customize`: an image changed, all or nothing.
 
+use std::path::PathBuf;
+
 use customize::Operation;
 
 use crate::cli::Customize;
@@ -7,27 +9,35 @@ use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job};
 use crate::message::{Messages, print_json};
+use crate::report::Report;
 
 pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failure> {
-    let base = OpenedFile::open(&arguments.image)?;
     let unchanged = format!("`{}` was not changed", arguments.image.display());
-    // A symlink stands for the image that it points to, which is what changes.
-    let target =
-        std::fs::canonicalize(&arguments.image).map_err(|error| Failure::because(unchanged.clone(), &error))?;
-    let operations = arguments.puts.puts.into_iter().map(Operation::Put).collect();
-    let new_clusters = arguments.writing.compress;
+    let json = arguments.writing.json;
+    let report = change(arguments, messages).map_err(|failure| failure.within(unchanged))?;
+    if json { print_json(&report) } else { Ok(()) }
+}
+
+fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> {
+    let base = OpenedFile::open_to_change(&arguments.image)?;
     let job = Job {
-        base,
-        target,
+        target: real_path(&base)?,
         target_name: arguments.image,
+        base,
         size: arguments.size.size,
-        operations,
+        operations: arguments.puts.puts.into_iter().map(Operation::Put).collect(),
         keep_packages: Vec::new(),
         expected_base: None,
-        new_clusters,
+        new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
         in_place: true,
     };
-    let report = graft::run(job, messages).map_err(|failure| failure.within(unchanged))?;
-    if arguments.writing.json { print_json(&report) } else { Ok(()) }
+    graft::run(job, messages)
+}
+
+/// A symlink stands for the image that it points to, which is what changes.
+pub(super) fn real_path(image: &OpenedFile) -> Result<PathBuf, Failure> {
+    let path = &image.path;
+    std::fs::canonicalize(path)
+        .map_err(|error| Failure::because(format!("`{}` cannot be read", path.display()), &error))
 }

@@ -53,7 +53,7 @@ struct FileSystemView {
 }
 
 pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failure> {
-    let view = look(arguments)?;
+    let view = look(arguments, messages)?;
     for warning in &view.warnings {
         messages.warning(warning);
     }
@@ -69,9 +69,9 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failur
     }
 }
 
-fn look(arguments: &Inspect) -> Result<View, Failure> {
+fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
-    let Looked { image, disk } = Looked::open(path)?;
+    let Looked { image, disk } = Looked::open(path, messages)?;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
     let has_table = !matches!(partition::read(&disk), Ok(Table::None));
     let mut warnings = Vec::new();

@@ -29,7 +29,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Inspect(arguments) => inspect::run(&arguments, messages)?,
         Command::Ls(arguments) => return ls::run(&arguments, messages),
-        Command::Cat(arguments) => cat::run(&arguments)?,
+        Command::Cat(arguments) => cat::run(&arguments, messages)?,
         Command::Get(arguments) => get::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Completions(arguments) => completions::run(&arguments)?,

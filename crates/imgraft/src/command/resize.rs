@@ -3,24 +3,41 @@
 use customize::DiskSize;
 
 use super::build::resolve_target;
+use super::customize::real_path;
 use crate::cli::Resize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job};
 use crate::message::{Messages, print_json};
+use crate::report::Report;
 
 pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure> {
-    let base = OpenedFile::open(&arguments.image)?;
-    let in_place = arguments.output.is_none();
-    let unchanged = format!("`{}` was not changed", arguments.image.display());
-    let target = match &arguments.output {
-        Some(output) => resolve_target(output, &base)?,
-        // A symlink stands for the image that it points to, which is what changes.
-        None => std::fs::canonicalize(&arguments.image).map_err(|error| Failure::because(unchanged.clone(), &error))?,
+    let unchanged = arguments.output.is_none().then(|| format!("`{}` was not changed", arguments.image.display()));
+    let json = arguments.writing.json;
+    let report = resize(arguments, messages).map_err(|failure| match unchanged {
+        Some(unchanged) => failure.within(unchanged),
+        None => failure,
+    })?;
+    if json { print_json(&report) } else { Ok(()) }
+}
+
+fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
+    let (base, target) = match &arguments.output {
+        Some(output) => {
+            let base = OpenedFile::open(&arguments.image)?;
+            let target = resolve_target(output, &base)?;
+            (base, target)
+        }
+        None => {
+            let base = OpenedFile::open_to_change(&arguments.image)?;
+            let target = real_path(&base)?;
+            (base, target)
+        }
     };
     let job = Job {
         base,
         target,
+        in_place: arguments.output.is_none(),
         target_name: arguments.output.unwrap_or(arguments.image),
         size: Some(arguments.size.unwrap_or(DiskSize::By(0))),
         operations: Vec::new(),
@@ -28,9 +45,6 @@ pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure>
         expected_base: None,
         new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
-        in_place,
     };
-    let within = |failure: Failure| if in_place { failure.within(unchanged) } else { failure };
-    let report = graft::run(job, messages).map_err(within)?;
-    if arguments.writing.json { print_json(&report) } else { Ok(()) }
+    graft::run(job, messages)
 }
