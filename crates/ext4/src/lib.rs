@@ -24,6 +24,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod account;
 mod allocate;
 mod attributes;
 mod bitmap;
@@ -49,8 +50,10 @@ mod quota;
 mod remove;
 mod rename;
 mod superblock;
+mod usage;
 mod xattr;
 
+pub use account::{Account, BlockKind, Expectations, Expected, Side, Unexplained, account};
 pub use attributes::Times;
 pub use create::Special;
 pub use directory::DirectoryEntry;
@@ -59,3 +62,4 @@ pub use filesystem::FileSystem;
 pub use inode::{Attributes, FileKind, Inode, InodeNumber, Time};
 pub use make::{CreateOptions, Features, InodeCount};
 pub use superblock::Superblock;
+pub use usage::{Owner, Role, Usage};

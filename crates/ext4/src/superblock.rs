@@ -391,17 +391,23 @@ impl Superblock {
 
     /// How many blocks at the start of `group` hold super block, descriptors and room for more.
     pub(crate) fn base_metadata_blocks(&self, group: u32) -> u32 {
+        let [superblock, descriptors, reserved] = self.base_metadata(group);
+        superblock + descriptors + reserved
+    }
+
+    /// The same one by one: of the super block, of descriptors, of room for more of these.
+    pub(crate) fn base_metadata(&self, group: u32) -> [u32; 3] {
         let superblock = u32::from(self.has_superblock(group));
         let first_meta = self.raw.s_first_meta_bg.get();
         let per_block = self.descriptors_per_block();
         if !self.has_incompat(incompat::META_BG) || group < first_meta.saturating_mul(per_block) {
             let descriptors = if self.has_incompat(incompat::META_BG) { first_meta } else { self.descriptor_blocks() };
             let reserved = u32::from(self.raw.s_reserved_gdt_blocks.get());
-            return if superblock == 1 { 1 + descriptors + reserved } else { 0 };
+            return if superblock == 1 { [1, descriptors, reserved] } else { [0; 3] };
         }
         // The first, second and last group of a meta group have a copy of its descriptor block.
         let in_meta = group % per_block;
-        superblock + u32::from(in_meta == 0 || in_meta == 1 || in_meta == per_block - 1)
+        [superblock, u32::from(in_meta == 0 || in_meta == 1 || in_meta == per_block - 1), 0]
     }
 
     /// Joins the halves of a number whose high half counts with the 64bit feature only.

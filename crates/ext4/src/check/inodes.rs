@@ -7,17 +7,19 @@ use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
 use crate::features::incompat;
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INLINE_DATA_FL};
+use crate::layout::inode::EXT4_EXTENTS_FL;
 
 /// The inode that holds the blocks reserved for more descriptors: they are metadata at the same time.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
-/// How much of an inode table is read at a time, in bytes.
-const TABLE_STEP_BYTES: u64 = 1 << 18;
 
 impl<S: ReadAt> Check<'_, S> {
     pub(super) fn inodes(&mut self) -> Result<()> {
-        for group in 0..self.filesystem.superblock().groups() {
-            self.inode_table(group)?;
+        let filesystem = self.filesystem;
+        for group in 0..filesystem.superblock().groups() {
+            filesystem.walk_inode_table(group, &mut |inode| match inode {
+                Ok(inode) => self.inode(&inode),
+                Err(error) => self.report_error(error),
+            })?;
         }
         self.value_references()?;
         for (block, (stored, found)) in std::mem::take(&mut self.xattr_blocks) {
@@ -28,43 +30,11 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    fn inode_table(&mut self, number: u32) -> Result<()> {
-        let filesystem = self.filesystem;
-        let superblock = filesystem.superblock();
-        let group = &filesystem.groups[number as usize];
-        if group.inodes_uninitialised() && group.computed_checksum(number, superblock).is_some() {
-            return Ok(());
-        }
-        let has_unused = group.computed_checksum(number, superblock).is_some();
-        let per_group = superblock.inodes_per_group();
-        let count = if has_unused { per_group - group.unused_inodes().min(per_group) } else { per_group };
-        let size = u64::from(superblock.inode_size_bytes());
-        let table = group.inode_table(superblock) * filesystem.block_size();
-        let per_step = (TABLE_STEP_BYTES / size) as u32;
-        for first in (0..count).step_by(per_step as usize) {
-            let inodes = per_step.min(count - first);
-            let mut bytes = vec![0; (u64::from(inodes) * size) as usize];
-            filesystem.storage.read_at(table + u64::from(first) * size, &mut bytes)?;
-            for (index, bytes) in bytes.chunks_exact(size as usize).enumerate() {
-                if bytes.iter().all(|&byte| byte == 0) {
-                    continue;
-                }
-                let inode = InodeNumber(number * per_group + first + index as u32 + 1);
-                match Inode::parse(inode, bytes) {
-                    Ok(inode) => self.inode(&inode)?,
-                    Err(error) => self.report_error(error)?,
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn inode(&mut self, inode: &Inode) -> Result<()> {
         let number = inode.number();
         let superblock = self.filesystem.superblock();
         let is_reserved = number.0 < superblock.first_inode();
-        // An inode without links is one that was deleted, but for the reserved ones.
-        if inode.links() == 0 && !(is_reserved && inode.raw.i_mode.get() != 0) {
+        if !inode.is_in_use(superblock) {
             self.deleted(inode);
             return Ok(());
         }
@@ -90,7 +60,7 @@ impl<S: ReadAt> Check<'_, S> {
         if inode.is_inline() {
             self.inline(inode)?;
         }
-        let content = if inode.has_blocks() || is_reserved { self.claim_content(inode)? } else { 0 };
+        let content = if inode.has_map(superblock) { self.claim_content(inode)? } else { 0 };
         self.claim_attributes(inode)?;
         // Of attributes that cannot be read there is a finding already.
         let Ok(attributes) = self.filesystem.attribute_blocks(inode) else { return Ok(()) };
@@ -124,9 +94,6 @@ impl<S: ReadAt> Check<'_, S> {
 
     /// Claims the inode's content and block map; returns how many blocks they are.
     fn claim_content(&mut self, inode: &Inode) -> Result<u64> {
-        if inode.has_flag(EXT4_INLINE_DATA_FL) || FileKind::from_mode(inode.raw.i_mode.get()).is_none() {
-            return Ok(0);
-        }
         let number = inode.number();
         let mut parts: u64 = 0;
         let mut again = 0;

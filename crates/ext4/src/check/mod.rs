@@ -15,9 +15,10 @@ use std::collections::BTreeMap;
 use storage::{Finding, ReadAt};
 
 use crate::error::{Error, Object, Result};
-use crate::features::{compat, incompat, ro_compat};
+use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
+use crate::usage::Usage;
 
 /// The most findings that are listed; a file system with more is beyond a list.
 const MAX_FINDINGS: usize = 1000;
@@ -175,18 +176,14 @@ impl<S: ReadAt> Check<'_, S> {
     fn claim_metadata(&mut self) {
         let filesystem = self.filesystem;
         let superblock = filesystem.superblock();
-        let mmp_block = superblock.raw.s_mmp_block.get();
-        if superblock.has_incompat(incompat::MMP) && superblock.is_data_block(mmp_block) {
-            self.claim(mmp_block, 1);
+        if let Some(block) = filesystem.multi_mount_block() {
+            self.claim(block, 1);
         }
-        for (number, group) in filesystem.groups.iter().enumerate() {
-            let number = number as u32;
-            let base = u64::from(superblock.base_metadata_blocks(number));
-            let within = base.min(u64::from(superblock.group_blocks(number)));
-            let mut again = self.claim(superblock.group_first_block(number), within);
-            again += self.claim(group.block_bitmap(superblock), 1);
-            again += self.claim(group.inode_bitmap(superblock), 1);
-            again += self.claim(group.inode_table(superblock), superblock.inode_table_blocks());
+        for number in 0..superblock.groups() {
+            let mut again = 0;
+            for Usage { blocks, .. } in filesystem.group_metadata(number) {
+                again += self.claim(blocks.start, blocks.end - blocks.start);
+            }
             if again > 0 {
                 self.report(Object::Group(number), format!("{again} blocks of its metadata overlap other metadata"));
             }

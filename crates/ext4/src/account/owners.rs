@@ -1,0 +1,77 @@
+//! Owners of blocks as a list that can be asked.
+
+use std::ops::Range;
+
+use crate::usage::{Owner, Usage};
+
+/// Blocks that have the same owners.
+#[derive(Debug)]
+struct Segment {
+    blocks: Range<u64>,
+    owners: Vec<Owner>,
+}
+
+/// Who owns what, in the order of the blocks; what nobody owns is not listed.
+#[derive(Debug, Default)]
+pub(super) struct Owners(Vec<Segment>);
+
+impl Owners {
+    /// From usages in any order, which may overlap.
+    pub(super) fn new(mut usages: Vec<Usage>) -> Self {
+        usages.sort_by_key(|usage| usage.blocks.start);
+        let mut segments = Vec::new();
+        let mut active: Vec<(u64, Owner)> = Vec::new();
+        let mut usages = usages.into_iter().peekable();
+        let mut at = 0;
+        while let Some(start) = if active.is_empty() { usages.peek().map(|next| next.blocks.start) } else { Some(at) } {
+            at = start;
+            while let Some(next) = usages.next_if(|next| next.blocks.start == at) {
+                active.push((next.blocks.end, next.owner));
+            }
+            let next_start = usages.peek().map_or(u64::MAX, |next| next.blocks.start);
+            let end = active.iter().map(|&(end, _)| end).fold(next_start, u64::min);
+            if end > at {
+                segments.push(Segment { blocks: at..end, owners: active.iter().map(|&(_, owner)| owner).collect() });
+            }
+            at = end;
+            active.retain(|&(end, _)| end > at);
+        }
+        Self(segments)
+    }
+
+    /// Who owns `block`, and up to which block it is so.
+    pub(super) fn at(&self, block: u64) -> (&[Owner], u64) {
+        let index = self.0.partition_point(|segment| segment.blocks.end <= block);
+        match self.0.get(index) {
+            Some(segment) if segment.blocks.start <= block => (&segment.owners, segment.blocks.end),
+            Some(segment) => (&[], segment.blocks.start),
+            None => (&[], u64::MAX),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_blocks_have_all_their_owners() {
+        let usage = |blocks: Range<u64>, group| Usage { blocks, owner: Owner::BlockBitmap { group } };
+        let owners = Owners::new(vec![usage(10..20, 1), usage(5..6, 0), usage(15..25, 2), usage(15..16, 3)]);
+        let groups = |block| {
+            let (owners, end) = owners.at(block);
+            let group = |owner: &Owner| match owner {
+                Owner::BlockBitmap { group } => *group,
+                _ => unreachable!("there are no others"),
+            };
+            (owners.iter().map(group).collect::<Vec<_>>(), end)
+        };
+        assert_eq!(groups(0), (vec![], 5));
+        assert_eq!(groups(5), (vec![0], 6));
+        assert_eq!(groups(12), (vec![1], 15));
+        assert_eq!(groups(15), (vec![1, 2, 3], 16));
+        assert_eq!(groups(16), (vec![1, 2], 20));
+        assert_eq!(groups(24), (vec![2], 25));
+        assert_eq!(groups(25), (vec![], u64::MAX));
+    }
+}

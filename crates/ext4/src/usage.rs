@@ -1,0 +1,238 @@
+//! Who uses which block: the walk behind the check and behind the accounts of what changed.
+
+use std::ops::Range;
+
+use storage::ReadAt;
+
+use crate::block_map::extent::Mapped;
+use crate::error::{Error, Object, Result};
+use crate::features::{incompat, ro_compat};
+use crate::filesystem::FileSystem;
+use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::layout::inode::EXT4_INLINE_DATA_FL;
+use crate::superblock::Superblock;
+
+/// How much of an inode table is read at a time, in bytes.
+const TABLE_STEP_BYTES: u64 = 1 << 18;
+
+/// What blocks are used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// The super block, or in another group than the first a backup of it.
+    Superblock {
+        /// The group that it is in.
+        group: u32,
+    },
+    /// Group descriptors or a backup of them.
+    GroupDescriptors {
+        /// The group that they are in.
+        group: u32,
+    },
+    /// Blocks kept free for more descriptors. They are the resize inode's content, too.
+    ReservedDescriptors {
+        /// The group that they are in.
+        group: u32,
+    },
+    /// A group's block bitmap.
+    BlockBitmap {
+        /// The group that it is of.
+        group: u32,
+    },
+    /// A group's inode bitmap.
+    InodeBitmap {
+        /// The group that it is of.
+        group: u32,
+    },
+    /// A group's inode table.
+    InodeTable {
+        /// The group that it is of.
+        group: u32,
+    },
+    /// The block of multi-mount protection.
+    MultiMount,
+    /// Something that an inode has.
+    Inode {
+        /// Which inode.
+        number: InodeNumber,
+        /// What it has there.
+        role: Role,
+    },
+}
+
+/// What a block is to its inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Content: a file's data, a directory's entries, a long symlink's target.
+    Content,
+    /// A block of the block map: a node of the extent tree, a block of pointers.
+    Map,
+    /// The block with extended attributes, which inodes may share.
+    Attributes,
+}
+
+/// Blocks, and who uses them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// The blocks.
+    pub blocks: Range<u64>,
+    /// Who uses them.
+    pub owner: Owner,
+}
+
+impl Inode {
+    /// Whether somebody has it: one without links was deleted, but for the reserved ones.
+    pub(crate) fn is_in_use(&self, superblock: &Superblock) -> bool {
+        let is_reserved = self.number().0 < superblock.first_inode();
+        self.links() != 0 || (is_reserved && self.raw.i_mode.get() != 0)
+    }
+
+    /// Whether it has a block map; reserved ones may whatever they are.
+    pub(crate) fn has_map(&self, superblock: &Superblock) -> bool {
+        let is_reserved = self.number().0 < superblock.first_inode();
+        let has_kind = FileKind::from_mode(self.raw.i_mode.get()).is_some();
+        self.has_blocks() || (is_reserved && has_kind && !self.has_flag(EXT4_INLINE_DATA_FL))
+    }
+}
+
+impl<S: ReadAt> FileSystem<S> {
+    /// Calls `visit` with every part of the file system that lies in `wanted`, and who uses it: fixed
+    /// metadata first, then what each inode has, by their numbers. Blocks that nobody uses are not
+    /// visited; blocks that several share are visited once for each.
+    ///
+    /// `wanted` is sorted, its ranges do not overlap. The file system must have been flushed. What an
+    /// inode has whose map or attributes break a rule is left out, as far as it cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unsupported`] with `bigalloc`, [`Error::Storage`].
+    pub fn uses(&self, wanted: &[Range<u64>], visit: &mut dyn FnMut(Usage)) -> Result<()> {
+        self.walk_uses(&mut |_| {}, &mut |usage| clipped(&usage, wanted, visit))
+    }
+
+    /// As [`uses`](Self::uses), of all blocks; each inode that is in use is shown to `see` first.
+    pub(crate) fn walk_uses(&self, see: &mut dyn FnMut(&Inode), visit: &mut dyn FnMut(Usage)) -> Result<()> {
+        if self.superblock.has_ro_compat(ro_compat::BIGALLOC) {
+            return Err(Error::unsupported(Object::Superblock, "bigalloc: who uses the blocks of clusters"));
+        }
+        if let Some(block) = self.multi_mount_block() {
+            visit(Usage { blocks: block..block + 1, owner: Owner::MultiMount });
+        }
+        for group in 0..self.superblock.groups() {
+            self.group_metadata(group).into_iter().for_each(&mut *visit);
+        }
+        for group in 0..self.superblock.groups() {
+            self.walk_inode_table(group, &mut |inode| match inode {
+                Ok(inode) if inode.is_in_use(&self.superblock) => {
+                    see(&inode);
+                    self.inode_uses(&inode, visit)
+                }
+                Ok(_) | Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => Ok(()),
+                Err(error) => Err(error),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What one inode has.
+    fn inode_uses(&self, inode: &Inode, visit: &mut dyn FnMut(Usage)) -> Result<()> {
+        let number = inode.number();
+        if inode.has_map(&self.superblock) {
+            let mut left = self.superblock.blocks();
+            let walked = self.walk_blocks(inode, &mut |part| {
+                let (first, blocks, role) = match part {
+                    Mapped::MapBlock(block) => (block, 1, Role::Map),
+                    Mapped::Content(extent) => (extent.physical, u64::from(extent.blocks), Role::Content),
+                };
+                // No file has more blocks than there are: pointers can go in a circle.
+                left = left.checked_sub(blocks).ok_or_else(|| {
+                    Error::corrupt(Object::Inode(number), "its map claims the same blocks again and again")
+                })?;
+                visit(Usage { blocks: first..first + blocks, owner: Owner::Inode { number, role } });
+                Ok(())
+            });
+            match walked {
+                Ok(()) | Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(block) = inode.xattr_block().filter(|&block| self.superblock.is_data_block(block)) {
+            visit(Usage { blocks: block..block + 1, owner: Owner::Inode { number, role: Role::Attributes } });
+        }
+        Ok(())
+    }
+
+    /// The block of multi-mount protection, where there is one.
+    pub(crate) fn multi_mount_block(&self) -> Option<u64> {
+        let block = self.superblock.raw.s_mmp_block.get();
+        (self.superblock.has_incompat(incompat::MMP) && self.superblock.is_data_block(block)).then_some(block)
+    }
+
+    /// The fixed metadata in a group, and its own that may be in another.
+    pub(crate) fn group_metadata(&self, number: u32) -> Vec<Usage> {
+        let superblock = &self.superblock;
+        let group = &self.groups[number as usize];
+        let end = superblock.group_first_block(number) + u64::from(superblock.group_blocks(number));
+        let mut at = superblock.group_first_block(number);
+        let mut parts = Vec::new();
+        let owners = [
+            Owner::Superblock { group: number },
+            Owner::GroupDescriptors { group: number },
+            Owner::ReservedDescriptors { group: number },
+        ];
+        for (blocks, owner) in superblock.base_metadata(number).into_iter().zip(owners) {
+            let past = (at + u64::from(blocks)).min(end);
+            parts.push(Usage { blocks: at..past, owner });
+            at = past;
+        }
+        for (first, blocks, owner) in [
+            (group.block_bitmap(superblock), 1, Owner::BlockBitmap { group: number }),
+            (group.inode_bitmap(superblock), 1, Owner::InodeBitmap { group: number }),
+            (group.inode_table(superblock), superblock.inode_table_blocks(), Owner::InodeTable { group: number }),
+        ] {
+            parts.push(Usage { blocks: first..first + blocks, owner });
+        }
+        parts.retain(|part| !part.blocks.is_empty());
+        parts
+    }
+
+    /// Calls `visit` with each inode of a group that was ever used, or why it cannot be one.
+    pub(crate) fn walk_inode_table(
+        &self,
+        number: u32,
+        visit: &mut dyn FnMut(Result<Inode>) -> Result<()>,
+    ) -> Result<()> {
+        let superblock = &self.superblock;
+        let group = &self.groups[number as usize];
+        // The flags mean something only where descriptors have checksums.
+        let has_unused = group.computed_checksum(number, superblock).is_some();
+        if group.inodes_uninitialised() && has_unused {
+            return Ok(());
+        }
+        let per_group = superblock.inodes_per_group();
+        let count = if has_unused { per_group - group.unused_inodes().min(per_group) } else { per_group };
+        let size = u64::from(superblock.inode_size_bytes());
+        let table = group.inode_table(superblock) * self.block_size();
+        let per_step = (TABLE_STEP_BYTES / size) as u32;
+        for first in (0..count).step_by(per_step as usize) {
+            let inodes = per_step.min(count - first);
+            let mut bytes = vec![0; (u64::from(inodes) * size) as usize];
+            self.storage.read_at(table + u64::from(first) * size, &mut bytes)?;
+            for (index, bytes) in bytes.chunks_exact(size as usize).enumerate() {
+                if bytes.iter().any(|&byte| byte != 0) {
+                    let inode = InodeNumber(number * per_group + first + index as u32 + 1);
+                    visit(Inode::parse(inode, bytes))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with the parts of `usage` that are in `wanted`.
+pub(crate) fn clipped(usage: &Usage, wanted: &[Range<u64>], visit: &mut dyn FnMut(Usage)) {
+    let from = wanted.partition_point(|range| range.end <= usage.blocks.start);
+    for range in wanted[from..].iter().take_while(|range| range.start < usage.blocks.end) {
+        let blocks = range.start.max(usage.blocks.start)..range.end.min(usage.blocks.end);
+        visit(Usage { blocks, owner: usage.owner });
+    }
+}
