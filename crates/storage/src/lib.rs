@@ -29,6 +29,7 @@ mod memory;
 mod overlay;
 mod reader;
 mod target;
+mod sequence;
 mod window;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
 pub use reader::Reader;
 pub use target::Target;
+pub use sequence::Sequence;
 pub use window::Window;
 
 /// Something that can be read at byte offsets, by several threads at once.
