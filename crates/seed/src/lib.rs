@@ -1,0 +1,110 @@
+//! Seeds of cloud-init's data source NoCloud: `user-data` and `meta-data`, perhaps `network-config`
+//! and `vendor-data`, and the media that carry them to a guest.
+//!
+//! A [`Seed`] is content, whatever it says; [`medium()`] makes a storage of it: an archive, or a disk with
+//! the label that cloud-init looks for. The content is not copied, and is not to change as long as the
+//! medium is used. The same content and the same time give the same bytes.
+//!
+//! Refused: an archive's member of 8 GiB or more.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use seed::{InstanceId, Medium, MetaData, Seed};
+//! use storage::{Memory, ReadAt};
+//!
+//! let user_data = Arc::new(Memory::from(b"#cloud-config\n".to_vec()));
+//! let seed = Seed::generate(user_data, None, None, MetaData::default(), InstanceId::FromContent)?;
+//! let medium = seed::medium(&seed, Medium::Tar { folder: "" }, 1_700_000_000)?;
+//! assert_eq!(medium.size_bytes(), 10_240);
+//! # Ok::<(), seed::Error>(())
+//! ```
+
+mod error;
+mod meta_data;
+mod tar;
+
+use std::sync::Arc;
+
+use storage::ReadAt;
+
+pub use error::Error;
+pub use meta_data::{InstanceId, MetaData};
+
+/// The bytes of one of a seed's files.
+pub type Content = Arc<dyn ReadAt>;
+
+/// What a guest is given.
+#[derive(Clone)]
+pub struct Seed {
+    /// What the guest's user wants.
+    pub user_data: Content,
+    /// What the guest is called, and whether it has booted before.
+    pub meta_data: Content,
+    /// The guest's network, where it is not what cloud-init makes of itself.
+    pub network_config: Option<Content>,
+    /// What the platform wants.
+    pub vendor_data: Option<Content>,
+}
+
+impl Seed {
+    /// A seed whose `meta-data` is made here.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`] where the content cannot be read.
+    pub fn generate(
+        user_data: Content,
+        network_config: Option<Content>,
+        vendor_data: Option<Content>,
+        meta_data: MetaData,
+        instance_id: InstanceId,
+    ) -> Result<Self, Error> {
+        let nothing = Arc::new(storage::Memory::default());
+        let mut seed = Self { user_data, meta_data: nothing, network_config, vendor_data };
+        let instance_id = match instance_id {
+            InstanceId::Given(id) => id,
+            InstanceId::FromContent => meta_data::instance_id(&seed, &meta_data)?,
+        };
+        seed.meta_data = Arc::new(storage::Memory::from(meta_data.to_json(&instance_id)));
+        Ok(seed)
+    }
+
+    /// The files that there are, by the names that cloud-init knows.
+    pub fn files(&self) -> Vec<(&'static str, &Content)> {
+        let files = [
+            ("user-data", Some(&self.user_data)),
+            ("meta-data", Some(&self.meta_data)),
+            ("network-config", self.network_config.as_ref()),
+            ("vendor-data", self.vendor_data.as_ref()),
+        ];
+        files.into_iter().filter_map(|(name, content)| Some((name, content?))).collect()
+    }
+}
+
+impl std::fmt::Debug for Seed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sizes = self.files().into_iter().map(|(name, content)| (name, content.size_bytes()));
+        f.debug_map().entries(sizes).finish()
+    }
+}
+
+/// What carries a seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// A tar archive.
+    Tar {
+        /// The folder in the archive that the files are in; empty for the archive's root.
+        folder: &'static str,
+    },
+}
+
+/// The bytes of `medium` with `seed` on it; everything on it is of the time `seconds`, since 1970.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`] for a file that the medium cannot have.
+pub fn medium(seed: &Seed, medium: Medium, seconds: u32) -> Result<Arc<dyn ReadAt>, Error> {
+    Ok(match medium {
+        Medium::Tar { folder } => Arc::new(tar::archive(seed, folder, seconds)?),
+    })
+}

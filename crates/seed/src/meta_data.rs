@@ -1,0 +1,145 @@
+//! `meta-data` made here, and the instance-id in it.
+
+use sha2::{Digest, Sha256};
+use storage::ReadAt;
+
+use crate::{Error, Seed};
+
+/// How much of a content is in memory at a time, in bytes.
+const STEP_BYTES: u64 = 256 << 10;
+/// How many digits of the digest an instance-id has: 128 bits.
+const ID_DIGITS: usize = 32;
+
+/// What `meta-data` says besides the instance-id. What is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetaData {
+    /// The guest's name.
+    pub local_hostname: Vec<u8>,
+    /// Interfaces as in `/etc/network/interfaces`.
+    pub interfaces: Vec<u8>,
+    /// `local` or `net`: whether the network has to be there first.
+    pub dsmode: Vec<u8>,
+}
+
+/// What a guest tells a new first boot by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InstanceId {
+    /// Another one for each other content of the seed.
+    FromContent,
+    /// This one.
+    Given(String),
+}
+
+impl MetaData {
+    /// The file: JSON, which is YAML too, with a line for each key.
+    pub fn to_json(&self, instance_id: &str) -> Vec<u8> {
+        let lines: Vec<Vec<u8>> = [("instance-id", instance_id.as_bytes())]
+            .into_iter()
+            .chain(self.fields())
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(key, value)| [b"\"", key.as_bytes(), b"\": \"", &escaped(value), b"\""].concat())
+            .collect();
+        [b"{\n", &lines.join(&b",\n"[..])[..], b"\n}\n"].concat()
+    }
+
+    fn fields(&self) -> [(&'static str, &[u8]); 3] {
+        [("local-hostname", &self.local_hostname), ("interfaces", &self.interfaces), ("dsmode", &self.dsmode)]
+    }
+}
+
+/// The text as it is in a string of JSON. What is not UTF-8 stays as it is.
+fn escaped(text: &[u8]) -> Vec<u8> {
+    let mut escaped = Vec::with_capacity(text.len());
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' => escaped.extend([b'\\', byte]),
+            b'\n' => escaped.extend(b"\\n"),
+            b'\t' => escaped.extend(b"\\t"),
+            b'\r' => escaped.extend(b"\\r"),
+            0..0x20 | 0x7f => escaped.extend(format!("\\u{byte:04x}").bytes()),
+            _ => escaped.push(byte),
+        }
+    }
+    escaped
+}
+
+/// An id that is another one wherever anything of the seed is.
+pub(crate) fn instance_id(seed: &Seed, meta_data: &MetaData) -> Result<String, Error> {
+    let mut digest = Sha256::new_with_prefix("imgraft seed 1");
+    // Each with its length in front, so that nothing can be taken for something else.
+    for (name, content) in seed.files().into_iter().filter(|(name, _)| *name != "meta-data") {
+        add_name(&mut digest, name, content.size_bytes());
+        add_content(&mut digest, content)?;
+    }
+    for (name, value) in meta_data.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
+        add_name(&mut digest, name, value.len() as u64);
+        digest.update(value);
+    }
+    let digits: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("iid-{}", &digits[..ID_DIGITS]))
+}
+
+fn add_name(digest: &mut Sha256, name: &str, length_bytes: u64) {
+    digest.update((name.len() as u64).to_le_bytes());
+    digest.update(name);
+    digest.update(length_bytes.to_le_bytes());
+}
+
+fn add_content(digest: &mut Sha256, content: &dyn ReadAt) -> Result<(), Error> {
+    let size_bytes = content.size_bytes();
+    let mut buffer = vec![0; size_bytes.min(STEP_BYTES) as usize];
+    let mut at = 0;
+    while at < size_bytes {
+        let step = (size_bytes - at).min(STEP_BYTES) as usize;
+        content.read_at(at, &mut buffer[..step])?;
+        digest.update(&buffer[..step]);
+        at += step as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Content;
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    fn content(text: &str) -> Content {
+        Arc::new(storage::Memory::from(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn what_is_empty_is_left_out_and_the_rest_is_json() {
+        let meta_data = MetaData { local_hostname: b"a\"b".to_vec(), dsmode: b"net".to_vec(), ..MetaData::default() };
+        let expected = "{\n\"instance-id\": \"x\",\n\"local-hostname\": \"a\\\"b\",\n\"dsmode\": \"net\"\n}\n";
+        assert_eq!(String::from_utf8(meta_data.to_json("x")).unwrap(), expected);
+        assert_eq!(MetaData::default().to_json("x"), b"{\n\"instance-id\": \"x\"\n}\n");
+        assert_eq!(escaped(b"auto lo\n\tx\x01\xff"), b"auto lo\\n\\tx\\u0001\xff");
+    }
+
+    #[test]
+    fn another_content_is_another_instance() {
+        let id = |user: &str, network: Option<&str>, vendor: Option<&str>, host: &str| {
+            let meta_data = MetaData { local_hostname: host.as_bytes().to_vec(), ..MetaData::default() };
+            let (network, vendor) = (network.map(content), vendor.map(content));
+            let seed = Seed::generate(content(user), network, vendor, meta_data, InstanceId::FromContent).unwrap();
+            let mut bytes = vec![0; seed.meta_data.size_bytes() as usize];
+            seed.meta_data.read_at(0, &mut bytes).unwrap();
+            String::from_utf8(bytes).unwrap().split('"').nth(3).unwrap().to_owned()
+        };
+        let ids = [
+            id("a", None, None, ""),
+            id("b", None, None, ""),
+            id("", None, None, ""),
+            id("a", Some(""), None, ""),
+            id("a", Some("b"), None, ""),
+            id("a", None, Some("b"), ""),
+            id("a", None, None, "b"),
+        ];
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len());
+        assert_eq!(ids[0], id("a", None, None, ""));
+        // What `{ printf 'imgraft seed 1'; printf '\11\0\0\0\0\0\0\0user-data\1\0\0\0\0\0\0\0a'; } | sha256sum` begins with.
+        assert_eq!(ids[0], "iid-f3bc8e745ac38907c5b9b0334f7cb894");
+    }
+}
