@@ -69,6 +69,9 @@ pub(crate) enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(Man),
+    /// Write the tables of docs/compat into a folder
+    #[command(hide = true)]
+    CompatDocs(CompatDocs),
 }
 
 const BUILD_EXAMPLES: &str = "\
@@ -295,6 +298,12 @@ pub(crate) struct Completions {
 
 #[derive(Debug, Args)]
 pub(crate) struct Man {
+    /// The folder
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompatDocs {
     /// The folder
     pub(crate) folder: PathBuf,
 }

@@ -74,6 +74,11 @@ impl Failure {
         Self { exit_code, ..self }
     }
 
+    /// The message with its causes, for where there is a line and no more.
+    pub(crate) fn in_one_line(&self) -> String {
+        [std::slice::from_ref(&self.message), &self.causes[..]].concat().join(": ")
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.exit_code)
     }
@@ -103,8 +108,7 @@ fn describe(error: &dyn Error) -> String {
 
 /// An error with everything behind it.
 pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let Failure { message, causes, .. } = Failure::of(error);
-    [vec![message], causes].concat().join(": ")
+    Failure::of(error).in_one_line()
 }
 
 /// The host's own error at the end of the chain, if there is one.

@@ -3,6 +3,8 @@
 mod cli;
 mod command;
 mod commit;
+mod compat;
+mod content;
 mod disk;
 mod environment;
 mod failure;
@@ -13,6 +15,7 @@ mod message;
 mod output;
 mod progress;
 mod report;
+mod seed_output;
 mod snippet;
 mod soundness;
 mod time;
@@ -22,6 +25,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    if let Some(code) = compat::run(std::env::args_os()) {
+        return code;
+    }
     let cli = cli::Cli::parse();
     let messages = message::Messages::new(cli.quiet, cli.verbose);
     match command::run(cli.command, &messages) {

@@ -28,8 +28,8 @@ mod finding;
 mod memory;
 mod overlay;
 mod reader;
-mod target;
 mod sequence;
+mod target;
 mod window;
 
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub use finding::Finding;
 pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
 pub use reader::Reader;
-pub use target::Target;
 pub use sequence::Sequence;
+pub use target::Target;
 pub use window::Window;
 
 /// Something that can be read at byte offsets, by several threads at once.

@@ -3,6 +3,7 @@
 mod build;
 mod cat;
 mod check;
+mod compat_docs;
 mod completions;
 mod customize;
 mod get;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
+        Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
