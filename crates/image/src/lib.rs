@@ -34,6 +34,7 @@
 
 mod backing;
 mod convert;
+mod edit;
 mod error;
 mod info;
 mod probe;
@@ -48,6 +49,7 @@ use storage::{Extent, Operation, ReadAt, Result, check_range};
 
 pub use backing::{BackingName, Gate, OpenOptions, Opened};
 pub use convert::{Compat, Container, Qcow2Options, Source, convert};
+pub use edit::{Edited, Repaired, edit, repair};
 pub use error::Error;
 pub use info::{CompressionType, Format, Info, Qcow2Info};
 pub use probe::probe;

@@ -4,7 +4,9 @@ mod append;
 mod check;
 mod cluster;
 mod compress;
+mod counts;
 mod header;
+mod in_place;
 mod layers;
 mod layout;
 mod new_header;
@@ -26,6 +28,7 @@ use compress::Decoder;
 use table::Slice;
 
 pub(crate) use header::Header;
+pub(crate) use in_place::{edit, repair};
 pub(crate) use write::write;
 
 /// The memory that each of the two caches may take, in bytes; of an image under another one half of

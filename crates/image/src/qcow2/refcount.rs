@@ -127,3 +127,55 @@ impl<'a> Writer<'a> {
         self.out.flush()
     }
 }
+
+/// The refcount number `at` of a block: widths below a byte begin at the least significant bit.
+pub(crate) fn refcount(block: &[u8], at: u64, order: u32) -> u64 {
+    let at = at as usize;
+    if order < 3 {
+        let in_byte = 8 >> order;
+        let shift = (at % in_byte) << order;
+        return u64::from(block[at / in_byte] >> shift) & ((1 << (1 << order)) - 1);
+    }
+    let width = 1 << (order - 3);
+    block[at * width..][..width].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+/// Sets the refcount number `at` of a block, which is zero so far, to what fits its width.
+pub(crate) fn set_refcount(block: &mut [u8], at: u64, order: u32, count: u64) {
+    let at = at as usize;
+    if order < 3 {
+        let in_byte = 8 >> order;
+        block[at / in_byte] |= (count << ((at % in_byte) << order)) as u8;
+        return;
+    }
+    let width = 1 << (order - 3);
+    block[at * width..][..width].copy_from_slice(&count.to_be_bytes()[8 - width..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refcounts_of_every_width_are_read() {
+        let block = [0b1101_0010, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0];
+        assert_eq!((0..8).map(|at| refcount(&block, at, 0)).collect::<Vec<_>>(), [0, 1, 0, 0, 1, 0, 1, 1]);
+        assert_eq!((0..4).map(|at| refcount(&block, at, 1)).collect::<Vec<_>>(), [2, 0, 1, 3]);
+        assert_eq!([refcount(&block, 0, 2), refcount(&block, 1, 2)], [2, 13]);
+        assert_eq!(refcount(&block, 1, 3), 0x34);
+        assert_eq!(refcount(&block, 1, 4), 0x5678);
+        assert_eq!(refcount(&block, 1, 5), 0x9abc_def0);
+        assert_eq!(refcount(&block, 0, 6), 0xd234_5678_9abc_def0);
+    }
+
+    #[test]
+    fn refcounts_of_every_width_are_written() {
+        for order in 0..=6 {
+            let mut block = [0; 64];
+            let counts = 512 >> order;
+            let count = |at: u64| at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - (1 << order));
+            (0..counts).for_each(|at| set_refcount(&mut block, at, order, count(at)));
+            (0..counts).for_each(|at| assert_eq!(refcount(&block, at, order), count(at), "{order} {at}"));
+        }
+    }
+}

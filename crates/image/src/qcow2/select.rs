@@ -34,11 +34,7 @@ pub(crate) fn select<'a>(new: &Header, source: &Source<'a>, options: &WriteOptio
         return Ok(Selection { layers: Layers::none(), changed: merged(&changed, new.cluster_size()) });
     }
     if let Some(base) = source.base {
-        let base_bytes = base.size_bytes();
-        // What a cluster has past the end of the disk is nobody's, and need not be zeros.
-        if size_bytes > base_bytes && !base_bytes.is_multiple_of(new.cluster_size()) {
-            changed.push(base_bytes - 1..base_bytes);
-        }
+        changed.extend(cut_by_the_old_end(base.size_bytes(), size_bytes, new.cluster_size()));
     }
     let changed = merged(&changed, new.cluster_size());
     let layers = Layers::new(source.base, new);
@@ -53,6 +49,12 @@ pub(crate) fn select<'a>(new: &Header, source: &Source<'a>, options: &WriteOptio
     };
     let changed = add_what_is_not_kept(new, source.disk, &changed, &mut layers.cursor(), &keep)?;
     Ok(Selection { layers, changed })
+}
+
+/// Bytes of the cluster that the end of the disk was in, where the disk becomes larger: what the cluster
+/// has past the end is nobody's, and need not be zeros.
+pub(crate) fn cut_by_the_old_end(old_bytes: u64, new_bytes: u64, cluster_size: u64) -> Option<Range<u64>> {
+    (new_bytes > old_bytes && !old_bytes.is_multiple_of(cluster_size)).then(|| old_bytes - 1..old_bytes)
 }
 
 /// The clusters `changed`, and those with data that are not kept.
@@ -145,6 +147,11 @@ impl<'a> Changes<'a> {
 
     pub(crate) fn contain(&mut self, cluster: u64) -> bool {
         self.end_from(cluster).is_some()
+    }
+
+    /// Whether any of `clusters` changed.
+    pub(crate) fn touch(&mut self, clusters: &Range<u64>) -> bool {
+        self.contain(clusters.start) || self.next_start() < clusters.end
     }
 
     /// How many of `clusters` changed.

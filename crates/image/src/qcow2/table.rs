@@ -130,6 +130,16 @@ impl Entry {
     }
 }
 
+/// "Compressed Clusters Descriptor": the L2 entry of a stream.
+pub(crate) fn compressed_entry(header: &Header, offset: u64, length_bytes: u64) -> Result<u64> {
+    let size_shift = 62 - (header.cluster_bits - 8);
+    if offset >> size_shift != 0 {
+        return Err(Error::unsupported(format!("a compressed qcow2 cluster at offset {offset:#x}")));
+    }
+    let more_sectors = (offset + length_bytes - 1) / SECTOR_BYTES - offset / SECTOR_BYTES;
+    Ok(FLAG_COMPRESSED | more_sectors << size_shift | offset)
+}
+
 /// The offset in an L1 entry, 0 for no L2 table. The error is what is wrong with it.
 pub(crate) fn parse_l1_entry(raw: u64, header: &Header) -> std::result::Result<u64, String> {
     let offset = raw & OFFSET_MASK;

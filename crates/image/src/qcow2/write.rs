@@ -28,7 +28,7 @@ use super::layout::*;
 use super::pack::{Packed, Packer, read_clusters};
 use super::refcount::{self, RefcountPlaces};
 use super::select::{Changes, Selection, select};
-use super::table::{Entry, SECTOR_BYTES, cluster_name, numbers};
+use super::table::{Entry, cluster_name, compressed_entry, numbers};
 use crate::convert::Source;
 use crate::error::{Error, Result};
 use crate::write::Progress;
@@ -231,7 +231,7 @@ impl<'a> Writer<'a> {
             Packed::Compressed(bytes) => {
                 self.written.clusters_compressed += 1;
                 let offset = streams.append(bytes)?;
-                self.compressed_entry(offset, bytes.len() as u64)?
+                compressed_entry(self.header, offset, bytes.len() as u64)?
             }
         };
         self.progress.advance(self.header.cluster_size());
@@ -247,7 +247,7 @@ impl<'a> Writer<'a> {
             Place::Compressed { layer, offset, length_bytes } => {
                 let moved = streams.keep(layer, offset, length_bytes)?;
                 self.kept();
-                self.compressed_entry(moved, length_bytes)
+                compressed_entry(self.header, moved, length_bytes)
             }
         }
     }
@@ -260,16 +260,6 @@ impl<'a> Writer<'a> {
     fn kept(&mut self) {
         self.written.clusters_kept += 1;
         self.progress.advance(self.header.cluster_size());
-    }
-
-    /// "Compressed Clusters Descriptor".
-    fn compressed_entry(&self, offset: u64, length_bytes: u64) -> Result<u64> {
-        let size_shift = 62 - (self.header.cluster_bits - 8);
-        if offset >> size_shift != 0 {
-            return Err(Error::unsupported(format!("a compressed qcow2 cluster at offset {offset:#x}")));
-        }
-        let more_sectors = (offset + length_bytes - 1) / SECTOR_BYTES - offset / SECTOR_BYTES;
-        Ok(FLAG_COMPRESSED | more_sectors << size_shift | offset)
     }
 
     /// Writes the plain clusters from `start` on and their L2 entries; says where they end.
