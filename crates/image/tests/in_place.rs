@@ -3,66 +3,15 @@
 
 mod judge;
 
-use std::fs::File;
-use std::num::NonZeroUsize;
+use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
 
-use image::{Edited, NewClusters, WriteOptions};
+use image::NewClusters;
+use judge::in_place::{Change, assert_is, assert_sound, rounds, target};
 use judge::{Random, open, path_in, qemu_img, read_all};
-use storage::{Extended, FileStorage, Overlay, ReadAt, WriteAt};
-
-/// How many times each loop goes round.
-fn rounds(small: u64) -> u64 {
-    if cfg!(feature = "full-tests") { small * 10 } else { small }
-}
-
-/// Edits `disk` at random, in the image at `path`, in place.
-fn edit(path: &Path, disk: &mut Vec<u8>, random: &mut Random, grow: bool, threads: usize) -> Edited {
-    let base = Arc::new(open(path));
-    if grow {
-        disk.resize((disk.len() + random.below(4000) as usize * 512).next_multiple_of(512), 0);
-    }
-    let extended = Extended::new(Arc::clone(&base), disk.len() as u64);
-    let overlay = Overlay::new(extended, 1 << 20, Box::new(tempfile::tempfile));
-    for _ in 0..random.below(8) {
-        let at = random.below(disk.len() as u64) as usize;
-        let length = (1usize << random.below(18)).min(disk.len() - at);
-        random.fill(&mut disk[at..at + length]);
-        if random.below(2) == 0 {
-            overlay.write_at(at as u64, &disk[at..at + length]).unwrap();
-        } else {
-            // A host file, whose bytes the kernel copies.
-            let file = tempfile::tempfile().unwrap();
-            std::os::unix::fs::FileExt::write_all_at(&file, &disk[at..at + length], 0).unwrap();
-            let source: Arc<dyn ReadAt> = Arc::new(FileStorage::new(file).unwrap());
-            overlay.write_from(at as u64, &source, 0, length as u64).unwrap();
-        }
-    }
-    let new_clusters = match random.below(3) {
-        0 => NewClusters::Plain,
-        _ => NewClusters::Compressed { level: random.below(10) as u32 },
-    };
-    let options = WriteOptions { new_clusters, threads: NonZeroUsize::new(threads).unwrap() };
-    let target = FileStorage::new(File::options().read(true).write(true).open(path).unwrap()).unwrap();
-    let edited = image::edit(&base, &overlay, &overlay.changed(), &target, &options, &|_, _| ()).unwrap();
-    assert_eq!(edited.old_file_size_bytes, target.size_bytes());
-    assert_eq!(edited.file_size_bytes, path.metadata().unwrap().len());
-    edited
-}
-
-/// Neither our check nor QEMU's has anything to say against the image at `path`, which is `disk`.
-fn assert_is(path: &Path, disk: &[u8]) {
-    let text = path.to_str().unwrap();
-    let said = qemu_img(&["check", text]);
-    assert!(said.contains("No errors were found"), "{said}");
-    let image = open(path);
-    assert_eq!(image.check().unwrap(), vec![]);
-    assert!(read_all(&image) == disk, "we read another disk");
-    let raw = path.with_extension("expected");
-    std::fs::write(&raw, disk).unwrap();
-    qemu_img(&["compare", "-f", "qcow2", "-F", "raw", text, raw.to_str().unwrap()]);
-}
+use storage::{FileStorage, ReadAt};
+use tempfile::TempDir;
 
 const VARIANTS: [(&str, &[&str]); 10] = [
     ("compat=0.10", &[]),
@@ -77,31 +26,137 @@ const VARIANTS: [(&str, &[&str]); 10] = [
     ("compat=1.1,refcount_bits=64", &[]),
 ];
 
+#[expect(clippy::disallowed_methods, reason = "the other writer is another program")]
+fn qemu_io(path: &Path, command: &str) -> bool {
+    let output = std::process::Command::new("qemu-io").arg("-c").arg(command).arg(path).output();
+    output.expect("qemu-io is needed").status.success()
+}
+
+/// An image that we and QEMU change in turn, and what its disk and its snapshots have to be.
+struct Shared<'a> {
+    folder: &'a TempDir,
+    random: &'a mut Random,
+    disk: Vec<u8>,
+    snapshots: BTreeMap<String, Vec<u8>>,
+    cluster_size: usize,
+    is_v2: bool,
+    /// Refcounts are wide enough for snapshots.
+    has_snapshots: bool,
+}
+
+impl<'a> Shared<'a> {
+    fn new(
+        folder: &'a TempDir,
+        random: &'a mut Random,
+        (cluster_size, options, flags): (&str, &str, &[&str]),
+        disk_bytes: usize,
+    ) -> Self {
+        let size = disk_bytes / 512 * 512 + 512 * random.below(300) as usize;
+        let disk = random.disk(size);
+        let (raw_path, raw) = path_in(folder, "base.raw");
+        let (_, image) = path_in(folder, "image.qcow2");
+        std::fs::write(&raw_path, &disk).unwrap();
+        let is_v2 = options.contains("0.10");
+        let has_snapshots = !["bits=1", "bits=2"].iter().any(|narrow| options.ends_with(narrow));
+        let options = format!("cluster_size={cluster_size},{options}");
+        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2", "-o", &options][..], flags, &[&raw, &image]].concat());
+        let cluster_size = open(&folder.path().join("image.qcow2")).info().qcow2.unwrap().cluster_size_bytes as usize;
+        Self { folder, random, disk, snapshots: BTreeMap::new(), cluster_size, is_v2, has_snapshots }
+    }
+
+    fn edit(&mut self) {
+        let (path, _) = path_in(self.folder, "image.qcow2");
+        // What a snapshot of version 2 does not say is how large its disk was.
+        let may_grow = self.snapshots.is_empty() || !self.is_v2;
+        let change = Change::random(open(&path), &mut self.disk, self.random, may_grow);
+        println!("{:?}", change.commit_to(&path));
+    }
+
+    /// QEMU writes, makes zeros, throws away, or compresses.
+    fn write_with_qemu(&mut self) {
+        let (path, _) = path_in(self.folder, "image.qcow2");
+        let at = self.random.below(self.disk.len() as u64) as usize / 512 * 512;
+        let length = (512usize << self.random.below(9)).min(self.disk.len() - at);
+        let byte = self.random.below(255) as u8 + 1;
+        match self.random.below(4) {
+            0 => {
+                assert!(qemu_io(&path, &format!("write -z -u {at} {length}")));
+                self.disk[at..at + length].fill(0);
+            }
+            1 if at / self.cluster_size * self.cluster_size + self.cluster_size <= self.disk.len() => {
+                let (at, length) = (at / self.cluster_size * self.cluster_size, self.cluster_size);
+                // Where the refcounts have no room QEMU may refuse: then nothing changed.
+                if qemu_io(&path, &format!("write -c -P {byte} {at} {length}")) {
+                    self.disk[at..at + length].fill(byte);
+                } else {
+                    self.disk = read_all(&open(&path));
+                }
+            }
+            _ => {
+                assert!(qemu_io(&path, &format!("write -P {byte} {at} {length}")));
+                self.disk[at..at + length].fill(byte);
+            }
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let (_, image) = path_in(self.folder, "image.qcow2");
+        let names: Vec<String> = self.snapshots.keys().cloned().collect();
+        match self.random.below(5) {
+            0 if !names.is_empty() => {
+                let name = &names[self.random.below(names.len() as u64) as usize];
+                qemu_img(&["snapshot", "-d", name, &image]);
+                self.snapshots.remove(name);
+            }
+            1 if !names.is_empty() => {
+                let name = &names[self.random.below(names.len() as u64) as usize];
+                qemu_img(&["snapshot", "-a", name, &image]);
+                self.disk = self.snapshots[name].clone();
+            }
+            _ if names.len() < 3 => {
+                let name = format!("snapshot{:x}", self.random.below(1 << 40));
+                qemu_img(&["snapshot", "-c", &name, &image]);
+                self.snapshots.insert(name, self.disk.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn assert_right(&self) {
+        let (path, image) = path_in(self.folder, "image.qcow2");
+        assert_is(&path, &self.disk);
+        let (raw_path, raw) = path_in(self.folder, "snapshot.raw");
+        for (name, disk) in &self.snapshots {
+            qemu_img(&["convert", "-l", name, "-O", "raw", &image, &raw]);
+            // It comes in the size that the disk has now.
+            let found = std::fs::read(&raw_path).unwrap();
+            let both = found.len().min(disk.len());
+            assert!(found[..both] == disk[..both], "the snapshot {name} is another one");
+        }
+    }
+}
+
+/// Some steps of each of us for each kind of image.
 fn sequences(cluster_size: &str, disk_bytes: usize, seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(seed);
     for (options, flags) in VARIANTS {
         println!("cluster_size={cluster_size} {options} {flags:?} seed={:#x}", random.0);
-        let size = disk_bytes + 512 * random.below(300) as usize;
-        let mut disk = random.disk(size);
-        let (raw_path, raw) = path_in(&folder, "base.raw");
-        std::fs::write(&raw_path, &disk).unwrap();
-        let (path, image) = path_in(&folder, "image.qcow2");
-        let options = format!("cluster_size={cluster_size},{options}");
-        qemu_img(&[&["convert", "-f", "raw", "-O", "qcow2", "-o", &options][..], flags, &[&raw, &image]].concat());
-        for _ in 0..rounds(3) {
-            let grow = random.below(3) == 0;
-            let threads = 1 + random.below(3) as usize;
-            let edited = edit(&path, &mut disk, &mut random, grow, threads);
-            println!("{edited:?}");
-            assert_is(&path, &disk);
+        let mut shared = Shared::new(&folder, &mut random, (cluster_size, options, flags), disk_bytes);
+        for _ in 0..rounds(5) {
+            match shared.random.below(4) {
+                0 => shared.write_with_qemu(),
+                1 if shared.has_snapshots => shared.snapshot(),
+                _ => shared.edit(),
+            }
+            shared.assert_right();
         }
     }
 }
 
 #[test]
 fn clusters_of_512_bytes() {
-    sequences("512", 600_000 / 512 * 512, 1);
+    sequences("512", 400_000, 1);
 }
 
 #[test]
@@ -116,5 +171,187 @@ fn clusters_of_64_kib() {
 
 #[test]
 fn clusters_of_2_mib() {
-    sequences("2M", 11 << 20, 4);
+    sequences("2M", 9 << 20, 4);
+}
+
+#[test]
+fn ten_edits_take_the_room_of_two() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(11);
+    for (new_clusters, options) in [
+        (NewClusters::Plain, "cluster_size=64k"),
+        (NewClusters::Plain, "cluster_size=512,refcount_bits=64"),
+        (NewClusters::Compressed { level: 1 }, "cluster_size=64k"),
+        (NewClusters::Compressed { level: 1 }, "cluster_size=4k,compression_type=zstd"),
+        (NewClusters::Compressed { level: 1 }, "cluster_size=64k,refcount_bits=2"),
+    ] {
+        let (path, image) = path_in(&folder, "image.qcow2");
+        qemu_img(&["create", "-f", "qcow2", "-o", options, &image, "16M"]);
+        let mut sizes = Vec::new();
+        for _ in 0..10 {
+            let mut change = Change::none(open(&path), 16 << 20);
+            change.options.new_clusters = new_clusters;
+            // Noise and words, of which half stays.
+            let noise: Vec<u8> = (0..1 << 20).map(|_| random.next() as u8 & 0x77).collect();
+            change.put((3 << 20) + 4096 * random.below(8) as usize, &noise, false);
+            change.commit_to(&path);
+            assert_sound(&path);
+            sizes.push(path.metadata().unwrap().len());
+        }
+        println!("{options} {new_clusters:?} {sizes:?}");
+        assert!(sizes[9] <= sizes[0] * 2 + (512 << 10), "{sizes:?}");
+        assert!(sizes[9] <= sizes[3] + sizes[3] / 8, "{sizes:?}");
+    }
+}
+
+#[test]
+fn threads_do_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(21);
+    let mut disk = random.disk(5 << 20);
+    let (raw_path, raw) = path_in(&folder, "base.raw");
+    std::fs::write(&raw_path, &disk).unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["convert", "-c", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=16k", &raw, &image]);
+    for _ in 0..rounds(3) {
+        let before = std::fs::read(&path).unwrap();
+        let mut change = Change::random(open(&path), &mut disk, &mut random, true);
+        change.options.new_clusters = NewClusters::Compressed { level: 3 };
+        let mut first: Option<Vec<u8>> = None;
+        for threads in [1, 2, 5] {
+            std::fs::write(&path, &before).unwrap();
+            change.options.threads = std::num::NonZeroUsize::new(threads).unwrap();
+            change.commit_to(&path);
+            let after = std::fs::read(&path).unwrap();
+            assert!(*first.get_or_insert_with(|| after.clone()) == after, "threads={threads}");
+        }
+        assert_is(&path, &disk);
+    }
+}
+
+#[test]
+fn a_dirty_image_is_right_and_clean_after_an_edit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(31);
+    for round in 0..rounds(4) {
+        println!("seed={:#x}", random.0);
+        let options = ["64k", "4k", "512"][round as usize % 3];
+        let variant = (options, "compat=1.1,lazy_refcounts=on", &["-c"][..]);
+        let mut shared = Shared::new(&folder, &mut random, variant, 1 << 20);
+        let (path, _) = path_in(&folder, "image.qcow2");
+        let at = shared.random.below(shared.disk.len() as u64 - 300_000) as usize / 512 * 512;
+        // QEMU dies with refcounts that it has in memory only.
+        dies_while_writing(&path, at);
+        shared.disk[at..at + (200 << 10)].fill(7);
+        assert!(open(&path).info().qcow2.unwrap().features.contains(&"dirty".to_string()));
+        shared.edit();
+        shared.assert_right();
+        assert!(!open(&path).info().qcow2.unwrap().features.contains(&"dirty".to_string()));
+        shared.edit();
+        shared.assert_right();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the other writer is another program")]
+fn dies_while_writing(path: &Path, at: usize) {
+    let write = format!("write -P 7 {at} 200k");
+    let arguments = ["-c", &write, "-c", "flush", "-c", "abort"];
+    let output = std::process::Command::new("qemu-io").args(arguments).arg(path).output().unwrap();
+    assert!(!output.status.success());
+}
+
+#[test]
+fn an_edit_without_a_change_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["create", "-f", "qcow2", &image, "8M"]);
+    let before = std::fs::read(&path).unwrap();
+    let change = Change::none(open(&path), 8 << 20);
+    change.put(70_000, &[0; 100_000], false);
+    let recorder = storage::Recorder::from(before.clone());
+    let edited = change.commit(&recorder).unwrap();
+    assert_eq!(edited.clusters_zero, 2);
+    assert_eq!(recorder.events(), vec![]);
+}
+
+#[test]
+fn what_was_past_the_old_end_does_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    let (raw_path, raw) = path_in(&folder, "base.raw");
+    std::fs::write(&raw_path, vec![0x5a; 2 << 20]).unwrap();
+    qemu_img(&["convert", "-f", "raw", "-O", "qcow2", &raw, &image]);
+    // The disk ends inside a cluster, and clusters behind it have bytes.
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&((1u64 << 20) + 1024).to_be_bytes(), 24).unwrap();
+    let change = Change::none(open(&path), 3 << 20);
+    let edited = change.commit_to(&path);
+    assert!(edited.host_clusters_freed >= 15, "{edited:?}");
+    let mut disk = vec![0x5a; (1 << 20) + 1024];
+    disk.resize(3 << 20, 0);
+    assert_is(&path, &disk);
+}
+
+#[test]
+fn unknown_autoclear_bits_are_cleared_and_the_rest_of_the_header_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["create", "-f", "qcow2", "-o", "cluster_size=512", &image, "1M"]);
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.write_all_at(&(1u64 << 40 | 1 << 63).to_be_bytes(), 88).unwrap();
+    let before = std::fs::read(&path).unwrap();
+    let change = Change::none(open(&path), 1 << 20);
+    change.put(5000, b"graft", false);
+    change.commit_to(&path);
+    let after = std::fs::read(&path).unwrap();
+    assert_eq!(after[88..96], [0; 8]);
+    // The L1 table's place and the refcount table's are new ones.
+    for same in [0..40, 64..88, 96..512] {
+        assert_eq!(before[same.clone()], after[same]);
+    }
+    assert_sound(&path);
+}
+
+#[test]
+fn a_payload_is_plain_in_one_piece() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["create", "-f", "qcow2", &image, "64M"]);
+    let mut change = Change::none(open(&path), 64 << 20);
+    change.options.new_clusters = NewClusters::Plain;
+    let payload: Vec<u8> = (0..20 << 20).map(|at: u32| (at % 251) as u8).collect();
+    change.put(1 << 20, &payload, true);
+    let edited = change.commit_to(&path);
+    assert_eq!(edited.clusters_plain, 320);
+    let map = qemu_img(&["map", "--output=json", &image]);
+    assert_eq!(map.matches("\"data\": true").count(), 1, "{map}");
+    let mut disk = vec![0; 64 << 20];
+    disk[1 << 20..21 << 20].copy_from_slice(&payload);
+    assert_is(&path, &disk);
+}
+
+#[test]
+fn what_cannot_be_edited_in_place_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    let refusal = |size_bytes: usize| {
+        let before = std::fs::read(&path).unwrap();
+        let error = Change::none(open(&path), size_bytes).commit(&target(&path)).unwrap_err();
+        assert!(std::fs::read(&path).unwrap() == before, "{error}");
+        error.to_string()
+    };
+    qemu_img(&["create", "-f", "qcow2", &image, "4M"]);
+    qemu_img(&["bitmap", "--add", &image, "marks"]);
+    assert!(refusal(4 << 20).contains("persistent bitmaps"));
+    qemu_img(&["create", "-f", "qcow2", "-o", "compat=0.10", &image, "4M"]);
+    qemu_img(&["snapshot", "-c", "one", &image]);
+    assert!(refusal(5 << 20).contains("version 2 with internal snapshots, snapshots=1"));
+    let mut raw = vec![0; 4 << 20];
+    raw[510..512].copy_from_slice(&[0x55, 0xaa]);
+    std::fs::write(&path, raw).unwrap();
+    assert!(refusal(4 << 20).contains("raw image"));
+    let raw = open(&path);
+    let storage: FileStorage = target(&path);
+    assert!(!image::repair(&raw, &storage).unwrap().any());
+    assert_eq!(storage.size_bytes(), 4 << 20);
 }

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{Error, Extent, Operation, ReadAt, Reason, Result, WriteAt};
+use crate::{Error, Extent, Operation, ReadAt, Reason, Result, Target, WriteAt};
 
-/// A storage, for tests, of which one read or write fails.
+/// A storage, for tests, of which one read, write, sync or change of the size fails.
 ///
 /// What comes after it succeeds again: whoever goes on in spite of the error is found out.
 pub struct Failing<S> {
@@ -51,6 +51,18 @@ impl<S: WriteAt> WriteAt for Failing<S> {
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()> {
         self.count(Operation::Write, offset, data.len() as u64)?;
         self.inner.write_at(offset, data)
+    }
+}
+
+impl<S: Target> Target for Failing<S> {
+    fn set_size(&self, size_bytes: u64) -> Result<()> {
+        self.count(Operation::Write, size_bytes, 0)?;
+        self.inner.set_size(size_bytes)
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.count(Operation::Write, 0, 0)?;
+        self.inner.sync()
     }
 }
 

@@ -29,6 +29,8 @@ mod memory;
 mod overlay;
 mod reader;
 mod sequence;
+#[cfg(any(test, feature = "failing"))]
+mod recorder;
 mod target;
 mod window;
 
@@ -45,6 +47,8 @@ pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
 pub use reader::Reader;
 pub use sequence::Sequence;
+#[cfg(any(test, feature = "failing"))]
+pub use recorder::{Event, Recorder};
 pub use target::Target;
 pub use window::Window;
 

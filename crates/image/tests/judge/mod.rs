@@ -1,6 +1,8 @@
 //! `qemu-img`, made-up disks, and writing a new file.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
+pub mod in_place;
+
 use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ops::Range;
