@@ -14,7 +14,7 @@ use crate::{Image, Kind, Source, WriteOptions, qcow2};
 pub struct Edited {
     /// The file's size in bytes as it was.
     pub old_file_size_bytes: u64,
-    /// The file's size in bytes as it is.
+    /// The file's size in bytes as it is: what is free at the end is cut off, where the host lets it be.
     pub file_size_bytes: u64,
     /// Changed clusters of the disk that are compressed now.
     pub clusters_compressed: u64,
@@ -73,7 +73,7 @@ impl Repaired {
 /// right by the same write.
 ///
 /// `target` is the file that `base` was opened on, and nobody else writes to it. After a success or
-/// an error of a sync or of the header's write, `base` must not be used any more. `progress` gets the
+/// [`Error::Undecided`] `base` must not be used any more. `progress` gets the
 /// bytes of the disk that are done and that there are to do.
 ///
 /// # Errors
@@ -81,8 +81,8 @@ impl Repaired {
 /// [`Error::Unsupported`] for an image that would not be right afterwards (persistent bitmaps) and for
 /// raw images, [`Error::Corrupt`] and [`Error::Truncated`] for an image that is not sound, which
 /// includes refcounts that are too low: [`repair`] comes first. [`Error::Storage`] where reading or
-/// writing fails or `changed` is not inside the disk. The image is the old one after each error, but
-/// for one of the header's write or of a later sync: then it is the old or the new one.
+/// writing fails or `changed` is not inside the disk. The image is the old one after each of these; it is
+/// the old one or the new one after [`Error::Undecided`], for the header's write and the sync behind it.
 ///
 /// # Panics
 ///

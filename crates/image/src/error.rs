@@ -51,6 +51,9 @@ pub enum Error {
     },
     /// A read from the image's file or from the edited disk, or a write to the new file, failed.
     Storage(storage::Error),
+    /// The header of an image that is changed in its own file could not be written, or not be made
+    /// durable: the image is the old one or the new one.
+    Undecided(storage::Error),
 }
 
 impl Error {
@@ -70,7 +73,7 @@ impl Error {
     /// The host's own error behind this one, if there is one: "no space left on device", say.
     pub fn host_error(&self) -> Option<&std::io::Error> {
         match self {
-            Self::Storage(error) => error.host_error(),
+            Self::Storage(error) | Self::Undecided(error) => error.host_error(),
             Self::InBackingFile { error, .. } => {
                 let first: &(dyn std::error::Error + 'static) = &**error;
                 std::iter::successors(Some(first), |error| error.source())
@@ -84,7 +87,7 @@ impl Error {
     pub(crate) fn into_read_error(self, offset: u64, length_bytes: u64) -> storage::Error {
         let layer: Box<dyn std::error::Error + Send + Sync> = match self {
             // Without our own wrapper in between, `host_error` finds its way down.
-            Self::Storage(error) => Box::new(error),
+            Self::Storage(error) | Self::Undecided(error) => Box::new(error),
             other => Box::new(other),
         };
         storage::Error::reading(offset, length_bytes, storage::Reason::Layer(layer))
@@ -107,6 +110,7 @@ impl fmt::Display for Error {
                  file_size={file_size_bytes:#x}"
             ),
             Self::Storage(error) => error.fmt(f),
+            Self::Undecided(error) => write!(f, "{error}: the image has its old header or its new one"),
         }
     }
 }
@@ -115,7 +119,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             // `Display` is the storage error's own, so its cause is ours.
-            Self::Storage(error) => error.source(),
+            Self::Storage(error) | Self::Undecided(error) => error.source(),
             Self::InBackingFile { error, .. } => Some(&**error),
             _ => None,
         }

@@ -17,6 +17,11 @@ impl<S> Failing<S> {
         Self { inner, left: AtomicU64::new(number) }
     }
 
+    /// The storage behind.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
     /// Whether there were enough operations for one to fail.
     pub fn has_failed(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0

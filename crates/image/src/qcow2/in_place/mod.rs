@@ -247,13 +247,13 @@ impl<'a> Commit<'a> {
         };
         let mut size_bytes = self.space.end() << self.base.header().cluster_bits;
         if let Some(sector) = sector {
-            self.target.write_at(0, &sector)?;
-            self.target.sync()?;
+            self.target.write_at(0, &sector).and_then(|()| self.target.sync()).map_err(Error::Undecided)?;
         } else {
             size_bytes = size_bytes.min(old_size_bytes);
         }
-        if size_bytes < old_size_bytes {
-            self.target.set_size(size_bytes)?;
+        // An end that cannot be cut off is free for the next edit.
+        if size_bytes < old_size_bytes && self.target.set_size(size_bytes).is_err() {
+            size_bytes = old_size_bytes;
         }
         self.edited.file_size_bytes = size_bytes;
         self.edited.host_clusters_reused = self.space.reused;
