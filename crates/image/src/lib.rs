@@ -32,10 +32,13 @@
 //! # Ok::<(), image::Error>(())
 //! ```
 
+mod append;
 mod backing;
+mod cache;
 mod convert;
 mod edit;
 mod error;
+mod in_order;
 mod info;
 mod probe;
 mod qcow2;

@@ -28,9 +28,9 @@ mod finding;
 mod memory;
 mod overlay;
 mod reader;
-mod sequence;
 #[cfg(any(test, feature = "failing"))]
 mod recorder;
+mod sequence;
 mod target;
 mod window;
 
@@ -46,9 +46,9 @@ pub use finding::Finding;
 pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
 pub use reader::Reader;
-pub use sequence::Sequence;
 #[cfg(any(test, feature = "failing"))]
 pub use recorder::{Event, Recorder};
+pub use sequence::Sequence;
 pub use target::Target;
 pub use window::Window;
 

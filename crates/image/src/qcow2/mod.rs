@@ -21,9 +21,9 @@ use std::sync::{Arc, Mutex};
 
 use storage::ReadAt;
 
+use crate::cache::Cache;
 use crate::error::Result;
 use crate::{BackingName, Format, Image, Info, Qcow2Info};
-use cluster::Cache;
 use compress::Decoder;
 use table::Slice;
 

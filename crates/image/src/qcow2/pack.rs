@@ -1,7 +1,7 @@
 //! Changed clusters compressed on several threads, and given back in order.
 
+use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::Scope;
 
 use storage::ReadAt;
@@ -9,6 +9,7 @@ use storage::ReadAt;
 use super::compress::Encoder;
 use super::header::Header;
 use crate::error::{Error, Result};
+use crate::in_order::InOrder;
 use crate::zeros::is_zero;
 
 /// The changed bytes that one thread reads and compresses at a time; one cluster where that is more.
@@ -40,12 +41,8 @@ enum Kind {
 }
 
 /// Gives the changed clusters packed, in the order of the disk.
-///
-/// Batch number `n` is the work of thread `n % threads`, and each thread has its own channel of one
-/// batch: the order needs no sorting, and memory is bounded by a few batches a thread.
 pub(crate) struct Packer {
-    threads: Vec<Receiver<Result<Batch>>>,
-    next_batch: usize,
+    batches: InOrder<Batch>,
     batch: Batch,
     next_cluster: usize,
     next_byte: usize,
@@ -59,25 +56,20 @@ impl Packer {
         header: &'env Header,
         changed: &'env [Range<u64>],
         level: u32,
-        threads: usize,
+        threads: NonZeroUsize,
     ) -> Self {
-        let threads = (0..threads)
-            .map(|thread| {
-                let (sender, receiver) = sync_channel(1);
-                let mine = batches(changed, header.cluster_size()).skip(thread).step_by(threads);
-                scope.spawn(move || pack_all(disk, header, mine, level, &sender));
-                receiver
-            })
-            .collect();
-        Self { threads, next_batch: 0, batch: Batch::default(), next_cluster: 0, next_byte: 0 }
+        let make_worker = move || {
+            let mut encoder = Encoder::new(header.compression, level).map_err(|error| Error::writing(0, 0, error))?;
+            Ok(move |clusters| pack(disk, header, clusters, &mut encoder))
+        };
+        let batches = InOrder::start(scope, threads, batches(changed, header.cluster_size()), make_worker);
+        Self { batches, batch: Batch::default(), next_cluster: 0, next_byte: 0 }
     }
 
     /// The next changed cluster.
     pub(crate) fn next(&mut self) -> Result<Packed<'_>> {
         if self.next_cluster == self.batch.clusters.len() {
-            let receiver = &self.threads[self.next_batch % self.threads.len()];
-            self.batch = receiver.recv().expect("a thread sends each of its batches or an error")?;
-            self.next_batch += 1;
+            self.batch = self.batches.next().expect("each batch comes, or an error")?;
             (self.next_cluster, self.next_byte) = (0, 0);
         }
         let kind = self.batch.clusters[self.next_cluster];
@@ -95,36 +87,12 @@ impl Packer {
 }
 
 /// The changed clusters in batches, in order.
-fn batches(changed: &[Range<u64>], cluster_size: u64) -> impl Iterator<Item = Range<u64>> {
+fn batches(changed: &[Range<u64>], cluster_size: u64) -> impl Iterator<Item = Range<u64>> + Clone {
     let clusters = (BATCH_BYTES / cluster_size).max(1);
     changed.iter().flat_map(move |range| {
         let end = range.end;
         range.clone().step_by(clusters as usize).map(move |first| first..(first + clusters).min(end))
     })
-}
-
-fn pack_all(
-    disk: &dyn ReadAt,
-    header: &Header,
-    batches: impl Iterator<Item = Range<u64>>,
-    level: u32,
-    sender: &SyncSender<Result<Batch>>,
-) {
-    let mut encoder = match Encoder::new(header.compression, level) {
-        Ok(encoder) => encoder,
-        Err(error) => {
-            // An error of sending means that nobody waits any more, here and below.
-            let _ = sender.send(Err(Error::writing(0, 0, error)));
-            return;
-        }
-    };
-    for clusters in batches {
-        let packed = pack(disk, header, clusters, &mut encoder);
-        let is_error = packed.is_err();
-        if sender.send(packed).is_err() || is_error {
-            return;
-        }
-    }
 }
 
 fn pack(disk: &dyn ReadAt, header: &Header, clusters: Range<u64>, encoder: &mut Encoder) -> Result<Batch> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::ops::Range;
 
-use super::append::Appender;
+use crate::append::Appender;
 use crate::error::{Error, Result};
 
 /// Binary logarithm of the width in bits of the refcounts that are written.

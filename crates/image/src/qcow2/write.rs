@@ -21,7 +21,7 @@ use storage::ReadAt;
 use zerocopy::FromBytes;
 
 use super::Qcow2;
-use super::append::{Appender, Mover};
+use super::append::Mover;
 use super::header::{Header, L1_MAX_BYTES};
 use super::layers::{Layers, Place};
 use super::layout::*;
@@ -29,6 +29,7 @@ use super::pack::{Packed, Packer, read_clusters};
 use super::refcount::{self, RefcountPlaces};
 use super::select::{Changes, Selection, select};
 use super::table::{Entry, cluster_name, compressed_entry, numbers};
+use crate::append::Appender;
 use crate::convert::Source;
 use crate::error::{Error, Result};
 use crate::write::Progress;
@@ -193,7 +194,7 @@ impl<'a> Writer<'a> {
         let header = self.header;
         let mut packer = match options.new_clusters {
             NewClusters::Compressed { level } => {
-                Some(Packer::start(scope, self.disk, header, self.changed, level, options.threads.get()))
+                Some(Packer::start(scope, self.disk, header, self.changed, level, options.threads))
             }
             NewClusters::Plain => None,
         };

@@ -54,7 +54,7 @@ impl<'a> Commit<'a> {
             let packer = match options.new_clusters {
                 // A cluster that can be referred to once can as well be plain.
                 NewClusters::Compressed { level } if self.space.count_max > 1 => {
-                    Some(Packer::start(scope, disk, header, changed, level, options.threads.get()))
+                    Some(Packer::start(scope, disk, header, changed, level, options.threads))
                 }
                 _ => None,
             };
