@@ -8,6 +8,8 @@ use storage::ReadAt;
 use crate::error::{Error, Result};
 use crate::qcow2::{Header, Qcow2};
 use crate::raw::Raw;
+use crate::vhd::Vhd;
+use crate::vmdk::Vmdk;
 use crate::{Format, Image, Kind, probe};
 
 /// The most images that may be under one: more are a loop, or somebody's joke.
@@ -71,6 +73,8 @@ pub(crate) fn open(
             let backing = header.backing.as_ref().map(|backing| open_backing(backing, gate, depth + 1)).transpose()?;
             Kind::Qcow2(Box::new(Qcow2::open(file, header, backing, depth)?))
         }
+        Format::Vmdk => Kind::Vmdk(Box::new(Vmdk::open(file)?)),
+        Format::Vhd => Kind::Vhd(Box::new(Vhd::open(file)?)),
     };
     Ok(Image { kind })
 }

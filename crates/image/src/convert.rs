@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::ops::Range;
 
-use storage::{Operation, ReadAt, check_range};
+use storage::{Extended, Operation, ReadAt, check_range};
 
 use crate::error::{Error, Result};
-use crate::{BackingName, CompressionType, Image, Info, Kind, WriteOptions, Written, qcow2, raw};
+use crate::{BackingName, CompressionType, Image, Info, Kind, WriteOptions, Written, gce, qcow2, raw, vhd, vmdk};
 
 /// What a new file is made of.
 #[derive(Clone, Copy)]
@@ -70,6 +70,33 @@ pub enum Container {
     Raw,
     /// QEMU's format.
     Qcow2(Qcow2Options),
+    /// VMware's format as a compressed stream, `streamOptimized`.
+    Vmdk,
+    /// A fixed VHD, which Azure takes, with zeros behind the disk up to a whole number of MiB.
+    Vhd {
+        /// When the disk was made, in seconds since 1970.
+        time: i64,
+    },
+    /// The archive that Google Compute Engine takes: `disk.raw` in a tar file, compressed with gzip, with
+    /// zeros behind the disk up to a whole number of GiB.
+    Gce {
+        /// The time of the file in the archive, in seconds since 1970.
+        time: i64,
+    },
+}
+
+impl Container {
+    /// The size of the disk in the container where the source's has `size_bytes` bytes.
+    pub fn disk_size_bytes(&self, size_bytes: u64) -> u64 {
+        let unit_bytes = match self {
+            Self::Raw | Self::Qcow2(_) => return size_bytes,
+            Self::Vmdk => vmdk::SIZE_UNIT_BYTES,
+            Self::Vhd { .. } => vhd::SIZE_UNIT_BYTES,
+            Self::Gce { .. } => gce::SIZE_UNIT_BYTES,
+        };
+        // What overflows is too much for each of them, and they say so.
+        size_bytes.checked_next_multiple_of(unit_bytes).unwrap_or(size_bytes)
+    }
 }
 
 /// The version of a new qcow2 file.
@@ -156,5 +183,11 @@ pub fn convert(
             let header = qcow2::Header::new(qcow2, source.disk.size_bytes())?;
             qcow2::write(&header, source, target, options, progress)
         }
+        Container::Vmdk => vmdk::write(source, target, options, progress),
+        Container::Vhd { time } => {
+            let disk = Extended::new(source.disk, container.disk_size_bytes(source.disk.size_bytes()));
+            vhd::write(&disk, vhd::new_footer(&disk, *time), target, options.threads, progress)
+        }
+        Container::Gce { time } => gce::write(source.disk, *time, target, options, progress),
     }
 }

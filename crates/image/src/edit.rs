@@ -79,7 +79,7 @@ impl Repaired {
 /// # Errors
 ///
 /// [`Error::Unsupported`] for an image that would not be right afterwards (persistent bitmaps) and for
-/// raw images, [`Error::Corrupt`] and [`Error::Truncated`] for an image that is not sound, which
+/// other formats, [`Error::Corrupt`] and [`Error::Truncated`] for an image that is not sound, which
 /// includes refcounts that are too low: [`repair`] comes first. [`Error::Storage`] where reading or
 /// writing fails or `changed` is not inside the disk. The image is the old one after each of these; it is
 /// the old one or the new one after [`Error::Undecided`], for the header's write and the sync behind it.
@@ -97,8 +97,8 @@ pub fn edit(
 ) -> Result<Edited> {
     Source::edited(base, disk, changed).validate()?;
     match &base.kind {
-        Kind::Raw(_) => Err(Error::unsupported("changing a raw image by one write")),
         Kind::Qcow2(base) => qcow2::edit(base, disk, changed, target, options, progress),
+        _ => Err(Error::unsupported(format!("changing a {} image by one write", base.info().format))),
     }
 }
 
@@ -107,8 +107,8 @@ pub fn edit(
 /// nothing afterwards. The disk stays as it is.
 ///
 /// New refcounts go to clusters that nothing refers to, and become the image's by one write of the
-/// header, as in [`edit`]. Without anything to repair nothing is written. A raw image has nothing to
-/// repair.
+/// header, as in [`edit`]. Without anything to repair nothing is written. Images of other formats have
+/// nothing to repair.
 ///
 /// # Errors
 ///
@@ -117,10 +117,10 @@ pub fn edit(
 /// than the refcounts' width can say. [`Error::Storage`] as for [`edit`].
 pub fn repair(base: &Image, target: &dyn Target) -> Result<Repaired> {
     match &base.kind {
-        Kind::Raw(raw) => {
-            let size = raw.file().size_bytes();
+        Kind::Qcow2(base) => qcow2::repair(base, target),
+        _ => {
+            let size = base.info().file_size_bytes;
             Ok(Repaired { old_file_size_bytes: size, file_size_bytes: size, ..Repaired::default() })
         }
-        Kind::Qcow2(base) => qcow2::repair(base, target),
     }
 }

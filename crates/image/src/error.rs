@@ -49,6 +49,13 @@ pub enum Error {
         /// The file's size in bytes.
         file_size_bytes: u64,
     },
+    /// There is more in the file than the caller allows.
+    TooLarge {
+        /// Which object.
+        object: String,
+        /// How many bytes are allowed.
+        limit_bytes: u64,
+    },
     /// A read from the image's file or from the edited disk, or a write to the new file, failed.
     Storage(storage::Error),
     /// The header of an image that is changed in its own file could not be written, or not be made
@@ -109,6 +116,9 @@ impl fmt::Display for Error {
                 "truncated {object}: offset={offset:#x} length={length_bytes:#x} is not inside the file, \
                  file_size={file_size_bytes:#x}"
             ),
+            Self::TooLarge { object, limit_bytes } => {
+                write!(f, "{object} with more than {limit_bytes} bytes in it, which is the limit")
+            }
             Self::Storage(error) => error.fmt(f),
             Self::Undecided(error) => write!(f, "{error}: the image has its old header or its new one"),
         }

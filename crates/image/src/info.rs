@@ -12,12 +12,23 @@ pub enum Format {
     Raw,
     /// QEMU's format, versions 2 and 3.
     Qcow2,
+    /// VMware's format in one file.
+    Vmdk,
+    /// Virtual PC's and Azure's format, fixed: the guest's disk and a footer.
+    Vhd,
 }
 
 impl Format {
     /// The format that QEMU calls so, where it is one that is read.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Raw, Self::Qcow2].into_iter().find(|format| format.to_string() == name)
+        let format = match name {
+            "raw" => Self::Raw,
+            "qcow2" => Self::Qcow2,
+            "vmdk" => Self::Vmdk,
+            "vpc" => Self::Vhd,
+            _ => return None,
+        };
+        Some(format)
     }
 }
 
@@ -26,6 +37,8 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vhd => "vhd",
         })
     }
 }
@@ -61,6 +74,37 @@ pub struct Info {
     /// What only a qcow2 image has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qcow2: Option<Qcow2Info>,
+    /// What only a VMDK image has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmdk: Option<VmdkInfo>,
+    /// What only a VHD image has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vhd: Option<VhdInfo>,
+}
+
+impl Info {
+    /// What each format has.
+    pub(crate) fn new(format: Format, virtual_size_bytes: u64, file_size_bytes: u64) -> Self {
+        Self { format, virtual_size_bytes, file_size_bytes, qcow2: None, vmdk: None, vhd: None }
+    }
+}
+
+/// What a VMDK image's header and descriptor say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VmdkInfo {
+    /// The kind of VMDK, as its descriptor calls it: `streamOptimized` or `monolithicSparse`.
+    pub create_type: String,
+    /// Size of a grain in bytes.
+    pub grain_size_bytes: u32,
+}
+
+/// What a VHD image's footer says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VhdInfo {
+    /// The program that made it, by its four letters.
+    pub creator: String,
+    /// The footer's UUID.
+    pub uuid: String,
 }
 
 /// What a qcow2 image's header says.

@@ -36,13 +36,20 @@ mod append;
 mod backing;
 mod cache;
 mod convert;
+mod deflate;
 mod edit;
 mod error;
+mod gce;
 mod in_order;
 mod info;
 mod probe;
 mod qcow2;
 mod raw;
+mod tar;
+mod units;
+mod vhd;
+mod vmdk;
+mod wrapped;
 mod write;
 mod zeros;
 
@@ -54,12 +61,15 @@ pub use backing::{BackingName, Gate, OpenOptions, Opened};
 pub use convert::{Compat, Container, Qcow2Options, Source, convert};
 pub use edit::{Edited, Repaired, edit, repair};
 pub use error::Error;
-pub use info::{CompressionType, Format, Info, Qcow2Info};
+pub use info::{CompressionType, Format, Info, Qcow2Info, VhdInfo, VmdkInfo};
 pub use probe::probe;
+pub use wrapped::{Compression, UnwrapLimits, Wrapping, compression_of, unwrap};
 pub use write::{NewClusters, WriteOptions, Written, write};
 
 use qcow2::Qcow2;
 use raw::Raw;
+use vhd::Vhd;
+use vmdk::Vmdk;
 
 /// An opened image: the guest's disk as storage.
 #[derive(Debug)]
@@ -71,6 +81,8 @@ pub struct Image {
 enum Kind {
     Raw(Raw),
     Qcow2(Box<Qcow2>),
+    Vmdk(Box<Vmdk>),
+    Vhd(Box<Vhd>),
 }
 
 impl Image {
@@ -105,8 +117,8 @@ impl Image {
     /// The image under this one, which holds what is not in this one.
     pub fn backing(&self) -> Option<&Image> {
         match &self.kind {
-            Kind::Raw(_) => None,
             Kind::Qcow2(qcow2) => qcow2.backing(),
+            Kind::Raw(_) | Kind::Vmdk(_) | Kind::Vhd(_) => None,
         }
     }
 
@@ -115,13 +127,16 @@ impl Image {
         match &self.kind {
             Kind::Raw(raw) => raw.info(),
             Kind::Qcow2(qcow2) => qcow2.info(),
+            Kind::Vmdk(vmdk) => vmdk.info(),
+            Kind::Vhd(vhd) => vhd.info(),
         }
     }
 
     /// Looks for what is not consistent in the image's own structures, and changes nothing.
     ///
-    /// A raw image has none. In a qcow2 image every table is walked, every refcount is recounted and
-    /// every compressed cluster is decompressed. What is under the image is not looked at.
+    /// A raw image has none, and a VHD only its footer. In a qcow2 image every table is walked, every
+    /// refcount is recounted and every compressed cluster is decompressed; so are tables and grains of a
+    /// VMDK. What is under the image is not looked at.
     ///
     /// # Errors
     ///
@@ -129,8 +144,10 @@ impl Image {
     /// than can be counted in bounded memory. What is wrong with the image is a finding.
     pub fn check(&self) -> std::result::Result<Vec<storage::Finding>, Error> {
         match &self.kind {
-            Kind::Raw(_) => Ok(Vec::new()),
+            // What a footer says is known since it was opened.
+            Kind::Raw(_) | Kind::Vhd(_) => Ok(Vec::new()),
             Kind::Qcow2(qcow2) => qcow2.check(),
+            Kind::Vmdk(vmdk) => vmdk.check(),
         }
     }
 }
@@ -141,6 +158,27 @@ impl Image {
         match &self.kind {
             Kind::Raw(raw) => Ok(raw.file().read_at(offset, buffer)?),
             Kind::Qcow2(qcow2) => qcow2.read_guest(offset, buffer),
+            Kind::Vmdk(vmdk) => vmdk.read_guest(offset, buffer),
+            Kind::Vhd(vhd) => Ok(vhd.disk().read_at(offset, buffer)?),
+        }
+    }
+
+    /// The extent of the disk's bytes from `offset` on, which is inside.
+    fn extent(&self, offset: u64) -> std::result::Result<Extent, Error> {
+        match &self.kind {
+            Kind::Raw(raw) => Ok(raw.file().extent_at(offset)?),
+            Kind::Qcow2(qcow2) => qcow2.guest_extent(offset),
+            Kind::Vmdk(vmdk) => vmdk.guest_extent(offset),
+            Kind::Vhd(vhd) => Ok(vhd.disk().extent_at(offset)?),
+        }
+    }
+
+    /// The storage whose bytes are the disk's own.
+    fn plain(&self) -> Option<&dyn ReadAt> {
+        match &self.kind {
+            Kind::Raw(raw) => Some(raw.file()),
+            Kind::Vhd(vhd) => Some(vhd.disk()),
+            Kind::Qcow2(_) | Kind::Vmdk(_) => None,
         }
     }
 }
@@ -150,35 +188,31 @@ impl ReadAt for Image {
         match &self.kind {
             Kind::Raw(raw) => raw.file().size_bytes(),
             Kind::Qcow2(qcow2) => qcow2.header().virtual_size_bytes,
+            Kind::Vmdk(vmdk) => vmdk.size_bytes(),
+            Kind::Vhd(vhd) => vhd.disk().size_bytes(),
         }
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
-        let length_bytes = buffer.len() as u64;
-        match &self.kind {
-            Kind::Raw(raw) => raw.file().read_at(offset, buffer),
-            Kind::Qcow2(qcow2) => {
-                check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
-                qcow2.read_guest(offset, buffer).map_err(|error| error.into_read_error(offset, length_bytes))
-            }
+        if let Some(plain) = self.plain() {
+            return plain.read_at(offset, buffer);
         }
+        let length_bytes = buffer.len() as u64;
+        check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
+        self.read(offset, buffer).map_err(|error| error.into_read_error(offset, length_bytes))
     }
 
-    /// What no layer of a qcow2 image has, and its zero clusters, are [`storage::ExtentKind::Zero`].
+    /// What no layer of a qcow2 image has, its zero clusters, and grains that a VMDK does not have are
+    /// [`storage::ExtentKind::Zero`].
     fn extent_at(&self, offset: u64) -> Result<Extent> {
-        match &self.kind {
-            Kind::Raw(raw) => raw.file().extent_at(offset),
-            Kind::Qcow2(qcow2) => {
-                check_range(Operation::Read, offset, 1, self.size_bytes())?;
-                qcow2.guest_extent(offset).map_err(|error| error.into_read_error(offset, 1))
-            }
+        if let Some(plain) = self.plain() {
+            return plain.extent_at(offset);
         }
+        check_range(Operation::Read, offset, 1, self.size_bytes())?;
+        self.extent(offset).map_err(|error| error.into_read_error(offset, 1))
     }
 
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
-        match &self.kind {
-            Kind::Raw(raw) => raw.file().host_file(),
-            Kind::Qcow2(_) => None,
-        }
+        self.plain()?.host_file()
     }
 }

@@ -1,12 +1,12 @@
 use storage::ReadAt;
 
-use crate::Format;
 use crate::error::{Error, Result};
+use crate::{Format, vhd, vmdk};
 
 /// What a qcow2 file begins with.
 pub(crate) const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 
-const EXPECTED: &str = "a qcow2 header, or a partition table or an ext file system at the start of a whole number of \
+const EXPECTED: &str = "the header of a qcow2, VMDK or VHD image, or a partition table or an ext file system at the start of a whole number of \
                         512-byte sectors";
 
 /// The bytes from the file's start that are looked at: an ISO 9660 image's descriptor ends last.
@@ -20,11 +20,8 @@ struct Foreign {
 }
 
 const FOREIGN: &[Foreign] = &[
-    Foreign { offset: 0, magic: b"KDMV", name: "a VMDK image" },
-    Foreign { offset: 0, magic: b"COWD", name: "a VMDK image" },
-    Foreign { offset: 0, magic: b"# Disk DescriptorFile", name: "a VMDK descriptor" },
+    Foreign { offset: 0, magic: b"COWD", name: "a VMDK image of ESX (vmfsSparse)" },
     Foreign { offset: 0, magic: b"vhdxfile", name: "a VHDX image" },
-    Foreign { offset: 0, magic: b"conectix", name: "a VHD image" },
     Foreign { offset: 0x40, magic: &[0x7f, 0x10, 0xda, 0xbe], name: "a VDI image" },
     Foreign { offset: 0, magic: b"QED\0", name: "a QED image" },
     Foreign { offset: 0, magic: b"LUKS\xba\xbe", name: "a LUKS container" },
@@ -34,9 +31,6 @@ const FOREIGN: &[Foreign] = &[
     Foreign { offset: 0, magic: b"BZh", name: "a bzip2 file (an image may be inside)" },
     Foreign { offset: 0x8001, magic: b"CD001", name: "an ISO 9660 image, not a disk image," },
 ];
-
-/// The magic of a VHD footer, which is the file's last 512 bytes.
-const VHD_FOOTER_MAGIC: &[u8] = b"conectix";
 
 /// Says what `file` is, from its magic numbers alone.
 ///
@@ -55,15 +49,18 @@ pub fn probe(file: &dyn ReadAt) -> Result<Format> {
     if has(0, &QCOW2_MAGIC) {
         return Ok(Format::Qcow2);
     }
+    if has(0, &vmdk::MAGIC) {
+        return Ok(Format::Vmdk);
+    }
+    if has(0, vmdk::DESCRIPTOR_MAGIC) {
+        return Err(describe_descriptor(&start));
+    }
+    // A dynamic VHD begins with a copy of its footer, and a fixed one with the disk.
+    if has(0, &vhd::COOKIE) || vhd::has_footer(file)? {
+        return Ok(Format::Vhd);
+    }
     if let Some(foreign) = FOREIGN.iter().find(|foreign| has(foreign.offset, foreign.magic)) {
         return Err(Error::unsupported(foreign.name));
-    }
-    if size_bytes >= 512 {
-        let mut footer = [0; 8];
-        file.read_at(size_bytes - 512, &mut footer)?;
-        if footer == VHD_FOOTER_MAGIC {
-            return Err(Error::unsupported("a VHD image"));
-        }
     }
     let is_disk = has(510, &[0x55, 0xaa]) || has(512, b"EFI PART") || has(1080, &[0x53, 0xef]);
     if is_disk && size_bytes.is_multiple_of(512) {
@@ -75,6 +72,14 @@ pub fn probe(file: &dyn ReadAt) -> Result<Format> {
         describe(&start)
     };
     Err(Error::NotAnImage { found, expected: EXPECTED })
+}
+
+/// Why a VMDK descriptor in a file of its own is no image that can be read.
+fn describe_descriptor(start: &[u8]) -> Error {
+    match vmdk::Descriptor::parse(start) {
+        Ok(_) => Error::unsupported("a VMDK descriptor, whose disk is in other files,"),
+        Err(error) => error,
+    }
 }
 
 /// What a file begins with, for people.
@@ -121,6 +126,9 @@ mod tests {
         assert_eq!(probed(with(512, 510, &[0x55, 0xaa])), "raw");
         assert_eq!(probed(with(1024, 512, b"EFI PART")), "raw");
         assert_eq!(probed(with(2048, 1080, &[0x53, 0xef])), "raw");
+        assert_eq!(probed(with(512, 0, b"KDMV")), "vmdk");
+        assert_eq!(probed(with(512, 0, b"conectix")), "vhd");
+        assert_eq!(probed(with(4096, 4096 - 512, b"conectix")), "vhd");
     }
 
     #[test]
@@ -132,7 +140,11 @@ mod tests {
             assert_eq!(probed(bytes), format!("{} is not supported", foreign.name));
         }
         assert_eq!(probed(with(0x9000, 0x8001, b"CD001")), "an ISO 9660 image, not a disk image, is not supported");
-        assert_eq!(probed(with(4096, 4096 - 512, b"conectix")), "a VHD image is not supported");
+        let flat = b"# Disk DescriptorFile\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n";
+        assert_eq!(
+            probed(flat.to_vec()),
+            "a VMDK image of createType=\"monolithicFlat\", whose disk is in other files, is not supported"
+        );
     }
 
     #[test]

@@ -9,7 +9,7 @@ use storage::ReadAt;
 
 use crate::convert::Source;
 use crate::error::{Error, Result};
-use crate::{Image, Kind, qcow2, raw};
+use crate::{Image, Kind, qcow2, raw, vhd, vmdk};
 
 /// How clusters that changed go into a qcow2 file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +23,16 @@ pub enum NewClusters {
     Plain,
 }
 
+impl NewClusters {
+    /// The level for a container in which everything is compressed.
+    pub(crate) fn level(self) -> u32 {
+        match self {
+            Self::Compressed { level } => level,
+            Self::Plain => 0,
+        }
+    }
+}
+
 /// How a new file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -32,7 +42,7 @@ pub struct WriteOptions {
     pub threads: NonZeroUsize,
 }
 
-/// What a new file consists of. A raw file has no clusters.
+/// What a new file consists of; grains of a VMDK count as clusters. What is no image of clusters has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The file's size in bytes.
@@ -65,6 +75,12 @@ impl<'a> Progress<'a> {
         let mut done_bytes = self.done_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         *done_bytes += bytes;
         (self.callback)(*done_bytes, self.total_bytes);
+    }
+
+    /// Everything in front of `offset` is done, as one thread says that does it all.
+    pub(crate) fn reach(&self, offset: u64) {
+        let done_bytes = *self.done_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        self.advance(offset.min(self.total_bytes).saturating_sub(done_bytes));
     }
 }
 
@@ -107,6 +123,8 @@ pub fn write(
             let header = base.header().of_new_file(disk.size_bytes())?;
             qcow2::write(&header, &source, target, options, progress)
         }
+        Kind::Vmdk(_) => vmdk::write(&source, target, options, progress),
+        Kind::Vhd(vhd) => vhd::write(disk, *vhd.footer(), target, options.threads, progress),
     }
 }
 

@@ -8,46 +8,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use image::{CompressionType, Format, Image, NewClusters, WriteOptions};
-use judge::{Random, open, path_in, qemu_img, read_all, written};
-use storage::{Extended, ExtentKind, Overlay, ReadAt, WriteAt};
-
-/// The disk is what it should be, read at once, in odd pieces, and where extents say so.
-fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
-    assert_eq!(image.size_bytes(), disk.len() as u64);
-    assert!(read_all(image) == disk, "the whole disk differs");
-    for _ in 0..40 {
-        let at = random.below(disk.len() as u64) as usize;
-        let length = (random.below(200_000) as usize).min(disk.len() - at);
-        let mut bytes = vec![1; length];
-        image.read_at(at as u64, &mut bytes).unwrap();
-        assert!(bytes == disk[at..at + length], "{length} bytes at {at} differ");
-    }
-    let mut at = 0;
-    while at < disk.len() {
-        let extent = image.extent_at(at as u64).unwrap();
-        let end = at + extent.length_bytes as usize;
-        assert!(extent.kind == ExtentKind::Data || disk[at..end].iter().all(|&byte| byte == 0));
-        at = end;
-    }
-}
-
-/// Random edits of `disk`: of whole clusters, of parts, of noise, text and zeros; sometimes it becomes larger.
-fn edited(base: &Arc<Image>, disk: &mut Vec<u8>, random: &mut Random) -> Overlay<Extended<Arc<Image>>> {
-    if random.below(2) == 0 {
-        let length = disk.len() + random.below(6000) as usize * 512;
-        disk.resize(length.next_multiple_of(512), 0);
-    }
-    let extended = Extended::new(Arc::clone(base), disk.len() as u64);
-    let overlay = Overlay::new(extended, 1 << 20, Box::new(tempfile::tempfile));
-    for _ in 0..random.below(12) {
-        let at = random.below(disk.len() as u64) as usize;
-        let length = (1usize << random.below(19)).min(disk.len() - at);
-        random.fill(&mut disk[at..at + length]);
-        overlay.write_at(at as u64, &disk[at..at + length]).unwrap();
-    }
-    overlay
-}
+use image::{CompressionType, Format, NewClusters, WriteOptions};
+use judge::{Random, assert_reads_as, edited, open, path_in, qemu_img, read_all, written};
+use storage::{Extended, Overlay, ReadAt, WriteAt};
 
 /// Opens the image, edits it and writes it in every way; qemu-img judges each.
 fn round(folder: &tempfile::TempDir, base_path: &Path, disk: &[u8], random: &mut Random) {

@@ -96,9 +96,6 @@ impl Qcow2 {
     pub(crate) fn info(&self) -> Info {
         let header = &self.header;
         Info {
-            format: Format::Qcow2,
-            virtual_size_bytes: header.virtual_size_bytes,
-            file_size_bytes: self.file.size_bytes(),
             qcow2: Some(Qcow2Info {
                 version: header.version,
                 compat: if header.version == 2 { "0.10" } else { "1.1" },
@@ -109,6 +106,7 @@ impl Qcow2 {
                 backing_file: header.backing.clone(),
                 features: header.features(),
             }),
+            ..Info::new(Format::Qcow2, header.virtual_size_bytes, self.file.size_bytes())
         }
     }
 }

@@ -171,7 +171,7 @@ impl Qcow2 {
         let there = self.backing_bytes(offset, most);
         let extent = match self.backing() {
             Some(Image { kind: Kind::Qcow2(image) }) if there > 0 => image.extent_within(offset, there, runs),
-            Some(Image { kind: Kind::Raw(raw) }) if there > 0 => raw.file().extent_at(offset).map_err(Error::from),
+            Some(image) if there > 0 => image.extent(offset),
             _ => return Ok(Extent { kind: ExtentKind::Zero, length_bytes: most }),
         };
         let Extent { kind, length_bytes } = extent.map_err(|error| self.in_backing(error))?;

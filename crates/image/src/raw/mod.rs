@@ -8,7 +8,7 @@ use storage::ReadAt;
 
 use crate::{Format, Info};
 
-pub(crate) use write::write;
+pub(crate) use write::{write, write_but_zeros};
 
 /// A raw image.
 pub(crate) struct Raw {
@@ -26,7 +26,7 @@ impl Raw {
 
     pub(crate) fn info(&self) -> Info {
         let size_bytes = self.file.size_bytes();
-        Info { format: Format::Raw, virtual_size_bytes: size_bytes, file_size_bytes: size_bytes, qcow2: None }
+        Info::new(Format::Raw, size_bytes, size_bytes)
     }
 }
 

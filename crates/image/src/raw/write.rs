@@ -149,7 +149,7 @@ impl Step<'_> {
 }
 
 /// Writes `bytes` at `offset` without its units that are all zeros.
-fn write_but_zeros(target: &File, offset: u64, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_but_zeros(target: &File, offset: u64, bytes: &[u8]) -> Result<()> {
     let end = offset + bytes.len() as u64;
     let part = |from: u64, to: u64| &bytes[(from - offset) as usize..(to - offset) as usize];
     let write = |from: u64, to: u64| {

@@ -1,0 +1,135 @@
+//! VHD, fixed: the guest's disk byte for byte, and a footer, after Microsoft's "Virtual Hard Disk Image
+//! Format Specification". It is what Azure takes.
+//!
+//! # Sizes
+//!
+//! The disk's size is the footer's `current_size`. Virtual PC went by the geometry of cylinders, heads and
+//! sectors, which not every size has; QEMU does so, too, for creators that it does not know to be others. A
+//! new file names a creator for which QEMU goes by the size.
+//!
+//! # VHDX
+//!
+//! VHDX, Hyper-V's format since 2012, is neither read nor written. Azure does not take it, and Hyper-V takes
+//! a fixed VHD up to 2040 GiB (`Convert-VHD` makes a VHDX of it); so would `qemu-img convert -O vhdx` of any
+//! image. Beside the disk, it is a log that has to be replayed, two copies of regions with checksums, and
+//! GUIDs at every turn, for nothing that an image needs.
+
+mod geometry;
+mod layout;
+mod write;
+
+use std::sync::Arc;
+
+use storage::{ReadAt, Window};
+use zerocopy::{FromZeros, IntoBytes};
+
+use crate::error::{Error, Result};
+use crate::{Format, Info, VhdInfo};
+use layout::*;
+
+pub(crate) use layout::COOKIE;
+pub(crate) use write::{SIZE_UNIT_BYTES, new_footer, write};
+
+/// A fixed VHD image.
+pub(crate) struct Vhd {
+    disk: Window<Arc<dyn ReadAt>>,
+    file_size_bytes: u64,
+    footer: RawFooter,
+}
+
+impl Vhd {
+    /// Validates the footer of `file`.
+    pub(crate) fn open(file: Arc<dyn ReadAt>) -> Result<Self> {
+        let file_size_bytes = file.size_bytes();
+        let footer = read_footer(&*file)?;
+        let corrupt = |problem: String| Err(Error::corrupt("VHD footer", problem));
+        match footer.disk_type.get() {
+            TYPE_FIXED => {}
+            TYPE_DYNAMIC => return Err(Error::unsupported("a dynamic VHD image")),
+            TYPE_DIFFERENCING => return Err(Error::unsupported("a differencing VHD image")),
+            other => return corrupt(format!("disk_type={other}, expected {TYPE_FIXED}")),
+        }
+        if footer.file_format_version.get() != VERSION {
+            return Err(Error::unsupported(format!("a VHD image of version={:#x}", footer.file_format_version)));
+        }
+        if footer.saved_state != 0 {
+            return Err(Error::unsupported("a VHD image of a suspended virtual machine"));
+        }
+        let size_bytes = footer.current_size.get();
+        let there = file_size_bytes - FOOTER_BYTES;
+        if size_bytes > there {
+            return Err(Error::Truncated {
+                object: "VHD disk".into(),
+                offset: 0,
+                length_bytes: size_bytes,
+                file_size_bytes,
+            });
+        }
+        if !size_bytes.is_multiple_of(512) || size_bytes < there {
+            return corrupt(format!("current_size={size_bytes:#x}, expected {there:#x}, what is in front of it"));
+        }
+        Ok(Self { disk: Window::new(file, 0, size_bytes)?, file_size_bytes, footer })
+    }
+
+    /// The guest's disk.
+    pub(crate) fn disk(&self) -> &dyn ReadAt {
+        &self.disk
+    }
+
+    /// The footer, for a new file to have what this crate does not know.
+    pub(crate) fn footer(&self) -> &RawFooter {
+        &self.footer
+    }
+
+    pub(crate) fn info(&self) -> Info {
+        let creator = &self.footer.creator_application;
+        Info {
+            vhd: Some(VhdInfo {
+                creator: creator.escape_ascii().to_string().trim_end().trim_end_matches("\\x00").to_owned(),
+                uuid: uuid_text(self.footer.unique_id),
+            }),
+            ..Info::new(Format::Vhd, self.disk.size_bytes(), self.file_size_bytes)
+        }
+    }
+}
+
+/// Whether `file` ends in a footer.
+pub(crate) fn has_footer(file: &dyn ReadAt) -> Result<bool> {
+    let mut cookie = [0; 8];
+    match file.size_bytes().checked_sub(FOOTER_BYTES) {
+        Some(offset) => file.read_at(offset, &mut cookie)?,
+        None => return Ok(false),
+    }
+    Ok(cookie == COOKIE)
+}
+
+fn read_footer(file: &dyn ReadAt) -> Result<RawFooter> {
+    let object = "VHD footer";
+    let file_size_bytes = file.size_bytes();
+    let Some(offset) = file_size_bytes.checked_sub(FOOTER_BYTES) else {
+        return Err(Error::Truncated { object: object.into(), offset: 0, length_bytes: FOOTER_BYTES, file_size_bytes });
+    };
+    let mut footer = RawFooter::new_zeroed();
+    file.read_at(offset, footer.as_mut_bytes())?;
+    if footer.cookie != COOKIE {
+        let found = footer.cookie.escape_ascii();
+        return Err(Error::corrupt(object, format!("offset={offset:#x}: cookie=\"{found}\", expected \"conectix\"")));
+    }
+    let expected = footer.computed_checksum();
+    if footer.checksum.get() != expected {
+        return Err(Error::corrupt(object, format!("checksum={:#x}, expected {expected:#x}", footer.checksum)));
+    }
+    Ok(footer)
+}
+
+fn uuid_text(bytes: [u8; 16]) -> String {
+    let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let [a, b, c, d, e] = [&bytes[..4], &bytes[4..6], &bytes[6..8], &bytes[8..10], &bytes[10..]].map(hex);
+    format!("{a}-{b}-{c}-{d}-{e}")
+}
+
+impl std::fmt::Debug for Vhd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vhd").field("footer", &self.footer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,174 @@
+//! The one file `disk.raw` of a tar archive.
+
+use zerocopy::{FromBytes, FromZeros, IntoBytes};
+
+use super::STEP_BYTES;
+use super::sink::Sink;
+use super::stream::Stream;
+use crate::error::{Error, Result};
+use crate::gce::MEMBER;
+use crate::tar::*;
+use crate::zeros::is_zero;
+
+/// The longest `pax` records that are read, in bytes.
+const RECORDS_MAX_BYTES: u64 = 64 << 10;
+/// The most parts of a file with holes.
+const PARTS_MAX: usize = 1 << 19;
+
+/// Writes the file of the archive in `stream`, whose first header is `first`, to `sink`, and reads the archive
+/// to its end. The number of headers is bounded by what the stream gives.
+pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sink<'_>, limit_bytes: u64) -> Result<()> {
+    let mut header = *first;
+    let mut found = false;
+    // What `pax` records say of the next member's size.
+    let mut next_size: Option<u64> = None;
+    loop {
+        let name = header.name();
+        let object = || format!("tar archive, member {name:?}");
+        let written = number(&header.size).ok_or_else(|| Error::corrupt(object(), "its size is no number"))?;
+        let size = next_size.unwrap_or(written);
+        match header.typeflag {
+            TYPE_FILE | TYPE_OLD_FILE | TYPE_SPARSE if name == MEMBER && !found => {
+                found = true;
+                let parts = Parts::read(stream, &header, size)?;
+                if parts.size_bytes > limit_bytes {
+                    return Err(Error::TooLarge { object: object(), limit_bytes });
+                }
+                parts.copy(stream, sink)?;
+                skip(stream, size.next_multiple_of(BLOCK_BYTES) - size)?;
+                next_size = None;
+            }
+            TYPE_DIRECTORY if size == 0 => next_size = None,
+            TYPE_NEXT | TYPE_ALL => {
+                let size = read_records(stream, size)?;
+                if header.typeflag == TYPE_NEXT {
+                    next_size = size;
+                }
+            }
+            _ => {
+                let text = format!("a tar archive with {name:?}, which is not one file {MEMBER:?},");
+                return Err(Error::unsupported(text));
+            }
+        }
+        let mut block = [0; BLOCK_BYTES as usize];
+        if stream.fill(&mut block)? < block.len() {
+            return Err(Error::corrupt("tar archive", "it ends without two blocks of zeros"));
+        }
+        if is_zero(&block) {
+            break;
+        }
+        header = match RawHeader::read_from_bytes(&block) {
+            Ok(header) if header.is_valid() => header,
+            _ => return Err(Error::corrupt("tar archive", format!("no header follows {name:?}"))),
+        };
+    }
+    // The compressed stream is sound only where it is so to its end.
+    let mut rest = vec![0; STEP_BYTES];
+    loop {
+        let length = stream.fill(&mut rest)?;
+        if !is_zero(&rest[..length]) {
+            return Err(Error::corrupt("tar archive", "something else than zeros follows its end"));
+        }
+        if length < rest.len() {
+            break;
+        }
+    }
+    if found { Ok(()) } else { Err(Error::unsupported(format!("a tar archive without {MEMBER:?}"))) }
+}
+
+/// The parts of a file that are in the archive: all of it, or what is between holes.
+struct Parts {
+    /// Where each is in the file, and its length in bytes.
+    parts: Vec<(u64, u64)>,
+    size_bytes: u64,
+}
+
+impl Parts {
+    fn read(stream: &mut Stream<'_>, header: &RawHeader, size: u64) -> Result<Self> {
+        if header.typeflag != TYPE_SPARSE {
+            return Ok(Self { parts: vec![(0, size)], size_bytes: size });
+        }
+        let corrupt = |problem: &str| Error::corrupt("tar archive, member \"disk.raw\"", problem);
+        let mut raw = header.parts.to_vec();
+        let mut is_extended = header.is_extended != 0;
+        while is_extended {
+            let mut more = RawParts::new_zeroed();
+            if stream.fill(more.as_mut_bytes())? < size_of::<RawParts>() || raw.len() > PARTS_MAX {
+                return Err(corrupt("its list of parts does not end"));
+            }
+            raw.extend(more.parts);
+            is_extended = more.is_extended != 0;
+        }
+        let size_bytes = number(&header.real_size).ok_or_else(|| corrupt("its size is no number"))?;
+        let mut parts = Vec::new();
+        let (mut at, mut there) = (0, 0_u64);
+        for part in raw.iter().take_while(|part| part.offset[0] != 0) {
+            let (Some(offset), Some(length)) = (number(&part.offset), number(&part.length)) else {
+                return Err(corrupt("a part's place is no number"));
+            };
+            let end = offset.checked_add(length).filter(|&end| offset >= at && end <= size_bytes);
+            at = end.ok_or_else(|| corrupt("its parts are not in order, or not inside"))?;
+            there += length;
+            parts.push((offset, length));
+        }
+        if there != size {
+            return Err(corrupt("its parts are not as long as what is in the archive"));
+        }
+        Ok(Self { parts, size_bytes })
+    }
+
+    fn copy(&self, stream: &mut Stream<'_>, sink: &mut Sink<'_>) -> Result<()> {
+        let mut buffer = vec![0; STEP_BYTES];
+        for &(offset, length) in &self.parts {
+            sink.skip_to(offset);
+            let end = offset + length;
+            while sink.position() < end {
+                let step = &mut buffer[..(end - sink.position()).min(STEP_BYTES as u64) as usize];
+                if stream.fill(step)? < step.len() {
+                    return Err(Error::corrupt("tar archive", "it ends inside \"disk.raw\""));
+                }
+                sink.append(step)?;
+            }
+        }
+        sink.skip_to(self.size_bytes);
+        Ok(())
+    }
+}
+
+fn skip(stream: &mut Stream<'_>, length: u64) -> Result<()> {
+    let mut bytes = vec![0; length as usize];
+    if stream.fill(&mut bytes)? < bytes.len() {
+        return Err(Error::corrupt("tar archive", "it ends inside a member"));
+    }
+    Ok(())
+}
+
+/// The size that `pax` records of `length` bytes say, if they do: `LENGTH KEY=VALUE\n`, each.
+fn read_records(stream: &mut Stream<'_>, length: u64) -> Result<Option<u64>> {
+    if length > RECORDS_MAX_BYTES {
+        return Err(Error::unsupported(format!("a tar archive with {length:#x} bytes of pax records")));
+    }
+    let mut bytes = vec![0; length.next_multiple_of(BLOCK_BYTES) as usize];
+    if stream.fill(&mut bytes)? < bytes.len() {
+        return Err(Error::corrupt("tar archive", "it ends inside pax records"));
+    }
+    let text = String::from_utf8_lossy(&bytes[..length as usize]).into_owned();
+    let mut size = None;
+    for record in text.split_terminator('\n') {
+        let Some((key, value)) = record.split_once(' ').and_then(|(_, pair)| pair.split_once('=')) else { continue };
+        match key {
+            "size" => {
+                let value = value.parse().map_err(|_| Error::corrupt("tar archive", "a pax size is no number"))?;
+                size = Some(value);
+            }
+            "path" if value.trim_start_matches("./") != MEMBER => {
+                return Err(Error::unsupported(format!("a tar archive with {value:?}")));
+            }
+            _ if key.starts_with("GNU.sparse") => {
+                return Err(Error::unsupported("a tar archive with GNU.sparse pax records (`tar --format=pax -S`)"));
+            }
+            _ => {}
+        }
+    }
+    Ok(size)
+}

@@ -1,0 +1,148 @@
+//! Images as they are passed around: compressed with gzip, xz or zstd, and perhaps in a tar archive.
+//!
+//! There is no reading such an image in the middle: [`unwrap`] writes what is in it to a file, once and from
+//! front to back, and that is opened like any other. One wrapping is taken off: what is compressed again
+//! inside is refused as any compressed file is.
+//!
+//! In an archive, one file `disk.raw` is looked for: Google's images, and Debian's. Others are refused by
+//! their names.
+
+mod archive;
+mod sink;
+mod stream;
+
+use std::fmt;
+use std::fs::File;
+
+use serde::{Serialize, Serializer};
+use storage::ReadAt;
+use zerocopy::FromBytes;
+
+use crate::error::Result;
+use crate::tar::{BLOCK_BYTES, RawHeader};
+use sink::Sink;
+use stream::Stream;
+
+/// How much is decompressed at a time, in bytes.
+const STEP_BYTES: usize = 1 << 20;
+
+/// How a file is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compression {
+    /// One or more members of RFC 1952.
+    Gzip,
+    /// One or more `.xz` streams.
+    Xz,
+    /// One or more frames of RFC 8878.
+    Zstd,
+}
+
+impl Compression {
+    /// How the files of this kind begin.
+    fn begins(self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Gzip => bytes.starts_with(&[0x1f, 0x8b]),
+            Self::Xz => bytes.starts_with(b"\xfd7zXZ\0"),
+            // A frame, or one that is to be skipped.
+            Self::Zstd => {
+                bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || matches!(bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+            }
+        }
+    }
+
+    /// What a file of this kind is called in messages.
+    fn file_name(self) -> String {
+        format!("{} {self} file", if self == Self::Xz { "an" } else { "a" })
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        })
+    }
+}
+
+/// What an image is wrapped in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Wrapping {
+    /// How the file is compressed.
+    pub compression: Compression,
+    /// Whether what was compressed is a tar archive with the image in it.
+    pub archive: bool,
+}
+
+impl fmt::Display for Wrapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tar = if self.archive { "tar in " } else { "" };
+        write!(f, "{tar}{}", self.compression)
+    }
+}
+
+impl Serialize for Wrapping {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// How much may come out of a compressed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnwrapLimits {
+    /// The most bytes, with zeros.
+    pub size_bytes: u64,
+    /// The most bytes that take room in the new file, where zeros are holes.
+    pub data_bytes: u64,
+}
+
+/// How `file` is compressed, if it is, from its first bytes alone.
+///
+/// # Errors
+///
+/// [`Error::Storage`](crate::Error::Storage) where reading fails.
+pub fn compression_of(file: &dyn ReadAt) -> Result<Option<Compression>> {
+    let mut start = vec![0; file.size_bytes().min(8) as usize];
+    file.read_at(0, &mut start)?;
+    let all = [Compression::Gzip, Compression::Xz, Compression::Zstd];
+    Ok(all.into_iter().find(|compression| compression.begins(&start)))
+}
+
+/// Writes the image in `file`, which is compressed as [`compression_of`] says, to `target`, which is empty.
+/// Zeros become holes. `progress` gets the bytes of `file` that are done and that there are.
+///
+/// # Errors
+///
+/// [`Error::TooLarge`](crate::Error::TooLarge) past a limit of the size, [`Error::Storage`](crate::Error::Storage)
+/// with a full disk's error past that of data and where reading or writing fails,
+/// [`Error::Corrupt`](crate::Error::Corrupt) for a file that is cut off, followed by something else or damaged,
+/// [`Error::Unsupported`](crate::Error::Unsupported) for an archive of other files and for a stream that takes
+/// more than 64 MiB of memory.
+pub fn unwrap(
+    file: &dyn ReadAt,
+    compression: Compression,
+    target: &File,
+    limits: UnwrapLimits,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Wrapping> {
+    let mut stream = Stream::new(file, compression, limits.size_bytes, progress)?;
+    let mut sink = Sink::new(target, limits.data_bytes);
+    let mut buffer = vec![0; STEP_BYTES];
+    let mut first = [0; BLOCK_BYTES as usize];
+    let length = stream.fill(&mut first)?;
+    let header = RawHeader::read_from_bytes(&first[..length]).ok().filter(RawHeader::is_valid);
+    if let Some(header) = &header {
+        archive::extract(&mut stream, header, &mut sink, limits.size_bytes)?;
+    } else {
+        // Steps end at whole ones, so that a hole is not looked at in halves.
+        buffer[..length].copy_from_slice(&first[..length]);
+        let mut done = length + stream.fill(&mut buffer[length..])?;
+        while done > 0 {
+            sink.append(&buffer[..done])?;
+            done = stream.fill(&mut buffer)?;
+        }
+    }
+    sink.finish()?;
+    Ok(Wrapping { compression, archive: header.is_some() })
+}
