@@ -64,7 +64,7 @@ pub use error::Error;
 pub use info::{CompressionType, Format, Info, Qcow2Info, VhdInfo, VmdkInfo};
 pub use probe::probe;
 pub use wrapped::{Compression, UnwrapLimits, Wrapping, compression_of, unwrap};
-pub use write::{NewClusters, WriteOptions, Written, write};
+pub use write::{NewClusters, WriteOptions, Written, write, write_to_copy};
 
 use qcow2::Qcow2;
 use raw::Raw;

@@ -128,6 +128,30 @@ pub fn write(
     }
 }
 
+/// As [`write()`], to a `target` that has the bytes of the raw image `base` already, such as one that shares the
+/// blocks of its file: only what `changed` lists is written.
+///
+/// # Errors
+///
+/// As [`write()`]; [`Error::Unsupported`] where `base` is not raw.
+///
+/// # Panics
+///
+/// Where `disk` is smaller than `base`.
+pub fn write_to_copy(
+    base: &Image,
+    disk: &dyn ReadAt,
+    changed: &[Range<u64>],
+    target: &File,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<Written> {
+    Source::edited(base, disk, changed).validate()?;
+    match &base.kind {
+        Kind::Raw(raw) => raw::write_to_copy(raw, disk, &merged(changed, 1), target, progress),
+        _ => Err(Error::unsupported("a copy of an image that is not raw to write changes to")),
+    }
+}
+
 /// `ranges` in whole units of `unit` bytes, sorted, neither empty nor touching each other.
 pub(crate) fn merged(ranges: &[Range<u64>], unit: u64) -> Vec<Range<u64>> {
     let mut units: Vec<Range<u64>> = ranges

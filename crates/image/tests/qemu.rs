@@ -30,6 +30,13 @@ fn round(folder: &tempfile::TempDir, base_path: &Path, disk: &[u8], random: &mut
         assert!(std::fs::read(&one_path).unwrap() == std::fs::read(&three_path).unwrap(), "threads show");
         let new = open(&one_path);
         assert_reads_as(&new, &expected, random);
+        if base_format == Format::Raw {
+            let (copy_path, _) = path_in(folder, "copy.img");
+            std::fs::copy(base_path, &copy_path).unwrap();
+            let copy = File::options().write(true).open(&copy_path).unwrap();
+            image::write_to_copy(&base, &overlay, &overlay.changed(), &copy, &|_, _| {}).unwrap();
+            assert!(std::fs::read(&copy_path).unwrap() == expected);
+        }
         let format = base_format.to_string();
         qemu_img(&["compare", "-f", &format, "-F", "raw", &one, &raw]);
         if base_format == Format::Qcow2 {
@@ -123,6 +130,13 @@ fn zeros_in_a_raw_image_become_holes() {
     written(&base, &overlay, &overlay.changed(), &new_path, (NewClusters::Plain, 1));
     assert!(std::fs::metadata(&new_path).unwrap().blocks() * 512 < 1 << 20);
     assert!(read_all(&open(&new_path)) == read_all(&overlay));
+
+    let (copy_path, _) = path_in(&folder, "copy.raw");
+    qemu_img(&["convert", "-f", "raw", "-O", "raw", path.to_str().unwrap(), copy_path.to_str().unwrap()]);
+    let copy = File::options().write(true).open(&copy_path).unwrap();
+    image::write_to_copy(&base, &overlay, &overlay.changed(), &copy, &|_, _| {}).unwrap();
+    assert!(std::fs::metadata(&copy_path).unwrap().blocks() * 512 < 1 << 20);
+    assert!(read_all(&open(&copy_path)) == read_all(&overlay));
 }
 
 #[test]

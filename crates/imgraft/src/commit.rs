@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use customize::ByteSize;
-use image::{NewClusters, WriteOptions, Written};
+use image::{Format, NewClusters, WriteOptions, Written};
 
 use crate::disk::OpenedFile;
 use crate::environment;
@@ -22,6 +22,37 @@ use crate::progress::Progress;
 const DEFAULT_LEVEL: u32 = 3;
 /// The mode of a new image, less what the umask takes.
 const NEW_IMAGE_MODE: u32 = 0o644;
+/// The unit of `st_blocks`.
+const STAT_BLOCK_BYTES: u64 = 512;
+
+/// Refuses early what could not be committed in the end. `folder` is that of the target.
+pub(crate) fn check_target(job: &Job, format: Format, folder: &Folder) -> Result<(), Failure> {
+    if !job.in_place || format != Format::Raw {
+        return Ok(());
+    }
+    let name = job.target_name.display();
+    if job.base.metadata.nlink() > 1 {
+        let links = job.base.metadata.nlink();
+        return Err(Failure::new(format!(
+            "`{name}` is a raw image with {links} names (hard links), of which only this one would change"
+        ))
+        .hint(format!("change a copy, `cp --reflink=auto {name} OTHER`, or remove the other names first")));
+    }
+    folder.is_writable().map_err(|error| {
+        Failure::because(
+            format!("no file can be made in `{}`, as a raw image needs it", folder.path().display()),
+            &error,
+        )
+        .hint("a qcow2 image changes in its own file and does not need another")
+    })
+}
+
+/// What was committed.
+pub(crate) struct Committed {
+    pub(crate) written: Written,
+    /// What had to be copied for it of an image that is to change in its place, in bytes.
+    pub(crate) copied_bytes: Option<u64>,
+}
 
 /// Makes the new image, which will be `name` in `folder`.
 pub(crate) fn to_new_file(
@@ -30,11 +61,12 @@ pub(crate) fn to_new_file(
     folder: Folder,
     name: &OsStr,
     messages: &Messages,
-) -> Result<Written, Failure> {
+) -> Result<Committed, Failure> {
     let path = folder.path().to_owned();
     let output = OutputFile::create(folder, name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", path.display()), &error))?;
-    let written = write(graft, job, &output, messages);
+    let has_all = graft.image.info().format == Format::Raw && shares_blocks(&output, &job.base);
+    let written = write(graft, job, &output, has_all, messages);
     // First, because it may be why the other failed.
     graft.plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
     check_base(&job.base)?;
@@ -43,17 +75,35 @@ pub(crate) fn to_new_file(
         keep_attributes(&output, &job.base.metadata, messages)?;
     }
     publish(output, &job.target_name)?;
-    Ok(written)
+    let copied_bytes = (job.in_place && !has_all).then(|| job.base.metadata.blocks() * STAT_BLOCK_BYTES);
+    Ok(Committed { written, copied_bytes })
 }
 
-fn write(graft: &Graft, job: &Job, output: &OutputFile, messages: &Messages) -> Result<Written, Failure> {
+/// Whether the new file has the base's blocks now, as copies that are made only where one of them changes.
+fn shares_blocks(output: &OutputFile, base: &OpenedFile) -> bool {
+    // Whatever the reason is why it cannot be: the bytes are copied then, and meet what is really wrong.
+    rustix::fs::ioctl_ficlone(output.file(), base.file()).is_ok()
+}
+
+/// Writes the new image to `output`, which may have the base's bytes already.
+fn write(
+    graft: &Graft,
+    job: &Job,
+    output: &OutputFile,
+    has_all: bool,
+    messages: &Messages,
+) -> Result<Written, Failure> {
     let Graft { image, disk, .. } = graft;
     let progress = Progress::new(messages, "writing");
     let changed = disk.changed();
     let new_clusters = job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
     let options = WriteOptions { new_clusters, threads: environment::threads() };
     let set_progress = |done, total| progress.set(done, total);
-    image::write(image, disk, &changed, output.file(), &options, &set_progress).map_err(|error| {
+    let written = match has_all {
+        true => image::write_to_copy(image, disk, &changed, output.file(), &set_progress),
+        false => image::write(image, disk, &changed, output.file(), &options, &set_progress),
+    };
+    written.map_err(|error| {
         let changed_bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
         let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes);
         match error.host_error() {

@@ -92,6 +92,10 @@ impl OpenedFile {
         Ok(Self { path: path.to_owned(), metadata, file })
     }
 
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Whether this is the file that `other` is about.
     pub(crate) fn is(&self, other: &Metadata) -> bool {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())

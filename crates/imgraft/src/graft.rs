@@ -11,7 +11,7 @@ use guest::{FileSystem, Guest};
 use image::{Format, Image, NewClusters};
 use storage::{ReadAt, WriteAt};
 
-use crate::commit::{self, is_full, no_space};
+use crate::commit::{self, Committed, is_full, no_space};
 use crate::disk::{Disk, OpenedFile, disk, guest};
 use crate::environment;
 use crate::failure::{Failure, host_error};
@@ -60,10 +60,12 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", job.target.display()))),
     };
     let folder = Folder::open(folder_path).map_err(|error| commit::folder_failure(folder_path, &error))?;
-    let graft = Graft::new(&job, &folder, messages)?;
-    let written = commit::to_new_file(&graft, &job, folder, name, messages)?;
+    let image = Arc::new(job.base.image()?);
+    let format = image.info().format;
+    commit::check_target(&job, format, &folder)?;
+    let graft = Graft::new(&job, image, &folder, messages)?;
+    let Committed { written, copied_bytes } = commit::to_new_file(&graft, &job, folder, name, messages)?;
 
-    let format = graft.image.info().format;
     let report = Report {
         output: job.target_name.display().to_string(),
         format,
@@ -74,6 +76,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         kept_packages: job.keep_packages,
         checked: graft.checked,
         warnings: graft.warnings,
+        copied_bytes,
         clusters: (format == Format::Qcow2).then(|| Clusters::of(&written)),
     };
     report.tell(messages, job.in_place, start);
@@ -82,9 +85,8 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
 
 impl Graft {
     /// Carries out `job`'s operations; what does not fit memory is kept in a file in `folder`.
-    fn new(job: &Job, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
+    fn new(job: &Job, image: Arc<Image>, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
         let base_path = &job.base.path;
-        let image = Arc::new(job.base.image()?);
         let spill_folder = folder.try_clone().map_err(|error| commit::folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {
             Some(size) => size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?,

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::leftover::Leftover;
@@ -59,6 +59,11 @@ impl Folder {
     pub(crate) fn free_bytes(&self) -> io::Result<u64> {
         let statistics = rustix::fs::fstatvfs(&self.handle)?;
         Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
+    }
+
+    /// Whether this process may make files in it.
+    pub(crate) fn is_writable(&self) -> io::Result<()> {
+        Ok(rustix::fs::accessat(&self.handle, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     /// Another handle for the same folder.

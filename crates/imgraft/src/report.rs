@@ -24,6 +24,9 @@ pub(crate) struct Report {
     /// The file systems that were changed and then checked, before the image got its name.
     pub(crate) checked: Vec<String>,
     pub(crate) warnings: Vec<String>,
+    /// What had to be copied of an image that changed in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) copied_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clusters: Option<Clusters>,
 }
@@ -82,6 +85,13 @@ impl Report {
         }
         if !self.checked.is_empty() {
             messages.detail(format_args!("checked {}", self.checked.join(", ")));
+        }
+        if let Some(bytes) = self.copied_bytes {
+            messages.note(format_args!(
+                "copied {}, as the file system of {} cannot share blocks between files (btrfs and xfs can)",
+                ByteSize(bytes),
+                self.output
+            ));
         }
         if let Some(clusters) = &self.clusters {
             messages.detail(format_args!(

@@ -1,5 +1,6 @@
 //! Raw images: the file is the disk.
 
+mod edit;
 mod write;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use storage::ReadAt;
 
 use crate::{Format, Info};
 
+pub(crate) use edit::write_to_copy;
 pub(crate) use write::{write, write_but_zeros};
 
 /// A raw image.

@@ -148,8 +148,18 @@ impl Step<'_> {
     }
 }
 
-/// Writes `bytes` at `offset` without its units that are all zeros.
+/// Writes `bytes` at `offset` to a new file, without their units that are all zeros.
 pub(crate) fn write_but_zeros(target: &File, offset: u64, bytes: &[u8]) -> Result<()> {
+    write_but_holes(target, offset, bytes, &|_| Ok(true))
+}
+
+/// Writes `bytes` at `offset` without its units that are all zeros where the target has none but holes.
+pub(super) fn write_but_holes(
+    target: &File,
+    offset: u64,
+    bytes: &[u8],
+    is_hole: &dyn Fn(&Range<u64>) -> Result<bool>,
+) -> Result<()> {
     let end = offset + bytes.len() as u64;
     let part = |from: u64, to: u64| &bytes[(from - offset) as usize..(to - offset) as usize];
     let write = |from: u64, to: u64| {
@@ -159,7 +169,7 @@ pub(crate) fn write_but_zeros(target: &File, offset: u64, bytes: &[u8]) -> Resul
     while at < end {
         let next = (at / HOLE_BYTES + 1) * HOLE_BYTES;
         let next = next.min(end);
-        if is_zero(part(at, next)) {
+        if is_zero(part(at, next)) && is_hole(&(at..next))? {
             if from < at {
                 write(from, at)?;
             }

@@ -99,14 +99,28 @@ impl World {
 
     /// Runs it in an environment with more variables.
     pub(crate) fn run_with(&self, arguments: &str, variables: &[(&str, &str)]) -> Run {
-        let Output { status, stdout, stderr } =
-            self.command(arguments).envs(variables.iter().copied()).output().unwrap();
-        Run {
-            code: status.code(),
-            stdout: String::from_utf8(stdout).unwrap(),
-            stderr: without_durations(&String::from_utf8(stderr).unwrap()),
-            what: arguments.to_owned(),
+        Run::of(self.command(arguments).envs(variables.iter().copied()).output().unwrap(), arguments)
+    }
+
+    /// Runs it as a user who is not root; for root that is one who may not do anything at all, and to whom
+    /// everything in the folder belongs then.
+    pub(crate) fn run_as_user(&self, arguments: &str) -> Run {
+        if !testkit::is_root() {
+            return self.run(arguments);
         }
+        // The user may not look into the folder that the program was built in.
+        let program = tempfile::tempdir().unwrap();
+        fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let program = program.path().join("imgraft");
+        fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
+        judge("chown").args(["-R", "65534:65534"]).arg(self.folder()).succeed();
+        let mut command = Command::new(testkit::judge::find("setpriv").expect("setpriv is installed"));
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all"]);
+        command.args(["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all"]).arg(program);
+        command.args(arguments.split_ascii_whitespace()).current_dir(self.folder()).stdin(Stdio::null());
+        // What Cargo sets for its own is looked into by the loader.
+        command.env_remove("LD_LIBRARY_PATH").env_remove("SOURCE_DATE_EPOCH");
+        Run::of(command.output().unwrap(), arguments)
     }
 
     /// Starts it and does not wait.
@@ -204,6 +218,15 @@ pub(crate) struct Stat {
 }
 
 impl Run {
+    fn of(Output { status, stdout, stderr }: Output, arguments: &str) -> Self {
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).unwrap(),
+            stderr: without_durations(&String::from_utf8(stderr).unwrap()),
+            what: arguments.to_owned(),
+        }
+    }
+
     /// It ended with 0.
     #[track_caller]
     pub(crate) fn succeeds(self) -> Self {

@@ -1,0 +1,89 @@
+//! Images that a careful user has: with several names, read-only, in folders that are, and no files at all.
+#![allow(clippy::disallowed_methods, reason = "the tests run the programs that they are about")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::fs;
+
+use support::{ROOT, World, assert_sound};
+use testkit::fixture::{Format, Options};
+use testkit::judge::judge;
+
+const CUSTOMIZE: &str = "customize my.img --put app:/srv/app";
+
+fn world(format: Format) -> World {
+    let world = World::with_copy(&Options { format, ..Options::default() });
+    world.file("app", "app\n");
+    world
+}
+
+#[test]
+fn a_raw_image_with_two_names_is_refused() {
+    let world = world(Format::Raw);
+    fs::hard_link(world.path("my.img"), world.path("other.img")).unwrap();
+    for arguments in [CUSTOMIZE, "resize my.img +1G"] {
+        world.refuses(
+            arguments,
+            "error: `my.img` was not changed\n  cause: `my.img` is a raw image with 2 names (hard links), of which \
+             only this one would change\nhint: change a copy, `cp --reflink=auto my.img OTHER`, or remove the other \
+             names first\n",
+        );
+    }
+    // A new image is no change of it.
+    world.run("build --base my.img --put app:/srv/app -o out.img").succeeds();
+}
+
+#[test]
+fn a_file_that_is_read_only_is_named() {
+    for format in [support::qcow2(), Format::Raw] {
+        let world = world(format);
+        world.mode("my.img", 0o444);
+        let before = world.contents();
+        let run = world.run_as_user(CUSTOMIZE).says(
+            "error: `my.img` was not changed\n  cause: `my.img` cannot be written\n  cause: permission denied\n\
+             hint: `chmod u+w my.img` lets its owner write to it\n",
+        );
+        assert_eq!(run.code, Some(1));
+        assert!(before == world.contents());
+    }
+}
+
+#[test]
+fn a_raw_image_in_a_folder_that_is_read_only_is_refused() {
+    let world = world(Format::Raw);
+    fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    let run = world.run_as_user(CUSTOMIZE);
+    let folder = fs::canonicalize(world.folder()).unwrap();
+    let run = run.says(&format!(
+        "error: `my.img` was not changed\n  cause: no file can be made in `{}`, as a raw image needs it\n  \
+         cause: permission denied\nhint: a qcow2 image changes in its own file and does not need another\n",
+        folder.display()
+    ));
+    assert_eq!(run.code, Some(1));
+    fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    assert_eq!(world.names(), ["app", "my.img"]);
+}
+
+#[test]
+fn what_is_no_file_is_not_changed() {
+    let world = World::empty();
+    world.file("app", "app\n");
+    judge("mkfifo").arg(world.path("fifo")).succeed();
+    for (name, kind) in [("fifo", "not a file"), (".", "a directory"), ("/dev/null", "not a file")] {
+        world.refuses(
+            &format!("customize {name} --put app:/srv/app"),
+            &format!("error: `{name}` was not changed\n  cause: `{name}` is {kind}: an image is a regular file\n"),
+        );
+    }
+}
+
+#[test]
+fn what_was_copied_of_a_raw_image_is_said() {
+    let world = world(Format::Raw);
+    let run = world.run(&format!("{CUSTOMIZE} --json")).succeeds();
+    assert_sound(&world.path("my.img"));
+    assert_eq!(world.content("my.img", ROOT, "/srv/app"), b"app\n");
+    // A file system that shares blocks needs no copy.
+    assert_eq!(run.stderr.contains("\ncopied "), run.stdout.contains("\"copied_bytes\": "), "{}", run.stderr);
+}
