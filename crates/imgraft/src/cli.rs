@@ -189,6 +189,11 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) output: Option<PathBuf>,
 
+    /// Build twice, the second time with another number of threads, and compare: where the two differ, say at
+    /// which byte and make no image, otherwise say the image's SHA-256
+    #[arg(long)]
+    pub(crate) verify_reproducible: bool,
+
     #[command(flatten)]
     pub(crate) writing: Writing,
 }

@@ -1,8 +1,10 @@
 //! From changes that are kept apart to a file that has them.
 
 use std::ffi::OsStr;
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io;
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -16,6 +18,7 @@ use crate::graft::{Graft, Job, plan_failure};
 use crate::message::Messages;
 use crate::output::{Folder, OutputFile};
 use crate::progress::Progress;
+use crate::reproducible;
 
 /// How hard new clusters are compressed. On executables, 6 makes the whole image a fifth of a percent
 /// smaller and takes a third longer.
@@ -52,6 +55,8 @@ pub(crate) struct Committed {
     pub(crate) written: Written,
     /// What had to be copied for it of an image that is to change in its place, in bytes.
     pub(crate) copied_bytes: Option<u64>,
+    /// The new file's SHA-256, where it was built twice.
+    pub(crate) sha256: Option<String>,
 }
 
 /// Makes the new image, which will be `name` in `folder`.
@@ -66,17 +71,23 @@ pub(crate) fn to_new_file(
     let output = OutputFile::create(folder, name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", path.display()), &error))?;
     let has_all = graft.image.info().format == Format::Raw && shares_blocks(&output, &job.base);
-    let written = write(graft, job, &output, has_all, messages);
-    // First, because it may be why the other failed.
+    let written = match has_all {
+        true => write_to_copy(graft, job, &output, messages),
+        false => write(graft, job, output.file(), output.folder(), environment::threads(), messages),
+    };
+    let twice = written.is_ok() && job.verify_reproducible;
+    let sha256 = twice.then(|| reproducible::verify(job, output.file(), output.folder(), messages)).transpose();
+    // First, because it may be why the others failed.
     graft.plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
     check_base(&job.base)?;
     let written = written?;
+    let sha256 = sha256?;
     if job.in_place {
         keep_attributes(&output, &job.base.metadata, messages)?;
     }
     publish(output, &job.target_name)?;
     let copied_bytes = (job.in_place && !has_all).then(|| job.base.metadata.blocks() * STAT_BLOCK_BYTES);
-    Ok(Committed { written, copied_bytes })
+    Ok(Committed { written, copied_bytes, sha256 })
 }
 
 /// Whether the new file has the base's blocks now, as copies that are made only where one of them changes.
@@ -85,33 +96,46 @@ fn shares_blocks(output: &OutputFile, base: &OpenedFile) -> bool {
     rustix::fs::ioctl_ficlone(output.file(), base.file()).is_ok()
 }
 
-/// Writes the new image to `output`, which may have the base's bytes already.
-fn write(
+/// Writes the changes to `output`, which has the base's bytes already.
+fn write_to_copy(graft: &Graft, job: &Job, output: &OutputFile, messages: &Messages) -> Result<Written, Failure> {
+    let progress = Progress::new(messages, "writing");
+    let changed = graft.disk.changed();
+    image::write_to_copy(&graft.image, &graft.disk, &changed, output.file(), &|done, total| progress.set(done, total))
+        .map_err(|error| write_failure(&error, changed_bytes(&changed), &job.base.path, output.folder()))
+}
+
+/// Writes the new image to `file`, which is in `folder`.
+pub(crate) fn write(
     graft: &Graft,
     job: &Job,
-    output: &OutputFile,
-    has_all: bool,
+    file: &File,
+    folder: &Folder,
+    threads: NonZeroUsize,
     messages: &Messages,
 ) -> Result<Written, Failure> {
-    let Graft { image, disk, .. } = graft;
     let progress = Progress::new(messages, "writing");
-    let changed = disk.changed();
+    let changed = graft.disk.changed();
     let new_clusters = job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
-    let options = WriteOptions { new_clusters, threads: environment::threads() };
-    let set_progress = |done, total| progress.set(done, total);
-    let written = match has_all {
-        true => image::write_to_copy(image, disk, &changed, output.file(), &set_progress),
-        false => image::write(image, disk, &changed, output.file(), &options, &set_progress),
-    };
-    written.map_err(|error| {
-        let changed_bytes: u64 = changed.iter().map(|range| range.end - range.start).sum();
-        let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes);
-        match error.host_error() {
-            Some(host) if is_full(host) => no_space(output.folder(), Some(needed_bytes), host),
-            Some(_) => Failure::because("the new image cannot be written", &error),
-            None => base_failure(&job.base.path, &error),
-        }
-    })
+    let options = WriteOptions { new_clusters, threads };
+    image::write(&graft.image, &graft.disk, &changed, file, &options, &|done, total| progress.set(done, total)).map_err(
+        |error| {
+            let needed_bytes = graft.image.info().file_size_bytes.saturating_add(changed_bytes(&changed));
+            write_failure(&error, needed_bytes, &job.base.path, folder)
+        },
+    )
+}
+
+fn changed_bytes(changed: &[Range<u64>]) -> u64 {
+    changed.iter().map(|range| range.end - range.start).sum()
+}
+
+/// Why an image could not be written in `folder`.
+fn write_failure(error: &image::Error, needed_bytes: u64, base_path: &Path, folder: &Folder) -> Failure {
+    match error.host_error() {
+        Some(host) if is_full(host) => no_space(folder, Some(needed_bytes), host),
+        Some(_) => Failure::because("the new image cannot be written", error),
+        None => base_failure(base_path, error),
+    }
 }
 
 /// The base is not one that can be used.

@@ -38,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) new_clusters: Option<NewClusters>,
     /// Whether file systems are written to although errors were noted in them.
     pub(crate) ignore_fs_errors: bool,
+    /// Whether it is done twice, to see that the same comes out.
+    pub(crate) verify_reproducible: bool,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
 }
@@ -64,7 +66,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let format = image.info().format;
     commit::check_target(&job, format, &folder)?;
     let graft = Graft::new(&job, image, &folder, messages)?;
-    let Committed { written, copied_bytes } = commit::to_new_file(&graft, &job, folder, name, messages)?;
+    let Committed { written, copied_bytes, sha256 } = commit::to_new_file(&graft, &job, folder, name, messages)?;
 
     let report = Report {
         output: job.target_name.display().to_string(),
@@ -77,6 +79,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         checked: graft.checked,
         warnings: graft.warnings,
         copied_bytes,
+        sha256,
         clusters: (format == Format::Qcow2).then(|| Clusters::of(&written)),
     };
     report.tell(messages, job.in_place, start);
@@ -85,7 +88,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
 
 impl Graft {
     /// Carries out `job`'s operations; what does not fit memory is kept in a file in `folder`.
-    fn new(job: &Job, image: Arc<Image>, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
+    pub(crate) fn new(job: &Job, image: Arc<Image>, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
         let base_path = &job.base.path;
         let spill_folder = folder.try_clone().map_err(|error| commit::folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {

@@ -16,6 +16,7 @@ mod output;
 mod progress;
 mod report;
 mod seed_output;
+mod reproducible;
 mod snippet;
 mod soundness;
 mod time;

@@ -27,6 +27,9 @@ pub(crate) struct Report {
     /// What had to be copied of an image that changed in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) copied_bytes: Option<u64>,
+    /// The file's SHA-256, where it was built twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) clusters: Option<Clusters>,
 }
@@ -98,6 +101,9 @@ impl Report {
                 "clusters: {} kept as they were, {} compressed, {} plain, {} zero",
                 clusters.kept, clusters.compressed, clusters.plain, clusters.zero
             ));
+        }
+        if let Some(sha256) = &self.sha256 {
+            messages.note(format_args!("reproducible: sha256 {sha256}"));
         }
         messages.note(format_args!(
             "{} {} ({}, {}, disk of {}) in {:.1} s",

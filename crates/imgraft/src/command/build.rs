@@ -56,6 +56,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
             expected_base,
             new_clusters: arguments.writing.compress,
             ignore_fs_errors: arguments.writing.ignore_fs_errors,
+            verify_reproducible: arguments.verify_reproducible,
             in_place: false,
         },
         messages,

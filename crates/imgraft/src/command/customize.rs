@@ -30,6 +30,7 @@ fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> 
         expected_base: None,
         new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
+        verify_reproducible: false,
         in_place: true,
     };
     graft::run(job, messages)

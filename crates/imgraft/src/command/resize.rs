@@ -37,6 +37,7 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
     let job = Job {
         base,
         target,
+        verify_reproducible: false,
         in_place: arguments.output.is_none(),
         target_name: arguments.output.unwrap_or(arguments.image),
         size: Some(arguments.size.unwrap_or(DiskSize::By(0))),

@@ -105,8 +105,13 @@ impl World {
     /// Runs it as a user who is not root; for root that is one who may not do anything at all, and to whom
     /// everything in the folder belongs then.
     pub(crate) fn run_as_user(&self, arguments: &str) -> Run {
+        self.run_as_user_with(arguments, &[])
+    }
+
+    /// As [`run_as_user`](Self::run_as_user), with more variables in the environment.
+    pub(crate) fn run_as_user_with(&self, arguments: &str, variables: &[(&str, &str)]) -> Run {
         if !testkit::is_root() {
-            return self.run(arguments);
+            return self.run_with(arguments, variables);
         }
         // The user may not look into the folder that the program was built in.
         let program = tempfile::tempdir().unwrap();
@@ -119,7 +124,7 @@ impl World {
         command.args(["--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all"]).arg(program);
         command.args(arguments.split_ascii_whitespace()).current_dir(self.folder()).stdin(Stdio::null());
         // What Cargo sets for its own is looked into by the loader.
-        command.env_remove("LD_LIBRARY_PATH").env_remove("SOURCE_DATE_EPOCH");
+        command.env_remove("LD_LIBRARY_PATH").env_remove("SOURCE_DATE_EPOCH").envs(variables.iter().copied());
         Run::of(command.output().unwrap(), arguments)
     }
 

@@ -1,0 +1,133 @@
+//! A build that is done twice: the same inputs have to give the same bytes.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use guest::open_volumes;
+use image::Image;
+use sha2::{Digest, Sha256};
+use storage::{FileStorage, ReadAt};
+
+use crate::commit::write;
+use crate::disk::{OpenedFile, scratch_disk};
+use crate::environment;
+use crate::failure::Failure;
+use crate::graft::{Graft, Job};
+use crate::message::Messages;
+use crate::output::Folder;
+
+/// How much is compared at a time, in bytes.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Does `job` again, into a file without a name in `folder` and with another number of threads, and compares
+/// that with `built`; returns the SHA-256 of both.
+///
+/// # Errors
+///
+/// Where they differ: at which byte of the file, and in which part of the disk.
+pub(crate) fn verify(job: &Job, built: &File, folder: &Folder, messages: &Messages) -> Result<String, Failure> {
+    messages.detail("building a second time, to compare");
+    // What there is to say was said the first time.
+    let silent = Messages::new(true, false);
+    let base = OpenedFile::open(&job.base.path)?;
+    let graft = Graft::new(job, Arc::new(base.image()?), folder, &silent)?;
+    let again = folder.unnamed_file().map_err(|error| unreadable(&error))?;
+    let threads = match environment::threads().get() {
+        1 => NonZeroUsize::MIN.saturating_add(1),
+        _ => NonZeroUsize::MIN,
+    };
+    write(&graft, job, &again, folder, threads, &silent)?;
+
+    let [one, other] = [built, &again].map(|file| file.try_clone().and_then(FileStorage::new));
+    let (one, other) = (one.map_err(|error| unreadable(&error))?, other.map_err(|error| unreadable(&error))?);
+    let (digest, difference) = compare(&one, &other).map_err(|error| unreadable(&error))?;
+    let Some(offset) = difference else { return Ok(digest) };
+    let target = job.target_name.display();
+    Err(Failure::new(format!("`{target}` is not reproducible: it was built twice, and the two differ"))
+        .causes(vec![format!("the first byte that differs is at {offset:#x} of the file"), part(one, other)?])
+        .hint("see whether something changes the base or the files that are put; if not, please report this"))
+}
+
+fn unreadable(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::because("what was built a second time cannot be compared", error)
+}
+
+/// The SHA-256 of `one`, and where the first byte is that is not the same in both.
+fn compare(one: &dyn ReadAt, other: &dyn ReadAt) -> storage::Result<(String, Option<u64>)> {
+    let mut hasher = Sha256::new();
+    let mut difference = None;
+    let mut buffers = [vec![0; STEP_BYTES as usize], vec![0; STEP_BYTES as usize]];
+    let mut at = 0;
+    while at < one.size_bytes() {
+        let [bytes, theirs] = &mut buffers;
+        let bytes = &mut bytes[..(one.size_bytes() - at).min(STEP_BYTES) as usize];
+        one.read_at(at, bytes)?;
+        hasher.update(&*bytes);
+        if difference.is_none() {
+            let theirs = &mut theirs[..other.size_bytes().saturating_sub(at).min(bytes.len() as u64) as usize];
+            other.read_at(at, theirs)?;
+            let same = bytes.iter().zip(&*theirs).take_while(|(byte, their)| byte == their).count();
+            difference = (same < bytes.len()).then_some(at + same as u64);
+        }
+        at += bytes.len() as u64;
+    }
+    if other.size_bytes() > one.size_bytes() {
+        difference = difference.or(Some(one.size_bytes()));
+    }
+    let digest = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok((digest, difference))
+}
+
+/// Which part of the disks in two images differs first.
+fn part(one: impl ReadAt + 'static, other: impl ReadAt + 'static) -> Result<String, Failure> {
+    let one = Arc::new(Image::open(one, None).map_err(|error| unreadable(&error))?);
+    let other = Image::open(other, None).map_err(|error| unreadable(&error))?;
+    let (_, difference) = compare(&one, &other).map_err(|error| unreadable(&error))?;
+    let Some(offset) = difference else {
+        return Ok("the disks in them are the same: how the file holds the disk differs".to_owned());
+    };
+    let volumes = open_volumes(&scratch_disk(&one)).map_err(|error| unreadable(&error))?;
+    let place = volumes.iter().find(|volume| {
+        let first = volume.partition().map_or(0, |partition| partition.first_byte);
+        offset.checked_sub(first).is_some_and(|inside| inside < volume.size_bytes())
+    });
+    let place = place.map_or_else(|| "outside of the partitions".to_owned(), |volume| format!("in {volume}"));
+    Ok(format!("the disks in them differ first at {offset:#x}, {place}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storage::Memory;
+
+    #[test]
+    fn the_first_byte_that_differs_is_found() {
+        let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+        let compared = |other: &[u8]| {
+            let (digest, difference) = compare(&Memory::from(bytes.clone()), &Memory::from(other.to_vec())).unwrap();
+            // Of `sha256sum`.
+            assert_eq!(digest, "4d3870d4655ed773027a713ea136507d22e076248e0e9cc920a996039653b76f");
+            difference
+        };
+        assert_eq!(compared(&bytes), None);
+        for at in [0, 1 << 20, (1 << 20) - 1, 2_999_999] {
+            let mut other = bytes.clone();
+            other[at] ^= 1;
+            assert_eq!(compared(&other), Some(at as u64));
+        }
+        assert_eq!(compared(&bytes[..2_000_000]), Some(2_000_000));
+        assert_eq!(compared(&[&bytes[..], &[0]].concat()), Some(3_000_000));
+    }
+
+    #[test]
+    fn where_two_disks_differ_is_told() {
+        let mut disk = vec![0; 1 << 20];
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let mut other = disk.clone();
+        other[0x1234] = 1;
+        let told = |other: &[u8]| part(Memory::from(disk.clone()), Memory::from(other.to_vec())).unwrap();
+        assert_eq!(told(&other), "the disks in them differ first at 0x1234, in the whole disk");
+        assert_eq!(told(&disk), "the disks in them are the same: how the file holds the disk differs");
+    }
+}
