@@ -6,7 +6,7 @@ use guest::{FileKind, GuestPath};
 
 use crate::size::ByteSize;
 
-/// Why a plan could not be made or carried out.
+/// Why an operation could not be carried out.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
@@ -29,7 +29,7 @@ pub enum Error {
         /// The source.
         path: PathBuf,
     },
-    /// A source is no longer what it was when the plan was made.
+    /// A source is no longer what it was when it was looked at.
     SourceChanged {
         /// The source.
         path: PathBuf,
@@ -105,8 +105,53 @@ pub enum Error {
         /// Why.
         error: Box<guest::Error>,
     },
+    /// An operation does not fit what is in the guest.
+    Refused {
+        /// Why.
+        problem: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
+    /// The filter that a file of the guest was to go through said no.
+    Filter {
+        /// The file.
+        path: GuestPath,
+        /// What the filter says.
+        error: io::Error,
+    },
     /// The guest could not be read or written.
     Guest(guest::Error),
+}
+
+impl Error {
+    pub(crate) fn refused(problem: impl Into<String>) -> Self {
+        Self::Refused { problem: problem.into(), hint: None }
+    }
+
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        match self {
+            Self::Refused { problem, .. } => Self::Refused { problem, hint: Some(hint.into()) },
+            other => other,
+        }
+    }
+
+    /// What a file system says that is too full, in the words for that.
+    pub(crate) fn no_space(self) -> Self {
+        let guest = match &self {
+            Self::Guest(guest) => guest,
+            Self::Put { error, .. } => &**error,
+            _ => return self,
+        };
+        let guest::Error::FileSystem { volume, error, .. } = guest else { return self };
+        let Some(room) = error.no_space() else { return self };
+        let volume = volume.clone();
+        match room {
+            guest::NoSpace::Bytes { needed, available } => {
+                Self::NoSpace { volume, needed_bytes: needed, available_bytes: available }
+            }
+            guest::NoSpace::Inodes { needed, available } => Self::NoInodes { volume, needed, available },
+        }
+    }
 }
 
 impl fmt::Display for Error {
@@ -151,6 +196,8 @@ impl fmt::Display for Error {
             Self::Put { source, destination, .. } => {
                 write!(f, "`{}` could not be put at `{destination}`", source.display())
             }
+            Self::Refused { problem, .. } => f.write_str(problem),
+            Self::Filter { path, .. } => write!(f, "`{path}` could not be edited"),
             Self::Guest(error) => error.fmt(f),
         }
     }
@@ -170,7 +217,7 @@ fn article(kind: FileKind) -> &'static str {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Source { error, .. } => Some(error),
+            Self::Source { error, .. } | Self::Filter { error, .. } => Some(error),
             Self::Put { error, .. } => Some(&**error),
             // Its message is already ours.
             Self::Guest(error) => error.source(),

@@ -1,4 +1,6 @@
-use crate::put::Put;
+use crate::verb::{
+    Append, Chmod, Chown, Copy, Edit, Link, Mkdir, Move, Put, Remove, Replace, Scrub, Touch, Truncate, Write,
+};
 
 /// One thing that is done to a guest. Flags and recipes all become these, and nothing else changes
 /// a guest.
@@ -6,4 +8,34 @@ use crate::put::Put;
 pub enum Operation {
     /// Puts a file or a tree of the host into the guest.
     Put(Put),
+    /// Gives a file a content.
+    Write(Write),
+    /// Adds a line to a file.
+    Append(Append),
+    /// Makes a directory, and those on the way.
+    Mkdir(Mkdir),
+    /// Makes an empty file, or a file look as if it were new.
+    Touch(Touch),
+    /// Removes files and trees.
+    Remove(Remove),
+    /// Makes symlinks.
+    Link(Link),
+    /// Sets a mode.
+    Chmod(Chmod),
+    /// Sets an owner.
+    Chown(Chown),
+    /// Empties files.
+    Truncate(Truncate),
+    /// Copies a file or a tree of the guest.
+    Copy(Copy),
+    /// Moves a file or a tree of the guest.
+    Move(Move),
+    /// Replaces what matches a regular expression.
+    Replace(Replace),
+    /// Passes a file through a filter.
+    Edit(Edit),
+    /// Overwrites and removes a file.
+    Scrub(Scrub),
+    /// Has every file labelled for SELinux when the guest boots.
+    Relabel,
 }

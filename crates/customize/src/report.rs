@@ -1,6 +1,41 @@
+use std::fmt;
+
 use serde::Serialize;
 
-use crate::put::Put;
+use crate::size::ByteSize;
+use crate::verb::Put;
+
+/// What an operation came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The operation, as a user says it: `chmod`.
+    pub verb: &'static str,
+    /// What was done, in a line for people.
+    #[serde(rename = "done")]
+    pub text: String,
+    /// What was changed: where it really is in the guest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    /// More of a `put`.
+    #[serde(flatten)]
+    pub put: Option<PutReport>,
+    /// The password that was made up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// Directories made on the way.
+    pub parents: Vec<String>,
+}
+
+impl Report {
+    /// `verb` changed `paths`.
+    pub(crate) fn new(verb: &'static str, text: impl Into<String>, paths: Vec<String>, parents: Vec<String>) -> Self {
+        Self { verb, text: text.into(), paths, put: None, password: None, parents }
+    }
+
+    pub(crate) fn put(put: PutReport, parents: Vec<String>) -> Self {
+        Self { put: Some(put.clone()), ..Self::new("put", put.to_string(), Vec::new(), parents) }
+    }
+}
 
 /// What a `put` comes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,12 +61,10 @@ pub struct PutReport {
     pub size_bytes: u64,
     /// Number of files and symlinks of the guest that this replaces.
     pub replaced: u64,
-    /// Directories made on the way.
-    pub parents: Vec<String>,
 }
 
 impl PutReport {
-    pub(crate) fn new(put: &Put, uid: u32, gid: u32) -> Self {
+    pub(crate) fn new(put: &Put, (uid, gid): (u32, u32)) -> Self {
         Self {
             source: put.source.display().to_string(),
             destination: String::new(),
@@ -43,7 +76,35 @@ impl PutReport {
             symlinks: 0,
             size_bytes: 0,
             replaced: 0,
-            parents: Vec::new(),
         }
+    }
+}
+
+impl fmt::Display for PutReport {
+    /// `put dist/app at /usr/local/bin/app (0755 0:0, 110.0 MiB)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut facts = Vec::new();
+        let owner = format!("{}:{}", self.uid, self.gid);
+        match &self.mode {
+            Some(mode) => facts.push(format!("{mode} {owner}")),
+            None => {
+                facts.push(owner);
+                facts.extend(count(self.files, "file", "files"));
+                facts.extend(count(self.directories, "directory", "directories"));
+                facts.extend(count(self.symlinks, "symlink", "symlinks"));
+            }
+        }
+        facts.push(ByteSize(self.size_bytes).to_string());
+        let replaced = if self.mode.is_some() && self.replaced > 0 { ", in place of the old one" } else { "" };
+        write!(f, "put {} at {} ({}){replaced}", self.source, self.destination, facts.join(", "))
+    }
+}
+
+/// `1 file`, `2 files`; nothing where there are none.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
+    match number {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{number} {many}")),
     }
 }

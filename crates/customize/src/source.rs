@@ -20,6 +20,8 @@ pub(crate) struct Source {
     pub(crate) kind: SourceKind,
     /// Permission bits, up to 0o7777.
     pub(crate) permissions: u16,
+    /// User and group, by number.
+    pub(crate) owner: (u32, u32),
     pub(crate) modified: Time,
     identity: Identity,
 }
@@ -89,6 +91,7 @@ impl Source {
             path: path.to_owned(),
             kind,
             permissions: (metadata.mode() & 0o7777) as u16,
+            owner: (metadata.uid(), metadata.gid()),
             modified: Time { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 },
             identity: Identity::of(&metadata),
         })

@@ -7,6 +7,7 @@ use storage::{ReadAt, WriteAt};
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{self, compat, incompat, ro_compat};
+use crate::inode::Time;
 use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, EXT4_VALID_FS, RawSuperblock, SUPERBLOCK_OFFSET};
 
 /// The most groups that are read: 2^19 of them are 64 TiB with 4 KiB blocks.
@@ -188,6 +189,12 @@ impl Superblock {
     /// UUID, in the order it is printed.
     pub fn uuid(&self) -> [u8; 16] {
         self.raw.s_uuid
+    }
+
+    /// When the file system was last written to by who keeps that: a kernel or e2fsprogs, and not an edit here.
+    pub fn written(&self) -> Time {
+        let seconds = u64::from(self.raw.s_times_hi[0]) << 32 | u64::from(self.raw.s_wtime.get());
+        Time { seconds: i64::try_from(seconds).unwrap_or(0), nanoseconds: 0 }
     }
 
     /// Block size in bytes: 1024 to 65536.

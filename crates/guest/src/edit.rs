@@ -147,7 +147,7 @@ impl Guest {
     }
 
     /// Does something with the directory that `path` is in, and its name there.
-    fn in_parent(
+    pub(crate) fn in_parent(
         &mut self,
         path: &GuestPath,
         edit: impl FnOnce(&mut FileSystem, &Location, &[u8]) -> Result<(), FileSystemError>,
@@ -164,7 +164,7 @@ impl Guest {
         result.map_err(|error| self.error(&found.node, Some(path), error))
     }
 
-    fn file_system_mut(&mut self, location: &Location) -> &mut FileSystem {
+    pub(crate) fn file_system_mut(&mut self, location: &Location) -> &mut FileSystem {
         match &mut self.volumes[location.volume].content {
             Content::FileSystem(file_system) => file_system,
             _ => unreachable!("only a file system has locations"),

@@ -93,6 +93,13 @@ pub enum PathProblem {
         /// The name.
         name: Vec<u8>,
     },
+    /// It would be on another file system than what it is to be another name of.
+    OtherFileSystem,
+    /// The guest mounts a file system there or below.
+    MountPoint {
+        /// Where.
+        mount_point: GuestPath,
+    },
     /// A text file is larger than it may be.
     TooLarge {
         /// The bound in bytes.
@@ -116,6 +123,17 @@ impl Error {
 
     pub(crate) fn bad_path(path: &GuestPath, error: PathError) -> Self {
         Self::path(path, PathProblem::Invalid(error))
+    }
+
+    /// Whether nothing is at the path, symlinks to nothing included.
+    pub fn is_absence(&self) -> bool {
+        let is_absence = |problem: &PathProblem| {
+            matches!(
+                problem,
+                PathProblem::NotFound | PathProblem::DanglingLink { .. } | PathProblem::NotADirectory { .. }
+            )
+        };
+        matches!(self, Self::Path { problem, .. } if is_absence(problem))
     }
 
     /// Whether the path is simply not there.
@@ -174,6 +192,13 @@ impl PathProblem {
             Self::BadName { name } => {
                 write!(f, "the directory `{path}` has a name in it that no file can have: `{}`", Printable(name))
             }
+            Self::OtherFileSystem => write!(f, "`{path}` is on another file system"),
+            Self::MountPoint { mount_point } if mount_point == path => {
+                write!(f, "the guest mounts a file system at `{path}`")
+            }
+            Self::MountPoint { mount_point } => {
+                write!(f, "`{path}`: the guest mounts a file system at `{mount_point}`")
+            }
             Self::TooLarge { limit_bytes } => write!(f, "`{path}` has more than {limit_bytes} bytes"),
         }
     }
@@ -203,7 +228,45 @@ impl From<partition::Error> for Error {
     }
 }
 
+/// What a file system has too little of, and how much of it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoSpace {
+    /// Bytes.
+    Bytes {
+        /// So many.
+        needed: u64,
+        /// And so many are free.
+        available: u64,
+    },
+    /// Inodes.
+    Inodes {
+        /// So many.
+        needed: u64,
+        /// And so many are free.
+        available: u64,
+    },
+}
+
 impl FileSystemError {
+    /// Whether it is too full, and how much.
+    pub fn no_space(&self) -> Option<NoSpace> {
+        let bytes = |needed: u64, available: u64, unit_bytes: u64| {
+            Some(NoSpace::Bytes {
+                needed: needed.saturating_mul(unit_bytes),
+                available: available.saturating_mul(unit_bytes),
+            })
+        };
+        match *self {
+            Self::Ext4(ext4::Error::NoSpace { resource: ext4::Resource::Inodes, needed, available, .. }) => {
+                Some(NoSpace::Inodes { needed, available })
+            }
+            Self::Ext4(ext4::Error::NoSpace { needed, available, unit_bytes, .. }) => {
+                bytes(needed, available, u64::from(unit_bytes))
+            }
+            _ => None,
+        }
+    }
+
     /// Whether it is not written to because errors were noted in it.
     pub fn is_for_noted_errors(&self) -> bool {
         matches!(self, Self::Ext4(ext4::Error::HasErrors { .. }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use storage::{Finding, ReadAt};
 
 use crate::error::FileSystemError;
-use crate::metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata};
+use crate::metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Time, Times};
 use crate::volume::Bytes;
 
 /// How much of a file is held while it is read, in bytes.
@@ -337,6 +337,159 @@ impl FileSystem {
         match self {
             Self::Ext4(ext4) => Ok(ext4.set_attributes(node.inode(), attributes)?),
             Self::Fat(_) => Err(fat::Error::Unsupported { feature: "an owner or a mode on a FAT".to_owned() }.into()),
+        }
+    }
+
+    /// Sets the times that are given.
+    pub(crate) fn set_times(&mut self, node: &Node, times: &Times) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.set_times(node.inode(), times)?),
+            Self::Fat(_) => {
+                Err(fat::Error::Unsupported { feature: "changing a file's times on a FAT".to_owned() }.into())
+            }
+        }
+    }
+
+    /// Reads from `offset` on; less than asked only at the file's end.
+    pub(crate) fn read_at(&self, file: &Node, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.read_file_at(file.inode(), offset, buffer)?),
+            Self::Fat(fat) => Ok(fat.file_system.read_file_at(file.names(), offset, buffer)?),
+        }
+    }
+
+    /// Writes `data` at `offset` of a regular file.
+    pub(crate) fn write_at(&mut self, file: &Node, offset: u64, data: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.write_file_at(file.inode(), offset, data)?),
+            Self::Fat(_) => {
+                Err(fat::Error::Unsupported { feature: "changing a part of a file on a FAT".to_owned() }.into())
+            }
+        }
+    }
+
+    /// Makes a regular file `size_bytes` long.
+    pub(crate) fn truncate(&mut self, file: &Node, size_bytes: u64) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.truncate(file.inode(), size_bytes)?),
+            Self::Fat(_) => {
+                Err(fat::Error::Unsupported { feature: "changing a file's size on a FAT".to_owned() }.into())
+            }
+        }
+    }
+
+    /// Gives a regular file another content; it keeps what else it has.
+    pub(crate) fn replace_content(&mut self, file: &Node, content: &[u8], modified: Time) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => {
+                // What is written over first needs the room that it has.
+                ext4.truncate(file.inode(), 0)?;
+                ext4.write_file_at(file.inode(), 0, content)?;
+                let times = Times { accessed: None, modified: Some(modified), changed: Some(modified) };
+                Ok(ext4.set_times(file.inode(), &times)?)
+            }
+            Self::Fat(fat) => {
+                let modified = fat::Time { seconds: modified.seconds, nanoseconds: modified.nanoseconds };
+                Ok(fat.file_system.replace_file(file.names(), modified, content.len() as u64, &mut &*content)?)
+            }
+        }
+    }
+
+    /// One more name for a file that is no directory.
+    pub(crate) fn link(&mut self, file: &Node, parent: &Node, name: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.link(file.inode(), parent.inode(), name)?),
+            Self::Fat(_) => {
+                Err(fat::Error::Unsupported { feature: "a second name of a file on a FAT".to_owned() }.into())
+            }
+        }
+    }
+
+    /// Gives another name; what has it and is of the same sort goes.
+    pub(crate) fn rename(&mut self, from: (&Node, &[u8]), to: (&Node, &[u8])) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.rename(from.0.inode(), from.1, to.0.inode(), to.1)?),
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "renaming on a FAT".to_owned() }.into()),
+        }
+    }
+
+    /// Creates a device, a FIFO or a socket.
+    pub(crate) fn create_special(
+        &mut self,
+        parent: &Node,
+        name: &[u8],
+        special: ext4::Special,
+        attributes: &Attributes,
+    ) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => {
+                ext4.create_special(parent.inode(), name, special, attributes)?;
+                Ok(())
+            }
+            Self::Fat(_) => {
+                Err(fat::Error::Unsupported { feature: "a device, FIFO or socket on a FAT".to_owned() }.into())
+            }
+        }
+    }
+
+    /// The extended attributes, by their whole names; a FAT has none.
+    pub(crate) fn xattrs(&self, node: &Node) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.xattrs(node.inode())?),
+            Self::Fat(_) => Ok(Vec::new()),
+        }
+    }
+
+    pub(crate) fn set_xattr(&mut self, node: &Node, name: &[u8], value: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.set_xattr(node.inode(), name, value)?),
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "extended attributes on a FAT".to_owned() }.into()),
+        }
+    }
+
+    pub(crate) fn remove_xattr(&mut self, node: &Node, name: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.remove_xattr(node.inode(), name)?),
+            Self::Fat(_) => Err(fat::Error::Unsupported { feature: "extended attributes on a FAT".to_owned() }.into()),
+        }
+    }
+
+    /// What says whether two names are of the same file, where a file can have several.
+    pub(crate) fn inode(&self, node: &Node) -> Option<u32> {
+        matches!(self, Self::Ext4(_)).then(|| node.inode().0)
+    }
+
+    /// Removes what has the name, and all that is below it.
+    pub(crate) fn remove_tree(&mut self, parent: &Node, name: &[u8]) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.remove_tree(parent.inode(), name)?),
+            Self::Fat(fat) => {
+                // Directories come before what is in them, and go after it; the FAT has an end, and so has this.
+                let mut pending = vec![parent.child(name)];
+                let mut directories = Vec::new();
+                while let Some(path) = pending.pop() {
+                    if fat.file_system.metadata(&path)?.kind == fat::FileKind::Regular {
+                        fat.file_system.remove_file(&path)?;
+                        continue;
+                    }
+                    for entry in fat.file_system.read_directory(&path)? {
+                        pending.push([&path[..], &[entry.name.into_bytes()]].concat());
+                    }
+                    directories.push(path);
+                }
+                for path in directories.iter().rev() {
+                    fat.file_system.remove_directory(path)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// When it was last written to, in whole seconds since 1970; a FAT does not say.
+    pub(crate) fn written(&self) -> Option<Time> {
+        match self {
+            Self::Ext4(ext4) => Some(ext4.superblock().written()),
+            Self::Fat(_) => None,
         }
     }
 

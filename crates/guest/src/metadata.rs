@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-pub use ext4::{Attributes, Time};
+pub use ext4::{Attributes, Special, Time, Times};
 
 /// What kind of file a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

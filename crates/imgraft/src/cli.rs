@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use customize::{DiskSize, Put};
+use customize::DiskSize;
 use image::NewClusters;
+
+use crate::flags::Operations;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -43,7 +45,7 @@ pub(crate) enum Command {
     #[command(after_help = BUILD_EXAMPLES)]
     Build(Build),
     /// Change an image, all or nothing
-    #[command(after_help = CUSTOMIZE_EXAMPLES, mut_arg("puts", |put| put.required_unless_present("size")))]
+    #[command(after_help = CUSTOMIZE_EXAMPLES)]
     Customize(Customize),
     /// Make an image's disk larger, and its root with it
     #[command(after_help = RESIZE_EXAMPLES)]
@@ -79,14 +81,20 @@ Examples:
   imgraft build                                     the recipe is ./imgraft.toml
   imgraft build recipes/autonoe.toml --base noble.img --input autonoe=dist/autonoe
   imgraft build --base noble.img --put dist/app:/usr/local/bin/app:0755 -o app.img
+  imgraft build --base noble.img --write /etc/motd:Hello --dry-run
 
-Times of new files are SOURCE_DATE_EPOCH where that is set, else those of your files.";
+Changes are carried out in the order given, those of the recipe first. Times of new files are
+SOURCE_DATE_EPOCH where that is set, else those of your files, and for what has no file the time at
+which the base's root was last written to.";
 
 const CUSTOMIZE_EXAMPLES: &str = "\
 Examples:
   imgraft customize my.img --put app.conf:/etc/app/
   imgraft customize my.img --put site:/srv/www:0644:www-data:www-data
-  imgraft customize my.img --size +2G --put data:/srv/data";
+  imgraft customize my.img --size +2G --put data:/srv/data
+  imgraft customize my.img --remove '/var/log/*.gz' --write /etc/motd:Hello --chmod 0600:/etc/motd
+
+Changes are carried out in the order given.";
 
 const RESIZE_EXAMPLES: &str = "\
 Examples:
@@ -132,15 +140,6 @@ const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   imgraft completions bash > ~/.local/share/bash-completion/completions/imgraft";
 
-/// What goes into an image.
-#[derive(Debug, Args)]
-pub(crate) struct Puts {
-    /// Put a file or a tree at DEST, or into it where it is a directory or ends in `/`. Without
-    /// MODE, each file's own; without UID:GID, root:root. Can be given several times
-    #[arg(long = "put", value_name = "SRC:DEST[:MODE[:UID:GID]]", value_parser = put_parser())]
-    pub(crate) puts: Vec<Put>,
-}
-
 /// How large an image's disk is.
 #[derive(Debug, Args)]
 pub(crate) struct Size {
@@ -164,11 +163,15 @@ pub(crate) struct Writing {
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Print what would be done and the room that it takes, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Build {
-    /// The recipe; ./imgraft.toml where there is no --put either
+    /// The recipe; ./imgraft.toml where nothing else says what to do
     pub(crate) recipe: Option<PathBuf>,
 
     /// The image to begin with; it is never changed
@@ -183,7 +186,7 @@ pub(crate) struct Build {
     pub(crate) size: Size,
 
     #[command(flatten)]
-    pub(crate) puts: Puts,
+    pub(crate) operations: Operations,
 
     /// The image to make
     #[arg(short, long, value_name = "IMAGE")]
@@ -207,7 +210,7 @@ pub(crate) struct Customize {
     pub(crate) size: Size,
 
     #[command(flatten)]
-    pub(crate) puts: Puts,
+    pub(crate) operations: Operations,
 
     #[command(flatten)]
     pub(crate) writing: Writing,
@@ -311,10 +314,6 @@ pub(crate) struct Man {
 pub(crate) struct CompatDocs {
     /// The folder
     pub(crate) folder: PathBuf,
-}
-
-fn put_parser() -> impl TypedValueParser<Value = Put> {
-    OsStringValueParser::new().try_map(|text| Put::parse(&text))
 }
 
 fn input_parser() -> impl TypedValueParser<Value = (String, PathBuf)> {

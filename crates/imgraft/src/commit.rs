@@ -78,7 +78,7 @@ pub(crate) fn to_new_file(
     let twice = written.is_ok() && job.verify_reproducible;
     let sha256 = twice.then(|| reproducible::verify(job, output.file(), output.folder(), messages)).transpose();
     // First, because it may be why the others failed.
-    graft.plan.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
+    graft.done.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
     check_base(&job.base)?;
     let written = written?;
     let sha256 = sha256?;

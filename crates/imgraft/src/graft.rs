@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use customize::recipe::BaseName;
-use customize::{DiskSize, Operation, Options, Plan, check_packages};
+use customize::{DiskSize, Done, Operation, Options, carry_out, check_packages};
 use guest::{FileSystem, Guest};
 use image::{Format, Image, NewClusters};
 use storage::{ReadAt, WriteAt};
@@ -42,13 +42,15 @@ pub(crate) struct Job {
     pub(crate) verify_reproducible: bool,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
+    /// Whether what would be done is only said.
+    pub(crate) dry_run: bool,
 }
 
 /// An image with what was asked for, all of which is kept apart from its file.
 pub(crate) struct Graft {
     pub(crate) image: Arc<Image>,
     pub(crate) disk: Arc<Disk>,
-    pub(crate) plan: Plan,
+    pub(crate) done: Done,
     grown: Option<Grown>,
     checked: Vec<String>,
     warnings: Vec<String>,
@@ -66,22 +68,31 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let format = image.info().format;
     commit::check_target(&job, format, &folder)?;
     let graft = Graft::new(&job, image, &folder, messages)?;
-    let Committed { written, copied_bytes, sha256 } = commit::to_new_file(&graft, &job, folder, name, messages)?;
-
-    let report = Report {
+    let mut report = Report {
         output: job.target_name.display().to_string(),
+        dry_run: job.dry_run,
         format,
-        file_size_bytes: written.file_size_bytes,
+        file_size_bytes: None,
         virtual_size_bytes: graft.disk.size_bytes(),
-        grown: graft.grown,
-        put: graft.plan.puts().to_vec(),
-        kept_packages: job.keep_packages,
-        checked: graft.checked,
-        warnings: graft.warnings,
-        copied_bytes,
-        sha256,
-        clusters: (format == Format::Qcow2).then(|| Clusters::of(&written)),
+        grown: graft.grown.clone(),
+        operations: graft.done.reports.clone(),
+        room: graft.done.room.clone(),
+        kept_packages: job.keep_packages.clone(),
+        checked: graft.checked.clone(),
+        warnings: graft.warnings.clone(),
+        copied_bytes: None,
+        sha256: None,
+        clusters: None,
     };
+    if job.dry_run {
+        graft.done.check_sources().map_err(|error| plan_failure(&error, &folder))?;
+        return Ok(report);
+    }
+    let Committed { written, copied_bytes, sha256 } = commit::to_new_file(&graft, &job, folder, name, messages)?;
+    report.file_size_bytes = Some(written.file_size_bytes);
+    report.copied_bytes = copied_bytes;
+    report.sha256 = sha256;
+    report.clusters = (format == Format::Qcow2).then(|| Clusters::of(&written));
     report.tell(messages, job.in_place, start);
     Ok(report)
 }
@@ -118,15 +129,14 @@ impl Graft {
             warnings.push("the base is raw: `--compress` changes nothing".to_owned());
         }
         let options = Options { modified: environment::source_date_epoch()? };
-        let plan = Plan::new(&guest, &job.operations, &options).map_err(|error| plan_failure(&error, folder))?;
-        warnings.extend(plan.warnings().iter().map(ToString::to_string));
+        let done = apply(&mut guest, &job.operations, &options, folder, messages)?;
+        warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| messages.warning(warning));
-        apply(&plan, &mut guest, folder, messages)?;
         check_packages(&guest, &job.keep_packages).map_err(|error| plan_failure(&error, folder))?;
         let checked = soundness::check(base_path, &image, &disk, &guest)?;
         checked.warnings.iter().for_each(|warning| messages.warning(warning));
         warnings.extend(checked.warnings);
-        Ok(Self { image, disk, plan, grown, checked: checked.file_systems, warnings })
+        Ok(Self { image, disk, done, grown, checked: checked.file_systems, warnings })
     }
 }
 
@@ -166,9 +176,16 @@ pub(crate) fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
     noted.map(|volume| format!("errors were noted in {volume}; e2fsck repairs it"))
 }
 
-fn apply(plan: &Plan, guest: &mut Guest, folder: &Folder, messages: &Messages) -> Result<(), Failure> {
+fn apply(
+    guest: &mut Guest,
+    operations: &[Operation],
+    options: &Options,
+    folder: &Folder,
+    messages: &Messages,
+) -> Result<Done, Failure> {
     let progress = Progress::new(messages, "putting");
-    plan.apply(guest, &|done, total| progress.set(done, total)).map_err(|error| plan_failure(&error, folder))
+    let tell = |done, total| progress.set(done, total);
+    carry_out(guest, operations, options, &tell).map_err(|error| plan_failure(&error, folder))
 }
 
 /// Why the root cannot have more room.
@@ -200,6 +217,7 @@ pub(crate) fn plan_failure(error: &customize::Error, folder: &Folder) -> Failure
         customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. } => {
             failure.hint("`--size` makes room in the root, such as `--size +2G`")
         }
+        customize::Error::Refused { hint: Some(hint), .. } => failure.hint(hint),
         customize::Error::UnknownName { .. } => failure.hint("a number is taken as it is"),
         customize::Error::Guest(guest::Error::Path {
             problem: guest::PathProblem::DanglingLink { target, .. },

@@ -1,24 +1,30 @@
 //! What was made of an image, told to people and as JSON.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use customize::{ByteSize, PutReport};
+use customize::{ByteSize, Room};
 use image::{Format, Written};
 use serde::Serialize;
 
-use crate::message::{Messages, count};
+use crate::failure::Failure;
+use crate::message::{Messages, print, print_json};
 
 /// What was made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) output: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
     pub(crate) format: Format,
-    pub(crate) file_size_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) file_size_bytes: Option<u64>,
     pub(crate) virtual_size_bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) grown: Option<Grown>,
-    pub(crate) put: Vec<PutReport>,
+    /// What each operation came to, in their order.
+    pub(crate) operations: Vec<customize::Report>,
+    /// What that takes of the guest's file systems.
+    pub(crate) room: Vec<Room>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) kept_packages: Vec<String>,
     /// The file systems that were changed and then checked, before the image got its name.
@@ -35,7 +41,7 @@ pub(crate) struct Report {
 }
 
 /// What grew.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Grown {
     pub(crate) disk_bytes: Change,
     pub(crate) root: String,
@@ -43,7 +49,7 @@ pub(crate) struct Grown {
 }
 
 /// A number before and after.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Change {
     pub(crate) from: u64,
     pub(crate) to: u64,
@@ -70,19 +76,47 @@ impl Clusters {
 }
 
 impl Report {
+    /// What each operation came to.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for operation in &self.operations {
+            lines.extend(operation.parents.iter().map(|parent| format!("made {parent}/ (0755 0:0)")));
+            lines.push(operation.text.clone());
+        }
+        lines
+    }
+
+    /// Prints what was asked for on standard output: all of this as JSON, or the plan of a dry run.
+    pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
+        match (json, self.dry_run) {
+            (true, _) => print_json(self),
+            (false, true) => self.print_plan(),
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// Prints what would be done, and the room that it takes.
+    fn print_plan(&self) -> Result<(), Failure> {
+        let mut lines = self.lines();
+        for Room { volume, needed_bytes, available_bytes, needed_inodes, available_inodes } in &self.room {
+            let (needed, available) = (ByteSize(*needed_bytes), ByteSize(*available_bytes));
+            let mut line = format!("{volume} needs {needed} of {available} that are free");
+            if let Some(available_inodes) = available_inodes {
+                line.push_str(&format!(", and {needed_inodes} of {available_inodes} inodes"));
+            }
+            lines.push(line);
+        }
+        lines.push("this was a dry run: nothing was written".to_owned());
+        print(&(lines.join("\n") + "\n"))
+    }
+
     /// Says what was done.
     pub(crate) fn tell(&self, messages: &Messages, in_place: bool, start: Instant) {
         if let Some(Grown { disk_bytes, root, root_bytes }) = &self.grown {
             let text = |change: &Change| format!("{} to {}", ByteSize(change.from), ByteSize(change.to));
             messages.note(format_args!("grew the disk from {}, {root} from {}", text(disk_bytes), text(root_bytes)));
         }
-        let parents: BTreeSet<&str> = self.put.iter().flat_map(|put| put.parents.iter().map(String::as_str)).collect();
-        for parent in parents {
-            messages.note(format_args!("made {parent}/ (0755 0:0)"));
-        }
-        for put in &self.put {
-            messages.note(describe(put));
-        }
+        self.lines().iter().for_each(|line| messages.note(line));
         if !self.kept_packages.is_empty() {
             messages.note(format_args!("kept {}", self.kept_packages.join(", ")));
         }
@@ -110,27 +144,9 @@ impl Report {
             if in_place { "changed" } else { "built" },
             self.output,
             self.format,
-            ByteSize(self.file_size_bytes),
+            ByteSize(self.file_size_bytes.unwrap_or(0)),
             ByteSize(self.virtual_size_bytes),
             start.elapsed().as_secs_f64(),
         ));
     }
-}
-
-/// `put dist/app at /usr/local/bin/app (0755 0:0, 110.0 MiB)`.
-fn describe(put: &PutReport) -> String {
-    let mut facts = Vec::new();
-    let owner = format!("{}:{}", put.uid, put.gid);
-    match &put.mode {
-        Some(mode) => facts.push(format!("{mode} {owner}")),
-        None => {
-            facts.push(owner);
-            facts.extend(count(put.files, "file", "files"));
-            facts.extend(count(put.directories, "directory", "directories"));
-            facts.extend(count(put.symlinks, "symlink", "symlinks"));
-        }
-    }
-    facts.push(ByteSize(put.size_bytes).to_string());
-    let replaced = if put.mode.is_some() && put.replaced > 0 { ", in place of the old one" } else { "" };
-    format!("put {} at {} ({}){replaced}", put.source, put.destination, facts.join(", "))
 }

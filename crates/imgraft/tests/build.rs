@@ -51,8 +51,8 @@ fn files_reach_boot_and_the_esp_by_the_guests_fstab() {
     world.file("kernel", noise(2, 500_000)).file("loader.efi", noise(3, 100_000));
     let puts = "--put kernel:/boot/vmlinuz-new --put loader.efi:/boot/efi/EFI/new/loader.efi";
     world.run(&format!("build --base base.img {puts} -o out.img")).succeeds().says(
-        "made /boot/efi/EFI/new/ (0755 0:0)\n\
-         put kernel at /boot/vmlinuz-new (0644 0:0, 488.2 KiB)\n\
+        "put kernel at /boot/vmlinuz-new (0644 0:0, 488.2 KiB)\n\
+         made /boot/efi/EFI/new/ (0755 0:0)\n\
          put loader.efi at /boot/efi/EFI/new/loader.efi (0644 0:0, 97.6 KiB)\n\
          built out.img (…)\n",
     );
@@ -150,13 +150,13 @@ fn a_slash_or_an_existing_directory_means_into_and_missing_ones_are_made() {
     world.file("app", "app\n").file("tree/a", "a\n");
     let puts = "--put app:/usr/local/bin --put app:/opt/new/er/ --put tree:/srv/ --put app:/bin --put app:/opt/x/y";
     world.run(&format!("build --base base.img {puts} -o out.img")).succeeds().says(
-        "made /opt/new/ (0755 0:0)\n\
+        "put app at /usr/local/bin/app (0644 0:0, 4 B)\n\
+         made /opt/new/ (0755 0:0)\n\
          made /opt/new/er/ (0755 0:0)\n\
-         made /opt/x/ (0755 0:0)\n\
-         put app at /usr/local/bin/app (0644 0:0, 4 B)\n\
          put app at /opt/new/er/app (0644 0:0, 4 B)\n\
          put tree at /srv/tree (0:0, 1 file, 1 directory, 2 B)\n\
          put app at /usr/bin/app (0644 0:0, 4 B)\n\
+         made /opt/x/ (0755 0:0)\n\
          put app at /opt/x/y (0644 0:0, 4 B)\n\
          built out.img (…)\n",
     );
@@ -344,15 +344,18 @@ fn the_report_is_json_and_quiet_is_quiet() {
     let report: String = run
         .stdout
         .lines()
-        .filter(|line| !["file_size_bytes", "kept", "compressed", "zero"].iter().any(|name| line.contains(name)))
+        .filter(|line| {
+            !["file_size_bytes", "kept", "compressed", "zero", "available"].iter().any(|name| line.contains(name))
+        })
         .map(|line| format!("{}\n", line.trim_start()))
         .collect();
     assert_eq!(
         report,
-        "{\n\"output\": \"out.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"put\": [\n{\n\
-         \"source\": \"app\",\n\"destination\": \"/opt/a/app\",\n\"mode\": \"0755\",\n\"uid\": 0,\n\"gid\": 0,\n\
+        "{\n\"output\": \"out.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"operations\": [\n{\n\
+         \"verb\": \"put\",\n\"done\": \"put app at /opt/a/app (0755 0:0, 4 B)\",\n\"source\": \"app\",\n\"destination\": \"/opt/a/app\",\n\"mode\": \"0755\",\n\"uid\": 0,\n\"gid\": 0,\n\
          \"files\": 1,\n\"directories\": 0,\n\"symlinks\": 0,\n\"size_bytes\": 4,\n\"replaced\": 0,\n\"parents\": [\n\
-         \"/opt/a\"\n]\n}\n],\n\"checked\": [\n\"partition 1 (ext4 `cloudimg-rootfs`)\"\n],\n\
+         \"/opt/a\"\n]\n}\n],\n\"room\": [\n{\n\"volume\": \"partition 1 (ext4 `cloudimg-rootfs`)\",\n\
+         \"needed_bytes\": 8192,\n\"needed_inodes\": 2,\n}\n],\n\"checked\": [\n\"partition 1 (ext4 `cloudimg-rootfs`)\"\n],\n\
          \"warnings\": [],\n\"clusters\": {\n\"plain\": 0,\n}\n}\n"
     );
 }

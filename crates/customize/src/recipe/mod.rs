@@ -14,8 +14,8 @@ use guest::OperatingSystem;
 use crate::mode::Mode;
 use crate::operation::Operation;
 use crate::owner::Owner;
-use crate::put::{Destination, Put};
 use crate::size::DiskSize;
+use crate::verb::{Destination, Put, PutOwner};
 
 pub use problem::{Problem, nearest};
 
@@ -132,8 +132,8 @@ impl Recipe {
                 (None, Some(path)) => folder.join(path),
                 (None, None) => return Err(InputError::Missing { name: input.clone(), about: declared.about }),
             };
-            let destination = to.clone();
-            operations.push(Operation::Put(Put { source, destination, mode: *mode, owner: owner.clone() }));
+            let owner = owner.clone().map_or(PutOwner::Root, PutOwner::Given);
+            operations.push(Operation::Put(Put { mode: *mode, owner, ..Put::new(source, to.clone()) }));
         }
         Ok(operations)
     }

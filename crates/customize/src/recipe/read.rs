@@ -11,7 +11,7 @@ use super::problem::{Problem, suggestion};
 use super::table::Table;
 use super::{Base, Input, Keep, Recipe, Step};
 use crate::mode::Mode;
-use crate::put::Destination;
+use crate::verb::Destination;
 
 const RECIPE_KEYS: [&str; 6] = ["output", "size", "base", "inputs", "step", "keep"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use customize::Operation;
 use customize::recipe::{Base, InputError, Recipe};
 
 use crate::cli::Build;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job};
-use crate::message::{Messages, print_json};
+use crate::message::Messages;
 use crate::snippet::recipe_failure;
 
 /// The recipe that is used where none is named.
@@ -22,7 +21,7 @@ const RECIPE_LIMIT_BYTES: u64 = 1 << 20;
 pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> {
     let recipe_path = match &arguments.recipe {
         Some(path) => Some(path.clone()),
-        None if arguments.puts.puts.is_empty() => Some(PathBuf::from(DEFAULT_RECIPE)),
+        None if arguments.operations.0.is_empty() => Some(PathBuf::from(DEFAULT_RECIPE)),
         None => None,
     };
     let recipe = match &recipe_path {
@@ -32,11 +31,14 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let folder = recipe_path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
     let inputs = given_inputs(&arguments)?;
     let mut operations = recipe.operations(&inputs, &folder).map_err(|error| input_failure(&error))?;
-    operations.extend(arguments.puts.puts.into_iter().map(Operation::Put));
+    operations.extend(arguments.operations.0);
 
+    let dry_run = arguments.writing.dry_run;
     let target_name = match (arguments.output, &recipe.output) {
         (Some(output), _) => output,
         (None, Some(output)) => folder.join(output),
+        // It only says in which folder there would have to be room.
+        (None, None) if dry_run => PathBuf::from("new image"),
         (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
     };
     let base = open_base(arguments.base.as_deref(), recipe.base.as_ref(), &folder)?;
@@ -58,10 +60,11 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
             ignore_fs_errors: arguments.writing.ignore_fs_errors,
             verify_reproducible: arguments.verify_reproducible,
             in_place: false,
+            dry_run,
         },
         messages,
     )?;
-    if arguments.writing.json { print_json(&report) } else { Ok(()) }
+    report.print(arguments.writing.json)
 }
 
 fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {

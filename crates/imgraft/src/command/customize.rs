@@ -2,20 +2,23 @@
 
 use std::path::PathBuf;
 
-use customize::Operation;
-
 use crate::cli::Customize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job};
-use crate::message::{Messages, print_json};
+use crate::message::Messages;
 use crate::report::Report;
 
 pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failure> {
+    if arguments.operations.0.is_empty() && arguments.size.size.is_none() {
+        return Err(Failure::new("there is nothing to do")
+            .hint("say what: `--put SRC:DEST`, `--write PATH:TEXT`, `--size +2G` or another change of `--help`")
+            .code(2));
+    }
     let unchanged = format!("`{}` was not changed", arguments.image.display());
     let json = arguments.writing.json;
     let report = change(arguments, messages).map_err(|failure| failure.within(unchanged))?;
-    if json { print_json(&report) } else { Ok(()) }
+    report.print(json)
 }
 
 fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> {
@@ -25,13 +28,14 @@ fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> 
         target_name: arguments.image,
         base,
         size: arguments.size.size,
-        operations: arguments.puts.puts.into_iter().map(Operation::Put).collect(),
+        operations: arguments.operations.0,
         keep_packages: Vec::new(),
         expected_base: None,
         new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
         verify_reproducible: false,
         in_place: true,
+        dry_run: arguments.writing.dry_run,
     };
     graft::run(job, messages)
 }

@@ -8,7 +8,7 @@ use crate::cli::Resize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job};
-use crate::message::{Messages, print_json};
+use crate::message::Messages;
 use crate::report::Report;
 
 pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure> {
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure>
         Some(unchanged) => failure.within(unchanged),
         None => failure,
     })?;
-    if json { print_json(&report) } else { Ok(()) }
+    report.print(json)
 }
 
 fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
@@ -46,6 +46,7 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
         expected_base: None,
         new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
+        dry_run: arguments.writing.dry_run,
     };
     graft::run(job, messages)
 }

@@ -7,35 +7,38 @@ use std::path::PathBuf;
 use guest::resolve::{Found, LastLink, Lookup};
 use guest::{Attributes, FileKind, GuestPath, PathProblem, Time};
 
-use super::{Content, Node, Planner, Warning};
+use super::plan::{Content, Node, Planner};
+use super::{Put, PutOwner};
+use crate::carry_out::{PARENT_PERMISSIONS, Warning};
 use crate::error::Error;
 use crate::mode::Mode;
-use crate::put::Put;
+use crate::owner::numbers;
 use crate::report::PutReport;
 use crate::source::{Source, SourceKind};
-
-/// Directories over which every guest mounts something before anything of the image is used.
-const HIDDEN_AT_BOOT: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
-
-/// Directories that have to be made on the way to a destination.
-const PARENT_PERMISSIONS: u16 = 0o755;
 
 /// A put that is being planned.
 struct Job<'p> {
     put: &'p Put,
-    uid: u32,
-    gid: u32,
+    /// Of everything; none where each file keeps its own.
+    owner: Option<(u32, u32)>,
     report: PutReport,
+    /// Directories made on the way.
+    parents: Vec<String>,
 }
 
 impl Planner<'_> {
     /// Plans `put`.
-    pub(super) fn put(&mut self, put: &Put) -> Result<PutReport, Error> {
-        let source = Source::follow(&put.source)?;
-        let (uid, gid) = self.numbers(put.owner.as_ref())?;
-        let mut job = Job { put, uid, gid, report: PutReport::new(put, uid, gid) };
+    pub(super) fn put(&mut self, put: &Put) -> Result<(PutReport, Vec<String>), Error> {
+        let source = if put.keep_link { Source::keep(&put.source) } else { Source::follow(&put.source) }?;
+        let owner = match &put.owner {
+            PutOwner::Root => Some((0, 0)),
+            PutOwner::Given(owner) => Some(numbers(self.guest, owner)?),
+            PutOwner::Keep => None,
+        };
+        let report = PutReport::new(put, owner.unwrap_or(source.owner));
+        let mut job = Job { put, owner, report, parents: Vec::new() };
         let destination = self.destination(&mut job, &source)?;
-        self.warn_of_hidden(&destination);
+        self.warnings.extend(Warning::of_hidden(&destination));
         job.report.destination = destination.to_string();
         if !source.is_directory() {
             job.report.mode = Some(Mode::from_bits(self.attributes(&job, &source).permissions).to_string());
@@ -50,7 +53,7 @@ impl Planner<'_> {
                 pending.push((child, child_path));
             }
         }
-        Ok(job.report)
+        Ok((job.report, job.parents))
     }
 
     /// Where the source itself goes, with the directories on the way made.
@@ -63,6 +66,10 @@ impl Planner<'_> {
                     // There is at least one.
                     false => names.pop().unwrap_or_default(),
                 };
+                if job.put.existing && !names.is_empty() || job.put.existing && wanted.into {
+                    let problem = PathProblem::NotFound;
+                    return Err(guest::Error::Path { path: wanted.path.clone(), problem }.into());
+                }
                 let parent = self.make_parents(job, source, directory, names)?;
                 return parent.join(&name).map_err(|error| bad_name(&source.path, error));
             }
@@ -116,7 +123,7 @@ impl Planner<'_> {
             let modified = self.options.modified.unwrap_or(source.modified);
             let attributes = Attributes { permissions: PARENT_PERMISSIONS, uid: 0, gid: 0, modified };
             self.change(&parent.node, &path, attributes, Content::Directory, None)?;
-            job.report.parents.push(path.to_string());
+            job.parents.push(path.to_string());
             parent = self.expect(&path)?;
         }
         Ok(parent.path)
@@ -198,7 +205,8 @@ impl Planner<'_> {
             (_, None) => source.permissions,
         };
         let modified: Time = self.options.modified.unwrap_or(source.modified);
-        Attributes { permissions, uid: job.uid, gid: job.gid, modified }
+        let (uid, gid) = job.owner.unwrap_or(source.owner);
+        Attributes { permissions, uid, gid, modified }
     }
 
     /// Refuses what a FAT cannot hold, where `parent` is on one.
@@ -211,7 +219,7 @@ impl Planner<'_> {
         if let SourceKind::Symlink { .. } = source.kind {
             return refuse("symlinks");
         }
-        if (job.uid, job.gid) != (0, 0) {
+        if job.owner.is_some_and(|owner| owner != (0, 0)) {
             return refuse("owners: only root:root can be asked for");
         }
         let ignored = |warning: &Warning| matches!(warning, Warning::ModeIgnored { path: of } if path.starts_with(of));
@@ -219,13 +227,6 @@ impl Planner<'_> {
             self.warnings.push(Warning::ModeIgnored { path: path.clone() });
         }
         Ok(())
-    }
-
-    fn warn_of_hidden(&mut self, path: &GuestPath) {
-        let hides = |point: &&str| point.parse().is_ok_and(|point: GuestPath| path.starts_with(&point));
-        if let Some(mount_point) = HIDDEN_AT_BOOT.into_iter().find(hides) {
-            self.warnings.push(Warning::HiddenAtBoot { path: path.clone(), mount_point });
-        }
     }
 
     /// What is at a path that was planned or found before.

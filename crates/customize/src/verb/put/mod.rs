@@ -1,4 +1,8 @@
-//! Putting a file or a tree of the host into the guest.
+//! `put`: a file or a tree of the host into the guest.
+
+mod apply;
+mod place;
+mod plan;
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -21,8 +25,24 @@ pub struct Put {
     /// The mode of its files; each file's own where this is `None`. Directories get the same with
     /// the right to enter wherever there is one to read.
     pub mode: Option<Mode>,
-    /// The owner of everything put; root where this is `None`.
-    pub owner: Option<Owner>,
+    /// The owner of everything put.
+    pub owner: PutOwner,
+    /// Whether a source that is a symlink is put as one.
+    pub keep_link: bool,
+    /// Whether the directory that it goes to has to be there, and none is made.
+    pub existing: bool,
+}
+
+/// Whose the files are that are put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PutOwner {
+    /// root's.
+    #[default]
+    Root,
+    /// Somebody's.
+    Given(Owner),
+    /// By number those of who has them on the host.
+    Keep,
 }
 
 /// Where something goes in the guest.
@@ -71,6 +91,12 @@ impl Destination {
 }
 
 impl Put {
+    /// A put that leaves the mode to the host and the owner to root.
+    pub fn new(source: impl Into<PathBuf>, destination: Destination) -> Self {
+        let source = source.into();
+        Self { source, destination, mode: None, owner: PutOwner::Root, keep_link: false, existing: false }
+    }
+
     /// The put that `SRC:DEST[:MODE[:UID:GID]]` says.
     ///
     /// The destination begins at the first `:/`, so that a source can have a `:` in it. MODE may be
@@ -96,15 +122,14 @@ impl Put {
             Some((user, group)) => Some(Owner { user: principal(user)?, group: principal(group)? }),
             None => None,
         };
-        Ok(Self {
-            source: PathBuf::from(OsString::from(OsStr::from_bytes(&bytes[..colon]))),
-            destination: Destination::new(destination).map_err(|error| bad_destination(destination, error))?,
-            mode: mode
-                .filter(|mode| !mode.is_empty() || owner.is_none())
-                .map(|mode| Mode::from_str(&String::from_utf8_lossy(mode)).map_err(PutError::Mode))
-                .transpose()?,
-            owner,
-        })
+        let source = PathBuf::from(OsString::from(OsStr::from_bytes(&bytes[..colon])));
+        let destination = Destination::new(destination).map_err(|error| bad_destination(destination, error))?;
+        let mode = mode
+            .filter(|mode| !mode.is_empty() || owner.is_none())
+            .map(|mode| Mode::from_str(&String::from_utf8_lossy(mode)).map_err(PutError::Mode))
+            .transpose()?;
+        let owner = owner.map_or(PutOwner::Root, PutOwner::Given);
+        Ok(Self { mode, owner, ..Self::new(source, destination) })
     }
 }
 
@@ -157,7 +182,7 @@ mod tests {
         assert_eq!(put.destination.path.to_string(), "/usr/local/bin/app");
         assert!(!put.destination.into);
         assert_eq!(put.mode.unwrap().bits(), 0o755);
-        assert_eq!(put.owner.unwrap().to_string(), "0:www-data");
+        assert_eq!(put.owner, PutOwner::Given("0:www-data".parse().unwrap()));
     }
 
     #[test]
@@ -170,7 +195,7 @@ mod tests {
     #[test]
     fn the_mode_may_be_left_to_the_host() {
         let put = parse("app:/srv/app::1000:1000").unwrap();
-        assert_eq!((put.mode, put.owner.unwrap().to_string().as_str()), (None, "1000:1000"));
+        assert_eq!((put.mode, put.owner), (None, PutOwner::Given("1000:1000".parse().unwrap())));
         assert!(matches!(parse("app:/srv/app:"), Err(PutError::Mode(_))));
     }
 

@@ -1,66 +1,40 @@
-//! What operations come to: every file that will be made, and whether it fits. Changes nothing.
-
-mod put;
+//! What a put comes to: every file that will be made, and whether it fits. Changes nothing.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use guest::resolve::{Found, LastLink, Lookup, Tree, lookup};
-use guest::{Attributes, FileKind, Guest, GuestPath, Location, Time};
+use guest::{Attributes, FileKind, Guest, GuestPath, Location};
 
+use super::Put;
+use crate::carry_out::{Options, Warning};
 use crate::error::Error;
-use crate::operation::Operation;
-use crate::owner::{Owner, Principal};
 use crate::report::PutReport;
 use crate::source::Source;
 use crate::space::Needs;
 
-/// What operations come to, in the order in which it is to be done.
+/// What a put comes to, in the order in which it is to be done.
 #[derive(Debug)]
-pub struct Plan {
-    pub(crate) changes: Vec<Change>,
-    puts: Vec<PutReport>,
-    warnings: Vec<Warning>,
-    content_bytes: u64,
-}
-
-/// How a plan is made.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Options {
-    /// The time that everything new gets; a source's own where this is `None`.
-    pub modified: Option<Time>,
-}
-
-/// Something that will be done as asked, and may not be what is wanted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Warning {
-    /// The guest mounts something over it at boot.
-    HiddenAtBoot {
-        /// What.
-        path: GuestPath,
-        /// Where something is mounted.
-        mount_point: &'static str,
-    },
-    /// A mode was asked for where there are none.
-    ModeIgnored {
-        /// Where.
-        path: GuestPath,
-    },
+pub(super) struct Plan {
+    pub(super) changes: Vec<Change>,
+    pub(super) report: PutReport,
+    /// Directories made on the way.
+    pub(super) parents: Vec<String>,
+    pub(super) warnings: Vec<Warning>,
 }
 
 /// One change of the guest. Paths have no symlinks before their last component.
 #[derive(Clone, Debug)]
-pub(crate) struct Change {
-    pub(crate) path: GuestPath,
-    pub(crate) attributes: Attributes,
+pub(super) struct Change {
+    pub(super) path: GuestPath,
+    pub(super) attributes: Attributes,
     /// Whether something that is no directory has to go first.
-    pub(crate) replaces: bool,
-    pub(crate) content: Content,
+    pub(super) replaces: bool,
+    pub(super) content: Content,
 }
 
 /// What a change makes.
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(super) enum Content {
     /// A regular file.
     File { source: Source, size_bytes: u64 },
     /// A directory.
@@ -70,54 +44,33 @@ pub(crate) enum Content {
 }
 
 impl Plan {
-    /// What `operations` come to in `guest`.
+    /// What `put` comes to in `guest`.
     ///
     /// # Errors
     ///
     /// Every [`Error`] but those of carrying it out: what is missing, in the way, or too large is
     /// found here.
-    pub fn new(guest: &Guest, operations: &[Operation], options: &Options) -> Result<Self, Error> {
+    pub(super) fn new(guest: &Guest, put: &Put, options: &Options) -> Result<Self, Error> {
         let mut planner = Planner::new(guest, options);
-        let mut puts = Vec::new();
-        for operation in operations {
-            match operation {
-                Operation::Put(put) => puts.push(planner.put(put)?),
-            }
-        }
+        let (report, parents) = planner.put(put)?;
         planner.needs.check(guest)?;
-        let content_bytes = puts.iter().map(|put| put.size_bytes).sum();
-        Ok(Self { changes: planner.changes, puts, warnings: planner.warnings, content_bytes })
-    }
-
-    /// What each `put` comes to.
-    pub fn puts(&self) -> &[PutReport] {
-        &self.puts
-    }
-
-    /// What may not be what is wanted.
-    pub fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-
-    /// The size of all files that go in, in bytes.
-    pub fn content_bytes(&self) -> u64 {
-        self.content_bytes
+        Ok(Self { changes: planner.changes, report, parents, warnings: planner.warnings })
     }
 }
 
 /// The guest as it will be, and how it becomes that.
-pub(crate) struct Planner<'a> {
-    pub(crate) guest: &'a Guest,
-    pub(crate) options: &'a Options,
+pub(super) struct Planner<'a> {
+    pub(super) guest: &'a Guest,
+    pub(super) options: &'a Options,
     planned: BTreeMap<GuestPath, Planned>,
-    pub(crate) changes: Vec<Change>,
-    pub(crate) warnings: Vec<Warning>,
+    pub(super) changes: Vec<Change>,
+    pub(super) warnings: Vec<Warning>,
     needs: Needs,
 }
 
 /// Something that is not in the guest yet.
 #[derive(Clone, Debug)]
-pub(crate) struct Planned {
+pub(super) struct Planned {
     kind: FileKind,
     target: Vec<u8>,
     volume: usize,
@@ -126,20 +79,20 @@ pub(crate) struct Planned {
 
 /// Something in the guest as it will be.
 #[derive(Clone, Debug)]
-pub(crate) enum Node {
+pub(super) enum Node {
     Guest(Location),
     Planned(Planned),
 }
 
 impl Node {
-    pub(crate) fn kind(&self) -> FileKind {
+    pub(super) fn kind(&self) -> FileKind {
         match self {
             Self::Guest(location) => location.kind(),
             Self::Planned(planned) => planned.kind,
         }
     }
 
-    pub(crate) fn volume(&self) -> usize {
+    pub(super) fn volume(&self) -> usize {
         match self {
             Self::Guest(location) => location.volume(),
             Self::Planned(planned) => planned.volume,
@@ -189,12 +142,12 @@ impl<'a> Planner<'a> {
     }
 
     /// What will be at `path` before this is changed.
-    pub(crate) fn lookup(&self, path: &GuestPath, last: LastLink) -> Result<Lookup<Node>, Error> {
+    pub(super) fn lookup(&self, path: &GuestPath, last: LastLink) -> Result<Lookup<Node>, Error> {
         Ok(lookup(self, path, last)?)
     }
 
     /// What will be at `path`, if anything is.
-    pub(crate) fn find(&self, path: &GuestPath, last: LastLink) -> Result<Option<Found<Node>>, Error> {
+    pub(super) fn find(&self, path: &GuestPath, last: LastLink) -> Result<Option<Found<Node>>, Error> {
         match self.lookup(path, last)? {
             Lookup::Found(found) => Ok(Some(found)),
             Lookup::Missing { .. } => Ok(None),
@@ -202,7 +155,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds a change below the directory `parent`; `replaced` is what has to go.
-    pub(crate) fn change(
+    pub(super) fn change(
         &mut self,
         parent: &Node,
         path: &GuestPath,
@@ -257,40 +210,5 @@ impl<'a> Planner<'a> {
         file_system
             .map(guest::FileSystem::block_size_bytes)
             .unwrap_or_else(|| unreachable!("files are on file systems"))
-    }
-
-    /// The numbers of `owner`, root's where there is none.
-    pub(crate) fn numbers(&self, owner: Option<&Owner>) -> Result<(u32, u32), Error> {
-        let Some(Owner { user, group }) = owner else { return Ok((0, 0)) };
-        let uid = match user {
-            Principal::Number(number) => *number,
-            Principal::Name(name) => self.guest.user_id(name)?.ok_or_else(|| Error::UnknownName {
-                what: "user",
-                name: name.clone(),
-                file: "/etc/passwd",
-            })?,
-        };
-        let gid = match group {
-            Principal::Number(number) => *number,
-            Principal::Name(name) => self.guest.group_id(name)?.ok_or_else(|| Error::UnknownName {
-                what: "group",
-                name: name.clone(),
-                file: "/etc/group",
-            })?,
-        };
-        Ok((uid, gid))
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HiddenAtBoot { path, mount_point } => {
-                write!(f, "`{path}` will be hidden at boot: the guest mounts something over `{mount_point}`")
-            }
-            Self::ModeIgnored { path } => {
-                write!(f, "`{path}` is on a FAT file system, which has no modes: the one asked for is not kept")
-            }
-        }
     }
 }

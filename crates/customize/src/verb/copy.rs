@@ -1,0 +1,251 @@
+//! `copy`: a file or a tree of the guest to another place in it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::ops::Range;
+
+use guest::resolve::{Found, LastLink};
+use guest::{Attributes, FileKind, GuestPath, Location, PathProblem, Special, Times};
+
+use super::put::Destination;
+use super::{SyntaxError, path, split};
+use crate::carry_out::{Place, Work, join};
+use crate::error::Error;
+use crate::report::Report;
+
+/// How much of a file is in memory while it is copied, in bytes.
+const STEP_BYTES: usize = 1 << 20;
+/// What reads as zeros in pieces of this size becomes a hole, in bytes.
+const HOLE_BYTES: usize = 4096;
+
+/// A file or a tree of the guest, and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copy {
+    /// What; a symlink at the end is copied as one.
+    pub from: GuestPath,
+    /// Where to, or into where that is a directory.
+    pub to: Destination,
+}
+
+impl Copy {
+    /// The copy that `FROM:TO` says.
+    ///
+    /// # Errors
+    ///
+    /// A text without a `:`, and paths that are none.
+    pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
+        let (from, to) = from_to(text)?;
+        Ok(Self { from, to })
+    }
+}
+
+/// The two paths of `FROM:TO`.
+pub(super) fn from_to(text: &OsStr) -> Result<(GuestPath, Destination), SyntaxError> {
+    let (from, to) = split(text).ok_or_else(|| SyntaxError::form("FROM:TO", "/etc/app.conf:/etc/app.conf.orig"))?;
+    path(to)?;
+    let to = Destination::new(to).map_err(|error| SyntaxError::new(error.to_string()))?;
+    Ok((path(from)?, to))
+}
+
+impl Work<'_> {
+    pub(crate) fn copy(&mut self, copy: &Copy) -> Result<Report, Error> {
+        let source = self.guest.find(&copy.from, LastLink::Keep)?;
+        let place = self.destination(&source, &copy.to)?;
+        if place.path.starts_with(&source.path) {
+            let (from, to) = (&source.path, &place.path);
+            return Err(Error::refused(format!("`{from}` cannot be copied to `{to}`, which is in it or is itself")));
+        }
+        self.copy_tree(&source.path, &place.path)?;
+        let text = format!("copied {} to {}", source.path, place.path);
+        Ok(Report::new("copy", text, vec![place.path.to_string()], place.parents))
+    }
+
+    /// The place that `to` is for `source`: in a directory that is there, the name that it has.
+    pub(crate) fn destination(&mut self, source: &Found<Location>, to: &Destination) -> Result<Place, Error> {
+        let name = || source.path.name().ok_or_else(|| Error::refused("`/` is all of the guest, and has no name"));
+        match self.directory_at(&to.path)? {
+            Some(directory) => self.place(&join(&directory, name()?)?, LastLink::Keep),
+            None if to.into => self.place(&join(&to.path, name()?)?, LastLink::Keep),
+            None => {
+                name()?;
+                self.place(&to.path, LastLink::Keep)
+            }
+        }
+    }
+
+    /// Copies a tree with all that is known of its files; a directory is merged into one that is there,
+    /// other files are replaced.
+    pub(crate) fn copy_tree(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
+        // Files with several names have as many afterwards.
+        let mut linked: BTreeMap<(usize, u32), GuestPath> = BTreeMap::new();
+        let mut pending = vec![(from.clone(), to.clone())];
+        let mut directories = Vec::new();
+        while let Some((from, to)) = pending.pop() {
+            let node = self.guest.find(&from, LastLink::Keep)?.node;
+            self.make_way(&from, node.kind(), &to)?;
+            if node.kind() == FileKind::Directory {
+                for entry in self.guest.read_directory(&from)?.into_iter().rev() {
+                    pending.push((join(&from, &entry.name)?, join(&to, &entry.name)?));
+                }
+                directories.push((from, to));
+                continue;
+            }
+            let metadata = self.guest.metadata(&node)?;
+            let identity = self.guest.identity(&node).filter(|_| metadata.links > 1);
+            match identity.and_then(|identity| linked.get(&identity)) {
+                Some(first) => self.guest.link(&first.clone(), &to)?,
+                None => {
+                    self.copy_file(&from, &node, &to)?;
+                    if let Some(identity) = identity {
+                        linked.insert(identity, to);
+                    }
+                }
+            }
+        }
+        directories.iter().try_for_each(|(from, to)| self.copy_attributes(from, to))
+    }
+
+    /// Removes what `to` has that is to be replaced, or makes the directory that it is to be.
+    fn make_way(&mut self, from: &GuestPath, kind: FileKind, to: &GuestPath) -> Result<(), Error> {
+        let is_directory = kind == FileKind::Directory;
+        let found = match self.guest.find(to, LastLink::Keep) {
+            Ok(found) => found,
+            Err(error) if error.is_not_found() => {
+                if is_directory {
+                    self.guest.create_directory(to, &self.attributes(0o700))?;
+                }
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match (is_directory, found.node.kind() == FileKind::Directory) {
+            (true, true) => Ok(()),
+            (false, false) => Ok(self.guest.remove_file(to)?),
+            (true, false) => {
+                let problem = PathProblem::NotADirectory { at: to.clone() };
+                Err(guest::Error::Path { path: to.clone(), problem }.into())
+            }
+            (false, true) => Err(Error::refused(format!("`{to}` is a directory and `{from}` is not"))),
+        }
+    }
+
+    /// Copies what is no directory to where nothing is.
+    fn copy_file(&mut self, from: &GuestPath, node: &Location, to: &GuestPath) -> Result<(), Error> {
+        let metadata = self.guest.metadata(node)?;
+        let attributes = Attributes {
+            permissions: metadata.permissions,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            modified: metadata.modified,
+        };
+        let (major, minor) = metadata.device.unwrap_or_default();
+        match metadata.kind {
+            FileKind::Regular => {
+                self.copy_content(from, metadata.size_bytes, to, &attributes)?;
+            }
+            FileKind::Symlink => {
+                let target = self.guest.read_link(from)?;
+                self.guest.create_symlink(to, &target, &attributes)?;
+            }
+            FileKind::CharacterDevice => {
+                self.guest.create_special(to, Special::CharDevice { major, minor }, &attributes)?;
+            }
+            FileKind::BlockDevice => {
+                self.guest.create_special(to, Special::BlockDevice { major, minor }, &attributes)?;
+            }
+            FileKind::Fifo => self.guest.create_special(to, Special::Fifo, &attributes)?,
+            FileKind::Socket => self.guest.create_special(to, Special::Socket, &attributes)?,
+            FileKind::Directory => unreachable!("directories were dealt with"),
+        }
+        self.copy_attributes(from, to)
+    }
+
+    /// Copies the content of a regular file into a new one.
+    fn copy_content(
+        &mut self,
+        from: &GuestPath,
+        size_bytes: u64,
+        to: &GuestPath,
+        attributes: &Attributes,
+    ) -> Result<(), Error> {
+        self.progress.expect(size_bytes);
+        if !self.is_unix(to)? {
+            let content = self.guest.read(from, size_bytes.min(crate::carry_out::EDIT_LIMIT_BYTES))?;
+            self.progress.add(size_bytes);
+            return self.create(to, attributes, &content);
+        }
+        self.create(to, attributes, b"")?;
+        let mut buffer = vec![0; STEP_BYTES.min(size_bytes as usize)];
+        let mut offset = 0;
+        while offset < size_bytes {
+            let read = self.guest.read_at(from, offset, &mut buffer)?;
+            if read == 0 {
+                break;
+            }
+            for run in runs_of_data(&buffer[..read]) {
+                self.guest.write_at(to, offset + run.start as u64, &buffer[run])?;
+            }
+            self.progress.add(read as u64);
+            offset += read as u64;
+        }
+        Ok(self.guest.truncate(to, size_bytes)?)
+    }
+
+    /// Whether files at `path` have owners and modes: its directory says.
+    pub(crate) fn is_unix(&self, path: &GuestPath) -> Result<bool, Error> {
+        let parent = self.existing(&path.parent().unwrap_or_else(GuestPath::root))?;
+        Ok(self.guest.volumes()[parent.node.volume()].file_system().is_some_and(guest::FileSystem::is_unix))
+    }
+
+    /// Gives `to` mode, owner, extended attributes and times of `from`.
+    fn copy_attributes(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
+        if !self.is_unix(to)? {
+            return Ok(());
+        }
+        let metadata = self.guest.metadata(&self.guest.find(from, LastLink::Keep)?.node)?;
+        for (name, value) in self.guest.xattrs(from)? {
+            self.guest.set_xattr(to, &name, &value)?;
+        }
+        let attributes = Attributes {
+            permissions: metadata.permissions,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            modified: metadata.modified,
+        };
+        self.guest.set_attributes(to, &attributes)?;
+        let times =
+            Times { accessed: Some(metadata.accessed), modified: Some(metadata.modified), changed: Some(self.now) };
+        Ok(self.guest.set_times(to, &times)?)
+    }
+}
+
+/// The parts of `buffer` that are not zeros, in whole pieces.
+fn runs_of_data(buffer: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (index, piece) in buffer.chunks(HOLE_BYTES).enumerate() {
+        if piece.iter().all(|&byte| byte == 0) {
+            continue;
+        }
+        let start = index * HOLE_BYTES;
+        match runs.last_mut() {
+            Some(last) if last.end == start => last.end += piece.len(),
+            _ => runs.push(start..start + piece.len()),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_of_whole_pieces_are_left_out() {
+        let mut buffer = vec![0; 5 * HOLE_BYTES + 10];
+        for at in [0, HOLE_BYTES, 3 * HOLE_BYTES + 7, 5 * HOLE_BYTES + 9] {
+            buffer[at] = 1;
+        }
+        let piece = HOLE_BYTES;
+        assert_eq!(runs_of_data(&buffer), [0..2 * piece, 3 * piece..4 * piece, 5 * piece..5 * piece + 10]);
+    }
+}

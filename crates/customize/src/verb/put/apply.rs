@@ -1,0 +1,80 @@
+//! Carrying a put out.
+
+use std::fs::File;
+use std::io::{self, Read};
+
+use super::Put;
+use super::plan::{Change, Content, Plan};
+use crate::carry_out::{Progress, Work};
+use crate::error::Error;
+use crate::report::Report;
+
+/// From this size in bytes on, a source may be kept in place of its bytes.
+const KEPT_SOURCE_BYTES: u64 = 1 << 20;
+
+impl Work<'_> {
+    /// Puts a file or a tree of the host into the guest.
+    pub(crate) fn put(&mut self, put: &Put) -> Result<Report, Error> {
+        let plan = Plan::new(self.guest, put, self.options)?;
+        self.warnings.extend(plan.warnings);
+        self.progress.expect(plan.report.size_bytes);
+        for change in plan.changes {
+            self.apply(&change)?;
+            if let Content::File { source, size_bytes } = change.content
+                && size_bytes >= KEPT_SOURCE_BYTES
+            {
+                self.kept.push(source);
+            }
+        }
+        Ok(Report::put(plan.report, plan.parents))
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<(), Error> {
+        let Change { path, attributes, replaces, content } = change;
+        let guest = &mut *self.guest;
+        match content {
+            Content::File { source, size_bytes } => {
+                let mut file = source.open()?;
+                if *replaces {
+                    guest.remove_file(path)?;
+                }
+                let result = if *size_bytes >= KEPT_SOURCE_BYTES {
+                    let storage = source.storage(file.try_clone().map_err(|error| source.unreadable(error))?)?;
+                    self.progress.add(*size_bytes);
+                    guest.create_file_from(path, attributes, &storage)
+                } else {
+                    let mut reader = Counted { file: &mut file, progress: &self.progress };
+                    guest.create_file(path, attributes, *size_bytes, &mut reader)
+                };
+                // First, because it is why the length may be another.
+                source.check_unchanged(&file)?;
+                result.map_err(|error| Error::Put {
+                    source: source.path.clone(),
+                    destination: path.clone(),
+                    error: Box::new(error),
+                })
+            }
+            Content::Directory => Ok(guest.create_directory(path, attributes)?),
+            Content::Symlink { target } => {
+                if *replaces {
+                    guest.remove_file(path)?;
+                }
+                Ok(guest.create_symlink(path, target, attributes)?)
+            }
+        }
+    }
+}
+
+/// A reader that says how much was read.
+struct Counted<'a> {
+    file: &'a mut File,
+    progress: &'a Progress<'a>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.progress.add(read as u64);
+        Ok(read)
+    }
+}

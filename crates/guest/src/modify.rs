@@ -1,0 +1,250 @@
+//! Changes to what is there: content, names, owners, modes, times.
+//!
+//! As with everything that edits, symlinks on the way are followed and one at the end is meant itself.
+
+use crate::error::{Error, FileSystemError, PathProblem};
+use crate::file_system::FileSystem;
+use crate::guest::{Guest, Location};
+use crate::metadata::{Attributes, FileKind, Special, Time, Times};
+use crate::path::GuestPath;
+use crate::resolve::LastLink;
+
+impl Guest {
+    /// When the root's file system was last written to, as it says itself: edits here leave that as it is.
+    pub fn written(&self) -> Time {
+        self.root_volume().file_system().and_then(FileSystem::written).unwrap_or_default()
+    }
+
+    /// Reads the regular file at `path` from `offset` on; less than asked only at its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find), and [`PathProblem::NotARegularFile`].
+    pub fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
+        let location = self.regular(path)?;
+        let result = self.file_system(&location)?.read_at(&location.node, offset, buffer);
+        result.map_err(|error| self.error(&location, Some(path), error))
+    }
+
+    /// The whole regular file at `path`, which may have `limit_bytes` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at), and [`PathProblem::TooLarge`].
+    pub fn read(&self, path: &GuestPath, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+        let location = self.regular(path)?;
+        let size_bytes = self.metadata(&location)?.size_bytes;
+        if size_bytes > limit_bytes {
+            return Err(Error::path(path, PathProblem::TooLarge { limit_bytes }));
+        }
+        let mut content = vec![0; size_bytes as usize];
+        let length = self.read_at(path, 0, &mut content)?;
+        content.truncate(length);
+        Ok(content)
+    }
+
+    /// Gives the regular file at `path` another content, and the time `modified`; mode, owner and its
+    /// other names stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_at`](Self::read_at), and where there is no space.
+    pub fn replace_content(&mut self, path: &GuestPath, content: &[u8], modified: Time) -> Result<(), Error> {
+        self.regular(path)?;
+        self.change(path, |file_system, location| file_system.replace_content(&location.node, content, modified))
+    }
+
+    /// Writes `data` at `offset` of the regular file at `path`. Times stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`replace_content`](Self::replace_content); a FAT cannot do that.
+    pub fn write_at(&mut self, path: &GuestPath, offset: u64, data: &[u8]) -> Result<(), Error> {
+        self.regular(path)?;
+        self.change(path, |file_system, location| file_system.write_at(&location.node, offset, data))
+    }
+
+    /// Makes the regular file at `path` `size_bytes` long. Times stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at).
+    pub fn truncate(&mut self, path: &GuestPath, size_bytes: u64) -> Result<(), Error> {
+        self.regular(path)?;
+        self.change(path, |file_system, location| file_system.truncate(&location.node, size_bytes))
+    }
+
+    /// Sets the permission bits of what is at `path`, changed at `changed`.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find); a FAT cannot do that.
+    pub fn set_permissions(&mut self, path: &GuestPath, permissions: u16, changed: Time) -> Result<(), Error> {
+        self.set(path, changed, |attributes| attributes.permissions = permissions)
+    }
+
+    /// Sets the owner of what is at `path`, changed at `changed`.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_permissions`](Self::set_permissions).
+    pub fn set_owner(&mut self, path: &GuestPath, uid: u32, gid: u32, changed: Time) -> Result<(), Error> {
+        self.set(path, changed, |attributes| (attributes.uid, attributes.gid) = (uid, gid))
+    }
+
+    /// Sets those times of what is at `path` that are given.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_permissions`](Self::set_permissions).
+    pub fn set_times(&mut self, path: &GuestPath, times: &Times) -> Result<(), Error> {
+        self.change(path, |file_system, location| file_system.set_times(&location.node, times))
+    }
+
+    /// Gives what is at `from`, which is no directory, the name `to` too.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file), and [`PathProblem::OtherFileSystem`].
+    pub fn link(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
+        let from = self.find(from, LastLink::Keep)?;
+        self.check_same_volume(&from.node, to)?;
+        self.in_parent(to, |file_system, parent, name| file_system.link(&from.node.node, &parent.node, name))
+    }
+
+    /// Gives what is at `from` the name `to` instead. What is there and is of the same sort goes.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file), [`PathProblem::OtherFileSystem`], and what the file system
+    /// says to a directory in place of a file, one that is not empty, or one that would be below itself.
+    pub fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
+        let (Some(from_parent), Some(name)) = (from.parent(), from.name()) else {
+            return Err(Error::path(from, PathProblem::IsADirectory));
+        };
+        let parent = self.find(&from_parent, LastLink::Follow)?.node;
+        let moved = self.find(from, LastLink::Keep)?;
+        self.check_not_mounted(&moved.path)?;
+        // A mount point is on another volume than its parent.
+        self.check_same_volume(&moved.node, &moved.path)?;
+        self.check_same_volume(&parent, to)?;
+        self.in_parent(to, |file_system, to_parent, to_name| {
+            file_system.rename((&parent.node, name), (&to_parent.node, to_name))
+        })
+    }
+
+    /// Removes what is at `path`, and all that is below it.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find), and [`PathProblem::MountPoint`] where a file system is mounted there or
+    /// below.
+    pub fn remove_tree(&mut self, path: &GuestPath) -> Result<(), Error> {
+        let found = self.find(path, LastLink::Keep)?;
+        self.check_not_mounted(&found.path)?;
+        self.in_parent(path, |file_system, parent, name| file_system.remove_tree(&parent.node, name))
+    }
+
+    /// Creates a device, a FIFO or a socket.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    pub fn create_special(&mut self, path: &GuestPath, special: Special, attributes: &Attributes) -> Result<(), Error> {
+        self.in_parent(path, |file_system, parent, name| {
+            file_system.create_special(&parent.node, name, special, attributes)
+        })
+    }
+
+    /// The extended attributes of what is at `path`, by their whole names.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn xattrs(&self, path: &GuestPath) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+        let location = self.find(path, LastLink::Keep)?.node;
+        let result = self.file_system(&location)?.xattrs(&location.node);
+        result.map_err(|error| self.error(&location, Some(path), error))
+    }
+
+    /// Sets an extended attribute of what is at `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find), and what the file system says to name and value.
+    pub fn set_xattr(&mut self, path: &GuestPath, name: &[u8], value: &[u8]) -> Result<(), Error> {
+        self.change(path, |file_system, location| file_system.set_xattr(&location.node, name, value))
+    }
+
+    /// Removes an extended attribute of what is at `path`, if it has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn remove_xattr(&mut self, path: &GuestPath, name: &[u8]) -> Result<(), Error> {
+        if !self.xattrs(path)?.iter().any(|(other, _)| other == name) {
+            return Ok(());
+        }
+        self.change(path, |file_system, location| file_system.remove_xattr(&location.node, name))
+    }
+
+    /// What is the same for two names of the same file, and for no other file: volume and inode. `None`
+    /// where a file can have one name only.
+    pub fn identity(&self, location: &Location) -> Option<(usize, u32)> {
+        let file_system = self.file_system(location).ok()?;
+        file_system.inode(&location.node).map(|inode| (location.volume, inode))
+    }
+
+    fn set(&mut self, path: &GuestPath, changed: Time, set: impl FnOnce(&mut Attributes)) -> Result<(), Error> {
+        let metadata = self.metadata(&self.find(path, LastLink::Keep)?.node)?;
+        let mut attributes = Attributes {
+            permissions: metadata.permissions,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            modified: metadata.modified,
+        };
+        set(&mut attributes);
+        self.set_attributes(path, &attributes)?;
+        let times = Times { accessed: Some(metadata.accessed), changed: Some(changed), ..Times::default() };
+        self.set_times(path, &times)
+    }
+
+    /// The regular file at `path`.
+    fn regular(&self, path: &GuestPath) -> Result<Location, Error> {
+        let location = self.find(path, LastLink::Keep)?.node;
+        match location.kind() {
+            FileKind::Regular => Ok(location),
+            FileKind::Directory => Err(Error::path(path, PathProblem::IsADirectory)),
+            _ => Err(Error::path(path, PathProblem::NotARegularFile)),
+        }
+    }
+
+    /// Changes what is at `path`.
+    fn change(
+        &mut self,
+        path: &GuestPath,
+        change: impl FnOnce(&mut FileSystem, &Location) -> Result<(), FileSystemError>,
+    ) -> Result<(), Error> {
+        let location = self.find(path, LastLink::Keep)?.node;
+        self.check_mounted(path, &location)?;
+        let result = change(self.file_system_mut(&location), &location);
+        result.map_err(|error| self.error(&location, Some(path), error))
+    }
+
+    /// Refuses where `to` is to be on another file system than `location`.
+    fn check_same_volume(&self, location: &Location, to: &GuestPath) -> Result<(), Error> {
+        let parent = to.parent().unwrap_or_else(GuestPath::root);
+        if self.find(&parent, LastLink::Follow)?.node.volume != location.volume {
+            return Err(Error::path(to, PathProblem::OtherFileSystem));
+        }
+        Ok(())
+    }
+
+    /// Refuses where a file system is mounted at `path`, which has no symlinks in it, or below.
+    fn check_not_mounted(&self, path: &GuestPath) -> Result<(), Error> {
+        match self.mounts.iter().find(|mount| mount.point.starts_with(path)) {
+            Some(mount) => Err(Error::path(path, PathProblem::MountPoint { mount_point: mount.point.clone() })),
+            None => Ok(()),
+        }
+    }
+}
