@@ -24,6 +24,7 @@
 
 mod carry_out;
 mod error;
+mod form;
 mod keep;
 mod mode;
 mod operation;
@@ -37,6 +38,7 @@ mod verb;
 
 pub use carry_out::{Done, Options, Room, Warning, carry_out};
 pub use error::Error;
+pub use form::{ClusterSize, Form, FormError};
 pub use keep::check_packages;
 pub use mode::{Mode, ModeError};
 pub use operation::Operation;

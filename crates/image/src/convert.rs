@@ -1,7 +1,9 @@
 //! A new file in the container that is asked for.
 
+use std::fmt;
 use std::fs::File;
 use std::ops::Range;
+use std::str::FromStr;
 
 use storage::{Extended, Operation, ReadAt, check_range};
 
@@ -96,6 +98,79 @@ impl Container {
         };
         // What overflows is too much for each of them, and they say so.
         size_bytes.checked_next_multiple_of(unit_bytes).unwrap_or(size_bytes)
+    }
+}
+
+/// A text that is none of the names of something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownName {
+    text: String,
+    /// What it should be, and the names.
+    expected: &'static str,
+}
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is not {}", self.text, self.expected)
+    }
+}
+
+impl std::error::Error for UnknownName {}
+
+fn named<T>(text: &str, found: Option<T>, expected: &'static str) -> std::result::Result<T, UnknownName> {
+    found.ok_or_else(|| UnknownName { text: text.to_owned(), expected })
+}
+
+/// By the format's name, with the options that are usual and the time 0.
+impl FromStr for Container {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownName> {
+        let found = match text {
+            "raw" => Some(Self::Raw),
+            "qcow2" => Some(Self::Qcow2(Qcow2Options::default())),
+            "vmdk" => Some(Self::Vmdk),
+            "vhd" => Some(Self::Vhd { time: 0 }),
+            "gce" => Some(Self::Gce { time: 0 }),
+            _ => None,
+        };
+        named(text, found, "a format that is written: raw, qcow2, vmdk, vhd or gce")
+    }
+}
+
+/// By the format's name.
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Qcow2(_) => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vhd { .. } => "vhd",
+            Self::Gce { .. } => "gce",
+        })
+    }
+}
+
+/// By QEMU's names, `0.10` and `1.1`, or `v2` and `v3`, which it knows, too.
+impl FromStr for Compat {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownName> {
+        let found = match text {
+            "0.10" | "v2" => Some(Self::V2),
+            "1.1" | "v3" => Some(Self::V3),
+            _ => None,
+        };
+        named(text, found, "a version of qcow2: 0.10 or 1.1")
+    }
+}
+
+impl FromStr for CompressionType {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> std::result::Result<Self, UnknownName> {
+        let found = [Self::Zlib, Self::Zstd].into_iter().find(|kind| kind.to_string() == text);
+        named(text, found, "a compression type: zlib or zstd")
     }
 }
 

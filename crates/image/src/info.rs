@@ -19,16 +19,19 @@ pub enum Format {
 }
 
 impl Format {
+    /// What QEMU calls the format.
+    pub fn qemu_name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+            Self::Vmdk => "vmdk",
+            Self::Vhd => "vpc",
+        }
+    }
+
     /// The format that QEMU calls so, where it is one that is read.
     pub fn from_name(name: &str) -> Option<Self> {
-        let format = match name {
-            "raw" => Self::Raw,
-            "qcow2" => Self::Qcow2,
-            "vmdk" => Self::Vmdk,
-            "vpc" => Self::Vhd,
-            _ => return None,
-        };
-        Some(format)
+        [Self::Raw, Self::Qcow2, Self::Vmdk, Self::Vhd].into_iter().find(|format| format.qemu_name() == name)
     }
 }
 

@@ -58,7 +58,7 @@ use std::sync::Arc;
 use storage::{Extent, Operation, ReadAt, Result, check_range};
 
 pub use backing::{BackingName, Gate, OpenOptions, Opened};
-pub use convert::{Compat, Container, Qcow2Options, Source, convert};
+pub use convert::{Compat, Container, Qcow2Options, Source, UnknownName, convert};
 pub use edit::{Edited, Repaired, edit, repair};
 pub use error::Error;
 pub use info::{CompressionType, Format, Info, Qcow2Info, VhdInfo, VmdkInfo};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use customize::DiskSize;
-use image::NewClusters;
+use customize::{ClusterSize, DiskSize, Form};
+use image::{Compat, CompressionType, Container, NewClusters};
 
 use crate::flags::Operations;
 
@@ -50,6 +50,9 @@ pub(crate) enum Command {
     /// Make an image's disk larger, and its root with it
     #[command(after_help = RESIZE_EXAMPLES)]
     Resize(Resize),
+    /// Make the same disk in another format, or in a smaller file
+    #[command(after_help = CONVERT_EXAMPLES)]
+    Convert(Convert),
     /// Show what an image is: format, partitions, file systems, system, packages, free space
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(Inspect),
@@ -81,11 +84,13 @@ Examples:
   imgraft build                                     the recipe is ./imgraft.toml
   imgraft build recipes/autonoe.toml --base noble.img --input autonoe=dist/autonoe
   imgraft build --base noble.img --put dist/app:/usr/local/bin/app:0755 -o app.img
+  imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
 
 Changes are carried out in the order given, those of the recipe first. Times of new files are
 SOURCE_DATE_EPOCH where that is set, else those of your files, and for what has no file the time at
-which the base's root was last written to.";
+which the base's root was last written to.
+An overlay needs its base, unchanged: it names it from its own folder, or absolutely if you do.";
 
 const CUSTOMIZE_EXAMPLES: &str = "\
 Examples:
@@ -104,6 +109,16 @@ Examples:
 
 The partition table's backup moves to the disk's end, and the root's partition and file system take
 the room. The file grows by what has to be written for that, not by the room.";
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  imgraft convert disk.raw disk.qcow2               compressed
+  imgraft convert noble.img noble.raw               sparse
+  imgraft convert noble.img noble.qcow2 --compression-type zstd
+  imgraft convert thin.qcow2 whole.qcow2 --allow-backing
+
+Compressed clusters go over as they are where the new image has the same cluster size and compression
+type. The new image stands for itself; snapshots and bitmaps of the old one are not in it.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -147,6 +162,38 @@ pub(crate) struct Size {
     /// and K, M, G or T; `+SIZE` is so much more than the base has
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<DiskSize>,
+}
+
+/// Whether a file that an image names is opened.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Backing {
+    /// Open the backing files that the image names, too; only for an image that you trust
+    #[arg(long)]
+    pub(crate) allow_backing: bool,
+}
+
+/// What a new image's file is like.
+#[derive(Debug, Args)]
+pub(crate) struct NewForm {
+    /// Size of a qcow2 cluster, 512 to 2M
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) cluster_size: Option<ClusterSize>,
+
+    /// The version of a qcow2: 1.1, or 0.10 for readers from before 2012
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) compat: Option<Compat>,
+
+    /// How clusters of a qcow2 are compressed: zlib or zstd
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) compression_type: Option<CompressionType>,
+}
+
+impl NewForm {
+    /// The form of a file in `format`.
+    pub(crate) fn form(&self, format: Option<Container>, overlay: bool) -> Form {
+        let Self { cluster_size, compat, compression_type } = *self;
+        Form { format, overlay, cluster_size, compat, compression_type }
+    }
 }
 
 /// How an image is written.
@@ -197,8 +244,22 @@ pub(crate) struct Build {
     #[arg(long)]
     pub(crate) verify_reproducible: bool,
 
+    /// The format of the new image: raw, qcow2, vmdk, vhd or gce [default: the base's]
+    #[arg(short = 'O', long)]
+    pub(crate) format: Option<Container>,
+
+    /// Make a thin qcow2 that holds the changes only, and has the base as its backing file
+    #[arg(long)]
+    pub(crate) overlay: bool,
+
+    #[command(flatten)]
+    pub(crate) form: NewForm,
+
     #[command(flatten)]
     pub(crate) writing: Writing,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -214,6 +275,9 @@ pub(crate) struct Customize {
 
     #[command(flatten)]
     pub(crate) writing: Writing,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -231,6 +295,9 @@ pub(crate) struct Resize {
 
     #[command(flatten)]
     pub(crate) writing: Writing,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -245,6 +312,9 @@ pub(crate) struct Inspect {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +333,9 @@ pub(crate) struct Ls {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +346,9 @@ pub(crate) struct Cat {
     /// The files in the guest
     #[arg(required = true)]
     pub(crate) paths: Vec<std::ffi::OsString>,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -286,6 +362,9 @@ pub(crate) struct Get {
     /// Where it goes: into this folder where there is one, else under this name
     #[arg(default_value = ".")]
     pub(crate) destination: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]
@@ -294,6 +373,37 @@ pub(crate) struct Check {
     pub(crate) image: PathBuf,
 
     /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// The image to read; it is not changed
+    pub(crate) image: PathBuf,
+
+    /// The image to make
+    pub(crate) output: PathBuf,
+
+    /// The format of the new image: raw, qcow2, vmdk, vhd or gce [default: as its name ends, else that of
+    /// IMAGE]
+    #[arg(short = 'O', long)]
+    pub(crate) format: Option<Container>,
+
+    /// How hard clusters of a qcow2 are compressed: 1 to 9 (zstd: 22), or `none` [default: 6; zstd: 3]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_compress)]
+    pub(crate) compress: Option<NewClusters>,
+
+    #[command(flatten)]
+    pub(crate) form: NewForm,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
+
+    /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -9,9 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use customize::ByteSize;
-use image::{Format, NewClusters, WriteOptions, Written};
+use image::{Format, NewClusters, Source, WriteOptions, Written};
 
-use crate::disk::OpenedFile;
+use crate::backing::Layer;
+use crate::disk::{self, OpenedFile};
 use crate::environment;
 use crate::failure::Failure;
 use crate::graft::{Graft, Job, plan_failure};
@@ -24,7 +25,7 @@ use crate::reproducible;
 /// smaller and takes a third longer.
 const DEFAULT_LEVEL: u32 = 3;
 /// The mode of a new image, less what the umask takes.
-const NEW_IMAGE_MODE: u32 = 0o644;
+pub(crate) const NEW_IMAGE_MODE: u32 = 0o644;
 /// The unit of `st_blocks`.
 const STAT_BLOCK_BYTES: u64 = 512;
 
@@ -70,7 +71,8 @@ pub(crate) fn to_new_file(
     let path = folder.path().to_owned();
     let output = OutputFile::create(folder, name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", path.display()), &error))?;
-    let has_all = graft.image.info().format == Format::Raw && shares_blocks(&output, &job.base);
+    let is_raw = graft.container.is_none() && graft.image.info().format == Format::Raw;
+    let has_all = is_raw && shares_blocks(&output, &job.base);
     let written = match has_all {
         true => write_to_copy(graft, job, &output, messages),
         false => write(graft, job, output.file(), output.folder(), environment::threads(), messages),
@@ -79,7 +81,7 @@ pub(crate) fn to_new_file(
     let sha256 = twice.then(|| reproducible::verify(job, output.file(), output.folder(), messages)).transpose();
     // First, because it may be why the others failed.
     graft.done.check_sources().map_err(|error| plan_failure(&error, output.folder()))?;
-    check_base(&job.base)?;
+    graft.layers.iter().try_for_each(check_layer)?;
     let written = written?;
     let sha256 = sha256?;
     if job.in_place {
@@ -101,7 +103,7 @@ fn write_to_copy(graft: &Graft, job: &Job, output: &OutputFile, messages: &Messa
     let progress = Progress::new(messages, "writing");
     let changed = graft.disk.changed();
     image::write_to_copy(&graft.image, &graft.disk, &changed, output.file(), &|done, total| progress.set(done, total))
-        .map_err(|error| write_failure(&error, changed_bytes(&changed), &job.base.path, output.folder()))
+        .map_err(|error| write_failure(&error, Some(changed_bytes(&changed)), &job.base.path, output.folder()))
 }
 
 /// Writes the new image to `file`, which is in `folder`.
@@ -117,22 +119,33 @@ pub(crate) fn write(
     let changed = graft.disk.changed();
     let new_clusters = job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
     let options = WriteOptions { new_clusters, threads };
-    image::write(&graft.image, &graft.disk, &changed, file, &options, &|done, total| progress.set(done, total)).map_err(
-        |error| {
-            let needed_bytes = graft.image.info().file_size_bytes.saturating_add(changed_bytes(&changed));
-            write_failure(&error, needed_bytes, &job.base.path, folder)
-        },
-    )
+    let set_progress = |done, total| progress.set(done, total);
+    let Graft { image, disk, container, .. } = graft;
+    let written = match container {
+        None => image::write(image, disk, &changed, file, &options, &set_progress),
+        Some(container) => {
+            image::convert(&Source::edited(image, disk, &changed), file, container, &options, &set_progress)
+        }
+    };
+    written.map_err(|error| {
+        let needed_bytes = image.info().file_size_bytes.saturating_add(changed_bytes(&changed));
+        write_failure(&error, container.is_none().then_some(needed_bytes), &job.base.path, folder)
+    })
 }
 
 fn changed_bytes(changed: &[Range<u64>]) -> u64 {
     changed.iter().map(|range| range.end - range.start).sum()
 }
 
-/// Why an image could not be written in `folder`.
-fn write_failure(error: &image::Error, needed_bytes: u64, base_path: &Path, folder: &Folder) -> Failure {
+/// Why a new image of the one at `base_path` could not be written in `folder`.
+pub(crate) fn write_failure(
+    error: &image::Error,
+    needed_bytes: Option<u64>,
+    base_path: &Path,
+    folder: &Folder,
+) -> Failure {
     match error.host_error() {
-        Some(host) if is_full(host) => no_space(folder, Some(needed_bytes), host),
+        Some(host) if is_full(host) => no_space(folder, needed_bytes, host),
         Some(_) => Failure::because("the new image cannot be written", error),
         None => base_failure(base_path, error),
     }
@@ -140,18 +153,17 @@ fn write_failure(error: &image::Error, needed_bytes: u64, base_path: &Path, fold
 
 /// The base is not one that can be used.
 fn base_failure(path: &Path, error: &image::Error) -> Failure {
-    let path = path.display();
-    let failure = Failure::because(format!("`{path}` cannot be used"), error);
+    let failure = disk::unusable(path, error);
     match error {
         image::Error::Corrupt { .. } | image::Error::Truncated { .. } => {
-            failure.hint(format!("`imgraft check {path}` says more"))
+            failure.hint(format!("`imgraft check {}` says more", path.display()))
         }
         _ => failure,
     }
 }
 
 /// Gives the finished image its name.
-fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
+pub(crate) fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
     let folder = output.folder().try_clone();
     output.publish().map_err(|error| match folder {
         // Some file systems look for room only when they sync.
@@ -160,16 +172,16 @@ fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Refuses a base that somebody wrote to, or put another file in the place of, since it was opened.
-fn check_base(base: &OpenedFile) -> Result<(), Failure> {
-    let path = &base.path;
+/// Refuses a file that somebody wrote to, or put another one in the place of, since it was opened.
+pub(crate) fn check_layer(layer: &Layer) -> Result<(), Failure> {
     let identity =
         |metadata: &Metadata| (metadata.dev(), metadata.ino(), metadata.len(), metadata.mtime(), metadata.mtime_nsec());
-    match std::fs::metadata(path) {
-        Ok(now) if identity(&now) == identity(&base.metadata) => Ok(()),
-        Ok(_) => Err(Failure::new(format!("`{}` changed while it was read", path.display()))
+    let path = layer.path.display();
+    match std::fs::metadata(&layer.path) {
+        Ok(now) if identity(&now) == identity(&layer.metadata) => Ok(()),
+        Ok(_) => Err(Failure::new(format!("`{path}` changed while it was read"))
             .hint("see whether a virtual machine or another program uses it")),
-        Err(error) => Err(Failure::because(format!("`{}` cannot be read", path.display()), &error)),
+        Err(error) => Err(Failure::because(format!("`{path}` cannot be read"), &error)),
     }
 }
 

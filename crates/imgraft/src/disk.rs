@@ -4,14 +4,16 @@ use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use guest::Guest;
-use image::Image;
+use image::{Gate, Image, OpenOptions};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use storage::{Extended, FileStorage, Overlay, SpillFile, WriteAt};
 
+use crate::backing::{HostGate, Layer};
+use crate::cli::Backing;
 use crate::failure::Failure;
 use crate::lock::{Purpose, lock};
 use crate::message::Messages;
@@ -28,6 +30,8 @@ pub(crate) struct OpenedFile {
     pub(crate) path: PathBuf,
     pub(crate) metadata: Metadata,
     file: File,
+    /// Who is told that it is in use, where it is only looked at.
+    looker: Option<Messages>,
 }
 
 impl OpenedFile {
@@ -40,7 +44,7 @@ impl OpenedFile {
 
     /// Opens the file at `path` for a look: if somebody writes to it, that is a warning.
     pub(crate) fn look(path: &Path, messages: &Messages) -> Result<Self, Failure> {
-        let opened = Self::open_unlocked(path)?;
+        let opened = Self { looker: Some(*messages), ..Self::open_unlocked(path)? };
         if let Err(in_use) = lock(&opened.file, Purpose::Read) {
             let path = path.display();
             messages.warning(format_args!("`{path}` is in use, and what is read of it may not fit together: {in_use}"));
@@ -58,7 +62,7 @@ impl OpenedFile {
         if !readable.is(&metadata) {
             return Err(Failure::new(format!("`{}` became another file while it was opened", path.display())));
         }
-        let opened = Self { path: path.to_owned(), metadata, file };
+        let opened = Self { path: path.to_owned(), metadata, file, looker: None };
         opened.lock(Purpose::Change)?;
         Ok(opened)
     }
@@ -89,7 +93,7 @@ impl OpenedFile {
             };
             return Err(Failure::new(format!("`{}` is {kind}: an image is a regular file", path.display())));
         }
-        Ok(Self { path: path.to_owned(), metadata, file })
+        Ok(Self { path: path.to_owned(), metadata, file, looker: None })
     }
 
     pub(crate) fn file(&self) -> &File {
@@ -120,10 +124,44 @@ impl OpenedFile {
     }
 
     /// The image in the file.
-    pub(crate) fn image(&self) -> Result<Image, Failure> {
-        Image::open(self.storage()?, None)
-            .map_err(|error| Failure::because(format!("`{}` cannot be used", self.path.display()), &error))
+    pub(crate) fn image(&self, backing: Backing) -> Result<OpenedImage, Failure> {
+        self.try_image(backing)?.map_err(|error| unusable(&self.path, &error))
     }
+
+    /// As [`image`](Self::image), with what is wrong with the image as it is.
+    pub(crate) fn try_image(&self, backing: Backing) -> Result<Result<OpenedImage, image::Error>, Failure> {
+        let layers = Arc::new(Mutex::new(vec![self.layer()]));
+        let gate = HostGate::new(&self.path, Arc::clone(&layers), self.looker);
+        let gate: Option<&dyn Gate> = if backing.allow_backing { Some(&gate) } else { None };
+        let opened = Image::open_with(self.storage()?, &OpenOptions { format: None, gate });
+        Ok(opened.map(|image| {
+            let layers = std::mem::take(&mut *layers.lock().unwrap_or_else(PoisonError::into_inner));
+            OpenedImage { image: Arc::new(image), layers }
+        }))
+    }
+
+    /// The file as one of those that an image is read from.
+    pub(crate) fn layer(&self) -> Layer {
+        Layer { path: self.path.clone(), metadata: self.metadata.clone() }
+    }
+}
+
+/// An image that is not one that can be used.
+pub(crate) fn unusable(path: &Path, error: &image::Error) -> Failure {
+    let failure = Failure::because(format!("`{}` cannot be used", path.display()), error);
+    match error {
+        image::Error::BackingFile { .. } => failure.hint(
+            "with `--allow-backing` that file is opened, too: only for an image that you trust not to name any \
+             file of yours",
+        ),
+        _ => failure,
+    }
+}
+
+/// An image, and the files that it is read from: its own and then those under it.
+pub(crate) struct OpenedImage {
+    pub(crate) image: Arc<Image>,
+    pub(crate) layers: Vec<Layer>,
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -166,15 +204,15 @@ pub(crate) struct Looked {
 
 impl Looked {
     /// Opens the image at `path`.
-    pub(crate) fn open(path: &Path, messages: &Messages) -> Result<Self, Failure> {
-        let image = Arc::new(OpenedFile::look(path, messages)?.image()?);
+    pub(crate) fn open(path: &Path, backing: Backing, messages: &Messages) -> Result<Self, Failure> {
+        let image = OpenedFile::look(path, messages)?.image(backing)?.image;
         let disk = scratch_disk(&image);
         Ok(Self { image, disk })
     }
 
     /// The guest on the disk of the image at `path`.
-    pub(crate) fn guest(path: &Path, messages: &Messages) -> Result<Guest, Failure> {
-        guest(path, Self::open(path, messages)?.disk)
+    pub(crate) fn guest(path: &Path, backing: Backing, messages: &Messages) -> Result<Guest, Failure> {
+        guest(path, Self::open(path, backing, messages)?.disk)
     }
 }
 

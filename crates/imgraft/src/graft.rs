@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use customize::recipe::BaseName;
-use customize::{DiskSize, Done, Operation, Options, carry_out, check_packages};
+use customize::{DiskSize, Done, Form, Operation, Options, carry_out, check_packages};
 use guest::{FileSystem, Guest};
-use image::{Format, Image, NewClusters};
+use image::{Container, Image, NewClusters};
 use storage::{ReadAt, WriteAt};
 
+use crate::backing::Layer;
+use crate::cli::Backing;
 use crate::commit::{self, Committed, is_full, no_space};
-use crate::disk::{Disk, OpenedFile, disk, guest};
+use crate::container;
+use crate::disk::{Disk, OpenedFile, OpenedImage, disk, guest};
 use crate::environment;
 use crate::failure::{Failure, host_error};
 use crate::message::Messages;
@@ -24,6 +27,10 @@ use crate::soundness;
 /// What is to be made of what.
 pub(crate) struct Job {
     pub(crate) base: OpenedFile,
+    /// Whether the files under the base are opened.
+    pub(crate) backing: Backing,
+    /// What the new image's file is like.
+    pub(crate) form: Form,
     /// Where the new image goes: no symlink.
     pub(crate) target: PathBuf,
     /// The same, as the user calls it.
@@ -49,6 +56,10 @@ pub(crate) struct Job {
 /// An image with what was asked for, all of which is kept apart from its file.
 pub(crate) struct Graft {
     pub(crate) image: Arc<Image>,
+    /// The files that the image is read from.
+    pub(crate) layers: Vec<Layer>,
+    /// What the new image is, where it is not as this one is in everything.
+    pub(crate) container: Option<Container>,
     pub(crate) disk: Arc<Disk>,
     pub(crate) done: Done,
     grown: Option<Grown>,
@@ -64,16 +75,20 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", job.target.display()))),
     };
     let folder = Folder::open(folder_path).map_err(|error| commit::folder_failure(folder_path, &error))?;
-    let image = Arc::new(job.base.image()?);
-    let format = image.info().format;
-    commit::check_target(&job, format, &folder)?;
-    let graft = Graft::new(&job, image, &folder, messages)?;
+    let opened = job.base.image(job.backing)?;
+    commit::check_target(&job, opened.image.info().format, &folder)?;
+    container::refuse_layer(&job.target, &opened.layers)?;
+    let graft = Graft::new(&job, opened, &folder, messages)?;
+    let format = graft.format();
+    let virtual_size_bytes = graft.disk.size_bytes();
+    let of_container = |container: &Container| container.disk_size_bytes(virtual_size_bytes);
     let mut report = Report {
         output: job.target_name.display().to_string(),
         dry_run: job.dry_run,
-        format,
+        format: format.clone(),
+        backing_file: graft.backing_file(),
         file_size_bytes: None,
-        virtual_size_bytes: graft.disk.size_bytes(),
+        virtual_size_bytes: graft.container.as_ref().map_or(virtual_size_bytes, of_container),
         grown: graft.grown.clone(),
         operations: graft.done.reports.clone(),
         room: graft.done.room.clone(),
@@ -92,15 +107,17 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     report.file_size_bytes = Some(written.file_size_bytes);
     report.copied_bytes = copied_bytes;
     report.sha256 = sha256;
-    report.clusters = (format == Format::Qcow2).then(|| Clusters::of(&written));
+    report.clusters = (format == "qcow2").then(|| Clusters::of(&written));
     report.tell(messages, job.in_place, start);
     Ok(report)
 }
 
 impl Graft {
     /// Carries out `job`'s operations; what does not fit memory is kept in a file in `folder`.
-    pub(crate) fn new(job: &Job, image: Arc<Image>, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
+    pub(crate) fn new(job: &Job, opened: OpenedImage, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
         let base_path = &job.base.path;
+        let OpenedImage { image, layers } = opened;
+        let container = container::of_edit(&job.form, &image.info(), folder.path(), base_path)?;
         let spill_folder = folder.try_clone().map_err(|error| commit::folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {
             Some(size) => size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?,
@@ -112,7 +129,12 @@ impl Graft {
         for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
             messages.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
         }
-        let mut warnings = Vec::new();
+        let format = container.as_ref().map_or(image.info().format.to_string(), ToString::to_string);
+        let mut warnings: Vec<String> = container::name_warning(&job.target_name, &format).into_iter().collect();
+        if let (true, [_, under, ..]) = (job.in_place, &layers[..]) {
+            let under = under.path.display();
+            warnings.push(format!("the image was a difference to `{under}`, and stands for itself now"));
+        }
         if job.ignore_fs_errors {
             warnings.extend(noted_errors(&guest));
             guest.allow_errors();
@@ -125,8 +147,8 @@ impl Graft {
             grown = Some(change);
         }
         warnings.extend(unexpected_base(&guest, job.expected_base.as_ref())?);
-        if let (Some(_), Format::Raw) = (job.new_clusters, image.info().format) {
-            warnings.push("the base is raw: `--compress` changes nothing".to_owned());
+        if job.new_clusters.is_some() && format == "raw" {
+            warnings.push("the new image is raw: `--compress` changes nothing".to_owned());
         }
         let options = Options { modified: environment::source_date_epoch()? };
         let done = apply(&mut guest, &job.operations, &options, folder, messages)?;
@@ -136,7 +158,22 @@ impl Graft {
         let checked = soundness::check(base_path, &image, &disk, &guest)?;
         checked.warnings.iter().for_each(|warning| messages.warning(warning));
         warnings.extend(checked.warnings);
-        Ok(Self { image, disk, done, grown, checked: checked.file_systems, warnings })
+        Ok(Self { image, layers, container, disk, done, grown, checked: checked.file_systems, warnings })
+    }
+}
+
+impl Graft {
+    /// The new image's format.
+    fn format(&self) -> String {
+        self.container.as_ref().map_or(self.image.info().format.to_string(), ToString::to_string)
+    }
+
+    /// The file that the new image names, as it does.
+    fn backing_file(&self) -> Option<String> {
+        match &self.container {
+            Some(Container::Qcow2(options)) => options.backing.as_ref().map(|backing| backing.name.clone()),
+            _ => None,
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! `imgraft`: grafts files onto stock cloud images.
 
+mod backing;
 mod cli;
 mod command;
 mod commit;
 mod compat;
+mod container;
 mod content;
 mod disk;
 mod environment;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use customize::{ByteSize, Room};
-use image::{Format, Written};
+use image::Written;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -15,7 +15,10 @@ pub(crate) struct Report {
     pub(crate) output: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) dry_run: bool,
-    pub(crate) format: Format,
+    pub(crate) format: String,
+    /// The file that the image is a difference to, as it names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) backing_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) file_size_bytes: Option<u64>,
     pub(crate) virtual_size_bytes: u64,
@@ -72,6 +75,14 @@ impl Clusters {
             plain: written.clusters_plain,
             zero: written.clusters_zero,
         }
+    }
+
+    /// Says it to the curious.
+    pub(crate) fn tell(&self, messages: &Messages) {
+        messages.detail(format_args!(
+            "clusters: {} kept as they were, {} compressed, {} plain, {} zero",
+            self.kept, self.compressed, self.plain, self.zero
+        ));
     }
 }
 
@@ -131,19 +142,17 @@ impl Report {
             ));
         }
         if let Some(clusters) = &self.clusters {
-            messages.detail(format_args!(
-                "clusters: {} kept as they were, {} compressed, {} plain, {} zero",
-                clusters.kept, clusters.compressed, clusters.plain, clusters.zero
-            ));
+            clusters.tell(messages);
         }
         if let Some(sha256) = &self.sha256 {
             messages.note(format_args!("reproducible: sha256 {sha256}"));
         }
         messages.note(format_args!(
-            "{} {} ({}, {}, disk of {}) in {:.1} s",
+            "{} {} ({}{}, {}, disk of {}) in {:.1} s",
             if in_place { "changed" } else { "built" },
             self.output,
             self.format,
+            self.backing_file.as_ref().map(|name| format!(" over {name}")).unwrap_or_default(),
             ByteSize(self.file_size_bytes.unwrap_or(0)),
             ByteSize(self.virtual_size_bytes),
             start.elapsed().as_secs_f64(),

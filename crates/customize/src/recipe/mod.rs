@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use guest::OperatingSystem;
 
+use crate::form::Form;
 use crate::mode::Mode;
 use crate::operation::Operation;
 use crate::owner::Owner;
@@ -24,6 +25,8 @@ pub use problem::{Problem, nearest};
 pub struct Recipe {
     /// The image to make; a relative path begins at the recipe's folder.
     pub output: Option<PathBuf>,
+    /// What its file is like.
+    pub form: Form,
     /// How large its disk is to be, where that is not as large as the base's.
     pub size: Option<DiskSize>,
     /// The image to begin with.

@@ -10,10 +10,12 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Problem, suggestion};
 use super::table::Table;
 use super::{Base, Input, Keep, Recipe, Step};
+use crate::form::Form;
 use crate::mode::Mode;
 use crate::verb::Destination;
 
 const RECIPE_KEYS: [&str; 6] = ["output", "size", "base", "inputs", "step", "keep"];
+const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
 const KEEP_KEYS: [&str; 1] = ["packages"];
@@ -44,7 +46,10 @@ impl Recipe {
 
 fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe {
     let mut table = Table::of(document, span, "a recipe", &RECIPE_KEYS, problems);
-    let output = table.string("output").map(PathBuf::from);
+    let (output, form) = match table.get("output") {
+        Some(value) if matches!(value.get_ref(), DeValue::Table(_)) => output(value, table.problems()),
+        _ => (table.string("output").map(PathBuf::from), Form::default()),
+    };
     let size = table.parsed("size");
     let base = table.get("base").and_then(|value| base(value, table.problems()));
     let mut inputs = BTreeMap::new();
@@ -54,7 +59,20 @@ fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem
     let steps = table.array("step");
     let steps = steps.into_iter().filter_map(|value| step(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
-    Recipe { output, size, base, inputs, steps, keep }
+    Recipe { output, form, size, base, inputs, steps, keep }
+}
+
+/// The new image's file, where there is more to say than its name.
+fn output(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> (Option<PathBuf>, Form) {
+    let Some(mut table) = Table::new(value, "`output`", &OUTPUT_KEYS, problems) else { return Default::default() };
+    let form = Form {
+        format: table.parsed("format"),
+        overlay: table.boolean("overlay").unwrap_or_default(),
+        cluster_size: table.parsed("cluster-size"),
+        compat: table.parsed("compat"),
+        compression_type: table.parsed("compression-type"),
+    };
+    (table.string("file").map(PathBuf::from), form)
 }
 
 fn base(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Base> {
@@ -163,6 +181,7 @@ fn mode(table: &mut Table<'_, '_>) -> Option<Mode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::form::ClusterSize;
     use crate::owner::Owner;
     use crate::size::DiskSize;
 
@@ -196,6 +215,25 @@ mod tests {
         assert_eq!(mode.unwrap().bits(), 0o755);
         assert_eq!(owner, &Some("root:root".parse::<Owner>().unwrap()));
         assert_eq!(recipe.keep.packages, ["cloud-init", "openssh-server", "git", "curl", "ca-certificates"]);
+    }
+
+    #[test]
+    fn an_output_may_be_more_than_a_name() {
+        let text =
+            "output = { file = \"x.qcow2\", overlay = true, cluster-size = \"4K\", compression-type = \"zstd\" }";
+        let recipe = Recipe::parse(text).unwrap();
+        assert_eq!(recipe.output, Some(PathBuf::from("x.qcow2")));
+        assert!(recipe.form.overlay);
+        assert_eq!(recipe.form.cluster_size, Some(ClusterSize { bytes: 4096 }));
+        assert_eq!(recipe.form.compression_type, Some(image::CompressionType::Zstd));
+        assert_eq!(
+            problems("[output]\nfile = \"x\"\nformat = \"vdi\"\noverlay = \"yes\"\ncompat = \"1.0\"\n"),
+            [
+                "\"vdi\": `vdi` is not a format that is written: raw, qcow2, vmdk, vhd or gce",
+                "\"yes\": `overlay` should be a boolean (this is a string)",
+                "\"1.0\": `1.0` is not a version of qcow2: 0.10 or 1.1",
+            ]
+        );
     }
 
     #[test]

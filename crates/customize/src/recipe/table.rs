@@ -78,6 +78,16 @@ impl<'a, 'i> Table<'a, 'i> {
         None
     }
 
+    /// The truth of `key`.
+    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+        let value = self.get(key)?;
+        if let DeValue::Boolean(boolean) = value.get_ref() {
+            return Some(*boolean);
+        }
+        self.problems.push(wrong_kind(&format!("`{key}`"), "a boolean", value.get_ref(), value.span()));
+        None
+    }
+
     /// The text of `key`, which has to say a `T`.
     pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.string(key)?;

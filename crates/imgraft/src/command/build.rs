@@ -50,6 +50,8 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let report = graft::run(
         Job {
             base,
+            backing: arguments.backing,
+            form: arguments.form.form(arguments.format, arguments.overlay).or(recipe.form),
             target,
             target_name,
             size: arguments.size.size.or(recipe.size),

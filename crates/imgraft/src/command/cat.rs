@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::message::{Messages, stdout_failure};
 
 pub(super) fn run(arguments: &Cat, messages: &Messages) -> Result<(), Failure> {
-    let guest = Looked::guest(&arguments.image, messages)?;
+    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
     let mut stdout = std::io::stdout().lock();
     for path in &arguments.paths {
         let path = guest_path(path)?;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use storage::Finding;
 
 use crate::cli::Check;
-use crate::disk::{OpenedFile, scratch_disk};
+use crate::disk::{self, OpenedFile, scratch_disk};
 use crate::failure::Failure;
 use crate::message::{Messages, print, print_json};
 
@@ -68,9 +68,8 @@ fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let storage = OpenedFile::look(path, messages)?.storage()?;
-    let image = match Image::open(storage, None) {
-        Ok(image) => Arc::new(image),
+    let image = match OpenedFile::look(path, messages)?.try_image(arguments.backing)? {
+        Ok(opened) => opened.image,
         Err(image::Error::Corrupt { object, problem }) => {
             found.findings.push(Wrong { layer: "image".to_owned(), object, problem });
             return Ok(found);
@@ -80,10 +79,13 @@ fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
             found.findings.push(Wrong { layer: "image".to_owned(), object: "file".to_owned(), problem });
             return Ok(found);
         }
-        Err(error) => return Err(unusable(&error)),
+        Err(error) => return Err(disk::unusable(path, &error)),
     };
-    let format = image.info().format.to_string();
-    found.add(&format, image.check().map_err(|error| unusable(&error))?);
+    for (depth, layer) in std::iter::successors(Some(&*image), |image| image.backing()).enumerate() {
+        let format = layer.info().format;
+        let name = if depth == 0 { format.to_string() } else { format!("{format} of backing file {depth}") };
+        found.add(&name, layer.check().map_err(|error| unusable(&error))?);
+    }
     if !found.findings.is_empty() {
         // What lies on broken tables is not what it seems.
         found.not_checked.push("what is inside, because of the image's own tables".to_owned());

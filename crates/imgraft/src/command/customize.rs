@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use customize::Form;
+
 use crate::cli::Customize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
@@ -24,6 +26,8 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
 fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> {
     let base = OpenedFile::open_to_change(&arguments.image)?;
     let job = Job {
+        backing: arguments.backing,
+        form: Form::default(),
         target: real_path(&base)?,
         target_name: arguments.image,
         base,

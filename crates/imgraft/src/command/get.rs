@@ -27,7 +27,7 @@ const MAX_FILES: u64 = 1 << 22;
 const KEPT_PERMISSIONS: u16 = 0o777;
 
 pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
-    let guest = Looked::guest(&arguments.image, messages)?;
+    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
     let path = guest_path(&arguments.path)?;
     let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
     let target = target(&arguments.destination, path.name())?;

@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failur
 
 fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
-    let Looked { image, disk } = Looked::open(path, messages)?;
+    let Looked { image, disk } = Looked::open(path, arguments.backing, messages)?;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
     let has_table = !matches!(partition::read(&disk), Ok(Table::None));
     let mut warnings = Vec::new();

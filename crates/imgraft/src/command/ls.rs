@@ -45,7 +45,7 @@ struct Section {
 }
 
 pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<ExitCode, Failure> {
-    let guest = Looked::guest(&arguments.image, messages)?;
+    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
     let path = guest_path(&arguments.path)?;
     let mut listing = Listing { guest: &guest, messages, count: 0, is_complete: true };
     let found = guest

@@ -5,6 +5,7 @@ mod cat;
 mod check;
 mod compat_docs;
 mod completions;
+mod convert;
 mod customize;
 mod get;
 mod inspect;
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Build(arguments) => build::run(arguments, messages)?,
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
+        Command::Convert(arguments) => convert::run(arguments, messages)?,
         Command::Inspect(arguments) => inspect::run(&arguments, messages)?,
         Command::Ls(arguments) => return ls::run(&arguments, messages),
         Command::Cat(arguments) => cat::run(&arguments, messages)?,

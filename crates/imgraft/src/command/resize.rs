@@ -1,6 +1,6 @@
 //! `imgraft resize`: a larger disk, and a root that fills it.
 
-use customize::DiskSize;
+use customize::{DiskSize, Form};
 
 use super::build::resolve_target;
 use super::customize::real_path;
@@ -36,6 +36,8 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
     };
     let job = Job {
         base,
+        backing: arguments.backing,
+        form: Form::default(),
         target,
         verify_reproducible: false,
         in_place: arguments.output.is_none(),

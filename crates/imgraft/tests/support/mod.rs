@@ -270,9 +270,12 @@ pub(crate) fn assert_sound(image: &Path) {
 /// ` in 1.2 s` and sizes of compressed files, which another version of zlib may change, as `…`.
 fn without_durations(text: &str) -> String {
     text.lines()
-        .map(|line| match (line.starts_with("built ") || line.starts_with("changed "), line.find(" (")) {
-            (true, Some(parenthesis)) => format!("{} (…)\n", &line[..parenthesis]),
-            _ => format!("{line}\n"),
+        .map(|line| {
+            let is_last = ["built ", "changed ", "converted "].iter().any(|word| line.starts_with(word));
+            match (is_last, line.find(" (")) {
+                (true, Some(parenthesis)) => format!("{} (…)\n", &line[..parenthesis]),
+                _ => format!("{line}\n"),
+            }
         })
         .collect()
 }
