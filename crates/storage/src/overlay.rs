@@ -92,9 +92,18 @@ impl<B: ReadAt> Overlay<B> {
     /// The byte ranges that differ from the base or were at least written, sorted, not adjacent,
     /// in whole blocks of [`OVERLAY_BLOCK_BYTES`] (the last one may be cut by the end).
     pub fn changed(&self) -> Vec<Range<u64>> {
+        self.ranges(|_| true)
+    }
+
+    /// Those of [`changed`](Self::changed) whose bytes are still in a source that is kept in their place.
+    pub fn kept_in_sources(&self) -> Vec<Range<u64>> {
+        self.ranges(|place| matches!(place, Place::Source { .. }))
+    }
+
+    fn ranges(&self, is_wanted: impl Fn(Place) -> bool) -> Vec<Range<u64>> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let mut ranges: Vec<Range<u64>> = Vec::new();
-        for (&first, run) in &state.runs {
+        for (&first, run) in state.runs.iter().filter(|(_, run)| is_wanted(run.place)) {
             let start = first * OVERLAY_BLOCK_BYTES;
             let end = ((first + run.blocks) * OVERLAY_BLOCK_BYTES).min(self.base.size_bytes());
             match ranges.last_mut() {
