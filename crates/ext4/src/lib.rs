@@ -62,4 +62,4 @@ pub use filesystem::FileSystem;
 pub use inode::{Attributes, FileKind, Inode, InodeNumber, Time};
 pub use make::{CreateOptions, Features, InodeCount};
 pub use superblock::Superblock;
-pub use usage::{Owner, Role, Usage};
+pub use usage::{ContentExtent, InodeSet, Owner, Role, Usage};

@@ -1,5 +1,6 @@
 //! Who uses which block: the walk behind the check and behind the accounts of what changed.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use storage::ReadAt;
@@ -9,11 +10,16 @@ use crate::error::{Error, Object, Result};
 use crate::features::{incompat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::EXT4_INLINE_DATA_FL;
+use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 use crate::superblock::Superblock;
+use crate::xattr::Value;
 
 /// How much of an inode table is read at a time, in bytes.
 const TABLE_STEP_BYTES: u64 = 1 << 18;
+
+/// The flags that users see and set (the kernel's `EXT4_FL_USER_VISIBLE`), less those of how content is
+/// stored.
+const VISIBLE_FLAGS: u32 = 0x725B_DFFF & !(EXT4_INDEX_FL | EXT4_EXTENTS_FL | EXT4_HUGE_FILE_FL | EXT4_INLINE_DATA_FL);
 
 /// What blocks are used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +85,55 @@ pub struct Usage {
     pub owner: Owner,
 }
 
+/// A set of inodes, a bit each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InodeSet(BTreeMap<u32, u64>);
+
+impl InodeSet {
+    /// Adds one; says whether it was not there.
+    pub fn insert(&mut self, number: InodeNumber) -> bool {
+        let bits = self.0.entry(number.0 / 64).or_default();
+        let mask = 1 << (number.0 % 64);
+        let is_new = *bits & mask == 0;
+        *bits |= mask;
+        is_new
+    }
+
+    /// Whether one is there.
+    pub fn contains(&self, number: InodeNumber) -> bool {
+        self.0.get(&(number.0 / 64)).is_some_and(|bits| bits & (1 << (number.0 % 64)) != 0)
+    }
+
+    /// Adds all that are in another set.
+    pub fn extend(&mut self, other: &Self) {
+        for (at, bits) in &other.0 {
+            *self.0.entry(*at).or_default() |= bits;
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.0.values().map(|bits| u64::from(bits.count_ones())).sum()
+    }
+}
+
+/// A part of a file's content that is in the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentExtent {
+    /// Where it begins in the file, in bytes.
+    pub offset: u64,
+    /// Its length in bytes: whole blocks, which may end past the file.
+    pub length_bytes: u64,
+    /// Where it is in the storage, in bytes.
+    pub storage_offset: u64,
+}
+
 impl Inode {
+    /// The flags that `lsattr` shows and that say nothing of how content is stored.
+    pub fn visible_flags(&self) -> u32 {
+        self.flags() & VISIBLE_FLAGS
+    }
+
     /// Whether somebody has it: one without links was deleted, but for the reserved ones.
     pub(crate) fn is_in_use(&self, superblock: &Superblock) -> bool {
         let is_reserved = self.number().0 < superblock.first_inode();
@@ -107,6 +161,87 @@ impl<S: ReadAt> FileSystem<S> {
     /// [`Error::Unsupported`] with `bigalloc`, [`Error::Storage`].
     pub fn uses(&self, wanted: &[Range<u64>], visit: &mut dyn FnMut(Usage)) -> Result<()> {
         self.walk_uses(&mut |_| {}, &mut |usage| clipped(&usage, wanted, visit))
+    }
+
+    /// The inodes that have something in the blocks of `wanted`: themselves, their content, their map or
+    /// their attributes. An inode that is not in it is all in other blocks, values of attributes included.
+    ///
+    /// # Errors
+    ///
+    /// As [`uses`](Self::uses).
+    pub fn inodes_in(&self, wanted: &[Range<u64>]) -> Result<InodeSet> {
+        let mut found = InodeSet::default();
+        let mut with_values = InodeSet::default();
+        let per_group = self.superblock.inodes_per_group();
+        let per_block = self.superblock.block_size_bytes() / u32::from(self.superblock.inode_size_bytes());
+        let has_values = self.superblock.has_incompat(incompat::EA_INODE);
+        let mut note = |usage: Usage| match usage.owner {
+            Owner::Inode { number, .. } => {
+                found.insert(number);
+            }
+            Owner::InodeTable { group } => {
+                let table = self.groups[group as usize].inode_table(&self.superblock);
+                let first = (usage.blocks.start - table) as u32 * per_block;
+                let past = ((usage.blocks.end - table) as u32 * per_block).min(per_group);
+                for index in first..past {
+                    found.insert(InodeNumber(group * per_group + index + 1));
+                }
+            }
+            _ => {}
+        };
+        self.walk_uses(
+            &mut |inode| {
+                // Whose blocks its values are in is not looked for.
+                if has_values && self.has_value_inodes(inode) {
+                    with_values.insert(inode.number());
+                }
+            },
+            &mut |usage| clipped(&usage, wanted, &mut note),
+        )?;
+        found.extend(&with_values);
+        Ok(found)
+    }
+
+    /// Whether an attribute of an inode has its value in another, or cannot be read.
+    fn has_value_inodes(&self, inode: &Inode) -> bool {
+        let attributes = [inode.body_attributes(), self.block_attributes(inode)];
+        let is_elsewhere = |attribute: &crate::xattr::Attribute| matches!(attribute.value, Value::Inode { .. });
+        inode.has_flag(EXT4_EA_INODE_FL)
+            || attributes.iter().any(|list| list.as_ref().map_or(true, |list| list.iter().any(is_elsewhere)))
+    }
+
+    /// Whether every inode of `other` that is here too is in the same blocks, and means the same.
+    pub fn has_tables_of<T>(&self, other: &FileSystem<T>) -> bool {
+        let shape = |superblock: &Superblock| {
+            (
+                (superblock.block_size_bytes(), superblock.inode_size_bytes(), superblock.inodes_per_group()),
+                (superblock.blocks_per_group(), superblock.descriptor_size_bytes(), superblock.features()),
+            )
+        };
+        let tables = self.groups.iter().zip(&other.groups);
+        shape(&self.superblock) == shape(&other.superblock)
+            && tables
+                .into_iter()
+                .all(|(one, two)| one.inode_table(&self.superblock) == two.inode_table(&other.superblock))
+    }
+
+    /// Where a file's content is; `None` where it is in the inode. What no part covers reads as zeros.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] where its block map breaks a rule.
+    pub fn content_extents(&self, inode: &Inode) -> Result<Option<Vec<ContentExtent>>> {
+        if inode.is_inline() {
+            return Ok(None);
+        }
+        let size = self.block_size();
+        let written = self.read_map(inode)?.extents.into_iter().filter(|extent| !extent.unwritten);
+        let part = |extent: crate::block_map::extent::Extent| ContentExtent {
+            offset: u64::from(extent.logical) * size,
+            length_bytes: u64::from(extent.blocks) * size,
+            storage_offset: extent.physical * size,
+        };
+        Ok(Some(written.map(part).collect()))
     }
 
     /// As [`uses`](Self::uses), of all blocks; each inode that is in use is shown to `see` first.

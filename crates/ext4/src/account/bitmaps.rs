@@ -146,7 +146,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
 
     fn wrong_bitmap(&mut self, block: u64, group: u32, problem: String) {
         self.wrong_bitmaps.insert(block);
-        self.unexplained(block..block + 1, Object::Group(group).to_string(), problem);
+        self.unexplained(block..block + 1, Object::Group(group), problem);
     }
 
     /// Bitmaps were counted as explained before all of their bits were looked at.

@@ -3,7 +3,7 @@
 use storage::ReadAt;
 
 use super::fields::{BODY_ATTRIBUTES, differing_inode, others};
-use super::{Accountant, Expected, Side};
+use super::{Accountant, Expected, Problem, Side};
 use crate::error::{Object, Result};
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
@@ -34,7 +34,7 @@ const UNSEEN: &[&str] = &[
 
 impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
     /// What is unexplained in a block of an inode table.
-    pub(super) fn inode_table(&mut self, block: u64, group: u32) -> Result<Vec<(String, String)>> {
+    pub(super) fn inode_table(&mut self, block: u64, group: u32) -> Result<Vec<Problem>> {
         let superblock = self.new.superblock();
         let size = usize::from(superblock.inode_size_bytes());
         let table = self.new.groups[group as usize].inode_table(superblock);
@@ -54,7 +54,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             }
             let number = InodeNumber(group * superblock.inodes_per_group() + index + 1);
             let problem = self.slot(number, before, after);
-            problems.extend(problem.map(|problem| (Object::Inode(number).to_string(), problem)));
+            problems.extend(problem.map(|problem| (Object::Inode(number), problem)));
         }
         Ok(problems)
     }
@@ -105,10 +105,10 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         let mut change = 0;
         let superblock = self.new.superblock();
         let table = self.new.groups[group as usize].inode_table(superblock);
-        let blocks = [table..table + superblock.inode_table_blocks()];
+        let blocks = table..table + superblock.inode_table_blocks();
         let size = usize::from(superblock.inode_size_bytes());
         let per_block = superblock.block_size_bytes() / u32::from(superblock.inode_size_bytes());
-        for block in super::intersection(self.differing, &blocks).into_iter().flatten() {
+        for block in super::intersection(self.differing, std::slice::from_ref(&blocks)).into_iter().flatten() {
             let first = group * superblock.inodes_per_group() + (block - table) as u32 * per_block + 1;
             let directories = |bytes: Vec<u8>| {
                 let inodes = (first..).map(InodeNumber).zip(bytes.chunks_exact(size));

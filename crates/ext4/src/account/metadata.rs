@@ -4,7 +4,7 @@ use storage::ReadAt;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::fields::{GROUP_DESCRIPTOR, SUPERBLOCK, differing, others};
-use super::{Accountant, BlockKind};
+use super::{Accountant, BlockKind, Problem};
 use crate::bitmap::BitmapKind;
 use crate::error::{Object, Result};
 use crate::features::{compat, ro_compat};
@@ -83,32 +83,30 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             Owner::GroupDescriptors { group } => self.descriptors(block, group)?,
             Owner::ReservedDescriptors { .. } if self.is_grown => Vec::new(),
             Owner::ReservedDescriptors { group } => {
-                vec![(Object::Group(group).to_string(), "room kept for more descriptors differs".to_owned())]
+                vec![(Object::Group(group), "room kept for more descriptors differs".to_owned())]
             }
             // Their bits are explained one by one.
             Owner::BlockBitmap { .. } | Owner::InodeBitmap { .. } => Vec::new(),
             Owner::InodeTable { group } => self.inode_table(block, group)?,
             Owner::MultiMount if !self.expectations.is_strict => Vec::new(),
-            Owner::MultiMount => vec![(Object::Block(block).to_string(), "the multi-mount block differs".to_owned())],
+            Owner::MultiMount => vec![(Object::Block(block), "the multi-mount block differs".to_owned())],
             Owner::Inode { .. } => Vec::new(),
         };
         self.count(block, kind_of(owner), problems);
         Ok(())
     }
 
-    fn superblock(&self, block: u64, group: u32) -> Result<Vec<(String, String)>> {
+    fn superblock(&self, block: u64, group: u32) -> Result<Vec<Problem>> {
         let size = size_of::<RawSuperblock>();
         let (old, new) = (self.old_block(block)?, self.new.read_block(block)?);
         let at = if group == 0 { (SUPERBLOCK_OFFSET % self.new.block_size()) as usize } else { 0 };
         let (before, after) = (&old[at..at + size], &new[at..at + size]);
         let mut problems = Vec::new();
-        let object = match group {
-            0 => Object::Superblock.to_string(),
-            _ => format!("backup of the super block in group {group}"),
-        };
+        let object = if group == 0 { Object::Superblock } else { Object::Group(group) };
+        let what = if group == 0 { "" } else { "backup of the super block: " };
         let has_other_bytes = old[..at] != new[..at] || old[at + size..] != new[at + size..];
         if has_other_bytes && self.expectations.is_strict && !self.is_grown {
-            problems.push((object.clone(), "bytes around it differ".to_owned()));
+            problems.push((object, format!("{what}bytes around it differ")));
         }
         let fields = differing(SUPERBLOCK, before, after, size);
         let left = match (group, self.is_grown, self.expectations.is_strict) {
@@ -130,7 +128,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             }
         };
         if !left.is_empty() {
-            problems.push((object, format!("{} differ", left.join(", "))));
+            problems.push((object, format!("{what}{} differ", left.join(", "))));
         }
         Ok(problems)
     }
@@ -154,13 +152,13 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
 
     /// Descriptors in a block of them; those of backups are not of this state, but of when the file system
     /// was made or grew.
-    fn descriptors(&self, block: u64, group: u32) -> Result<Vec<(String, String)>> {
+    fn descriptors(&self, block: u64, group: u32) -> Result<Vec<Problem>> {
         let superblock = self.new.superblock();
         let per_block = superblock.descriptors_per_block();
         let index = (0..superblock.descriptor_blocks()).find(|&index| superblock.descriptor_block(index) == block);
         let Some(index) = index else {
             let is_explained = self.is_grown || !self.expectations.is_strict;
-            let problem = (format!("backup of the descriptors in group {group}"), "it differs".to_owned());
+            let problem = (Object::Group(group), "backup of the descriptors: it differs".to_owned());
             return Ok(if is_explained { Vec::new() } else { vec![problem] });
         };
         let size = superblock.descriptor_size_bytes();
@@ -177,7 +175,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                 _ if number >= self.old.superblock().groups() => None,
                 _ => self.descriptor(number, before, after)?,
             };
-            problems.extend(problem.map(|problem| (Object::Group(number).to_string(), problem)));
+            problems.extend(problem.map(|problem| (Object::Group(number), problem)));
         }
         Ok(problems)
     }
@@ -250,7 +248,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                     counted[0], counted[1], free[0], free[1]
                 );
                 self.account.unexplained_blocks += 1;
-                self.unexplained(block..block + 1, Object::Superblock.to_string(), problem);
+                self.unexplained(block..block + 1, Object::Superblock, problem);
             }
         }
     }

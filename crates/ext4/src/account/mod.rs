@@ -21,7 +21,7 @@ use crate::features::incompat;
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::superblock::Superblock;
-use crate::usage::{Owner, Role, clipped};
+use crate::usage::{InodeSet, Owner, Role, clipped};
 use crate::xattr::Value;
 use owners::Owners;
 
@@ -128,7 +128,7 @@ pub struct Unexplained {
     /// The blocks, by the numbers that `debugfs` takes.
     pub blocks: Range<u64>,
     /// Whose they are.
-    pub object: String,
+    pub object: Object,
     /// What differs.
     pub problem: String,
 }
@@ -209,23 +209,8 @@ fn is_same_layout(old: &Superblock, new: &Superblock) -> bool {
     layout(old) == layout(new)
 }
 
-/// Inodes, a bit each.
-#[derive(Debug, Default)]
-struct InodeSet(BTreeMap<u32, u64>);
-
-impl InodeSet {
-    fn insert(&mut self, number: InodeNumber) {
-        *self.0.entry(number.0 / 64).or_default() |= 1 << (number.0 % 64);
-    }
-
-    fn contains(&self, number: InodeNumber) -> bool {
-        self.0.get(&(number.0 / 64)).is_some_and(|bits| bits & (1 << (number.0 % 64)) != 0)
-    }
-
-    fn count(&self) -> u64 {
-        self.0.values().map(|bits| u64::from(bits.count_ones())).sum()
-    }
-}
+/// What is wrong with what.
+type Problem = (Object, String);
 
 /// Bits of block bitmaps that differ, as blocks.
 #[derive(Debug, Default)]
@@ -329,7 +314,8 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         }
         // A block of attributes that several share differs where one of them takes or leaves it.
         let is_shared = before.len().max(after.len()) > 1 && may > Expected::Nothing;
-        match strangers.first().filter(|_| !is_shared) {
+        // Who has it now says more than who had it.
+        match strangers.last().filter(|_| !is_shared) {
             None => *self.account.blocks.entry(kind).or_default() += count,
             Some(&(side, number, role)) => {
                 let what = match (side, role) {
@@ -339,7 +325,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                     (Side::Old, _) => "the block was its own, and is not any more",
                 };
                 self.account.unexplained_blocks += count;
-                self.unexplained(blocks, Object::Inode(number).to_string(), what.to_owned());
+                self.unexplained(blocks, Object::Inode(number), what.to_owned());
             }
         }
         Ok(())
@@ -388,14 +374,14 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         own.max((self.expectations.inode)(side, number))
     }
 
-    fn unexplained(&mut self, blocks: Range<u64>, object: String, problem: String) {
+    fn unexplained(&mut self, blocks: Range<u64>, object: Object, problem: String) {
         if self.account.unexplained.len() < MAX_UNEXPLAINED {
             self.account.unexplained.push(Unexplained { blocks, object, problem });
         }
     }
 
     /// Counts one block of a kind, or one that `problems` say why nothing explains.
-    fn count(&mut self, block: u64, kind: BlockKind, problems: Vec<(String, String)>) {
+    fn count(&mut self, block: u64, kind: BlockKind, problems: Vec<Problem>) {
         if problems.is_empty() {
             *self.account.blocks.entry(kind).or_default() += 1;
             return;

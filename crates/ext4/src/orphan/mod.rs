@@ -3,14 +3,32 @@
 
 pub(crate) mod file;
 
-use storage::WriteAt;
+use storage::{ReadAt, WriteAt};
 
 use crate::bitmap::BitmapKind;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 
+impl<S: ReadAt> FileSystem<S> {
+    /// Whether inodes were being deleted or truncated when it was last used, and still are.
+    pub fn has_orphans(&self) -> bool {
+        self.superblock.raw.s_last_orphan.get() != 0 || self.has_orphans_in_file()
+    }
+}
+
 impl<S: WriteAt> FileSystem<S> {
+    /// Finishes what was being deleted or truncated when the file system was last used, as the first edit
+    /// does it, and flushes that.
+    ///
+    /// # Errors
+    ///
+    /// As of an edit.
+    pub fn recover(&mut self) -> Result<()> {
+        self.prepare_to_write()?;
+        self.flush()
+    }
+
     /// Finishes what is on the list of orphans and what is in the orphan file.
     pub(crate) fn finish_orphans(&mut self) -> Result<()> {
         let has_list = self.superblock.raw.s_last_orphan.get() != 0;

@@ -12,6 +12,7 @@ mod read;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
 mod compare;
 mod content;
 mod debugfs;

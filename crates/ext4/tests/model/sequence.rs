@@ -14,6 +14,7 @@ use ext4::{Error, FileSystem, Resource};
 use storage::FileStorage;
 use testkit::judge::assert_e2fsck_clean;
 
+use crate::account;
 use crate::compare;
 use crate::debugfs::assert_debugfs_shows;
 use crate::generate::Generator;
@@ -153,6 +154,7 @@ fn attempt(
         let findings = filesystem.check().unwrap();
         assert!(findings.is_empty(), "our check says {findings:#?}");
         drop(filesystem);
+        account::assert_explained(&prepared.image(), image);
         judge(image, &tree, judges);
     }))
 }

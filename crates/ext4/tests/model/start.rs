@@ -64,9 +64,14 @@ impl Prepared {
         Self { folder, tree }
     }
 
+    /// The file system itself, which nobody changes.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.folder.path().join("image")
+    }
+
     /// A copy of the file system.
     pub(crate) fn copy(&self, target: &Path) {
-        fs::copy(self.folder.path().join("image"), target).unwrap();
+        fs::copy(self.image(), target).unwrap();
     }
 }
 
