@@ -78,6 +78,8 @@ pub(crate) struct Geometry {
     pub(crate) clusters: u32,
     /// Offset of the first FAT.
     pub(crate) fat_offset: u64,
+    /// Number of FATs, which have the same content.
+    pub(crate) fats: u8,
     /// Offset of cluster 2.
     pub(crate) data_offset: u64,
     pub(crate) root: Root,
@@ -173,7 +175,8 @@ impl Geometry {
             Root::Fixed { offset: root_start * sector, size_bytes: root_bytes }
         };
         let (fat_offset, data_offset) = (fat_start * sector, data_start * sector);
-        Ok(Self { fat_type, cluster_size_bytes, clusters, fat_offset, data_offset, root })
+        let fats = raw.bpb_num_fats;
+        Ok(Self { fat_type, cluster_size_bytes, clusters, fat_offset, fats, data_offset, root })
     }
 
     /// Whether `cluster` is one of the data clusters.

@@ -30,9 +30,11 @@ mod name;
 mod read;
 mod table;
 mod time;
+mod usage;
 
 pub use boot_sector::FatType;
 pub use error::{Error, Resource};
 pub use filesystem::{DirectoryEntry, FileKind, FileSystem, Metadata};
 pub use read::Reader;
 pub use time::Time;
+pub use usage::{Owner, Usage};
