@@ -127,6 +127,7 @@ impl Guest {
     /// As [`find`](Self::find).
     pub fn set_attributes(&mut self, path: &GuestPath, attributes: &Attributes) -> Result<(), Error> {
         let location = self.find(path, LastLink::Keep)?.node;
+        self.note(location.volume, &location.node);
         let result = self.file_system_mut(&location).set_attributes(&location.node, attributes);
         result.map_err(|error| self.error(&location, Some(path), error))
     }
@@ -160,7 +161,11 @@ impl Guest {
             return Err(Error::path(path, PathProblem::NotADirectory { at: found.path }));
         }
         self.check_mounted(path, &found.node)?;
-        let result = edit(self.file_system_mut(&found.node), &found.node, name);
+        let volume = found.node.volume;
+        let result = self
+            .note_name(volume, &found.node.node, name)
+            .and_then(|()| edit(self.file_system_mut(&found.node), &found.node, name))
+            .and_then(|()| self.note_name(volume, &found.node.node, name));
         result.map_err(|error| self.error(&found.node, Some(path), error))
     }
 

@@ -68,6 +68,10 @@ impl Fat {
         let label = file_system.label()?;
         Ok(Self { file_system, label, serial })
     }
+
+    pub(crate) fn inner(&self) -> &fat::FileSystem<Bytes> {
+        &self.file_system
+    }
 }
 
 impl FileSystem {
@@ -239,6 +243,64 @@ impl FileSystem {
             }
         }
         Ok(entries)
+    }
+
+    /// What is in a directory: names, files and their kinds, in no order.
+    pub(crate) fn children(&self, directory: &Node) -> Result<Vec<(Vec<u8>, Node, FileKind)>> {
+        let mut children = Vec::new();
+        match self {
+            Self::Ext4(ext4) => {
+                for entry in ext4.read_directory(directory.inode())? {
+                    let kind = match entry.kind {
+                        Some(kind) => kind,
+                        None => ext4.inode(entry.inode)?.kind()?,
+                    };
+                    children.push((entry.name, Node::Inode(entry.inode), kind.into()));
+                }
+            }
+            Self::Fat(_) => {
+                for DirectoryEntry { name, kind } in self.read_directory(directory)? {
+                    let child = Node::Names(directory.child(&name));
+                    children.push((name, child, kind));
+                }
+            }
+        }
+        Ok(children)
+    }
+
+    /// Fills `buffer` with a file's content from `offset` on.
+    pub(crate) fn read_exact_at(&self, file: &Node, offset: u64, buffer: &mut [u8]) -> Result<()> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let (at, left) = (offset + done as u64, &mut buffer[done..]);
+            let read = match self {
+                Self::Ext4(ext4) => ext4.read_file_at(file.inode(), at, left)?,
+                Self::Fat(fat) => fat.file_system.read_file_at(file.names(), at, left)?,
+            };
+            if read == 0 {
+                // The size says that there is more, which reads as zeros.
+                left.fill(0);
+                break;
+            }
+            done += read;
+        }
+        Ok(())
+    }
+
+    /// Whether deletions were left unfinished when it was last used, and still are.
+    pub(crate) fn has_orphans(&self) -> bool {
+        match self {
+            Self::Ext4(ext4) => ext4.has_orphans(),
+            Self::Fat(_) => false,
+        }
+    }
+
+    /// Finishes such deletions.
+    pub(crate) fn recover(&mut self) -> Result<()> {
+        match self {
+            Self::Ext4(ext4) => Ok(ext4.recover()?),
+            Self::Fat(_) => Ok(()),
+        }
     }
 
     pub(crate) fn read_link(&self, link: &Node) -> Result<Vec<u8>> {

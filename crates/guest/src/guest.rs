@@ -1,11 +1,13 @@
 //! The guest: its file systems as one tree.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
 use partition::Table;
 use storage::WriteAt;
 
+use crate::diff::touched::Files;
 use crate::error::{Error, FileSystemError, PathProblem};
 use crate::file_system::{FileSystem, Node};
 use crate::fstab;
@@ -23,6 +25,8 @@ pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) root: usize,
+    /// Volume → what edits were about since it was opened.
+    pub(crate) edited: BTreeMap<usize, Files>,
 }
 
 /// A file of the guest.
@@ -60,7 +64,7 @@ impl Guest {
     pub fn open(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
         let mut volumes = open_volumes(&disk)?;
         let root = find_root(&mut volumes)?;
-        let mut guest = Self { volumes, mounts: Vec::new(), root };
+        let mut guest = Self { volumes, mounts: Vec::new(), root, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
     }

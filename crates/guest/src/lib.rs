@@ -23,6 +23,7 @@
 //! ```
 
 mod accounts;
+pub mod diff;
 mod edit;
 mod error;
 mod file_system;

@@ -128,6 +128,9 @@ impl Guest {
         // A mount point is on another volume than its parent.
         self.check_same_volume(&moved.node, &moved.path)?;
         self.check_same_volume(&parent, to)?;
+        // A directory that moves has another one above it.
+        let noted = self.note_name(parent.volume, &parent.node, name);
+        noted.map_err(|error| self.error(&parent, Some(from), error))?;
         self.in_parent(to, |file_system, to_parent, to_name| {
             file_system.rename((&parent.node, name), (&to_parent.node, to_name))
         })
@@ -142,6 +145,8 @@ impl Guest {
     pub fn remove_tree(&mut self, path: &GuestPath) -> Result<(), Error> {
         let found = self.find(path, LastLink::Keep)?;
         self.check_not_mounted(&found.path)?;
+        let noted = self.note_tree(found.node.volume, &found.node.node);
+        noted.map_err(|error| self.error(&found.node, Some(path), error))?;
         self.in_parent(path, |file_system, parent, name| file_system.remove_tree(&parent.node, name))
     }
 
@@ -227,6 +232,7 @@ impl Guest {
     ) -> Result<(), Error> {
         let location = self.find(path, LastLink::Keep)?.node;
         self.check_mounted(path, &location)?;
+        self.note(location.volume, &location.node);
         let result = change(self.file_system_mut(&location), &location);
         result.map_err(|error| self.error(&location, Some(path), error))
     }

@@ -1,0 +1,256 @@
+//! What is not in a file: the partition table, bytes outside partitions, and file systems as a whole.
+
+use std::ops::Range;
+
+use partition::{Gpt, Table};
+use serde::Serialize;
+
+use super::{Side, View, differing, ext4_of, partition_name, ranges};
+use crate::error::Error;
+use crate::path::Printable;
+use crate::volume::Volume;
+
+/// The unit in which bytes outside file systems are counted.
+const SECTOR_BYTES: u64 = 512;
+/// What a GPT's entries take: 128 of 128 bytes.
+const TABLE_ENTRIES_BYTES: u64 = 16 << 10;
+
+/// A difference in the partition table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TableChange {
+    /// The partition; none where it is the table's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partition: Option<u32>,
+    /// What differs, how it was and how it is.
+    #[serde(flatten)]
+    pub property: Property,
+}
+
+/// Something that differs, how it was and how it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Property {
+    /// What: `size`, `label`, the name of a field.
+    pub name: String,
+    /// How it was.
+    pub base: String,
+    /// How it is.
+    pub image: String,
+}
+
+/// Bytes outside partitions that differ.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutsideChange {
+    /// What they are: `boot sector`, `GPT`, `backup GPT`, `between partitions`.
+    pub place: &'static str,
+    /// Offset on the disk of the first sector that differs, in bytes.
+    pub first_byte: u64,
+    /// Sectors of 512 bytes that differ.
+    pub sectors: u64,
+}
+
+/// A difference of a partition as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeChange {
+    /// The partition, and what is on it.
+    pub volume: String,
+    /// Where it is on one disk only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only_in: Option<Side>,
+    /// What differs of it, but for its files.
+    pub properties: Vec<Property>,
+    /// Where its content cannot be told apart: sectors of 512 bytes that differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sectors: Option<u64>,
+}
+
+fn property(name: &str, base: impl ToString, image: impl ToString) -> Option<Property> {
+    let (base, image) = (base.to_string(), image.to_string());
+    let text = |text: String| Printable(text.as_bytes()).to_string();
+    (base != image).then(|| Property { name: name.to_owned(), base: text(base), image: text(image) })
+}
+
+/// Compares partition tables: the table itself, and partitions that both have.
+pub(super) fn compare_tables(base: &Table, image: &Table, report: &mut dyn FnMut(TableChange)) {
+    let kind = |table: &Table| match table {
+        Table::None => "none",
+        Table::Gpt(_) => "gpt",
+    };
+    let mut own = |property: Option<Property>| {
+        property.into_iter().for_each(|property| report(TableChange { partition: None, property }));
+    };
+    own(property("kind", kind(base), kind(image)));
+    let (Table::Gpt(base), Table::Gpt(image)) = (base, image) else { return };
+    own(property("disk guid", base.disk_guid, image.disk_guid));
+    own(property("sector size", base.sector_size_bytes, image.sector_size_bytes));
+    own(property("primary copy", copy(base), copy(image)));
+    for new in &image.partitions {
+        let Some(old) = base.partition(new.number) else { continue };
+        for property in [
+            property("first byte", old.first_byte, new.first_byte),
+            property("size", old.size_bytes, new.size_bytes),
+            property("type", old.type_guid, new.type_guid),
+            property("guid", old.unique_guid, new.unique_guid),
+            property("name", &old.name, &new.name),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            report(TableChange { partition: Some(new.number), property });
+        }
+    }
+}
+
+fn copy(gpt: &Gpt) -> &'static str {
+    if gpt.from_backup { "damaged" } else { "whole" }
+}
+
+/// Finds bytes outside the partitions of both disks that differ.
+pub(super) fn compare_outside(
+    base: &View,
+    image: &View,
+    differing: &[Range<u64>],
+    report: &mut dyn FnMut(OutsideChange),
+) -> Result<(), Error> {
+    let sizes = [base.disk.size_bytes(), image.disk.size_bytes()];
+    for (place, ranges) in outside([&base.table, &image.table], sizes, differing) {
+        if let Some(first) = ranges.first() {
+            report(OutsideChange { place, first_byte: first.start, sectors: sectors(&ranges) });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn sectors(ranges: &[Range<u64>]) -> u64 {
+    ranges.iter().map(|range| range.end.div_ceil(SECTOR_BYTES) - range.start / SECTOR_BYTES).sum()
+}
+
+/// The differing ranges that are in no partition of either disk, by what is there.
+pub(super) fn outside(
+    tables: [&Table; 2],
+    sizes: [u64; 2],
+    differing: &[Range<u64>],
+) -> Vec<(&'static str, Vec<Range<u64>>)> {
+    if let [Table::None, Table::None] = tables {
+        return Vec::new();
+    }
+    let mut partitions: Vec<Range<u64>> = Vec::new();
+    let mut sector = SECTOR_BYTES;
+    for table in tables {
+        let Table::Gpt(gpt) = table else { continue };
+        sector = sector.max(u64::from(gpt.sector_size_bytes));
+        let of_disk = gpt.partitions.iter().map(|one| one.first_byte..one.first_byte.saturating_add(one.size_bytes));
+        let mut of_disk: Vec<Range<u64>> = of_disk.collect();
+        of_disk.sort_by_key(|range| range.start);
+        partitions = ranges::union(&partitions, &of_disk);
+    }
+    let left = ranges::without(differing, &partitions);
+    let table = |size: u64| size.saturating_sub(sector + TABLE_ENTRIES_BYTES)..size;
+    let mut ends = sizes.map(table);
+    ends.sort_by_key(|range| range.start);
+    let backups = ranges::union(&ends[..1], &ends[1..]);
+    let start = 2 * sector + TABLE_ENTRIES_BYTES;
+    let clip = |bounds: &[Range<u64>]| -> Vec<Range<u64>> {
+        bounds.iter().flat_map(|bounds| ranges::clipped(&left, bounds)).collect()
+    };
+    let (boot, gpt) = (0..SECTOR_BYTES, SECTOR_BYTES..start);
+    let named = ranges::union(&[boot.clone(), gpt.clone()], &backups);
+    vec![
+        ("boot sector", clip(&[boot])),
+        ("GPT", clip(&[gpt])),
+        ("backup GPT", ranges::without(&clip(&backups), std::slice::from_ref(&(0..start)))),
+        ("between partitions", ranges::without(&left, &named)),
+    ]
+}
+
+impl VolumeChange {
+    pub(super) fn only(volume: &Volume, side: Side) -> Self {
+        Self { volume: volume.to_string(), only_in: Some(side), properties: Vec::new(), sectors: None }
+    }
+
+    /// What differs between a partition of one disk and that of another, but for files. `within` are the
+    /// differing ranges in them, where they lie in the same place.
+    pub(super) fn between(
+        base: &View,
+        one: &Volume,
+        image: &View,
+        two: &Volume,
+        within: Option<&[Range<u64>]>,
+    ) -> Result<Option<Self>, Error> {
+        let none = "nothing known";
+        let mut properties = Vec::new();
+        properties.extend(property("file system", one.kind().unwrap_or(none), two.kind().unwrap_or(none)));
+        if one.partition().is_none() {
+            properties.extend(property("size", one.size_bytes(), two.size_bytes()));
+        }
+        let mut sectors = None;
+        match (one.file_system(), two.file_system()) {
+            (Some(old), Some(new)) => {
+                properties.extend(
+                    [
+                        property("label", old.label(), new.label()),
+                        property("uuid", old.uuid(), new.uuid()),
+                        property("features", old.features().join(","), new.features().join(",")),
+                        property("block size", old.block_size_bytes(), new.block_size_bytes()),
+                        property("file system size", one.file_system_bytes(), two.file_system_bytes()),
+                    ]
+                    .into_iter()
+                    .flatten(),
+                );
+                properties.extend(fields(one, two));
+            }
+            _ => {
+                let problem = |volume: &Volume| volume.problem().map_or("none".to_owned(), ToString::to_string);
+                properties.extend(property("problem", problem(one), problem(two)));
+                sectors = Some(Self::sectors(base, one, image, two, within)?).filter(|&sectors| sectors > 0);
+            }
+        }
+        let change = Self { volume: two.to_string(), only_in: None, properties, sectors };
+        Ok((!change.properties.is_empty() || change.sectors.is_some()).then_some(change))
+    }
+
+    fn sectors(
+        base: &View,
+        one: &Volume,
+        image: &View,
+        two: &Volume,
+        within: Option<&[Range<u64>]>,
+    ) -> Result<u64, Error> {
+        if let Some(within) = within {
+            return Ok(sectors(within));
+        }
+        let bytes = |view: &View, volume: &Volume| {
+            let first = volume.partition().map_or(0, |partition| partition.first_byte);
+            storage::Window::new(std::sync::Arc::clone(&view.disk), first, volume.size_bytes())
+        };
+        let whole = 0..one.size_bytes().max(two.size_bytes());
+        let found = differing(&bytes(base, one)?, &bytes(image, two)?, std::slice::from_ref(&whole))?;
+        Ok(sectors(&found))
+    }
+}
+
+/// Fields of an ext4's super block that differ and have not been told of by their meaning.
+fn fields(one: &Volume, two: &Volume) -> Option<Property> {
+    const TOLD: [&str; 8] = [
+        "s_volume_name",
+        "s_uuid",
+        "s_feature_compat",
+        "s_feature_incompat",
+        "s_feature_ro_compat",
+        "s_blocks_count_lo",
+        "s_blocks_count_hi",
+        "s_log_block_size",
+    ];
+    let (old, new) = (ext4_of(one)?, ext4_of(two)?);
+    let mut names = old.superblock().differing_properties(new.superblock());
+    names.retain(|name| !TOLD.contains(name));
+    (!names.is_empty()).then(|| Property {
+        name: "super block".to_owned(),
+        base: String::new(),
+        image: names.join(", "),
+    })
+}
+
+/// A volume's name that says where it is and no more.
+pub(super) fn place_name(volume: &Volume) -> String {
+    volume.partition().map_or("the whole disk".to_owned(), partition_name)
+}
