@@ -20,8 +20,9 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  it could not be done, and nothing was changed; `check`: something is wrong with the image
-  2  wrong usage; `check`: the image could not be looked at";
+  1  it could not be done, and nothing was changed; `check`: something is wrong with the image;
+     `diff`: the images differ
+  2  wrong usage; `check`, `diff`: an image could not be looked at";
 
 /// Graft files onto stock cloud images: no root, no KVM, no mount.
 #[derive(Debug, Parser)]
@@ -68,6 +69,9 @@ pub(crate) enum Command {
     /// Look for damage in an image: qcow2, partition table, ext4
     #[command(after_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// List what differs between two images, path by path, and outside of files
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(Diff),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),
@@ -150,6 +154,21 @@ Exit codes:
   0  nothing is wrong
   1  something is wrong with the image
   2  the image could not be looked at";
+
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  imgraft diff noble.img my.img
+  imgraft diff --blocks noble.img my.img            and account for every block that differs
+  imgraft diff --json noble.img my.img | jq -r '.paths[].path'
+
+Lines begin with `+` for what is in IMAGE only, `-` for what is in BASE only, `M` for what is in both and
+differs, `?` for what could not be compared. Times of access, change and creation are not compared, nor
+are the sizes of directories.
+
+Exit codes:
+  0  the images are the same
+  1  they differ
+  2  one of them could not be looked at, or not at all of it";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -406,6 +425,26 @@ pub(crate) struct Convert {
     /// Print a report as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The image to compare with
+    pub(crate) base: PathBuf,
+
+    /// The image
+    pub(crate) image: PathBuf,
+
+    /// Account for every block that differs: what it is, and which listed change explains it
+    #[arg(long)]
+    pub(crate) blocks: bool,
+
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) backing: Backing,
 }
 
 #[derive(Debug, Args)]

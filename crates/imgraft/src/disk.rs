@@ -189,11 +189,19 @@ pub(crate) fn disk(image: Arc<Image>, size_bytes: u64, folder: Folder) -> Arc<Di
     Arc::new(Overlay::new(Extended::new(image, size_bytes), OVERLAY_MEMORY_BYTES, spill_file))
 }
 
+/// The disk of an image that is looked at only.
+pub(crate) type Scratch = Overlay<Arc<Image>>;
+
 /// The disk of `image`, for looking at it: a journal that was left dirty is replayed, a large one
 /// into a file.
-pub(crate) fn scratch_disk(image: &Arc<Image>) -> Arc<dyn WriteAt> {
+pub(crate) fn scratch_overlay(image: &Arc<Image>) -> Arc<Scratch> {
     let spill_file: SpillFile = Box::new(|| Folder::open(&std::env::temp_dir())?.unnamed_file());
     Arc::new(Overlay::new(Arc::clone(image), OVERLAY_MEMORY_BYTES, spill_file))
+}
+
+/// As [`scratch_overlay`], of which nobody asks what was replayed.
+pub(crate) fn scratch_disk(image: &Arc<Image>) -> Arc<dyn WriteAt> {
+    scratch_overlay(image)
 }
 
 /// An image that is looked at only.

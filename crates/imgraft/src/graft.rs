@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use customize::recipe::BaseName;
 use customize::{DiskSize, Done, Form, Operation, Options, carry_out, check_packages};
+use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest};
 use image::{Container, Image, NewClusters};
 use storage::{ReadAt, WriteAt};
@@ -21,6 +22,7 @@ use crate::failure::{Failure, host_error};
 use crate::message::Messages;
 use crate::output::Folder;
 use crate::progress::Progress;
+use crate::proof;
 use crate::report::{Change, Clusters, Grown, Report};
 use crate::soundness;
 
@@ -64,6 +66,7 @@ pub(crate) struct Graft {
     pub(crate) done: Done,
     grown: Option<Grown>,
     checked: Vec<String>,
+    changed: BlockAccount,
     warnings: Vec<String>,
 }
 
@@ -94,6 +97,7 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         room: graft.done.room.clone(),
         kept_packages: job.keep_packages.clone(),
         checked: graft.checked.clone(),
+        changed: graft.changed.clone(),
         warnings: graft.warnings.clone(),
         copied_bytes: None,
         sha256: None,
@@ -157,8 +161,13 @@ impl Graft {
         check_packages(&guest, &job.keep_packages).map_err(|error| plan_failure(&error, folder))?;
         let checked = soundness::check(base_path, &image, &disk, &guest)?;
         checked.warnings.iter().for_each(|warning| messages.warning(warning));
+        let is_sound = checked.warnings.is_empty();
         warnings.extend(checked.warnings);
-        Ok(Self { image, layers, container, disk, done, grown, checked: checked.file_systems, warnings })
+        let proof = proof::check(&image, &disk, &guest, grown.is_some(), is_sound)?;
+        proof.warning.iter().for_each(|warning| messages.warning(warning));
+        warnings.extend(proof.warning);
+        let (checked, changed) = (checked.file_systems, proof.account);
+        Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings })
     }
 }
 

@@ -17,6 +17,7 @@ mod lock;
 mod message;
 mod output;
 mod progress;
+mod proof;
 mod report;
 mod reproducible;
 mod seed_output;

@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use customize::{ByteSize, Room};
+use guest::diff::BlockAccount;
 use image::Written;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::message::{Messages, print, print_json};
+use crate::proof::verdict;
 
 /// What was made.
 #[derive(Debug, Serialize)]
@@ -32,6 +34,8 @@ pub(crate) struct Report {
     pub(crate) kept_packages: Vec<String>,
     /// The file systems that were changed and then checked, before the image got its name.
     pub(crate) checked: Vec<String>,
+    /// Every block that changed, accounted for.
+    pub(crate) changed: BlockAccount,
     pub(crate) warnings: Vec<String>,
     /// What had to be copied of an image that changed in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,6 +145,7 @@ impl Report {
                 self.output
             ));
         }
+        messages.note(format_args!("changed {}", verdict(&self.changed)));
         if let Some(clusters) = &self.clusters {
             clusters.tell(messages);
         }

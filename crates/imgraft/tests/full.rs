@@ -119,6 +119,67 @@ fn the_kernel_sees_exactly_the_change_that_was_asked_for() {
     assert_eq!(digest(&mount.path().join("usr/local/bin/autonoe")), digest(&world.path("autonoe")));
 }
 
+/// What the kernel shows of directories besides their names: sizes and link counts follow from these.
+fn without_directory_sizes(mut tree: Tree) -> Tree {
+    for node in tree.values_mut().filter(|node| node.kind == Kind::Directory) {
+        (node.size_bytes, node.links) = (0, 0);
+    }
+    tree
+}
+
+/// What `diff` lists of a partition, as paths in its file system.
+fn listed_paths(found: &serde_json::Value, volume: &str, mount_point: &str) -> BTreeSet<String> {
+    let paths = found["paths"].as_array().unwrap().iter();
+    let paths = paths.filter(|path| path["volume"].as_str().unwrap().starts_with(volume));
+    let inside = |path: &serde_json::Value| {
+        let path = path["path"].as_str().unwrap();
+        path.strip_prefix(mount_point).unwrap().trim_start_matches('/').to_owned()
+    };
+    paths.map(inside).collect()
+}
+
+#[test]
+fn a_diff_lists_what_the_kernel_shows_of_both() {
+    let (world, _) = world();
+    world.file("kernel", noise(5, 3_000_000)).file("script", KERNEL_EDITS);
+    world.run(&format!("{BUILD} --put kernel:/boot/k --put kernel:/boot/efi/EFI/k")).succeeds();
+    let (disk, folder) = (world.path("my.img"), world.path("mount"));
+    fs::create_dir(&folder).unwrap();
+    for partition in [ROOT, BOOT] {
+        // Once as it was built, and once more after the kernel has changed the root.
+        extract_disk(&world.path("out.img"), &disk);
+        if partition == ROOT {
+            let range = partition_range(&world.path("out.img"), ROOT);
+            let options = format!("loop,offset={},sizelimit={}", range.start, range.end - range.start);
+            judge("mount").args(["-o", &options]).arg(&disk).arg(&folder).succeed();
+            let edited = judge("sh").arg(world.path("script")).arg(&folder).run();
+            judge("umount").arg(&folder).succeed();
+            assert!(edited.status.success(), "{edited}");
+        }
+        let run = world.run("diff --blocks --json base.img my.img");
+        let found: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        let [root_before, boot_before, _] = trees(&world, "base.img").map(without_directory_sizes);
+        let [root, boot, _] = trees(&world, "my.img").map(without_directory_sizes);
+        assert_eq!(listed_paths(&found, "partition 1 ", ""), changed_paths(&root_before, &root));
+        assert_eq!(listed_paths(&found, "partition 16 ", "/boot"), changed_paths(&boot_before, &boot));
+        assert_eq!(listed_paths(&found, "partition 15 ", "/boot/efi"), ["EFI/k".to_owned()].into());
+        assert_eq!(found["blocks"]["unexplained"], serde_json::json!([]), "{}", found["blocks"]);
+        fs::remove_file(&disk).unwrap();
+    }
+}
+
+/// Edits of the kernel's own: of every property that is compared, and of many files.
+const KERNEL_EDITS: &str = "\
+set -e
+cd \"$1\"
+chmod 0700 etc/hosts; chown 33:33 etc/hostname; touch -d @1600000000 etc/fstab
+echo more >> etc/passwd; : > etc/group; rm etc/resolv.conf
+ln etc/passwd etc/another; ln -s nowhere etc/dangling; mknod etc/null c 1 3; mkfifo etc/pipe
+mv usr/lib/os-release usr/lib/os-release-moved
+cp -a etc etc-copy; rm -r var/log; mkdir -p var/log/again
+i=0; while [ $i -lt 2000 ]; do echo $i > srv/a-file-with-a-number-$i; i=$((i+1)); done
+";
+
 #[test]
 fn two_builds_are_the_same_bytes() {
     let (world, _) = world();

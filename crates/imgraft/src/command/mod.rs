@@ -7,6 +7,7 @@ mod compat_docs;
 mod completions;
 mod convert;
 mod customize;
+mod diff;
 mod get;
 mod inspect;
 mod ls;
@@ -35,6 +36,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Cat(arguments) => cat::run(&arguments, messages)?,
         Command::Get(arguments) => get::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
+        Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
         Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,

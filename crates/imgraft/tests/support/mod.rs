@@ -30,6 +30,8 @@ pub(crate) struct Run {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+    /// What a build says of every block that it changed, which `stderr` is without.
+    pub(crate) proof: Option<String>,
     what: String,
 }
 
@@ -224,10 +226,14 @@ pub(crate) struct Stat {
 
 impl Run {
     fn of(Output { status, stdout, stderr }: Output, arguments: &str) -> Self {
+        let stderr = String::from_utf8(stderr).unwrap();
+        let is_proof = |line: &&str| line.starts_with("changed ") && line.ends_with("; nothing else");
+        let said: String = stderr.lines().filter(|line| !is_proof(line)).map(|line| format!("{line}\n")).collect();
         Self {
             code: status.code(),
             stdout: String::from_utf8(stdout).unwrap(),
-            stderr: without_durations(&String::from_utf8(stderr).unwrap()),
+            proof: stderr.lines().find(is_proof).map(str::to_owned),
+            stderr: without_durations(&said),
             what: arguments.to_owned(),
         }
     }
