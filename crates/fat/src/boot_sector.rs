@@ -1,62 +1,145 @@
 use storage::ReadAt;
 use zerocopy::little_endian::{U16, U32};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::Error;
 
 /// FAT specification, "Boot Sector and BPB".
-#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
-struct RawBootSector {
+pub(crate) struct RawBootSector {
     /// 0x000
-    bs_jmp_boot: [u8; 3],
+    pub(crate) bs_jmp_boot: [u8; 3],
     /// 0x003
-    bs_oem_name: [u8; 8],
+    pub(crate) bs_oem_name: [u8; 8],
     /// 0x00b: 512, 1024, 2048 or 4096.
-    bpb_byts_per_sec: U16,
+    pub(crate) bpb_byts_per_sec: U16,
     /// 0x00d: a power of two.
-    bpb_sec_per_clus: u8,
+    pub(crate) bpb_sec_per_clus: u8,
     /// 0x00e: sectors before the first FAT, at least this one.
-    bpb_rsvd_sec_cnt: U16,
+    pub(crate) bpb_rsvd_sec_cnt: U16,
     /// 0x010
-    bpb_num_fats: u8,
+    pub(crate) bpb_num_fats: u8,
     /// 0x011: entries of the fixed root directory; 0 on FAT32.
-    bpb_root_ent_cnt: U16,
+    pub(crate) bpb_root_ent_cnt: U16,
     /// 0x013: 0 where it takes 32 bits.
-    bpb_tot_sec16: U16,
+    pub(crate) bpb_tot_sec16: U16,
     /// 0x015
-    bpb_media: u8,
+    pub(crate) bpb_media: u8,
     /// 0x016: 0 on FAT32.
-    bpb_fat_sz16: U16,
+    pub(crate) bpb_fat_sz16: U16,
     /// 0x018
-    bpb_sec_per_trk: U16,
+    pub(crate) bpb_sec_per_trk: U16,
     /// 0x01a
-    bpb_num_heads: U16,
+    pub(crate) bpb_num_heads: U16,
     /// 0x01c
-    bpb_hidd_sec: U32,
+    pub(crate) bpb_hidd_sec: U32,
     /// 0x020
-    bpb_tot_sec32: U32,
+    pub(crate) bpb_tot_sec32: U32,
     /// 0x024: from here on as on FAT32; FAT12 and FAT16 have the fields from 0x40 on here.
-    bpb_fat_sz32: U32,
+    pub(crate) bpb_fat_sz32: U32,
     /// 0x028: bit 7 switches mirroring off.
-    bpb_ext_flags: U16,
+    pub(crate) bpb_ext_flags: U16,
     /// 0x02a: 0.
-    bpb_fs_ver: U16,
+    pub(crate) bpb_fs_ver: U16,
     /// 0x02c
-    bpb_root_clus: U32,
+    pub(crate) bpb_root_clus: U32,
     /// 0x030
-    bpb_fs_info: U16,
+    pub(crate) bpb_fs_info: U16,
     /// 0x032
-    bpb_bk_boot_sec: U16,
+    pub(crate) bpb_bk_boot_sec: U16,
     /// 0x034
-    bpb_reserved: [u8; 12],
+    pub(crate) bpb_reserved: [u8; 12],
     /// 0x040
     rest: [u8; 446],
     /// 0x1fe: 0xaa55.
-    signature_word: U16,
+    pub(crate) signature_word: U16,
 }
 
 const _: () = assert!(size_of::<RawBootSector>() == 512);
+
+/// FAT specification, "Extended BPB": at 0x024 on FAT12 and FAT16, at 0x040 on FAT32.
+#[derive(Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct RawExtension {
+    /// 0x00
+    bs_drv_num: u8,
+    /// 0x01
+    bs_reserved1: u8,
+    /// 0x02: 0x29, that the rest is there.
+    bs_boot_sig: u8,
+    /// 0x03
+    bs_vol_id: U32,
+    /// 0x07
+    bs_vol_lab: [u8; 11],
+    /// 0x12: for people.
+    bs_fil_sys_type: [u8; 8],
+}
+
+/// Where it is.
+const EXTENSION_OFFSET: usize = 0x24;
+const EXTENSION_OFFSET_FAT32: usize = 0x40;
+
+impl RawExtension {
+    pub(crate) fn new(serial: u32, label: &[u8; 11], type_name: [u8; 8]) -> Self {
+        Self {
+            bs_drv_num: 0x80,
+            bs_reserved1: 0,
+            bs_boot_sig: 0x29,
+            bs_vol_id: serial.into(),
+            bs_vol_lab: *label,
+            bs_fil_sys_type: type_name,
+        }
+    }
+}
+
+impl RawBootSector {
+    /// Puts `extension` where it belongs, and `code` behind it.
+    pub(crate) fn put_extension(&mut self, extension: &RawExtension, fat_type: FatType, code: &[u8; 5]) {
+        let offset = if fat_type == FatType::Fat32 { EXTENSION_OFFSET_FAT32 } else { EXTENSION_OFFSET };
+        let code_offset = offset + size_of::<RawExtension>();
+        // A short jump over all of it, counted from its own end.
+        self.bs_jmp_boot = [0xeb, code_offset as u8 - 2, 0x90];
+        let bytes = self.as_mut_bytes();
+        bytes[offset..code_offset].copy_from_slice(extension.as_bytes());
+        bytes[code_offset..code_offset + code.len()].copy_from_slice(code);
+    }
+}
+
+/// FAT specification, "FSInfo Sector Structure".
+#[derive(FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[repr(C)]
+pub(crate) struct RawFsInfo {
+    /// 0x000: 0x41615252.
+    fsi_lead_sig: U32,
+    /// 0x004
+    fsi_reserved1: [u8; 480],
+    /// 0x1e4: 0x61417272.
+    fsi_struc_sig: U32,
+    /// 0x1e8
+    fsi_free_count: U32,
+    /// 0x1ec
+    fsi_nxt_free: U32,
+    /// 0x1f0
+    fsi_reserved2: [u8; 12],
+    /// 0x1fc: 0xaa550000.
+    fsi_trail_sig: U32,
+}
+
+const _: () = assert!(size_of::<RawFsInfo>() == 512);
+
+impl RawFsInfo {
+    pub(crate) fn new(free_clusters: u32, next_free: u32) -> Self {
+        Self {
+            fsi_lead_sig: 0x4161_5252.into(),
+            fsi_struc_sig: 0x6141_7272.into(),
+            fsi_free_count: free_clusters.into(),
+            fsi_nxt_free: next_free.into(),
+            fsi_trail_sig: 0xaa55_0000.into(),
+            ..Self::new_zeroed()
+        }
+    }
+}
 
 /// The sort of a FAT, after the size of its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

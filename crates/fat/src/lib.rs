@@ -4,7 +4,7 @@
 //! FAT12, FAT16 and FAT32 with long names, through `hadris-fat` behind our own types: the boot
 //! sector, the cluster chains and the free space are looked at here first, and the crate gets to see
 //! what has passed. Times come in as parameters and are stored as UTC; two runs that are given the
-//! same give the same bytes.
+//! same give the same bytes. [`create`] makes a file system from nothing, as large as its files need.
 //!
 //! Refused by name: exFAT, NTFS, clusters of more than 32 KiB, FAT32 without an FSInfo sector or
 //! with mirroring of its FATs switched off.
@@ -22,6 +22,7 @@
 //! ```
 
 mod boot_sector;
+mod create;
 mod device;
 mod edit;
 mod error;
@@ -33,6 +34,7 @@ mod time;
 mod usage;
 
 pub use boot_sector::FatType;
+pub use create::{NewVolume, create};
 pub use error::{Error, Resource};
 pub use filesystem::{DirectoryEntry, FileKind, FileSystem, Metadata};
 pub use read::Reader;
