@@ -3,7 +3,8 @@
 //! [`Image::open`] validates a raw or qcow2 file and gives the guest's disk as a
 //! [`storage::ReadAt`]; [`write()`] makes the new file from an unchanged base and the edits that an
 //! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
-//! are, still compressed. [`convert()`] makes one in another container.
+//! are, still compressed. [`convert()`] makes one in another container. [`edit()`] changes a qcow2 image
+//! in its own file, by one write of its header, and [`repair`] makes its refcounts right.
 //!
 //! # What is refused
 //!
@@ -16,7 +17,8 @@
 //!
 //! A new file always stands for itself, unless it is asked to be a thin overlay
 //! ([`Qcow2Options::backing`]): what a base has in the files under it goes into the new one. Extended L2
-//! entries (subclusters) are read and not written: a new file from a base with them has standard ones.
+//! entries (subclusters) are read, and kept where an image is edited in place; a new file has standard
+//! ones.
 //! Clusters go over as they are, still compressed, from every layer that has the new file's size of
 //! clusters and compression, and are packed anew where they are in pieces.
 //!

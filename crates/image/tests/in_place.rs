@@ -9,11 +9,11 @@ use std::path::Path;
 
 use image::NewClusters;
 use judge::in_place::{Change, assert_is, assert_sound, rounds, target};
-use judge::{Random, open, path_in, qemu_img, read_all};
+use judge::{Random, open, open_chain, path_in, qemu_img, read_all};
 use storage::{FileStorage, ReadAt};
 use tempfile::TempDir;
 
-const VARIANTS: [(&str, &[&str]); 10] = [
+const VARIANTS: [(&str, &[&str]); 12] = [
     ("compat=0.10", &[]),
     ("compat=0.10", &["-c"]),
     ("compat=1.1", &["-c"]),
@@ -24,6 +24,8 @@ const VARIANTS: [(&str, &[&str]); 10] = [
     ("compat=1.1,refcount_bits=8", &["-c", "-W"]),
     ("compat=1.1,refcount_bits=32,lazy_refcounts=on", &["-c"]),
     ("compat=1.1,refcount_bits=64", &[]),
+    ("compat=1.1,extended_l2=on", &[]),
+    ("compat=1.1,extended_l2=on", &["-c"]),
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the other writer is another program")]
@@ -140,10 +142,15 @@ impl<'a> Shared<'a> {
 fn sequences(cluster_size: &str, disk_bytes: usize, seed: u64) {
     let folder = tempfile::tempdir().unwrap();
     let mut random = Random(seed);
+    // Clusters with subclusters have at least 16 KiB.
+    let has_subclusters = ["64k", "2M"].contains(&cluster_size);
     for (options, flags) in VARIANTS {
+        if options.contains("extended_l2") && !has_subclusters {
+            continue;
+        }
         println!("cluster_size={cluster_size} {options} {flags:?} seed={:#x}", random.0);
         let mut shared = Shared::new(&folder, &mut random, (cluster_size, options, flags), disk_bytes);
-        for _ in 0..rounds(5) {
+        for _ in 0..rounds(if cluster_size == "2M" { 2 } else { 5 }) {
             match shared.random.below(4) {
                 0 => shared.write_with_qemu(),
                 1 if shared.has_snapshots => shared.snapshot(),
@@ -172,6 +179,38 @@ fn clusters_of_64_kib() {
 #[test]
 fn clusters_of_2_mib() {
     sequences("2M", 9 << 20, 4);
+}
+
+#[test]
+fn a_difference_to_another_file_is_edited_and_that_file_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(41);
+    for options in ["compat=1.1", "compat=0.10", "compat=1.1,extended_l2=on", "compat=1.1,cluster_size=4k"] {
+        println!("{options} seed={:#x}", random.0);
+        let (base_path, base) = path_in(&folder, "base.raw");
+        let (path, image) = path_in(&folder, "image.qcow2");
+        let base_disk = random.disk(2 << 20);
+        let mut disk = base_disk.clone();
+        std::fs::write(&base_path, &base_disk).unwrap();
+        qemu_img(&["create", "-f", "qcow2", "-b", &base, "-F", "raw", "-o", options, &image]);
+        for round in 0..rounds(4) {
+            // Zeros where the backing file has something are to be said, and the disk may grow over it.
+            let change = Change::random(open_chain(&path).unwrap(), &mut disk, &mut random, true);
+            let at = (round as usize % 8) * 200_000;
+            disk[at..at + 150_000].fill(0);
+            change.put(at, &[0; 150_000], false);
+            println!("{:?}", change.commit_to(&path));
+            assert_is(&path, &disk);
+            assert!(qemu_io(&path, &format!("write -P 9 {} 3k", 512 * random.below(2000))));
+            disk = read_all(&open_chain(&path).unwrap());
+            assert_is(&path, &disk);
+        }
+        assert!(std::fs::read(&base_path).unwrap() == base_disk);
+        // A larger backing file would show behind the old end.
+        qemu_img(&["create", "-f", "qcow2", "-b", &base, "-F", "raw", &image, "1M"]);
+        let larger = Change::none(open_chain(&path).unwrap(), 2 << 20).commit(&target(&path)).unwrap_err();
+        assert!(larger.to_string().contains("larger backing file"), "{larger}");
+    }
 }
 
 #[test]

@@ -88,16 +88,9 @@ fn a_refcount_table_that_leads_nowhere_is_built_anew() {
     for variant in VARIANTS {
         let (bytes, disk) = sample(&folder, &mut random, variant);
         let table = number(&bytes, 48);
-        let breaks: [&dyn Fn(&mut [u8]); 5] = [
-            &|bytes| set(bytes, table, 0),
-            &|bytes| set(bytes, table, 1 << 40),
-            &|bytes| set(bytes, table, 77),
-            &|bytes| set(bytes, table, table),
-            &|bytes| set(bytes, 48, 1 << 40),
-        ];
-        for damage in breaks {
+        for (at, value) in [(table, 0), (table, 1 << 40), (table, 77), (table, table), (48, 1 << 40)] {
             let mut broken = bytes.clone();
-            damage(&mut broken);
+            set(&mut broken, at, value);
             std::fs::write(&path, &broken).unwrap();
             let done = repaired(&path);
             assert!(done.refcounts_raised > 0);

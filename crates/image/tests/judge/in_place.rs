@@ -10,7 +10,7 @@ use std::sync::Arc;
 use image::{Edited, Error, Image, NewClusters, WriteOptions};
 use storage::{Extended, FileStorage, Overlay, ReadAt, Target, WriteAt};
 
-use super::{Random, open, qemu_img, read_all};
+use super::{Random, open_chain, qemu_img, read_all};
 
 /// How many times a loop goes round.
 pub fn rounds(few: u64) -> u64 {
@@ -94,13 +94,13 @@ pub fn target(path: &Path) -> FileStorage {
 pub fn assert_sound(path: &Path) {
     let said = qemu_img(&["check", path.to_str().unwrap()]);
     assert!(said.contains("No errors were found"), "{said}");
-    assert_eq!(open(path).check().unwrap(), vec![]);
+    assert_eq!(open_chain(path).unwrap().check().unwrap(), vec![]);
 }
 
 /// The image at `path` is sound, and its disk is `disk` for QEMU and for us.
 pub fn assert_is(path: &Path, disk: &[u8]) {
     assert_sound(path);
-    assert!(read_all(&open(path)) == disk, "we read another disk");
+    assert!(read_all(&open_chain(path).unwrap()) == disk, "we read another disk");
     let raw = path.with_extension("expected");
     std::fs::write(&raw, disk).unwrap();
     qemu_img(&["compare", "-f", "qcow2", "-F", "raw", path.to_str().unwrap(), raw.to_str().unwrap()]);
