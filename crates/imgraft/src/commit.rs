@@ -1,6 +1,6 @@
 //! From changes that are kept apart to a file that has them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io;
 use std::num::NonZeroUsize;
@@ -19,7 +19,8 @@ use crate::graft::{Graft, Job, plan_failure};
 use crate::message::Messages;
 use crate::output::{Folder, OutputFile};
 use crate::progress::Progress;
-use crate::reproducible;
+use crate::report::{Clusters, InPlace};
+use crate::{in_place, reproducible};
 
 /// How hard new clusters are compressed. On executables, 6 makes the whole image a fifth of a percent
 /// smaller and takes a third longer.
@@ -29,39 +30,101 @@ pub(crate) const NEW_IMAGE_MODE: u32 = 0o644;
 /// The unit of `st_blocks`.
 const STAT_BLOCK_BYTES: u64 = 512;
 
-/// Refuses early what could not be committed in the end. `folder` is that of the target.
-pub(crate) fn check_target(job: &Job, format: Format, folder: &Folder) -> Result<(), Failure> {
-    if !job.in_place || format != Format::Raw {
-        return Ok(());
-    }
-    let name = job.target_name.display();
-    if job.base.metadata.nlink() > 1 {
-        let links = job.base.metadata.nlink();
-        return Err(Failure::new(format!(
-            "`{name}` is a raw image with {links} names (hard links), of which only this one would change"
-        ))
-        .hint(format!("change a copy, `cp --reflink=auto {name} OTHER`, or remove the other names first")));
-    }
-    folder.is_writable().map_err(|error| {
-        Failure::because(
-            format!("no file can be made in `{}`, as a raw image needs it", folder.path().display()),
-            &error,
-        )
-        .hint("a qcow2 image changes in its own file and does not need another")
-    })
+/// How the changes get into a file.
+pub(crate) enum Way {
+    /// Into a new one, which will be `name` in `folder`.
+    NewFile { folder: Folder, name: OsString },
+    /// Into the image's own one. What does not fit memory until then goes to files in `spill`.
+    InPlace { spill: Folder },
 }
 
 /// What was committed.
 pub(crate) struct Committed {
-    pub(crate) written: Written,
+    pub(crate) file_size_bytes: u64,
+    pub(crate) clusters: Option<Clusters>,
+    /// What became of a file that was changed in place.
+    pub(crate) in_place: Option<InPlace>,
     /// What had to be copied for it of an image that is to change in its place, in bytes.
     pub(crate) copied_bytes: Option<u64>,
     /// The new file's SHA-256, where it was built twice.
     pub(crate) sha256: Option<String>,
 }
 
+impl Way {
+    /// The way for an image of this format.
+    ///
+    /// # Errors
+    ///
+    /// Early, what could not be committed in the end.
+    pub(crate) fn of(job: &Job, format: Format) -> Result<Self, Failure> {
+        let (path, name) = match (job.target.parent(), job.target.file_name()) {
+            (Some(folder), Some(name)) => (folder, name.to_owned()),
+            _ => return Err(Failure::new(format!("`{}` is not the name of a file", job.target.display()))),
+        };
+        let folder = Folder::open(path).map_err(|error| folder_failure(path, &error));
+        if job.in_place && format == Format::Qcow2 {
+            let own = folder.ok().filter(|folder| folder.is_writable().is_ok());
+            return Ok(Self::InPlace { spill: own.map_or_else(temporary_folder, Ok)? });
+        }
+        let folder = folder?;
+        if job.in_place {
+            check_replaced(job, format, &folder)?;
+        }
+        Ok(Self::NewFile { folder, name })
+    }
+
+    /// Where what does not fit memory is kept.
+    pub(crate) fn spill(&self) -> &Folder {
+        match self {
+            Self::NewFile { folder, .. } => folder,
+            Self::InPlace { spill } => spill,
+        }
+    }
+
+    /// Brings the changes into the file.
+    pub(crate) fn commit(self, graft: &Graft, job: &Job, messages: &Messages) -> Result<Committed, Failure> {
+        match self {
+            Self::NewFile { folder, name } => to_new_file(graft, job, folder, &name, messages),
+            Self::InPlace { spill } => {
+                let edited = in_place::commit(graft, job, &spill, messages)?;
+                Ok(Committed {
+                    file_size_bytes: edited.file_size_bytes,
+                    clusters: Some(Clusters::of_edit(&edited)),
+                    in_place: Some(InPlace::of(&edited)),
+                    copied_bytes: None,
+                    sha256: None,
+                })
+            }
+        }
+    }
+}
+
+fn temporary_folder() -> Result<Folder, Failure> {
+    let path = std::env::temp_dir();
+    Folder::open(&path).map_err(|error| folder_failure(&path, &error))
+}
+
+/// Refuses an image in whose place a new file could not come as a careful user expects it.
+fn check_replaced(job: &Job, format: Format, folder: &Folder) -> Result<(), Failure> {
+    let name = job.target_name.display();
+    let links = job.base.metadata.nlink();
+    if links > 1 {
+        return Err(Failure::new(format!(
+            "`{name}` is a {format} image with {links} names (hard links), of which only this one would change"
+        ))
+        .hint(format!("change a copy, `cp --reflink=auto {name} OTHER`, or remove the other names first")));
+    }
+    folder.is_writable().map_err(|error| {
+        Failure::because(
+            format!("no file can be made in `{}`, as a {format} image needs it", folder.path().display()),
+            &error,
+        )
+        .hint("a qcow2 image changes in its own file and does not need another")
+    })
+}
+
 /// Makes the new image, which will be `name` in `folder`.
-pub(crate) fn to_new_file(
+fn to_new_file(
     graft: &Graft,
     job: &Job,
     folder: Folder,
@@ -88,8 +151,13 @@ pub(crate) fn to_new_file(
         keep_attributes(&output, &job.base.metadata, messages)?;
     }
     publish(output, &job.target_name)?;
-    let copied_bytes = (job.in_place && !has_all).then(|| job.base.metadata.blocks() * STAT_BLOCK_BYTES);
-    Ok(Committed { written, copied_bytes, sha256 })
+    Ok(Committed {
+        file_size_bytes: written.file_size_bytes,
+        clusters: (graft.format() == "qcow2").then(|| Clusters::of(&written)),
+        in_place: None,
+        copied_bytes: (job.in_place && is_raw && !has_all).then(|| job.base.metadata.blocks() * STAT_BLOCK_BYTES),
+        sha256,
+    })
 }
 
 /// Whether the new file has the base's blocks now, as copies that are made only where one of them changes.
@@ -117,8 +185,7 @@ pub(crate) fn write(
 ) -> Result<Written, Failure> {
     let progress = Progress::new(messages, "writing");
     let changed = graft.disk.changed();
-    let new_clusters = job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL });
-    let options = WriteOptions { new_clusters, threads };
+    let options = WriteOptions { new_clusters: new_clusters(job), threads };
     let set_progress = |done, total| progress.set(done, total);
     let Graft { image, disk, container, .. } = graft;
     let written = match container {
@@ -133,7 +200,12 @@ pub(crate) fn write(
     })
 }
 
-fn changed_bytes(changed: &[Range<u64>]) -> u64 {
+/// What becomes of new clusters.
+pub(crate) fn new_clusters(job: &Job) -> NewClusters {
+    job.new_clusters.unwrap_or(NewClusters::Compressed { level: DEFAULT_LEVEL })
+}
+
+pub(crate) fn changed_bytes(changed: &[Range<u64>]) -> u64 {
     changed.iter().map(|range| range.end - range.start).sum()
 }
 

@@ -52,8 +52,13 @@ impl OpenedFile {
         Ok(opened)
     }
 
+    /// Opens the file at `path` to change it, or for reading where it is only said what would change.
+    pub(crate) fn open_in_place(path: &Path, dry_run: bool) -> Result<Self, Failure> {
+        if dry_run { Self::open(path) } else { Self::open_to_change(path) }
+    }
+
     /// Opens the file at `path` to change it or to put another in its place. Nobody else is to use it meanwhile.
-    pub(crate) fn open_to_change(path: &Path) -> Result<Self, Failure> {
+    fn open_to_change(path: &Path) -> Result<Self, Failure> {
         let readable = Self::open_unlocked(path)?;
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| unwritable(&readable, error))?;
@@ -62,7 +67,8 @@ impl OpenedFile {
         if !readable.is(&metadata) {
             return Err(Failure::new(format!("`{}` became another file while it was opened", path.display())));
         }
-        let opened = Self { path: path.to_owned(), metadata, file, looker: None };
+        // What it was at first: what changed since then is another's.
+        let opened = Self { file, ..readable };
         opened.lock(Purpose::Change)?;
         Ok(opened)
     }

@@ -13,6 +13,8 @@ pub(crate) struct Failure {
     /// A text that says it all, with the place in the user's own file.
     pub(crate) drawing: Option<String>,
     silent: bool,
+    /// Whether it is no cause of anything larger.
+    is_final: bool,
     exit_code: u8,
 }
 
@@ -61,9 +63,14 @@ impl Failure {
         Self { causes, ..self }
     }
 
+    /// It stays what is said first, whatever it is [`within`](Self::within).
+    pub(crate) fn final_word(self) -> Self {
+        Self { is_final: true, ..self }
+    }
+
     /// This failure as the cause of a larger one.
     pub(crate) fn within(mut self, message: impl Into<String>) -> Self {
-        if self.drawing.is_none() && !self.silent {
+        if self.drawing.is_none() && !self.silent && !self.is_final {
             self.causes.insert(0, std::mem::replace(&mut self.message, message.into()));
         }
         self

@@ -14,7 +14,7 @@ use storage::{ReadAt, WriteAt};
 
 use crate::backing::Layer;
 use crate::cli::Backing;
-use crate::commit::{self, Committed, is_full, no_space};
+use crate::commit::{Way, folder_failure, is_full, no_space};
 use crate::container;
 use crate::disk::{Disk, OpenedFile, OpenedImage, disk, guest};
 use crate::environment;
@@ -23,7 +23,7 @@ use crate::message::Messages;
 use crate::output::Folder;
 use crate::progress::Progress;
 use crate::proof;
-use crate::report::{Change, Clusters, Grown, Report};
+use crate::report::{Change, Grown, Report};
 use crate::soundness;
 
 /// What is to be made of what.
@@ -73,15 +73,10 @@ pub(crate) struct Graft {
 /// Does the job, and says so.
 pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let start = Instant::now();
-    let (folder_path, name) = match (job.target.parent(), job.target.file_name()) {
-        (Some(folder), Some(name)) => (folder, name),
-        _ => return Err(Failure::new(format!("`{}` is not the name of a file", job.target.display()))),
-    };
-    let folder = Folder::open(folder_path).map_err(|error| commit::folder_failure(folder_path, &error))?;
     let opened = job.base.image(job.backing)?;
-    commit::check_target(&job, opened.image.info().format, &folder)?;
+    let way = Way::of(&job, opened.image.info().format)?;
     container::refuse_layer(&job.target, &opened.layers)?;
-    let graft = Graft::new(&job, opened, &folder, messages)?;
+    let graft = Graft::new(&job, opened, way.spill(), messages)?;
     let format = graft.format();
     let virtual_size_bytes = graft.disk.size_bytes();
     let of_container = |container: &Container| container.disk_size_bytes(virtual_size_bytes);
@@ -99,19 +94,21 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         checked: graft.checked.clone(),
         changed: graft.changed.clone(),
         warnings: graft.warnings.clone(),
+        in_place: None,
         copied_bytes: None,
         sha256: None,
         clusters: None,
     };
     if job.dry_run {
-        graft.done.check_sources().map_err(|error| plan_failure(&error, &folder))?;
+        graft.done.check_sources().map_err(|error| plan_failure(&error, way.spill()))?;
         return Ok(report);
     }
-    let Committed { written, copied_bytes, sha256 } = commit::to_new_file(&graft, &job, folder, name, messages)?;
-    report.file_size_bytes = Some(written.file_size_bytes);
-    report.copied_bytes = copied_bytes;
-    report.sha256 = sha256;
-    report.clusters = (format == "qcow2").then(|| Clusters::of(&written));
+    let committed = way.commit(&graft, &job, messages)?;
+    report.file_size_bytes = Some(committed.file_size_bytes);
+    report.in_place = committed.in_place;
+    report.copied_bytes = committed.copied_bytes;
+    report.sha256 = committed.sha256;
+    report.clusters = committed.clusters;
     report.tell(messages, job.in_place, start);
     Ok(report)
 }
@@ -122,7 +119,7 @@ impl Graft {
         let base_path = &job.base.path;
         let OpenedImage { image, layers } = opened;
         let container = container::of_edit(&job.form, &image.info(), folder.path(), base_path)?;
-        let spill_folder = folder.try_clone().map_err(|error| commit::folder_failure(folder.path(), &error))?;
+        let spill_folder = folder.try_clone().map_err(|error| folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {
             Some(size) => size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?,
             None => image.size_bytes(),
@@ -173,7 +170,7 @@ impl Graft {
 
 impl Graft {
     /// The new image's format.
-    fn format(&self) -> String {
+    pub(crate) fn format(&self) -> String {
         self.container.as_ref().map_or(self.image.info().format.to_string(), ToString::to_string)
     }
 

@@ -12,6 +12,7 @@ mod environment;
 mod failure;
 mod flags;
 mod graft;
+mod in_place;
 mod leftover;
 mod lock;
 mod message;

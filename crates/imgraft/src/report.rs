@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use customize::{ByteSize, Room};
 use guest::diff::BlockAccount;
-use image::Written;
+use image::{Edited, Written};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -37,6 +37,9 @@ pub(crate) struct Report {
     /// Every block that changed, accounted for.
     pub(crate) changed: BlockAccount,
     pub(crate) warnings: Vec<String>,
+    /// What became of a file that changed in place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_place: Option<InPlace>,
     /// What had to be copied of an image that changed in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) copied_bytes: Option<u64>,
@@ -65,7 +68,9 @@ pub(crate) struct Change {
 /// What a new qcow2 file consists of.
 #[derive(Debug, Serialize)]
 pub(crate) struct Clusters {
-    kept: u64,
+    /// Those that a new file has from its base.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<u64>,
     compressed: u64,
     plain: u64,
     zero: u64,
@@ -74,7 +79,7 @@ pub(crate) struct Clusters {
 impl Clusters {
     pub(crate) fn of(written: &Written) -> Self {
         Self {
-            kept: written.clusters_kept,
+            kept: Some(written.clusters_kept),
             compressed: written.clusters_compressed,
             plain: written.clusters_plain,
             zero: written.clusters_zero,
@@ -83,10 +88,44 @@ impl Clusters {
 
     /// Says it to the curious.
     pub(crate) fn tell(&self, messages: &Messages) {
-        messages.detail(format_args!(
-            "clusters: {} kept as they were, {} compressed, {} plain, {} zero",
-            self.kept, self.compressed, self.plain, self.zero
-        ));
+        let Self { kept, compressed, plain, zero } = self;
+        let kept = kept.map_or_else(String::new, |kept| format!("{kept} kept as they were, "));
+        messages.detail(format_args!("clusters: {kept}{compressed} compressed, {plain} plain, {zero} zero"));
+    }
+
+    pub(crate) fn of_edit(edited: &Edited) -> Self {
+        Self {
+            kept: None,
+            compressed: edited.clusters_compressed,
+            plain: edited.clusters_plain,
+            zero: edited.clusters_zero,
+        }
+    }
+}
+
+/// A qcow2 file that changed in place. Host clusters are the file's, its tables included.
+#[derive(Debug, Serialize)]
+pub(crate) struct InPlace {
+    old_file_size_bytes: u64,
+    host_clusters_reused: u64,
+    host_clusters_appended: u64,
+    host_clusters_freed: u64,
+}
+
+impl InPlace {
+    pub(crate) fn of(edited: &Edited) -> Self {
+        Self {
+            old_file_size_bytes: edited.old_file_size_bytes,
+            host_clusters_reused: edited.host_clusters_reused,
+            host_clusters_appended: edited.host_clusters_appended,
+            host_clusters_freed: edited.host_clusters_freed,
+        }
+    }
+
+    /// By how much the file grew or shrank to `file_size_bytes`.
+    fn growth(&self, file_size_bytes: u64) -> String {
+        let sign = if file_size_bytes < self.old_file_size_bytes { '-' } else { '+' };
+        format!("{sign}{}", ByteSize(file_size_bytes.abs_diff(self.old_file_size_bytes)))
     }
 }
 
@@ -152,13 +191,18 @@ impl Report {
         if let Some(sha256) = &self.sha256 {
             messages.note(format_args!("reproducible: sha256 {sha256}"));
         }
+        let file_size_bytes = self.file_size_bytes.unwrap_or(0);
+        let (how, growth) = match &self.in_place {
+            Some(edit) => (" in place", format!("{}, ", edit.growth(file_size_bytes))),
+            None => ("", String::new()),
+        };
         messages.note(format_args!(
-            "{} {} ({}{}, {}, disk of {}) in {:.1} s",
+            "{} {}{how} ({}{}, {}, {growth}disk of {}) in {:.1} s",
             if in_place { "changed" } else { "built" },
             self.output,
             self.format,
             self.backing_file.as_ref().map(|name| format!(" over {name}")).unwrap_or_default(),
-            ByteSize(self.file_size_bytes.unwrap_or(0)),
+            ByteSize(file_size_bytes),
             ByteSize(self.virtual_size_bytes),
             start.elapsed().as_secs_f64(),
         ));

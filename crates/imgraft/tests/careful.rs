@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use support::{ROOT, World, assert_sound};
+use support::{ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 
@@ -63,6 +63,31 @@ fn a_raw_image_in_a_folder_that_is_read_only_is_refused() {
     assert_eq!(run.code, Some(1));
     fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(world.names(), ["app", "my.img"]);
+}
+
+#[test]
+fn all_names_of_a_qcow2_image_see_the_change() {
+    let world = world(support::qcow2());
+    fs::hard_link(world.path("my.img"), world.path("other.img")).unwrap();
+    world.run(CUSTOMIZE).succeeds();
+    assert_sound(&world.path("other.img"));
+    assert_eq!(world.content("other.img", ROOT, "/srv/app"), b"app\n");
+}
+
+#[test]
+fn a_qcow2_image_changes_in_a_folder_that_is_read_only() {
+    let world = world(support::qcow2());
+    // More than is kept in memory.
+    for number in 0..25 {
+        world.file(&format!("tree/{number}"), noise(number, 900_000));
+    }
+    fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+    let run = world.run_as_user("customize my.img --put tree:/srv/tree");
+    fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    run.succeeds();
+    assert_eq!(world.names(), ["app", "my.img", "tree"]);
+    assert_sound(&world.path("my.img"));
+    assert!(world.content("my.img", ROOT, "/srv/tree/24") == noise(24, 900_000));
 }
 
 #[test]

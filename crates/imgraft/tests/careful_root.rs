@@ -119,6 +119,26 @@ fn an_attribute_that_keeps_root_out_is_named() {
 }
 
 #[test]
+fn a_host_that_is_full_leaves_the_image_as_it_was() {
+    for format in [qcow2(), Format::Raw] {
+        let world = world(format);
+        world.file("app", noise(3, 100_000_000));
+        let size = fs::metadata(world.path("my.img")).unwrap().len();
+        fs::create_dir(world.path("small")).unwrap();
+        let options = format!("size={}", size.min(120 << 20) + (24 << 20));
+        judge("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(world.path("small")).succeed();
+        copy(&world.path("my.img"), &world.path("small/my.img"));
+        let run = world.run("customize small/my.img --put app:/srv/app");
+        let is_same = judge("cmp").arg(world.path("my.img")).arg(world.path("small/my.img")).run().status.success();
+        let left = fs::read_dir(world.path("small")).unwrap().count();
+        judge("umount").arg(world.path("small")).succeed();
+        assert_eq!((run.code, is_same, left), (Some(1), true, 1), "{}", run.stderr);
+        let expected = "error: `small/my.img` was not changed\n  cause: no space left on the host in `";
+        assert!(run.stderr.starts_with(expected), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn a_block_device_is_refused() {
     let world = world(Format::Raw);
     let device = judge("losetup").args(["-f", "--show"]).arg(world.path("my.img")).succeed().stdout;

@@ -24,7 +24,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
 }
 
 fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> {
-    let base = OpenedFile::open_to_change(&arguments.image)?;
+    let base = OpenedFile::open_in_place(&arguments.image, arguments.writing.dry_run)?;
     let job = Job {
         backing: arguments.backing,
         form: Form::default(),

@@ -69,7 +69,8 @@ pub(super) fn run(arguments: &Diff, messages: &Messages) -> Result<ExitCode, Fai
 }
 
 fn compare(arguments: &Diff, messages: &Messages) -> Result<ExitCode, Failure> {
-    let (base, image) = (open(&arguments.base, arguments.backing, messages)?, open(&arguments.image, arguments.backing, messages)?);
+    let (base, image) =
+        (open(&arguments.base, arguments.backing, messages)?, open(&arguments.image, arguments.backing, messages)?);
     let differing =
         differing(&base, &image).map_err(|error| Failure::because("the images cannot be compared", &error))?;
     let mut found = Differences::default();

@@ -29,7 +29,7 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
             (base, target)
         }
         None => {
-            let base = OpenedFile::open_to_change(&arguments.image)?;
+            let base = OpenedFile::open_in_place(&arguments.image, arguments.writing.dry_run)?;
             let target = real_path(&base)?;
             (base, target)
         }
