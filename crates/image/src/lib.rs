@@ -1,6 +1,6 @@
 //! Disk images as storage: what the guest sees as a disk, read from the file that holds it.
 //!
-//! [`Image::open`] validates a raw or qcow2 file and gives the guest's disk as a
+//! [`Image::open`] validates a raw, qcow2, VMDK or VHD file and gives the guest's disk as a
 //! [`storage::ReadAt`]; [`write()`] makes the new file from an unchanged base and the edits that an
 //! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
 //! are, still compressed. [`convert()`] makes one in another container. [`edit()`] changes a qcow2 image
@@ -12,8 +12,9 @@
 //! an image that is a difference to a backing file is refused with that file's name. So are, always, an
 //! external data file, encryption, the corrupt bit and any incompatible feature bit that this crate does
 //! not know. Images with internal snapshots or persistent bitmaps can be read, checked and converted;
-//! a new file with edits is refused because it would lose them. Other formats (VMDK, VHD, VHDX,
-//! VDI, ISO 9660, compressed files…) are recognised and refused by name.
+//! a new file with edits is refused because it would lose them. VMDK images whose disk is in other
+//! files, dynamic VHDs and other formats (VHDX, VDI, QED, LUKS, ISO 9660…) are recognised and refused by
+//! name. So are compressed files: [`unwrap`] takes out what is in them first.
 //!
 //! A new file always stands for itself, unless it is asked to be a thin overlay
 //! ([`Qcow2Options::backing`]): what a base has in the files under it goes into the new one. Extended L2

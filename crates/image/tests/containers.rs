@@ -286,3 +286,81 @@ fn what_is_wrong_with_a_vmdk_is_found() {
     let stream = found("streamOptimized", Some(3), &[0xff; 8]);
     assert!(stream.contains("not a valid zlib stream"), "{stream}");
 }
+
+/// The whole disk, or what the image says instead.
+fn read_or_said(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let image = Image::open(Memory::from(bytes.to_vec()), None).map_err(|error| error.to_string())?;
+    let mut disk = vec![0; image.size_bytes() as usize];
+    image.read_at(0, &mut disk).map_err(|error| std::error::Error::source(&error).unwrap().to_string())?;
+    Ok(disk)
+}
+
+#[test]
+fn a_vmdk_cut_anywhere_is_never_read_wrongly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut random = Random(105);
+    let disk = random.disk(300_032);
+    let stream = std::fs::read(qemu_made(&folder, &disk, "vmdk", "subformat=streamOptimized")).unwrap();
+    let sparse = std::fs::read(qemu_made(&folder, &disk, "vmdk", "subformat=monolithicSparse")).unwrap();
+    let (own_path, _) = path_in(&folder, "own.vmdk");
+    let memory = Memory::from(disk.clone());
+    converted(&Source::disk(&memory), &Container::Vmdk, &own_path, (NewClusters::Compressed { level: 3 }, 1));
+    for bytes in [stream, sparse, std::fs::read(own_path).unwrap()] {
+        assert!(read_or_said(&bytes).unwrap() == disk);
+        let sectors = (0..bytes.len()).step_by(512);
+        for cut in sectors.chain((0..60).map(|_| random.below(bytes.len() as u64) as usize)) {
+            match read_or_said(&bytes[..cut]) {
+                Ok(read) => assert!(read == disk, "cut at {cut:#x}: read other bytes"),
+                Err(said) => {
+                    let known = ["truncated VMDK ", "corrupt VMDK ", "not a disk image"];
+                    assert!(known.iter().any(|start| said.starts_with(start)), "{said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_header_of_a_vmdk_and_the_footer_of_a_vhd_are_believed_in_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Random(106).disk(1 << 20);
+    let vmdk = std::fs::read(qemu_made(&folder, &disk, "vmdk", "subformat=streamOptimized")).unwrap();
+    let vhd = std::fs::read(qemu_made(&folder, &disk, "vpc", "subformat=fixed,force_size=on")).unwrap();
+    let said_with = |at: usize, value: &[u8]| {
+        let mut bytes = vmdk.clone();
+        bytes[at..at + value.len()].copy_from_slice(value);
+        read_or_said(&bytes).unwrap_err()
+    };
+    assert_eq!(said_with(4, &[4]), "a VMDK image of version=4 is not supported");
+    assert_eq!(said_with(11, &[1]), "a VMDK image with flags=0x1000000 is not supported");
+    assert_eq!(said_with(12, &[0xff; 8]), "a VMDK image of capacity=18446744073709551615 sectors is not supported");
+    assert!(said_with(16, &[16]).starts_with("truncated VMDK grain directory: "));
+    assert_eq!(said_with(20, &[3]), "corrupt VMDK header: grainSize=3 sectors, expected a power of two from 8 to 4096");
+    assert_eq!(said_with(44, &[1, 2, 0, 0]), "corrupt VMDK header: numGTEsPerGT=513, expected 1 to 512");
+    assert!(said_with(39, &[1]).starts_with("corrupt VMDK descriptor: length=0x200"));
+    assert!(said_with(56, &[0xff; 8]).starts_with("corrupt VMDK footer: no marker of type 3 at "));
+    assert!(said_with(74, b"\r").starts_with("corrupt VMDK header: the newlines are changed"));
+    assert_eq!(said_with(77, &[2]), "a VMDK image with compressAlgorithm=2 is not supported");
+
+    let said_with = |at: usize, value: u8| {
+        let mut bytes = vhd.clone();
+        let footer = bytes.len() - 512;
+        let sum = u32::from_be_bytes(bytes[footer + 64..footer + 68].try_into().unwrap());
+        let sum = sum + u32::from(bytes[footer + at]) - u32::from(value);
+        bytes[footer + at] = value;
+        bytes[footer + 64..footer + 68].copy_from_slice(&sum.to_be_bytes());
+        read_or_said(&bytes).unwrap_err()
+    };
+    assert_eq!(
+        said_with(48, 1),
+        "truncated VHD disk: offset=0x0 length=0x100000000100000 is not inside the file, file_size=0x100200"
+    );
+    assert_eq!(said_with(53, 8), "corrupt VHD footer: current_size=0x80000, expected 0x100000, what is in front of it");
+    assert_eq!(said_with(13, 2), "a VHD image of version=0x20000 is not supported");
+    assert_eq!(said_with(63, 9), "corrupt VHD footer: disk_type=9, expected 2");
+    assert_eq!(said_with(84, 1), "a VHD image of a suspended virtual machine is not supported");
+    let mut bytes = vhd.clone();
+    let checksum = bytes.len() - 512 + 67;
+    bytes[checksum] ^= 1;
+    assert!(read_or_said(&bytes).unwrap_err().starts_with("corrupt VHD footer: checksum="));
+}

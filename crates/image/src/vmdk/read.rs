@@ -11,8 +11,8 @@ use super::layout::*;
 use super::{Vmdk, read_entries};
 use crate::error::{Error, Result};
 
-/// The most entries that one question for an extent looks at: missing tables count as one.
-const EXTENT_ENTRIES_MAX: u64 = 1 << 20;
+/// The most tables that one question for an extent looks at.
+const EXTENT_TABLES_MAX: u64 = 1 << 14;
 
 /// What a grain table says about a grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,24 +50,30 @@ impl Vmdk {
 
     /// The run of guest bytes from `offset` on that is all zero or all to be read.
     pub(crate) fn guest_extent(&self, offset: u64) -> Result<Extent> {
-        let grain_bytes = self.header.grain_bytes();
+        let (grain_bytes, entries) = (self.header.grain_bytes(), self.header.table_entries);
         let first = offset / grain_bytes;
-        let zero = self.grain(first)? == Grain::Zero;
+        let is_zero = self.grain(first)? == Grain::Zero;
         let mut end = first + 1;
-        for _ in 0..EXTENT_ENTRIES_MAX {
+        for _ in 0..EXTENT_TABLES_MAX {
             if end >= self.header.grains() {
                 break;
             }
-            let table = end / self.header.table_entries;
-            if zero && self.directory[table as usize] == 0 {
-                end = (table + 1) * self.header.table_entries;
-            } else if (self.grain(end)? == Grain::Zero) == zero {
-                end += 1;
-            } else {
+            let index = end / entries;
+            let table_end = (index + 1) * entries;
+            end = match self.table(index)? {
+                None if is_zero => table_end,
+                None => break,
+                Some(table) => {
+                    let same = |entry: &&u32| (self.parse_entry(**entry) == Grain::Zero) == is_zero;
+                    let rest = &table[(end % entries) as usize..];
+                    end + rest.iter().take_while(same).count() as u64
+                }
+            };
+            if end < table_end {
                 break;
             }
         }
-        let kind = if zero { ExtentKind::Zero } else { ExtentKind::Data };
+        let kind = if is_zero { ExtentKind::Zero } else { ExtentKind::Data };
         let end = (u128::from(end) * u128::from(grain_bytes)).min(u128::from(self.size_bytes())) as u64;
         Ok(Extent { kind, length_bytes: end - offset })
     }

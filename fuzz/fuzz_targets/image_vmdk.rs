@@ -1,0 +1,8 @@
+#![no_main]
+
+#[path = "../src/containers.rs"]
+mod containers;
+#[path = "../src/input.rs"]
+mod input;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| containers::Target::Vmdk.run(input));
