@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use guest::Guest;
-use image::{Gate, Image, OpenOptions};
+use image::{Gate, Image, OpenOptions, Wrapping};
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 use storage::{Extended, FileStorage, Overlay, SpillFile, WriteAt};
@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::lock::{Purpose, lock};
 use crate::message::Messages;
 use crate::output::Folder;
+use crate::unwrap::{Unwrapped, refuse_change, scratch_folder, unwrap};
 
 /// How much of what changes is kept in memory, in bytes.
 const OVERLAY_MEMORY_BYTES: u64 = 16 << 20;
@@ -70,6 +71,7 @@ impl OpenedFile {
         // What it was at first: what changed since then is another's.
         let opened = Self { file, ..readable };
         opened.lock(Purpose::Change)?;
+        refuse_change(&opened)?;
         Ok(opened)
     }
 
@@ -129,20 +131,26 @@ impl OpenedFile {
         self.file.try_clone().and_then(FileStorage::new).map_err(|error| unreadable(&self.path, &error))
     }
 
-    /// The image in the file.
-    pub(crate) fn image(&self, backing: Backing) -> Result<OpenedImage, Failure> {
-        self.try_image(backing)?.map_err(|error| unusable(&self.path, &error))
+    /// The image in the file; where that is compressed, it is unpacked into `folder`.
+    pub(crate) fn image(&self, backing: Backing, folder: &Path, messages: &Messages) -> Result<OpenedImage, Failure> {
+        self.try_image(backing, folder, messages)?.map_err(|error| unusable(&self.path, &error))
     }
 
     /// As [`image`](Self::image), with what is wrong with the image as it is.
-    pub(crate) fn try_image(&self, backing: Backing) -> Result<Result<OpenedImage, image::Error>, Failure> {
+    pub(crate) fn try_image(
+        &self,
+        backing: Backing,
+        folder: &Path,
+        messages: &Messages,
+    ) -> Result<Result<OpenedImage, image::Error>, Failure> {
+        let Unwrapped { storage, wrapping } = unwrap(self, folder, messages)?;
         let layers = Arc::new(Mutex::new(vec![self.layer()]));
         let gate = HostGate::new(&self.path, Arc::clone(&layers), self.looker);
         let gate: Option<&dyn Gate> = if backing.allow_backing { Some(&gate) } else { None };
-        let opened = Image::open_with(self.storage()?, &OpenOptions { format: None, gate });
+        let opened = Image::open_with(storage, &OpenOptions { format: None, gate });
         Ok(opened.map(|image| {
             let layers = std::mem::take(&mut *layers.lock().unwrap_or_else(PoisonError::into_inner));
-            OpenedImage { image: Arc::new(image), layers }
+            OpenedImage { image: Arc::new(image), layers, wrapping }
         }))
     }
 
@@ -168,6 +176,8 @@ pub(crate) fn unusable(path: &Path, error: &image::Error) -> Failure {
 pub(crate) struct OpenedImage {
     pub(crate) image: Arc<Image>,
     pub(crate) layers: Vec<Layer>,
+    /// What the image is wrapped in.
+    pub(crate) wrapping: Option<Wrapping>,
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
@@ -201,7 +211,7 @@ pub(crate) type Scratch = Overlay<Arc<Image>>;
 /// The disk of `image`, for looking at it: a journal that was left dirty is replayed, a large one
 /// into a file.
 pub(crate) fn scratch_overlay(image: &Arc<Image>) -> Arc<Scratch> {
-    let spill_file: SpillFile = Box::new(|| Folder::open(&std::env::temp_dir())?.unnamed_file());
+    let spill_file: SpillFile = Box::new(|| Folder::open(&scratch_folder())?.unnamed_file());
     Arc::new(Overlay::new(Arc::clone(image), OVERLAY_MEMORY_BYTES, spill_file))
 }
 
@@ -214,14 +224,17 @@ pub(crate) fn scratch_disk(image: &Arc<Image>) -> Arc<dyn WriteAt> {
 pub(crate) struct Looked {
     pub(crate) image: Arc<Image>,
     pub(crate) disk: Arc<dyn WriteAt>,
+    /// What the image is wrapped in.
+    pub(crate) wrapping: Option<Wrapping>,
 }
 
 impl Looked {
     /// Opens the image at `path`.
     pub(crate) fn open(path: &Path, backing: Backing, messages: &Messages) -> Result<Self, Failure> {
-        let image = OpenedFile::look(path, messages)?.image(backing)?.image;
+        let opened = OpenedFile::look(path, messages)?;
+        let OpenedImage { image, wrapping, .. } = opened.image(backing, &scratch_folder(), messages)?;
         let disk = scratch_disk(&image);
-        Ok(Self { image, disk })
+        Ok(Self { image, disk, wrapping })
     }
 
     /// The guest on the disk of the image at `path`.

@@ -1,7 +1,7 @@
 //! From a base and operations to a new image: what `build`, `customize` and `resize` share.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -73,7 +73,8 @@ pub(crate) struct Graft {
 /// Does the job, and says so.
 pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
     let start = Instant::now();
-    let opened = job.base.image(job.backing)?;
+    let folder = job.target.parent().unwrap_or(Path::new(""));
+    let opened = job.base.image(job.backing, folder, messages)?;
     let way = Way::of(&job, opened.image.info().format)?;
     container::refuse_layer(&job.target, &opened.layers)?;
     let graft = Graft::new(&job, opened, way.spill(), messages)?;
@@ -117,7 +118,11 @@ impl Graft {
     /// Carries out `job`'s operations; what does not fit memory is kept in a file in `folder`.
     pub(crate) fn new(job: &Job, opened: OpenedImage, folder: &Folder, messages: &Messages) -> Result<Self, Failure> {
         let base_path = &job.base.path;
-        let OpenedImage { image, layers } = opened;
+        let OpenedImage { image, layers, wrapping } = opened;
+        if let (true, Some(wrapping)) = (job.form.overlay, wrapping) {
+            return Err(Failure::new(format!("`{}` is compressed: {wrapping}", base_path.display()))
+                .hint("an overlay needs a base that a virtual machine can read: `imgraft convert` makes one"));
+        }
         let container = container::of_edit(&job.form, &image.info(), folder.path(), base_path)?;
         let spill_folder = folder.try_clone().map_err(|error| folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {

@@ -25,6 +25,7 @@ mod seed_output;
 mod snippet;
 mod soundness;
 mod time;
+mod unwrap;
 
 use std::process::ExitCode;
 

@@ -31,7 +31,7 @@ pub(crate) fn verify(job: &Job, built: &File, folder: &Folder, messages: &Messag
     // What there is to say was said the first time.
     let silent = Messages::new(true, false);
     let base = OpenedFile::open(&job.base.path)?;
-    let graft = Graft::new(job, base.image(job.backing)?, folder, &silent)?;
+    let graft = Graft::new(job, base.image(job.backing, folder.path(), &silent)?, folder, &silent)?;
     let again = folder.unnamed_file().map_err(|error| unreadable(&error))?;
     let threads = match environment::threads().get() {
         1 => NonZeroUsize::MIN.saturating_add(1),

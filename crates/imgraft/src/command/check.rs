@@ -10,9 +10,10 @@ use serde::Serialize;
 use storage::Finding;
 
 use crate::cli::Check;
-use crate::disk::{self, OpenedFile, scratch_disk};
+use crate::disk::{self, OpenedFile, OpenedImage, scratch_disk};
 use crate::failure::Failure;
 use crate::message::{Messages, print, print_json};
+use crate::unwrap::scratch_folder;
 
 /// The image could not be looked at, or not at all of it.
 const NOT_LOOKED_AT: u8 = 2;
@@ -68,8 +69,13 @@ fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let image = match OpenedFile::look(path, messages)?.try_image(arguments.backing)? {
-        Ok(opened) => opened.image,
+    let opened = OpenedFile::look(path, messages)?.try_image(arguments.backing, &scratch_folder(), messages)?;
+    let image = match opened {
+        Ok(OpenedImage { image, wrapping, .. }) => {
+            // Where it is compressed it was read to its end, and its sums were right.
+            found.checked.extend(wrapping.map(|wrapping| wrapping.to_string()));
+            image
+        }
         Err(image::Error::Corrupt { object, problem }) => {
             found.findings.push(Wrong { layer: "image".to_owned(), object, problem });
             return Ok(found);

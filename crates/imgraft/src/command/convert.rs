@@ -39,7 +39,11 @@ pub(super) fn run(arguments: Convert, messages: &Messages) -> Result<(), Failure
     let start = Instant::now();
     let input = OpenedFile::open(&arguments.image)?;
     let target = resolve_target(&arguments.output, &input)?;
-    let OpenedImage { image, layers } = input.image(arguments.backing)?;
+    let (folder_path, name) = match (target.parent(), target.file_name()) {
+        (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
+        _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),
+    };
+    let OpenedImage { image, layers, .. } = input.image(arguments.backing, &folder_path, messages)?;
     container::refuse_layer(&target, &layers)?;
     let info = image.info();
     let form = arguments.form.form(arguments.format.clone(), false);
@@ -51,10 +55,6 @@ pub(super) fn run(arguments: Convert, messages: &Messages) -> Result<(), Failure
     }
     warnings.iter().for_each(|warning| messages.warning(warning));
 
-    let (folder_path, name) = match (target.parent(), target.file_name()) {
-        (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
-        _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),
-    };
     let folder = Folder::open(&folder_path).map_err(|error| folder_failure(&folder_path, &error))?;
     let output = OutputFile::create(folder, &name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", folder_path.display()), &error))?;

@@ -19,6 +19,7 @@ use crate::disk::{OpenedFile, OpenedImage, Scratch, scratch_overlay};
 use crate::failure::Failure;
 use crate::message::{Messages, print, print_json};
 use crate::proof::{grouped, line, size, verdict};
+use crate::unwrap::scratch_folder;
 
 /// The images differ.
 const DIFFERENT: u8 = 1;
@@ -158,7 +159,7 @@ impl Differences {
 }
 
 fn open(path: &Path, backing: Backing, messages: &Messages) -> Result<Opened, Failure> {
-    let OpenedImage { image, .. } = OpenedFile::look(path, messages)?.image(backing)?;
+    let OpenedImage { image, .. } = OpenedFile::look(path, messages)?.image(backing, &scratch_folder(), messages)?;
     let disk = scratch_overlay(&image);
     let view = View::open(Arc::clone(&disk) as Arc<dyn WriteAt>)
         .map_err(|error| Failure::because(format!("`{}` cannot be used", path.display()), &error))?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use customize::ByteSize;
 use guest::{FreeSpace, Guest, OperatingSystem, Packages, Printable, Volume, open_volumes};
-use image::Info;
+use image::{Info, Wrapping};
 use partition::Table;
 use serde::Serialize;
 
@@ -18,6 +18,8 @@ use crate::message::{Messages, print, print_json};
 #[derive(Debug, Serialize)]
 struct View {
     image: Info,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wrapping: Option<Wrapping>,
     partition_table: Option<&'static str>,
     partitions: Vec<PartitionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,7 +73,7 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failur
 
 fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
-    let Looked { image, disk } = Looked::open(path, arguments.backing, messages)?;
+    let Looked { image, disk, wrapping } = Looked::open(path, arguments.backing, messages)?;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
     let has_table = !matches!(partition::read(&disk), Ok(Table::None));
     let mut warnings = Vec::new();
@@ -86,6 +88,7 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     };
     let mut view = View {
         image: image.info(),
+        wrapping,
         partition_table: has_table.then_some("gpt"),
         partitions: Vec::new(),
         operating_system: None,
@@ -164,6 +167,9 @@ fn text(view: &View) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     line("format", &format_line(&view.image));
+    if let Some(wrapping) = &view.wrapping {
+        line("wrapped in", &wrapping.to_string());
+    }
     let table = if view.partition_table.is_some() { "GPT" } else { "no partition table" };
     line("disk", &format!("{}, {table}", ByteSize(view.image.virtual_size_bytes)));
     if let Some(os) = &view.operating_system {
@@ -184,6 +190,9 @@ fn text(view: &View) -> String {
 
 fn format_line(info: &Info) -> String {
     let size = ByteSize(info.file_size_bytes);
+    if let Some(vmdk) = &info.vmdk {
+        return format!("{}, {}, {size}", info.format, Printable(vmdk.create_type.as_bytes()));
+    }
     let Some(qcow2) = &info.qcow2 else { return format!("{}, {size}", info.format) };
     let mut text = format!(
         "{} {}, {size}, {}, clusters of {}",
