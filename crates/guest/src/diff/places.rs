@@ -29,11 +29,11 @@ pub struct TableChange {
 /// Something that differs, how it was and how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Property {
-    /// What: `size`, `label`, the name of a field.
+    /// What: `size`, `label`; of the super block, the names of fields.
     pub name: String,
-    /// How it was.
+    /// How it was; empty where only that it differs is told.
     pub base: String,
-    /// How it is.
+    /// How it is; likewise.
     pub image: String,
 }
 
@@ -65,7 +65,7 @@ pub struct VolumeChange {
 
 fn property(name: &str, base: impl ToString, image: impl ToString) -> Option<Property> {
     let (base, image) = (base.to_string(), image.to_string());
-    let text = |text: String| Printable(text.as_bytes()).to_string();
+    let text = |text: String| if text.is_empty() { "none".to_owned() } else { Printable(text.as_bytes()).to_string() };
     (base != image).then(|| Property { name: name.to_owned(), base: text(base), image: text(image) })
 }
 
@@ -244,9 +244,9 @@ fn fields(one: &Volume, two: &Volume) -> Option<Property> {
     let mut names = old.superblock().differing_properties(new.superblock());
     names.retain(|name| !TOLD.contains(name));
     (!names.is_empty()).then(|| Property {
-        name: "super block".to_owned(),
+        name: format!("super block: {}", names.join(", ")),
         base: String::new(),
-        image: names.join(", "),
+        image: String::new(),
     })
 }
 

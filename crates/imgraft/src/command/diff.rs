@@ -202,9 +202,9 @@ fn sectors_text(sectors: u64) -> String {
 
 fn property_text(property: &Property) -> String {
     let Property { name, base, image } = property;
-    match base.is_empty() {
-        true => format!("{name} {image}"),
-        false => format!("{name} {base} -> {image}"),
+    match (base.is_empty(), image.is_empty()) {
+        (true, true) => name.clone(),
+        _ => format!("{name} {base} -> {image}"),
     }
 }
 
