@@ -4,6 +4,7 @@ mod append;
 mod check;
 mod cluster;
 mod compress;
+mod count;
 mod counts;
 mod header;
 mod in_place;

@@ -12,8 +12,9 @@
 //! A cluster is free where neither the old header's refcounts nor a reference says otherwise, so that
 //! nothing that the old image has is written to: a crash leaves the old image or the new one.
 //!
-//! Memory: two bytes and two bits for each host cluster (3.5 MiB for 100 GiB at the usual cluster
-//! size), the L1 table, two L2 tables and a few batches of changed clusters.
+//! Memory: three bytes for each host cluster that is used (5 MiB for 100 GiB at the usual cluster size),
+//! the L1 table, two L2 tables and a few batches of changed clusters. A file of more than 2^26 clusters is
+//! refused.
 
 mod refcounts;
 mod space;
@@ -26,7 +27,7 @@ use storage::{Finding, ReadAt, Target};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::Qcow2;
-use super::check::Check;
+use super::count::Count;
 use super::header::L1_MAX_BYTES;
 use super::layout::*;
 use super::select::cut_by_the_old_end;
@@ -104,7 +105,7 @@ fn refuse(base: &Qcow2, size_bytes: u64) -> Result<()> {
 /// What is in the file as it is.
 struct Survey<'a> {
     base: &'a Qcow2,
-    check: Check<'a>,
+    count: Count<'a>,
     is_dirty: bool,
 }
 
@@ -119,28 +120,28 @@ struct Start {
 
 impl<'a> Survey<'a> {
     fn of(base: &'a Qcow2) -> Result<Self> {
-        let mut check = Check::new(base, false)?;
-        check.count()?;
-        if let Some(damage) = check.damage.take() {
+        let mut count = Count::new(base, false)?;
+        count.walk()?;
+        if let Some(damage) = count.damage.take() {
             return Err(corrupt(damage));
         }
-        Ok(Self { base, check, is_dirty: base.header().incompatible & INCOMPATIBLE_DIRTY != 0 })
+        Ok(Self { base, count, is_dirty: base.header().incompatible & INCOMPATIBLE_DIRTY != 0 })
     }
 
     /// Refcounts as they are, where they can be relied upon.
     fn for_edit(mut self) -> Result<Start> {
         // Sectors that are cut off are there, too, once the file is longer.
-        let rebuild = self.is_dirty || self.check.has_cut_streams;
-        let every_table = rebuild || self.check.has_doubles || self.check.bad_flags > 0;
+        let rebuild = self.is_dirty || self.count.has_cut_streams;
+        let every_table = rebuild || self.count.has_doubles || self.count.bad_flags > 0;
         if rebuild {
             return self.rebuilt(every_table);
         }
-        if let Some(finding) = self.check.bad_refcounts.take() {
+        if let Some(finding) = self.count.bad_refcounts.take() {
             return Err(corrupt(finding));
         }
         let header = self.base.header();
-        for cluster in 0..self.check.clusters {
-            let (found, expected) = (self.check.actual.get(cluster), self.check.references(cluster));
+        for cluster in 0..self.count.clusters {
+            let (found, expected) = (self.count.actual.get(cluster), self.count.references(cluster));
             if found < expected {
                 let place = cluster << header.cluster_bits;
                 return Err(corrupt(Finding::new(
@@ -149,8 +150,8 @@ impl<'a> Survey<'a> {
                 )));
             }
         }
-        let mut space = Space::new(header, self.check.clusters, self.check.actual);
-        space.changed_blocks.extend(self.check.past_end);
+        let mut space = Space::new(header, self.count.clusters, self.count.actual);
+        space.changed_blocks.extend(self.count.past_end);
         Ok(Start { space, rebuild, every_table })
     }
 
@@ -158,15 +159,15 @@ impl<'a> Survey<'a> {
         if rebuild {
             return self.rebuilt(true);
         }
-        let space = Space::new(self.base.header(), self.check.clusters, self.check.actual);
+        let space = Space::new(self.base.header(), self.count.clusters, self.count.actual);
         Ok(Start { space, rebuild, every_table: false })
     }
 
     /// References in the place of refcounts; the old refcount structures are not the new image's.
     fn rebuilt(self, every_table: bool) -> Result<Start> {
         let header = self.base.header();
-        let mut space = Space::new(header, self.check.clusters, self.check.expected);
-        for cluster in (0..self.check.clusters).filter(|&cluster| self.check.own.get(cluster) != 0) {
+        let mut space = Space::new(header, self.count.clusters, self.count.expected);
+        for cluster in (0..self.count.clusters).filter(|&cluster| self.count.own.get(cluster) != 0) {
             space.take(cluster..cluster + 1);
         }
         for cluster in 0..space.end() {
@@ -186,13 +187,13 @@ impl<'a> Survey<'a> {
     /// What a repair has to do.
     fn repaired(&self) -> Result<Repaired> {
         let mut repaired = Repaired {
-            flags_set_right: self.check.bad_flags,
-            refcount_table_rebuilt: self.check.bad_refcounts.is_some(),
+            flags_set_right: self.count.bad_flags,
+            refcount_table_rebuilt: self.count.bad_refcounts.is_some(),
             dirty_bit_cleared: self.is_dirty,
             ..Repaired::default()
         };
-        for cluster in 0..self.check.clusters {
-            let (found, expected) = (self.check.actual.get(cluster), self.check.references(cluster));
+        for cluster in 0..self.count.clusters {
+            let (found, expected) = (self.count.actual.get(cluster), self.count.references(cluster));
             repaired.refcounts_lowered += u64::from(found > expected);
             repaired.refcounts_raised += u64::from(found < expected);
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::qcow2::check::CLUSTERS_MAX;
+use crate::qcow2::count::CLUSTERS_MAX;
 use crate::qcow2::counts::Counts;
 use crate::qcow2::header::Header;
 
