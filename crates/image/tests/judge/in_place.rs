@@ -7,7 +7,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use image::{Edited, Error, Image, NewClusters, WriteOptions};
+use image::{CompressionType, Edited, Error, Image, NewClusters, WriteOptions};
+use imago::qcow2::Qcow2;
+use imago::{FormatAccess, FormatDriverBuilder, PermissiveImplicitOpenGate};
 use storage::{Extended, FileStorage, Overlay, ReadAt, Target, WriteAt};
 
 use super::{Random, open_chain, qemu_img, read_all};
@@ -97,10 +99,27 @@ pub fn assert_sound(path: &Path) {
     assert_eq!(open_chain(path).unwrap().check().unwrap(), vec![]);
 }
 
-/// The image at `path` is sound, and its disk is `disk` for QEMU and for us.
+/// `imago` reads `disk` from the image at `path`, where it can open that: it knows neither zstd nor
+/// subclusters, and is not to look for another file.
+fn assert_imago_reads(path: &Path, disk: &[u8]) {
+    let qcow2 = open_chain(path).unwrap().info().qcow2.unwrap();
+    let has_subclusters = qcow2.features.iter().any(|feature| feature == "extended L2 entries");
+    if qcow2.compression_type == CompressionType::Zstd || has_subclusters || qcow2.backing_file.is_some() {
+        return;
+    }
+    let image = Qcow2::<imago::file::File>::builder_path(path).open(PermissiveImplicitOpenGate::default()).unwrap();
+    let image = FormatAccess::new(image);
+    assert_eq!(image.size(), disk.len() as u64);
+    let mut found = vec![1; disk.len()];
+    image.read(&mut found, 0).unwrap();
+    assert!(found == disk, "imago reads another disk");
+}
+
+/// The image at `path` is sound, and its disk is `disk` for QEMU, for `imago` and for us.
 pub fn assert_is(path: &Path, disk: &[u8]) {
     assert_sound(path);
     assert!(read_all(&open_chain(path).unwrap()) == disk, "we read another disk");
+    assert_imago_reads(path, disk);
     let raw = path.with_extension("expected");
     std::fs::write(&raw, disk).unwrap();
     qemu_img(&["compare", "-f", "qcow2", "-F", "raw", path.to_str().unwrap(), raw.to_str().unwrap()]);
