@@ -12,7 +12,7 @@ use super::{Vmdk, read_entries};
 use crate::error::{Error, Result};
 
 /// The most tables that one question for an extent looks at.
-const EXTENT_TABLES_MAX: u64 = 1 << 14;
+const EXTENT_TABLES_MAX: u64 = 1 << 16;
 
 /// What a grain table says about a grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
