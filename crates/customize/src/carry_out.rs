@@ -18,8 +18,11 @@ const HIDDEN_AT_BOOT: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 /// The mode of directories that have to be made on the way to something.
 pub(crate) const PARENT_PERMISSIONS: u16 = 0o755;
 
+/// From this size in bytes on, a source may be kept in place of its bytes.
+pub(crate) const KEPT_SOURCE_BYTES: u64 = 1 << 20;
+
 /// The largest file of the guest that is read whole to be edited, in bytes.
-pub(crate) const EDIT_LIMIT_BYTES: u64 = 16 << 20;
+pub(crate) const EDIT_LIMIT_BYTES: u64 = 8 << 20;
 
 /// How operations are carried out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -210,6 +213,13 @@ impl Work<'_> {
             Operation::Link(link) => self.link(link),
             Operation::Chmod(chmod) => self.chmod(chmod),
             Operation::Chown(chown) => self.chown(chown),
+            Operation::Hostname(hostname) => self.hostname(hostname),
+            Operation::Timezone(timezone) => self.timezone(timezone),
+            Operation::User(user) => self.user(user),
+            Operation::Password(password) => self.password(password),
+            Operation::SshKey(key) => self.ssh_key(key),
+            Operation::FirstBoot(first_boot) => self.first_boot(first_boot),
+            Operation::Tar(tar) => self.tar(tar),
             Operation::Truncate(truncate) => self.truncate(truncate),
             Operation::Copy(copy) => self.copy(copy),
             Operation::Move(rename) => self.rename(rename),
@@ -286,11 +296,11 @@ impl Work<'_> {
     pub(crate) fn edit_content(
         &mut self,
         path: &GuestPath,
-        edit: impl FnOnce(Vec<u8>) -> Result<Vec<u8>, Error>,
+        edit: impl FnOnce(&[u8]) -> Result<Vec<u8>, Error>,
     ) -> Result<GuestPath, Error> {
         let found = self.existing(path)?;
         let content = self.guest.read(&found.path, EDIT_LIMIT_BYTES)?;
-        let edited = edit(content.clone())?;
+        let edited = edit(&content)?;
         if edited != content {
             self.set_content(&found.path, &edited)?;
         }

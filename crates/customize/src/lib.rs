@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+mod account;
 mod carry_out;
 mod error;
 mod form;
@@ -34,8 +35,10 @@ mod report;
 mod size;
 mod source;
 mod space;
+mod tree;
 mod verb;
 
+pub use account::Scheme;
 pub use carry_out::{Done, Options, Room, Warning, carry_out};
 pub use error::Error;
 pub use form::{ClusterSize, Form, FormError};
@@ -46,6 +49,7 @@ pub use owner::{Owner, OwnerError, Principal};
 pub use report::{PutReport, Report};
 pub use size::{ByteSize, DiskSize, DiskSizeError};
 pub use verb::{
-    Append, Chmod, Chown, Copy, Destination, Edit, Filter, Link, Mkdir, Move, Pattern, Put, PutError, PutOwner, Remove,
-    Replace, Scrub, SyntaxError, Touch, Truncate, Write,
+    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Password,
+    Pattern, Put, PutError, PutOwner, Remove, Replace, Scrub, Secret, SshKey, SyntaxError, Tar, Timezone, Touch,
+    Truncate, User, Write,
 };

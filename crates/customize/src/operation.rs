@@ -1,5 +1,6 @@
 use crate::verb::{
-    Append, Chmod, Chown, Copy, Edit, Link, Mkdir, Move, Put, Remove, Replace, Scrub, Touch, Truncate, Write,
+    Append, Chmod, Chown, Copy, Edit, FirstBoot, Hostname, Link, Mkdir, Move, Password, Put, Remove, Replace, Scrub,
+    SshKey, Tar, Timezone, Touch, Truncate, User, Write,
 };
 
 /// One thing that is done to a guest. Flags and recipes all become these, and nothing else changes
@@ -24,6 +25,20 @@ pub enum Operation {
     Chmod(Chmod),
     /// Sets an owner.
     Chown(Chown),
+    /// Sets the guest's name.
+    Hostname(Hostname),
+    /// Sets where the guest's clock is.
+    Timezone(Timezone),
+    /// Makes a user.
+    User(User),
+    /// Sets a user's password.
+    Password(Password),
+    /// Lets somebody in with an SSH key.
+    SshKey(SshKey),
+    /// Has the guest do something itself when it boots first.
+    FirstBoot(FirstBoot),
+    /// Unpacks an archive of the host.
+    Tar(Tar),
     /// Empties files.
     Truncate(Truncate),
     /// Copies a file or a tree of the guest.

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
+use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -140,6 +141,23 @@ impl Source {
             Err(Error::SourceChanged { path: self.path.clone() })
         }
     }
+}
+
+/// All of a file of the host, which may have `limit_bytes` bytes.
+pub(crate) fn read_small(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+    let source = Source::follow(path)?;
+    match source.kind {
+        SourceKind::File { size_bytes } if size_bytes > limit_bytes => {
+            return Err(Error::refused(format!("`{}` has more than {limit_bytes} bytes", path.display())));
+        }
+        SourceKind::File { .. } => {}
+        _ => return Err(Error::SourceKind { path: path.to_owned(), kind: "a directory" }),
+    }
+    let mut file = source.open()?;
+    let mut content = Vec::new();
+    Read::take(&mut file, limit_bytes).read_to_end(&mut content).map_err(|error| source.unreadable(error))?;
+    source.check_unchanged(&file)?;
+    Ok(content)
 }
 
 #[cfg(test)]

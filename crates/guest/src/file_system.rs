@@ -526,10 +526,15 @@ impl FileSystem {
         match self {
             Self::Ext4(ext4) => Ok(ext4.remove_tree(parent.inode(), name)?),
             Self::Fat(fat) => {
-                // Directories come before what is in them, and go after it; the FAT has an end, and so has this.
+                // Directories come before what is in them, and go after it. Each has a cluster of its own.
+                let clusters = fat.file_system.size_bytes() / u64::from(fat.file_system.cluster_size_bytes());
                 let mut pending = vec![parent.child(name)];
                 let mut directories = Vec::new();
                 while let Some(path) = pending.pop() {
+                    if directories.len() as u64 > clusters {
+                        let (object, problem) = ("the directories".to_owned(), "they go in a circle".to_owned());
+                        return Err(fat::Error::Corrupt { object, problem }.into());
+                    }
                     if fat.file_system.metadata(&path)?.kind == fat::FileKind::Regular {
                         fat.file_system.remove_file(&path)?;
                         continue;

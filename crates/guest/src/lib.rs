@@ -44,6 +44,7 @@ pub use error::{Error, FileSystemError, NoSpace, PathProblem};
 pub use file_system::FileSystem;
 pub use guest::{Guest, Location, open_volumes};
 pub use metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Special, Time, Times};
+pub use modify::Xattrs;
 pub use os::OperatingSystem;
 pub use packages::Package;
 pub use path::{GuestPath, PathError, Printable};

@@ -9,6 +9,9 @@ use crate::metadata::{Attributes, FileKind, Special, Time, Times};
 use crate::path::GuestPath;
 use crate::resolve::LastLink;
 
+/// Extended attributes: whole names and values.
+pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
 impl Guest {
     /// When the root's file system was last written to, as it says itself: edits here leave that as it is.
     pub fn written(&self) -> Time {
@@ -166,7 +169,7 @@ impl Guest {
     /// # Errors
     ///
     /// As [`find`](Self::find).
-    pub fn xattrs(&self, path: &GuestPath) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+    pub fn xattrs(&self, path: &GuestPath) -> Result<Xattrs, Error> {
         let location = self.find(path, LastLink::Keep)?.node;
         let result = self.file_system(&location)?.xattrs(&location.node);
         result.map_err(|error| self.error(&location, Some(path), error))

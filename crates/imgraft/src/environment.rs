@@ -1,5 +1,7 @@
 //! What the environment says: the only place that asks it.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 
 use guest::Time;
@@ -24,6 +26,31 @@ fn parse_epoch(value: &str) -> Result<Time, Failure> {
         _ => Err(Failure::new(format!("SOURCE_DATE_EPOCH is `{value}`, which is no time that a file can have"))
             .hint("set it to seconds since 1970, such as the output of `git log -1 --format=%ct`, or unset it")),
     }
+}
+
+/// The characters of passwords that are made up: none that looks like another.
+const PASSWORD_CHARACTERS: &[u8; 56] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ2345678";
+/// How long such a password is: 92 bits.
+const PASSWORD_LENGTH: usize = 16;
+
+/// A password that nobody knows yet.
+///
+/// # Errors
+///
+/// What the host says that has no random bytes.
+pub(crate) fn random_password() -> io::Result<String> {
+    let mut random = File::open("/dev/urandom")?;
+    let mut password = String::new();
+    while password.len() < PASSWORD_LENGTH {
+        let mut byte = [0];
+        random.read_exact(&mut byte)?;
+        let index = usize::from(byte[0]);
+        // Each is as likely as the others: 224 is four times as many.
+        if index < PASSWORD_CHARACTERS.len() * 4 {
+            password.push(char::from(PASSWORD_CHARACTERS[index % PASSWORD_CHARACTERS.len()]));
+        }
+    }
+    Ok(password)
 }
 
 /// The number of processors that this process may run on.

@@ -6,9 +6,11 @@ use std::ffi::OsStr;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use customize::{
-    Append, Chmod, Chown, Copy, Link, Mkdir, Move, Operation, Put, PutOwner, Remove, Replace, Scrub, Touch, Truncate,
-    Write,
+    Append, Chmod, Chown, Copy, FirstBoot, Hostname, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Remove,
+    Replace, Scrub, SshKey, Tar, Timezone, Touch, Truncate, User, Write,
 };
+
+use crate::environment::random_password;
 
 type ParseError = Box<dyn Error + Send + Sync>;
 
@@ -66,6 +68,45 @@ const FLAGS: &[Flag] = &[
         Replace::parse,
         "Replace each match in each line of a file; `$1` in TEXT is what the first group matched"
     ),
+    flag!("hostname", "NAME", Hostname, Hostname::parse, "Set the guest's name, in /etc/hosts too"),
+    flag!("timezone", "ZONE", Timezone, Timezone::parse, "Set the guest's time zone, such as Europe/Berlin"),
+    flag!(
+        "user",
+        "NAME[:KEY=VALUE]",
+        User,
+        User::parse,
+        "Make a user, with uid=, group=, groups=, shell=, home=, comment=, system or no-home"
+    ),
+    flag!(
+        "password",
+        "USER:SELECTOR",
+        Password,
+        |text| Password::parse(text, random_password),
+        "Set a user's password: password:TEXT, file:PATH, hash:HASH, random, disabled or locked"
+    ),
+    flag!(
+        "ssh-key",
+        "USER:SELECTOR",
+        SshKey,
+        SshKey::parse,
+        "Let somebody in as a user with a key: file:PATH or string:KEY"
+    ),
+    flag!("first-boot", "FILE", FirstBoot, FirstBoot::parse_script, "Have the guest run a script when it boots first"),
+    flag!(
+        "first-boot-command",
+        "COMMAND",
+        FirstBoot,
+        FirstBoot::parse_command,
+        "Have the guest run a command when it boots first"
+    ),
+    flag!(
+        "first-boot-install",
+        "PACKAGE[,PACKAGE]",
+        FirstBoot,
+        FirstBoot::parse_packages,
+        "Have the guest install packages when it boots first, with a network"
+    ),
+    flag!("tar", "FILE:DIR", Tar, Tar::parse, "Unpack an archive in a directory; owners are kept, by number"),
     flag!("truncate", "PATH", Truncate, Truncate::parse, "Make a file empty"),
     flag!("truncate-recursive", "PATH", Truncate, Truncate::parse_recursive, "Make all files below a directory empty"),
     flag!("scrub", "PATH", Scrub, Scrub::parse, "Overwrite a file with zeros and remove it"),

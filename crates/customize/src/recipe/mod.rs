@@ -2,6 +2,7 @@
 
 mod problem;
 mod read;
+mod step;
 mod table;
 
 use std::collections::BTreeMap;
@@ -9,14 +10,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use guest::OperatingSystem;
+use guest::{GuestPath, OperatingSystem};
 
 use crate::form::Form;
 use crate::mode::Mode;
 use crate::operation::Operation;
 use crate::owner::Owner;
 use crate::size::DiskSize;
-use crate::verb::{Destination, Put, PutOwner};
+use crate::verb::{Destination, FirstBoot, KeySource, Password, Put, PutOwner, Secret, SshKey, Tar};
 
 pub use problem::{Problem, nearest};
 
@@ -86,7 +87,37 @@ pub enum Step {
         mode: Option<Mode>,
         /// The owner of everything put.
         owner: Option<Owner>,
+        /// Whether everything put keeps its owner on the host.
+        keep_owner: bool,
     },
+    /// Unpacks an input.
+    Tar {
+        /// The input's name.
+        input: String,
+        /// Where.
+        directory: GuestPath,
+    },
+    /// Lets somebody in with keys that are an input.
+    SshKey {
+        /// The user.
+        user: String,
+        /// The input's name.
+        input: String,
+    },
+    /// Sets a password that is an input.
+    Password {
+        /// The input's name.
+        input: String,
+        /// What else is said of it.
+        password: Password,
+    },
+    /// Has the guest run an input when it boots first.
+    FirstBoot {
+        /// The input's name.
+        input: String,
+    },
+    /// Does what needs no input.
+    Do(Operation),
 }
 
 /// What has to be in the finished image.
@@ -127,18 +158,44 @@ impl Recipe {
             let nearest = nearest(name, self.inputs.keys().map(String::as_str)).map(str::to_owned);
             return Err(InputError::Unknown { name: name.clone(), nearest });
         }
-        let mut operations = Vec::new();
-        for Step::Put { input, to, mode, owner } in &self.steps {
+        self.steps.iter().map(|step| self.operation(step, given, folder)).collect()
+    }
+
+    fn operation(
+        &self,
+        step: &Step,
+        given: &BTreeMap<String, PathBuf>,
+        folder: &Path,
+    ) -> Result<Operation, InputError> {
+        let file = |input: &String| {
             let declared = self.inputs.get(input).cloned().unwrap_or_default();
-            let source = match (given.get(input), declared.file) {
-                (Some(path), _) => path.clone(),
-                (None, Some(path)) => folder.join(path),
-                (None, None) => return Err(InputError::Missing { name: input.clone(), about: declared.about }),
-            };
-            let owner = owner.clone().map_or(PutOwner::Root, PutOwner::Given);
-            operations.push(Operation::Put(Put { mode: *mode, owner, ..Put::new(source, to.clone()) }));
-        }
-        Ok(operations)
+            match (given.get(input), declared.file) {
+                (Some(path), _) => Ok(path.clone()),
+                (None, Some(path)) => Ok(folder.join(path)),
+                (None, None) => Err(InputError::Missing { name: input.clone(), about: declared.about }),
+            }
+        };
+        Ok(match step {
+            Step::Put { input, to, mode, owner, keep_owner } => {
+                let owner = match (owner, keep_owner) {
+                    (Some(owner), _) => PutOwner::Given(owner.clone()),
+                    (None, true) => PutOwner::Keep,
+                    (None, false) => PutOwner::Root,
+                };
+                Operation::Put(Put { mode: *mode, owner, ..Put::new(file(input)?, to.clone()) })
+            }
+            Step::Tar { input, directory } => {
+                Operation::Tar(Tar { source: file(input)?, directory: directory.clone() })
+            }
+            Step::SshKey { user, input } => {
+                Operation::SshKey(SshKey { user: user.clone(), key: KeySource::File(file(input)?) })
+            }
+            Step::Password { input, password } => {
+                Operation::Password(Password { secret: Secret::File(file(input)?), ..password.clone() })
+            }
+            Step::FirstBoot { input } => Operation::FirstBoot(FirstBoot::Script(file(input)?)),
+            Step::Do(operation) => operation.clone(),
+        })
     }
 }
 

@@ -7,21 +7,17 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, suggestion};
+use super::problem::Problem;
+use super::step::step;
 use super::table::Table;
-use super::{Base, Input, Keep, Recipe, Step};
+use super::{Base, Input, Keep, Recipe};
 use crate::form::Form;
-use crate::mode::Mode;
-use crate::verb::Destination;
 
 const RECIPE_KEYS: [&str; 6] = ["output", "size", "base", "inputs", "step", "keep"];
 const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
 const KEEP_KEYS: [&str; 1] = ["packages"];
-/// What a step can do; each verb's value says to what.
-const VERBS: [&str; 1] = ["put"];
-const PUT_KEYS: [&str; 4] = ["put", "to", "mode", "owner"];
 
 impl Recipe {
     /// The recipe that `text` is.
@@ -113,73 +109,9 @@ fn keep(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Kee
     Some(Keep { packages: table.strings("packages").into_iter().map(str::to_owned).collect() })
 }
 
-fn step(value: &Spanned<DeValue<'_>>, inputs: &BTreeMap<String, Input>, problems: &mut Vec<Problem>) -> Option<Step> {
-    if let DeValue::Table(table) = value.get_ref()
-        && !table.keys().any(|key| VERBS.contains(&key.get_ref().as_ref()))
-    {
-        problems.push(no_verb(table, value.span()));
-        return None;
-    }
-    let mut table = Table::new(value, "a `put`", &PUT_KEYS, problems)?;
-    let input = table.string("put");
-    if let (Some(name), Some(span)) = (input, table.span_of("put"))
-        && !inputs.contains_key(name)
-    {
-        let problem = Problem::new(format!("there is no input `{name}`"), span);
-        let hint = match inputs.is_empty() {
-            true => format!("declare it with `[inputs.{name}]`"),
-            false => suggestion(name, inputs.keys().map(String::as_str)),
-        };
-        table.problem(problem.hint(hint));
-    }
-    let to = destination(&mut table);
-    let mode = mode(&mut table);
-    let owner = table.parsed("owner");
-    Some(Step::Put { input: input?.to_owned(), to: to?, mode, owner })
-}
-
-/// A step without a verb: the first key that nobody knows was probably meant to be one.
-fn no_verb(table: &DeTable<'_>, span: Range<usize>) -> Problem {
-    let mut unknown: Vec<_> = table.keys().filter(|key| !PUT_KEYS.contains(&key.get_ref().as_ref())).collect();
-    unknown.sort_by_key(|key| key.span().start);
-    match unknown.first() {
-        Some(key) => {
-            Problem::new(format!("unknown verb `{}`", key.get_ref()), key.span()).hint(suggestion(key.get_ref(), VERBS))
-        }
-        None => Problem::new("this step does nothing", span).hint("say what with `put = \"INPUT\"`"),
-    }
-}
-
-fn destination(table: &mut Table<'_, '_>) -> Option<Destination> {
-    if table.get("to").is_none() {
-        let span = table.span_of("put").unwrap_or_else(|| table.span());
-        table.problem(Problem::new("this `put` does not say where", span).hint("add `to = \"/path/in/the/guest\"`"));
-        return None;
-    }
-    let text = table.string("to")?;
-    match Destination::new(text.as_bytes()) {
-        Ok(destination) => Some(destination),
-        Err(error) => {
-            let span = table.span_of("to").unwrap_or_default();
-            table.problem(Problem::new(error.to_string(), span));
-            None
-        }
-    }
-}
-
-fn mode(table: &mut Table<'_, '_>) -> Option<Mode> {
-    let value = table.get("mode")?;
-    if let DeValue::Integer(integer) = value.get_ref() {
-        let digits = integer.as_str().trim_start_matches('0');
-        let problem = Problem::new("a mode is a string of octal digits", value.span()).label("this is an integer");
-        table.problem(problem.hint(format!("write `mode = \"0{digits}\"`")));
-        return None;
-    }
-    table.parsed("mode")
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Step;
     use super::*;
     use crate::form::ClusterSize;
     use crate::owner::Owner;
@@ -207,7 +139,7 @@ mod tests {
         let Some(Base::Published { name, architecture, variant }) = recipe.base else { panic!("{:?}", recipe.base) };
         assert_eq!(name.to_string(), "ubuntu:24.04");
         assert_eq!((architecture.as_deref(), variant.as_deref()), (Some("amd64"), Some("server")));
-        let [Step::Put { input, to, mode, owner }] = &recipe.steps[..] else { panic!("{:?}", recipe.steps) };
+        let [Step::Put { input, to, mode, owner, .. }] = &recipe.steps[..] else { panic!("{:?}", recipe.steps) };
         assert_eq!(
             (input.as_str(), to.path.to_string().as_str(), to.into),
             ("autonoe", "/usr/local/bin/autonoe", false)
@@ -278,7 +210,7 @@ mod tests {
         );
         assert_eq!(
             problems("[[step]]\nto = \"/a\"\n"),
-            ["[[step]]: this step does nothing (say what with `put = \"INPUT\"`)"]
+            ["[[step]]: this step does nothing (say what with `put = \"INPUT\"` or another verb)"]
         );
         assert_eq!(
             problems("[inputs.a]\n[[step]]\nput = \"a\"\nto = \"bin/a\"\nowner = \"root\"\n"),

@@ -78,14 +78,43 @@ impl<'a, 'i> Table<'a, 'i> {
         None
     }
 
-    /// The truth of `key`.
+    /// The text of `key`, which has to be a string, if an empty one.
+    pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
+        match self.get(key)?.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => self.string(key),
+        }
+    }
+
+    /// The value of `key`, which has to be `true` or `false`.
     pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
         let value = self.get(key)?;
-        if let DeValue::Boolean(boolean) = value.get_ref() {
-            return Some(*boolean);
+        match value.get_ref() {
+            DeValue::Boolean(boolean) => Some(*boolean),
+            other => {
+                self.problems.push(wrong_kind(&format!("`{key}`"), "a boolean", other, value.span()));
+                None
+            }
         }
-        self.problems.push(wrong_kind(&format!("`{key}`"), "a boolean", value.get_ref(), value.span()));
-        None
+    }
+
+    /// The value of `key`, which has to be a whole number that is not negative.
+    pub(super) fn integer(&mut self, key: &str) -> Option<u32> {
+        let value = self.get(key)?;
+        match value.get_ref() {
+            DeValue::Integer(integer) => {
+                let digits = integer.as_str().replace('_', "");
+                let number = u32::from_str_radix(&digits, integer.radix()).ok().filter(|number| *number != u32::MAX);
+                if number.is_none() {
+                    self.problems.push(Problem::new(format!("`{key}` is out of range"), value.span()));
+                }
+                number
+            }
+            other => {
+                self.problems.push(wrong_kind(&format!("`{key}`"), "an integer", other, value.span()));
+                None
+            }
+        }
     }
 
     /// The text of `key`, which has to say a `T`.

@@ -3,11 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use guest::resolve::LastLink;
-use guest::{FileKind, GuestPath};
+use guest::GuestPath;
 
 use super::{SyntaxError, owner, path};
-use crate::carry_out::{Work, join};
+use crate::carry_out::Work;
 use crate::error::Error;
 use crate::owner::{Owner, numbers};
 use crate::report::Report;
@@ -55,20 +54,5 @@ impl Work<'_> {
             more => format!("changed the owner of {} and {} below it to {uid}:{gid}", found.path, more - 1),
         };
         Ok(Report::new("chown", text, vec![found.path.to_string()], Vec::new()))
-    }
-
-    /// `path` and all that is below it, what is in a directory behind it.
-    pub(crate) fn tree(&self, path: &GuestPath) -> Result<Vec<GuestPath>, Error> {
-        let mut paths = Vec::new();
-        let mut pending = vec![path.clone()];
-        while let Some(path) = pending.pop() {
-            if self.guest.find(&path, LastLink::Keep)?.node.kind() == FileKind::Directory {
-                for entry in self.guest.read_directory(&path)?.into_iter().rev() {
-                    pending.push(join(&path, &entry.name)?);
-                }
-            }
-            paths.push(path);
-        }
-        Ok(paths)
     }
 }

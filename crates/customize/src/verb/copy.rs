@@ -9,9 +9,11 @@ use guest::{Attributes, FileKind, GuestPath, Location, PathProblem, Special, Tim
 
 use super::put::Destination;
 use super::{SyntaxError, path, split};
-use crate::carry_out::{Place, Work, join};
+use crate::carry_out::{EDIT_LIMIT_BYTES, Place, Work, join};
 use crate::error::Error;
 use crate::report::Report;
+use crate::size::ByteSize;
+use crate::tree::Visited;
 
 /// How much of a file is in memory while it is copied, in bytes.
 const STEP_BYTES: usize = 1 << 20;
@@ -80,10 +82,12 @@ impl Work<'_> {
         let mut linked: BTreeMap<(usize, u32), GuestPath> = BTreeMap::new();
         let mut pending = vec![(from.clone(), to.clone())];
         let mut directories = Vec::new();
+        let mut visited = Visited::default();
         while let Some((from, to)) = pending.pop() {
             let node = self.guest.find(&from, LastLink::Keep)?.node;
             self.make_way(&from, node.kind(), &to)?;
             if node.kind() == FileKind::Directory {
+                visited.enter(self, &from, &node)?;
                 for entry in self.guest.read_directory(&from)?.into_iter().rev() {
                     pending.push((join(&from, &entry.name)?, join(&to, &entry.name)?));
                 }
@@ -170,7 +174,12 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         self.progress.expect(size_bytes);
         if !self.is_unix(to)? {
-            let content = self.guest.read(from, size_bytes.min(crate::carry_out::EDIT_LIMIT_BYTES))?;
+            if size_bytes > EDIT_LIMIT_BYTES {
+                let (size, limit) = (ByteSize(size_bytes), ByteSize(EDIT_LIMIT_BYTES));
+                let error = Error::refused(format!("`{from}` has {size}: up to {limit} can be copied to a FAT"));
+                return Err(error.hint("`put` has no such bound"));
+            }
+            let content = self.guest.read(from, EDIT_LIMIT_BYTES)?;
             self.progress.add(size_bytes);
             return self.create(to, attributes, &content);
         }

@@ -50,7 +50,7 @@ impl fmt::Debug for Filter {
 impl Work<'_> {
     pub(crate) fn edit(&mut self, edit: &Edit) -> Result<Report, Error> {
         let path = self.edit_content(&edit.path, |content| {
-            (edit.filter.0)(&content).map_err(|error| Error::Filter { path: edit.path.clone(), error })
+            (edit.filter.0)(content).map_err(|error| Error::Filter { path: edit.path.clone(), error })
         })?;
         Ok(Report::new("edit", format!("edited {path}"), vec![path.to_string()], Vec::new()))
     }

@@ -5,16 +5,23 @@ mod chmod;
 mod chown;
 mod copy;
 mod edit;
+mod first_boot;
+mod hostname;
 mod link;
 mod mkdir;
+mod password;
 mod put;
 mod relabel;
 mod remove;
 mod rename;
 mod replace;
 mod scrub;
+mod ssh_key;
+mod tar;
+mod timezone;
 mod touch;
 mod truncate;
+mod user;
 mod write;
 
 use std::ffi::OsStr;
@@ -31,15 +38,22 @@ pub use chmod::Chmod;
 pub use chown::Chown;
 pub use copy::Copy;
 pub use edit::{Edit, Filter};
+pub use first_boot::FirstBoot;
+pub use hostname::Hostname;
 pub use link::Link;
 pub use mkdir::Mkdir;
+pub use password::{Password, Secret};
 pub use put::{Destination, Put, PutError, PutOwner};
 pub use remove::Remove;
 pub use rename::Move;
 pub use replace::{Pattern, Replace};
 pub use scrub::Scrub;
+pub use ssh_key::{KeySource, SshKey};
+pub use tar::Tar;
+pub use timezone::Timezone;
 pub use touch::Touch;
 pub use truncate::Truncate;
+pub use user::User;
 pub use write::Write;
 
 /// Why a text says no operation.
@@ -77,6 +91,11 @@ pub(crate) fn split(text: &OsStr) -> Option<(&[u8], &[u8])> {
 /// The path in the guest that `bytes` are.
 pub(crate) fn path(bytes: &[u8]) -> Result<GuestPath, SyntaxError> {
     GuestPath::new(bytes).map_err(|error| SyntaxError::new(format!("`{}`: {error}", String::from_utf8_lossy(bytes))))
+}
+
+/// A path of ours, which is one.
+pub(crate) fn known(path: &str) -> GuestPath {
+    path.parse().unwrap_or_else(|_| unreachable!("a path of ours begins with `/`"))
 }
 
 /// The text that `bytes` are.

@@ -1,13 +1,11 @@
 //! `relabel`: the guest labels every file for SELinux when it boots.
 
-use std::str::FromStr;
-
-use guest::GuestPath;
 use guest::resolve::LastLink;
 
 use crate::carry_out::{Warning, Work};
 use crate::error::Error;
 use crate::report::Report;
+use crate::verb::known;
 
 /// What asks the guest for labels at its next boot.
 const REQUEST: &str = "/.autorelabel";
@@ -46,11 +44,6 @@ fn is_enforcing(config: &[u8]) -> bool {
     let lines = config.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let value = lines.filter_map(|line| line.strip_prefix(b"SELINUX=")).next_back();
     value.is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"enforcing"))
-}
-
-/// A path that is one.
-pub(crate) fn known(path: &str) -> GuestPath {
-    GuestPath::from_str(path).unwrap_or_else(|_| unreachable!("a path of ours begins with `/`"))
 }
 
 #[cfg(test)]

@@ -112,7 +112,7 @@ impl Work<'_> {
     pub(crate) fn replace(&mut self, replace: &Replace) -> Result<Report, Error> {
         let mut matches = 0;
         let path = self.edit_content(&replace.path, |content| {
-            let (edited, count) = replace.pattern.replace_in_lines(&content, &replace.with);
+            let (edited, count) = replace.pattern.replace_in_lines(content, &replace.with);
             matches = count;
             Ok(edited)
         })?;

@@ -99,6 +99,11 @@ impl World {
         self.run_with(arguments, &[])
     }
 
+    /// Runs it with arguments that are separated by blanks, and more that may have blanks in them.
+    pub(crate) fn run_words(&self, arguments: &str, more: &[&str]) -> Run {
+        Run::of(self.command(arguments).args(more).output().unwrap(), &format!("{arguments} {more:?}"))
+    }
+
     /// Runs it in an environment with more variables.
     pub(crate) fn run_with(&self, arguments: &str, variables: &[(&str, &str)]) -> Run {
         Run::of(self.command(arguments).envs(variables.iter().copied()).output().unwrap(), arguments)

@@ -5,12 +5,9 @@ use std::io::{self, Read};
 
 use super::Put;
 use super::plan::{Change, Content, Plan};
-use crate::carry_out::{Progress, Work};
+use crate::carry_out::{KEPT_SOURCE_BYTES, Progress, Work};
 use crate::error::Error;
 use crate::report::Report;
-
-/// From this size in bytes on, a source may be kept in place of its bytes.
-const KEPT_SOURCE_BYTES: u64 = 1 << 20;
 
 impl Work<'_> {
     /// Puts a file or a tree of the host into the guest.

@@ -66,7 +66,7 @@ impl Planner<'_> {
                     // There is at least one.
                     false => names.pop().unwrap_or_default(),
                 };
-                if job.put.existing && !names.is_empty() || job.put.existing && wanted.into {
+                if job.put.existing && !names.is_empty() {
                     let problem = PathProblem::NotFound;
                     return Err(guest::Error::Path { path: wanted.path.clone(), problem }.into());
                 }

@@ -1,0 +1,223 @@
+//! `first-boot`: what the guest itself does once, when it boots.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use guest::FileKind;
+use guest::resolve::LastLink;
+
+use super::{SyntaxError, known, utf8};
+use crate::carry_out::{EDIT_LIMIT_BYTES, Work};
+use crate::error::Error;
+use crate::report::Report;
+use crate::source::read_small;
+
+/// Where scripts are, by a number that is their order.
+const SCRIPTS: &str = "/usr/lib/imgraft/first-boot";
+/// What runs them.
+const RUNNER: &str = "/usr/lib/imgraft/run-first-boot";
+/// What runs that.
+const UNIT: &str = "/etc/systemd/system/imgraft-first-boot.service";
+/// What has the unit run.
+const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/imgraft-first-boot.service";
+/// What keeps the unit enabled where the guest asks for presets when it boots first.
+const PRESET: &str = "/etc/systemd/system-preset/00-imgraft.preset";
+/// What has the unit wait for a network.
+const NETWORK: &str = "/etc/systemd/system/imgraft-first-boot.service.d/network.conf";
+
+const RUNNER_TEXT: &str = include_str!("first_boot/run-first-boot");
+const UNIT_TEXT: &str = include_str!("first_boot/imgraft-first-boot.service");
+const PRESET_TEXT: &str = "enable imgraft-first-boot.service\n";
+const NETWORK_TEXT: &str = include_str!("first_boot/network.conf");
+
+/// The package managers that are known, by what each is, and the commands that install packages without asking.
+const MANAGERS: [(&str, &str); 5] = [
+    (
+        "/usr/bin/apt-get",
+        "export DEBIAN_FRONTEND=noninteractive\n\
+         apt-get -q -y -o DPkg::Lock::Timeout=600 update\n\
+         exec apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold install",
+    ),
+    ("/usr/bin/dnf", "exec dnf -y install"),
+    ("/usr/bin/yum", "exec yum -y install"),
+    ("/usr/bin/zypper", "exec zypper --non-interactive install"),
+    ("/usr/bin/pacman", "exec pacman -Sy --noconfirm --needed"),
+];
+
+/// What the guest itself does once, when it boots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FirstBoot {
+    /// Runs a script, which is a file of the host.
+    Script(PathBuf),
+    /// Runs a command of the shell.
+    Command(String),
+    /// Installs packages, which takes a network.
+    Packages(Vec<String>),
+}
+
+impl FirstBoot {
+    /// The script that `FILE` says.
+    ///
+    /// # Errors
+    ///
+    /// An empty text.
+    pub fn parse_script(text: &OsStr) -> Result<Self, SyntaxError> {
+        match text.is_empty() {
+            true => Err(SyntaxError::form("FILE", "setup.sh")),
+            false => Ok(Self::Script(PathBuf::from(text))),
+        }
+    }
+
+    /// The command that `COMMAND` says.
+    ///
+    /// # Errors
+    ///
+    /// A text that is empty or no UTF-8.
+    pub fn parse_command(text: &OsStr) -> Result<Self, SyntaxError> {
+        let command = Self::Command(utf8(text.as_bytes())?.to_owned());
+        command.check()?;
+        Ok(command)
+    }
+
+    /// The packages that `PACKAGE,…` says.
+    ///
+    /// # Errors
+    ///
+    /// What no package can be called.
+    pub fn parse_packages(text: &OsStr) -> Result<Self, SyntaxError> {
+        let names = utf8(text.as_bytes())?.split([',', ' ']).filter(|name| !name.is_empty());
+        let packages = Self::Packages(names.map(str::to_owned).collect());
+        packages.check()?;
+        Ok(packages)
+    }
+
+    /// Refuses what could not be run.
+    pub(crate) fn check(&self) -> Result<(), SyntaxError> {
+        let is_name = |name: &String| {
+            name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'@')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.:_=~/@".contains(&byte))
+        };
+        match self {
+            Self::Script(_) => Ok(()),
+            Self::Command(command) if command.trim().is_empty() || command.contains('\0') => {
+                Err(SyntaxError::form("COMMAND", "systemctl enable --now app"))
+            }
+            Self::Command(_) => Ok(()),
+            Self::Packages(names) if names.is_empty() => Err(SyntaxError::form("PACKAGE[,PACKAGE]", "nginx,curl")),
+            Self::Packages(names) => match names.iter().find(|name| !is_name(name)) {
+                Some(name) => Err(SyntaxError::new(format!("`{name}` is no name of a package"))),
+                None => Ok(()),
+            },
+        }
+    }
+}
+
+impl Work<'_> {
+    pub(crate) fn first_boot(&mut self, first_boot: &FirstBoot) -> Result<Report, Error> {
+        let has_systemd =
+            self.is_there(&known("/usr/lib/systemd/system"))? || self.is_there(&known("/lib/systemd/system"))?;
+        if !has_systemd {
+            return Err(Error::refused(
+                "the guest has no systemd, which is what would run something at its first boot",
+            ));
+        }
+        let (name, script, what) = match first_boot {
+            FirstBoot::Script(path) => {
+                let script = read_small(path, EDIT_LIMIT_BYTES)?;
+                let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
+                (name, script, format!("script {}", path.display()))
+            }
+            FirstBoot::Command(command) => {
+                (b"command".to_vec(), format!("#!/bin/sh\n{command}\n").into_bytes(), format!("command `{command}`"))
+            }
+            FirstBoot::Packages(names) => {
+                let names = names.join(" ");
+                let script = format!("#!/bin/sh\nset -e\n{} {names}\n", self.installer()?);
+                self.make_file(NETWORK, 0o644, NETWORK_TEXT.as_bytes())?;
+                (b"packages".to_vec(), script.into_bytes(), format!("installation of {names}"))
+            }
+        };
+        self.make_file(RUNNER, 0o755, RUNNER_TEXT.as_bytes())?;
+        self.make_file(UNIT, 0o644, UNIT_TEXT.as_bytes())?;
+        self.make_file(PRESET, 0o644, PRESET_TEXT.as_bytes())?;
+        let wanted = self.place(&known(WANTED), LastLink::Keep)?;
+        if wanted.found.is_none() {
+            self.guest.create_symlink(&wanted.path, UNIT.as_bytes(), &self.attributes(0o777))?;
+        }
+        let number = self.next_script()?;
+        let path = format!("{SCRIPTS}/{number:04}-{}", file_name(&name));
+        let path = self.make_file(&path, 0o755, &script)?;
+        Ok(Report::new("first-boot", format!("set up {what} for the first boot ({path})"), vec![path], Vec::new()))
+    }
+
+    /// Makes a file of this content and mode, and returns where it is.
+    fn make_file(&mut self, path: &str, permissions: u16, content: &[u8]) -> Result<String, Error> {
+        let place = self.place(&known(path), LastLink::Keep)?;
+        if place.found.is_some() {
+            self.guest.remove_file(&place.path)?;
+        }
+        self.create(&place.path, &self.attributes(permissions), content)?;
+        Ok(place.path.to_string())
+    }
+
+    /// The number behind those of the scripts that are there.
+    fn next_script(&self) -> Result<u32, Error> {
+        let Some(scripts) = self.directory_at(&known(SCRIPTS))? else { return Ok(1) };
+        let names = self.guest.read_directory(&scripts)?;
+        let numbers = names.iter().filter_map(|entry| {
+            let digits = entry.name.split(|&byte| byte == b'-').next()?;
+            std::str::from_utf8(digits).ok()?.parse::<u32>().ok()
+        });
+        let number = numbers.max().unwrap_or(0).saturating_add(1);
+        match number {
+            1..=9999 => Ok(number),
+            _ => Err(Error::refused(format!("there is no number left for a script in `{SCRIPTS}`"))),
+        }
+    }
+
+    /// The commands that install packages in this guest.
+    fn installer(&self) -> Result<&'static str, Error> {
+        for (program, commands) in MANAGERS {
+            match self.guest.find(&known(program), LastLink::Follow) {
+                Ok(found) if found.node.kind() == FileKind::Regular => return Ok(commands),
+                Ok(_) => {}
+                Err(error) if error.is_absence() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let known: Vec<&str> = MANAGERS.iter().filter_map(|(program, _)| program.rsplit('/').next()).collect();
+        Err(Error::refused(format!("the guest has no package manager that is known: {}", known.join(", "))))
+    }
+}
+
+/// `name` with what a name of ours may have in it.
+fn file_name(name: &[u8]) -> String {
+    let keep = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let name: String = name.iter().map(|byte| if keep(byte) { char::from(*byte) } else { '-' }).take(100).collect();
+    if name.is_empty() { "script".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_have_names_that_no_shell_reads_otherwise() {
+        let parse = |text: &str| FirstBoot::parse_packages(OsStr::new(text));
+        assert_eq!(
+            parse("a,b c=1.2:3~4+5").unwrap(),
+            FirstBoot::Packages(vec!["a".into(), "b".into(), "c=1.2:3~4+5".into()])
+        );
+        for text in ["", ",", "a;b", "$(x)", "-y", "a\nb", "a`b`"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_scripts_are_tame() {
+        assert_eq!(file_name(b"set up.sh"), "set-up.sh");
+        assert_eq!(file_name("ü/\n".as_bytes()), "----");
+        assert_eq!(file_name(b""), "script");
+    }
+}

@@ -1,0 +1,268 @@
+//! `ssh-key`: a key that lets somebody in as a user.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use guest::resolve::LastLink;
+use guest::{FileKind, GuestPath, PathProblem};
+
+use super::{SyntaxError, split, utf8};
+use crate::account::{PASSWD, Table, is_account_name};
+use crate::carry_out::{EDIT_LIMIT_BYTES, Work, expect_regular, join};
+use crate::error::Error;
+use crate::report::{Report, count};
+use crate::source::read_small;
+
+/// The largest file of keys, in bytes.
+const KEYS_LIMIT_BYTES: u64 = 1 << 20;
+
+/// The kinds of keys that `sshd` takes, certificates left out.
+const KINDS: [&str; 8] = [
+    "ssh-ed25519",
+    "ssh-rsa",
+    "ssh-dss",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+    "sk-ssh-ed25519@openssh.com",
+    "sk-ecdsa-sha2-nistp256@openssh.com",
+];
+
+/// Keys, and the user that they let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshKey {
+    /// The user, who has to be there, and to have a home.
+    pub user: String,
+    /// The keys.
+    pub key: KeySource,
+}
+
+/// Where keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// Here: lines as `authorized_keys` has them.
+    Text(String),
+    /// In a file of the host.
+    File(PathBuf),
+}
+
+impl SshKey {
+    /// The keys that `USER:file:PATH` or `USER:string:KEY` says.
+    ///
+    /// # Errors
+    ///
+    /// What is neither, and a text that is no key.
+    pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
+        let form = || SyntaxError::form("USER:file:PATH or USER:string:KEY", "ada:file:id_ed25519.pub");
+        let (user, selector) = split(text).ok_or_else(form)?;
+        let (kind, value) =
+            split(OsStr::from_bytes(selector)).filter(|(_, value)| !value.is_empty()).ok_or_else(form)?;
+        let key = match kind {
+            b"file" => KeySource::File(PathBuf::from(OsStr::from_bytes(value))),
+            b"string" => KeySource::Text(utf8(value)?.to_owned()),
+            _ => return Err(form()),
+        };
+        let key = Self { user: utf8(user)?.to_owned(), key };
+        key.check()?;
+        Ok(key)
+    }
+
+    /// Refuses a name that no user has, and keys that are none.
+    pub(crate) fn check(&self) -> Result<(), SyntaxError> {
+        if !is_account_name(&self.user) {
+            return Err(SyntaxError::new(format!("`{}` is no name that a user can have", self.user)));
+        }
+        match &self.key {
+            KeySource::Text(text) => keys(text).map(drop),
+            KeySource::File(_) => Ok(()),
+        }
+    }
+}
+
+/// The lines of `text` that are keys, which all have to be that are no comments.
+fn keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
+    if text.contains("PRIVATE KEY-----") {
+        return Err(SyntaxError::new("this is a private key, which stays where it is: its `.pub` is meant"));
+    }
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let keys: Vec<&str> = lines.collect();
+    if keys.is_empty() {
+        return Err(SyntaxError::new("there is no key"));
+    }
+    for line in &keys {
+        if line.contains(|character: char| character.is_control() && character != '\t') {
+            return Err(SyntaxError::new("a key with a control character in it"));
+        }
+        key_of(line).ok_or_else(|| {
+            let start: String = line.chars().take(40).collect();
+            SyntaxError::new(format!("`{start}` is no SSH key: `ssh-ed25519 AAAA… comment` is one"))
+        })?;
+    }
+    Ok(keys)
+}
+
+/// The kind and the blob of a line of `authorized_keys`: options may be before them.
+fn key_of(line: &str) -> Option<(&str, &str)> {
+    let mut is_quoted = false;
+    let mut starts = vec![0];
+    for (at, byte) in line.bytes().enumerate() {
+        match byte {
+            b'"' => is_quoted = !is_quoted,
+            // Where options end, if there are any.
+            b' ' | b'\t' if !is_quoted => {
+                starts.push(at + 1);
+                break;
+            }
+            _ => {}
+        }
+    }
+    starts.into_iter().find_map(|start| {
+        let mut words = line[start..].split_ascii_whitespace();
+        let (kind, blob) = (words.next()?, words.next()?);
+        (KINDS.contains(&kind) && blob_kind(blob)? == kind.as_bytes()).then_some((kind, blob))
+    })
+}
+
+/// The kind of key that a blob says it is: the first of the strings that it consists of.
+fn blob_kind(blob: &str) -> Option<Vec<u8>> {
+    let bytes = decode_base64(blob)?;
+    let mut rest = bytes.as_slice();
+    let mut strings = Vec::new();
+    while let Some((length, behind)) = rest.split_first_chunk() {
+        let (string, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        strings.push(string);
+        rest = behind;
+    }
+    (rest.is_empty() && strings.len() >= 2).then(|| strings[0].to_vec())
+}
+
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if !text.len().is_multiple_of(4) {
+        return None;
+    }
+    let digits = text.trim_end_matches('=');
+    if text.len() - digits.len() > 2 {
+        return None;
+    }
+    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
+    for byte in digits.bytes() {
+        let value = ALPHABET.iter().position(|&digit| digit == byte)?;
+        bits = (bits << 6 | value as u32) & 0xffff;
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+impl Work<'_> {
+    pub(crate) fn ssh_key(&mut self, ssh_key: &SshKey) -> Result<Report, Error> {
+        let user = &ssh_key.user;
+        let content = match &ssh_key.key {
+            KeySource::Text(text) => text.clone(),
+            KeySource::File(path) => {
+                let content = read_small(path, KEYS_LIMIT_BYTES)?;
+                String::from_utf8(content).map_err(|_| Error::refused(format!("`{}` is not UTF-8", path.display())))?
+            }
+        };
+        let keys = keys(&content).map_err(|error| match &ssh_key.key {
+            KeySource::Text(_) => Error::refused(error.to_string()),
+            KeySource::File(path) => Error::refused(format!("`{}`: {error}", path.display())),
+        })?;
+        let (uid, gid, home) = self.owner_and_home(user)?;
+        let folder = self.ssh_folder(&home, uid, gid)?;
+        let place = self.place(&join(&folder, b"authorized_keys")?, LastLink::Follow)?;
+        let mut text = match &place.found {
+            Some(found) => {
+                expect_regular(&place.path, found.kind())?;
+                String::from_utf8_lossy(&self.guest.read(&place.path, EDIT_LIMIT_BYTES)?).into_owned()
+            }
+            None => String::new(),
+        };
+        let mut added = 0;
+        for key in keys {
+            if text.lines().any(|line| key_of(line.trim()) == key_of(key)) {
+                continue;
+            }
+            if !text.is_empty() && !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(key);
+            text.push('\n');
+            added += 1;
+        }
+        match &place.found {
+            Some(_) if added > 0 => self.set_content(&place.path, text.as_bytes())?,
+            Some(_) => {}
+            None => self.create(&place.path, &self.attributes(0o600), text.as_bytes())?,
+        }
+        self.guest.set_owner(&place.path, uid, gid, self.now)?;
+        self.guest.set_permissions(&place.path, 0o600, self.now)?;
+        let text = match count(added, "SSH key", "SSH keys") {
+            Some(keys) => format!("added {keys} for {user} ({})", place.path),
+            None => format!("kept the SSH keys of {user}, which were there ({})", place.path),
+        };
+        Ok(Report::new("ssh-key", text, vec![place.path.to_string()], Vec::new()))
+    }
+
+    /// What `/etc/passwd` says of `user`, whose home has to be there.
+    fn owner_and_home(&self, user: &str) -> Result<(u32, u32, GuestPath), Error> {
+        let passwd = Table::expect(self, PASSWD)?;
+        let fields = passwd.find(user).ok_or_else(|| Error::UnknownName {
+            what: "user",
+            name: user.to_owned(),
+            file: PASSWD,
+        })?;
+        let number = |index: usize| fields.get(index).and_then(|number| number.parse::<u32>().ok());
+        let home = fields.get(5).and_then(|home| GuestPath::new(home).ok());
+        let (Some(uid), Some(gid), Some(home)) = (number(2), number(3), home) else {
+            return Err(Error::refused(format!("the line of user `{user}` in `{PASSWD}` is not one of a user")));
+        };
+        match self.directory_at(&home)? {
+            Some(home) => Ok((uid, gid, home)),
+            None => Err(Error::refused(format!("the home `{home}` of user `{user}` is not in the guest"))
+                .hint(format!("make it with `mkdir {home}:0700:{user}:GROUP`"))),
+        }
+    }
+
+    /// The folder for keys in a home: the user's, and nobody else's.
+    fn ssh_folder(&mut self, home: &GuestPath, uid: u32, gid: u32) -> Result<GuestPath, Error> {
+        let place = self.place(&join(home, b".ssh")?, LastLink::Follow)?;
+        match &place.found {
+            Some(found) if found.kind() != FileKind::Directory => {
+                let problem = PathProblem::NotADirectory { at: place.path.clone() };
+                return Err(guest::Error::Path { path: place.path, problem }.into());
+            }
+            Some(_) => {}
+            None => self.guest.create_directory(&place.path, &self.attributes(0o700))?,
+        }
+        self.guest.set_owner(&place.path, uid, gid, self.now)?;
+        self.guest.set_permissions(&place.path, 0o700, self.now)?;
+        Ok(place.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@example.org";
+
+    #[test]
+    fn a_key_is_of_the_kind_that_it_says() {
+        assert_eq!(keys(KEY).unwrap(), [KEY]);
+        let with_options = format!("restrict,command=\"a b\" {KEY}");
+        assert_eq!(key_of(&with_options), key_of(KEY));
+        assert_eq!(keys(&format!("# mine\n\n{KEY}\n{with_options}\n")).unwrap().len(), 2);
+        for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", &KEY.replace("ssh-ed25519 ", "ssh-rsa "), &KEY[..60], "x"] {
+            assert!(keys(text).is_err(), "{text}");
+        }
+        let private = keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().to_string();
+        assert!(private.contains("`.pub` is meant"), "{private}");
+    }
+}

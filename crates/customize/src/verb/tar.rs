@@ -1,0 +1,352 @@
+//! `tar`: an archive of the host, unpacked in the guest.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use guest::resolve::{LastLink, Lookup};
+use guest::{Attributes, FileKind, GuestPath, PathProblem, Printable, Special, Time};
+use storage::{ReadAt, Window};
+use tar::{Archive, EntryType, Header};
+
+use super::{SyntaxError, path};
+use crate::carry_out::{KEPT_SOURCE_BYTES, Work, join};
+use crate::error::Error;
+use crate::report::{Report, count};
+use crate::size::ByteSize;
+use crate::source::{Source, SourceKind};
+
+/// The longest name and the most other facts of one file that are taken, in bytes.
+const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
+/// Where a name of an extended attribute begins in what pax says.
+const XATTR_PREFIX: &str = "SCHILY.xattr.";
+
+/// An archive, and where it is unpacked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tar {
+    /// The archive on the host, which is not compressed.
+    pub source: PathBuf,
+    /// The directory in the guest, which is made where it is missing.
+    pub directory: GuestPath,
+}
+
+impl Tar {
+    /// The tar that `FILE:DIRECTORY` says: the directory begins at the first `:/`.
+    ///
+    /// # Errors
+    ///
+    /// A text without a directory.
+    pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
+        let bytes = text.as_bytes();
+        let colon = bytes.windows(2).position(|pair| pair == b":/").filter(|&colon| colon > 0);
+        let colon = colon.ok_or_else(|| SyntaxError::form("FILE:DIRECTORY", "rootfs.tar:/srv"))?;
+        Ok(Self { source: PathBuf::from(OsStr::from_bytes(&bytes[..colon])), directory: path(&bytes[colon + 1..])? })
+    }
+}
+
+/// What comes before a file and is said of it.
+#[derive(Default)]
+struct Extension {
+    name: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Vec<(String, Vec<u8>)>,
+}
+
+impl Extension {
+    /// What pax says of `key`.
+    fn pax(&self, key: &str) -> Option<&[u8]> {
+        self.pax.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_slice())
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        std::str::from_utf8(self.pax(key)?).ok()?.parse().ok()
+    }
+}
+
+/// A file of an archive.
+struct Entry {
+    name: Vec<u8>,
+    link: Vec<u8>,
+    kind: EntryType,
+    attributes: Attributes,
+    device: (u32, u32),
+    /// The bytes of its content in the archive.
+    content: std::ops::Range<u64>,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What was unpacked.
+#[derive(Default)]
+struct Unpacked {
+    files: u64,
+    directories: u64,
+    links: u64,
+    others: u64,
+    size_bytes: u64,
+}
+
+impl Work<'_> {
+    pub(crate) fn tar(&mut self, tar: &Tar) -> Result<Report, Error> {
+        let source = Source::follow(&tar.source)?;
+        let SourceKind::File { size_bytes } = source.kind else {
+            return Err(Error::SourceKind { path: tar.source.clone(), kind: "a directory" });
+        };
+        let file = source.open()?;
+        let storage = source.storage(file)?;
+        check_is_plain(&source.path, &storage)?;
+        self.progress.expect(size_bytes);
+        let (directory, mut parents) = match self.guest.lookup(&tar.directory, LastLink::Follow)? {
+            Lookup::Found(found) if found.node.kind() == FileKind::Directory => (found.path, Vec::new()),
+            Lookup::Found(found) => {
+                let problem = PathProblem::NotADirectory { at: found.path };
+                return Err(guest::Error::Path { path: tar.directory.clone(), problem }.into());
+            }
+            Lookup::Missing { directory, names } => self.make_directories(directory.path, &names)?,
+        };
+        let mut unpacked = Unpacked::default();
+        let mut archive = Archive::new(storage::Reader::new(&storage));
+        let broken = |error: std::io::Error| unreadable(&source.path, &error);
+        let mut extension = Extension::default();
+        let mut done_bytes = 0;
+        for entry in archive.entries().map_err(broken)?.raw(true) {
+            let mut entry = entry.map_err(broken)?;
+            let content = entry.raw_file_position()..entry.raw_file_position().saturating_add(entry.size());
+            if content.end > size_bytes {
+                let end = content.end;
+                return Err(broken(std::io::Error::other(format!(
+                    "a file ends at {end}, the archive at {size_bytes}"
+                ))));
+            }
+            self.progress.add(content.end.saturating_sub(done_bytes));
+            done_bytes = content.end.max(done_bytes);
+            let header = entry.header().clone();
+            if read_extension(&mut extension, &header, &mut entry).map_err(broken)? {
+                continue;
+            }
+            let entry = self.entry(&header, &std::mem::take(&mut extension), content).map_err(broken)?;
+            self.unpack(&source, &storage, &directory, &entry, &mut unpacked, &mut parents)?;
+        }
+        self.progress.add(size_bytes.saturating_sub(done_bytes));
+        self.kept.push(source);
+        let facts: Vec<String> = [
+            count(unpacked.files, "file", "files"),
+            count(unpacked.directories, "directory", "directories"),
+            count(unpacked.links, "link", "links"),
+            count(unpacked.others, "special file", "special files"),
+            Some(ByteSize(unpacked.size_bytes).to_string()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let text = format!("unpacked {} at {directory} ({})", tar.source.display(), facts.join(", "));
+        Ok(Report::new("tar", text, vec![directory.to_string()], parents))
+    }
+
+    /// A file as header and extension say it.
+    fn entry(&self, header: &Header, extension: &Extension, content: std::ops::Range<u64>) -> std::io::Result<Entry> {
+        let id = |key: &str, field: u64| u32::try_from(extension.number(key).unwrap_or(field));
+        let no_id = |_| std::io::Error::other("a user or group with a number that Linux does not have");
+        if extension.number("size").is_some_and(|size| size != content.end - content.start) {
+            return Err(std::io::Error::other("a file larger than ustar can say, in pax's way"));
+        }
+        let modified = match extension.pax("mtime").and_then(pax_time) {
+            Some(time) => time,
+            None => Time { seconds: i64::try_from(header.mtime()?).unwrap_or(0), nanoseconds: 0 },
+        };
+        let modified = self.options.modified.unwrap_or(modified);
+        let attributes = Attributes {
+            permissions: (header.mode()? & 0o7777) as u16,
+            uid: id("uid", header.uid()?).map_err(no_id)?,
+            gid: id("gid", header.gid()?).map_err(no_id)?,
+            modified,
+        };
+        let name = extension.pax("path").or(extension.name.as_deref());
+        let link = extension.pax("linkpath").or(extension.link.as_deref());
+        let xattrs = extension.pax.iter().filter_map(|(key, value)| {
+            let name = key.strip_prefix(XATTR_PREFIX)?;
+            let is_kept = name == "security.capability" || name.starts_with("user.");
+            is_kept.then(|| (name.as_bytes().to_vec(), value.clone()))
+        });
+        Ok(Entry {
+            name: name.map_or_else(|| header.path_bytes().into_owned(), <[u8]>::to_vec),
+            link: match link {
+                Some(link) => link.to_vec(),
+                None => header.link_name_bytes().map_or_else(Vec::new, std::borrow::Cow::into_owned),
+            },
+            kind: header.entry_type(),
+            attributes,
+            device: device(header)?,
+            content,
+            xattrs: xattrs.collect(),
+        })
+    }
+
+    fn unpack(
+        &mut self,
+        source: &Source,
+        storage: &Arc<dyn ReadAt>,
+        directory: &GuestPath,
+        entry: &Entry,
+        unpacked: &mut Unpacked,
+        parents: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let Some(path) = below(directory, &entry.name)? else { return Ok(()) };
+        let place = self.place(&path, LastLink::Keep)?;
+        parents.extend(place.parents);
+        let path = place.path;
+        let is_directory = entry.kind == EntryType::Directory;
+        if let Some(found) = place.found {
+            // A directory that is there, or is behind a symlink that is there, stays as it is.
+            if is_directory && self.directory_at(&path)?.is_some() {
+                return Ok(());
+            }
+            if is_directory || found.kind() == FileKind::Directory {
+                let name = Printable(&entry.name);
+                let not = if is_directory { "" } else { "not " };
+                return Err(Error::refused(format!(
+                    "`{path}` is in the guest, and `{name}` in the archive is {not}a directory"
+                )));
+            }
+            self.guest.remove_file(&path)?;
+        }
+        let attributes = &entry.attributes;
+        let (major, minor) = entry.device;
+        match entry.kind {
+            EntryType::Regular | EntryType::Continuous => {
+                let size_bytes = entry.content.end - entry.content.start;
+                let window = Window::new(Arc::clone(storage), entry.content.start, size_bytes);
+                let content: Arc<dyn ReadAt> = Arc::new(window.map_err(guest::Error::Storage)?);
+                if size_bytes >= KEPT_SOURCE_BYTES {
+                    self.guest.create_file_from(&path, attributes, &content)?;
+                } else {
+                    self.guest.create_file(&path, attributes, size_bytes, &mut storage::Reader::new(&content))?;
+                }
+                unpacked.files += 1;
+                unpacked.size_bytes += size_bytes;
+            }
+            EntryType::Directory => {
+                self.guest.create_directory(&path, attributes)?;
+                unpacked.directories += 1;
+            }
+            EntryType::Symlink => {
+                let attributes = Attributes { permissions: 0o777, ..*attributes };
+                self.guest.create_symlink(&path, &entry.link, &attributes)?;
+                unpacked.links += 1;
+            }
+            EntryType::Link => {
+                let target = below(directory, &entry.link)?.unwrap_or_else(|| directory.clone());
+                self.guest.link(&target, &path)?;
+                unpacked.links += 1;
+                return Ok(());
+            }
+            EntryType::Char => self.guest.create_special(&path, Special::CharDevice { major, minor }, attributes)?,
+            EntryType::Block => self.guest.create_special(&path, Special::BlockDevice { major, minor }, attributes)?,
+            EntryType::Fifo => self.guest.create_special(&path, Special::Fifo, attributes)?,
+            other => {
+                let (name, kind) = (Printable(&entry.name), char::from(other.as_byte()));
+                let problem = format!("`{name}` is of the kind `{kind}`, which is not unpacked");
+                return Err(unreadable(&source.path, &std::io::Error::other(problem)));
+            }
+        }
+        unpacked.others +=
+            u64::from(entry.kind.is_character_special() || entry.kind.is_block_special() || entry.kind.is_fifo());
+        for (name, value) in &entry.xattrs {
+            self.guest.set_xattr(&path, name, value)?;
+        }
+        Ok(())
+    }
+}
+
+/// A time as pax says it: `1234567890.5`.
+fn pax_time(text: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    Some(Time { seconds: seconds.parse().ok()?, nanoseconds: digits.parse().ok()? })
+}
+
+/// The numbers of a device; of other files the fields may be empty.
+fn device(header: &Header) -> std::io::Result<(u32, u32)> {
+    let kind = header.entry_type();
+    match kind.is_character_special() || kind.is_block_special() {
+        true => Ok((header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0))),
+        false => Ok((0, 0)),
+    }
+}
+
+/// Whether the header is of something that is said of the next file; it is kept in `extension` then.
+fn read_extension(
+    extension: &mut Extension,
+    header: &Header,
+    content: &mut dyn std::io::Read,
+) -> std::io::Result<bool> {
+    let kind = header.entry_type();
+    let is_name = kind.is_gnu_longname();
+    if !(is_name || kind.is_gnu_longlink() || kind.is_pax_local_extensions() || kind.is_pax_global_extensions()) {
+        return Ok(false);
+    }
+    if kind.is_pax_global_extensions() {
+        // git writes a comment there, and nothing else does anything.
+        return Ok(true);
+    }
+    let size_bytes = header.entry_size()?;
+    if size_bytes > EXTENSION_LIMIT_BYTES {
+        return Err(std::io::Error::other(format!("{size_bytes} bytes are said of one file")));
+    }
+    let mut bytes = vec![0; size_bytes as usize];
+    content.read_exact(&mut bytes)?;
+    if kind.is_pax_local_extensions() {
+        for record in tar::PaxExtensions::new(&bytes) {
+            let record = record?;
+            let key = record.key().map_err(std::io::Error::other)?;
+            if key.starts_with("GNU.sparse.") {
+                return Err(std::io::Error::other("a file with holes, as `tar --sparse` writes it"));
+            }
+            extension.pax.push((key.to_owned(), record.value_bytes().to_vec()));
+        }
+        return Ok(true);
+    }
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    *(if is_name { &mut extension.name } else { &mut extension.link }) = Some(bytes);
+    Ok(true)
+}
+
+/// The path that the name in an archive is below `directory`; none for the directory itself.
+fn below(directory: &GuestPath, name: &[u8]) -> Result<Option<GuestPath>, Error> {
+    let mut path = directory.clone();
+    for component in name.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")) {
+        if component == b".." {
+            let name = Printable(name);
+            return Err(Error::refused(format!(
+                "`{name}` in the archive is outside the directory that it is unpacked in"
+            )));
+        }
+        path = join(&path, component)?;
+    }
+    Ok((path != *directory).then_some(path))
+}
+
+/// Refuses a compressed archive, by name.
+fn check_is_plain(path: &Path, storage: &Arc<dyn ReadAt>) -> Result<(), Error> {
+    let mut start = [0; 6];
+    let length = storage.size_bytes().min(6) as usize;
+    storage.read_at(0, &mut start[..length]).map_err(guest::Error::Storage)?;
+    let known: [(&[u8], &str, &str); 4] = [
+        (&[0x1f, 0x8b], "gzip", "gunzip"),
+        (b"BZh", "bzip2", "bunzip2"),
+        (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz", "unxz"),
+        (&[0x28, 0xb5, 0x2f, 0xfd], "zstd", "unzstd"),
+    ];
+    match known.iter().find(|(magic, ..)| start.starts_with(magic)) {
+        Some((_, name, program)) => Err(Error::refused(format!("`{}` is compressed with {name}", path.display()))
+            .hint(format!("`{program} {}` first", path.display()))),
+        None => Ok(()),
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Error {
+    Error::refused(format!("`{}` is no archive that can be unpacked: {error}", path.display()))
+}
