@@ -5,6 +5,10 @@ use std::fmt;
 pub enum Error {
     /// Content could not be read.
     Storage(storage::Error),
+    /// The ISO 9660 cannot be made.
+    Iso(iso9660::Error),
+    /// The FAT cannot be made.
+    Vfat(fat::Error),
     /// The medium has no room for a file of this size, however large it is made.
     TooLarge {
         /// The file.
@@ -20,6 +24,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Storage(_) => write!(f, "reading the seed's content"),
+            Self::Iso(_) => write!(f, "making an ISO 9660"),
+            Self::Vfat(_) => write!(f, "making a FAT"),
             Self::TooLarge { name, size_bytes, limit } => {
                 write!(f, "`{name}` is too large: size_bytes={size_bytes}, and {limit}")
             }
@@ -31,6 +37,8 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Storage(error) => Some(error),
+            Self::Iso(error) => Some(error),
+            Self::Vfat(error) => Some(error),
             Self::TooLarge { .. } => None,
         }
     }

@@ -5,7 +5,7 @@
 //! the label that cloud-init looks for. The content is not copied, and is not to change as long as the
 //! medium is used. The same content and the same time give the same bytes.
 //!
-//! Refused: an archive's member of 8 GiB or more.
+//! Refused: a file of 4 GiB or more on a disk, of 8 GiB or more in an archive.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -14,11 +14,13 @@
 //!
 //! let user_data = Arc::new(Memory::from(b"#cloud-config\n".to_vec()));
 //! let seed = Seed::generate(user_data, None, None, MetaData::default(), InstanceId::FromContent)?;
-//! let medium = seed::medium(&seed, Medium::Tar { folder: "" }, 1_700_000_000)?;
-//! assert_eq!(medium.size_bytes(), 10_240);
+//! let disk = seed::medium(&seed, Medium::Vfat, 1_700_000_000)?;
+//! assert_eq!(disk.size_bytes(), 128 << 10);
 //! # Ok::<(), seed::Error>(())
 //! ```
 
+mod digest;
+mod disk;
 mod error;
 mod meta_data;
 mod tar;
@@ -91,6 +93,10 @@ impl std::fmt::Debug for Seed {
 /// What carries a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
+    /// A disk with an ISO 9660, which most use.
+    Iso,
+    /// A disk with a FAT of the size that it needs.
+    Vfat,
     /// A tar archive.
     Tar {
         /// The folder in the archive that the files are in; empty for the archive's root.
@@ -102,9 +108,11 @@ pub enum Medium {
 ///
 /// # Errors
 ///
-/// [`Error::TooLarge`] for a file that the medium cannot have.
+/// [`Error::TooLarge`], [`Error::Iso`] and [`Error::Vfat`] for a file that the medium cannot have.
 pub fn medium(seed: &Seed, medium: Medium, seconds: u32) -> Result<Arc<dyn ReadAt>, Error> {
     Ok(match medium {
+        Medium::Iso => Arc::new(disk::iso(seed, seconds)?),
+        Medium::Vfat => Arc::new(disk::vfat(seed, seconds)?),
         Medium::Tar { folder } => Arc::new(tar::archive(seed, folder, seconds)?),
     })
 }

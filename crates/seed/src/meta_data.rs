@@ -1,12 +1,8 @@
 //! `meta-data` made here, and the instance-id in it.
 
-use sha2::{Digest, Sha256};
-use storage::ReadAt;
-
+use crate::digest::ContentDigest;
 use crate::{Error, Seed};
 
-/// How much of a content is in memory at a time, in bytes.
-const STEP_BYTES: u64 = 256 << 10;
 /// How many digits of the digest an instance-id has: 128 bits.
 const ID_DIGITS: usize = 32;
 
@@ -65,37 +61,13 @@ fn escaped(text: &[u8]) -> Vec<u8> {
 
 /// An id that is another one wherever anything of the seed is.
 pub(crate) fn instance_id(seed: &Seed, meta_data: &MetaData) -> Result<String, Error> {
-    let mut digest = Sha256::new_with_prefix("imgraft seed 1");
-    // Each with its length in front, so that nothing can be taken for something else.
-    for (name, content) in seed.files().into_iter().filter(|(name, _)| *name != "meta-data") {
-        add_name(&mut digest, name, content.size_bytes());
-        add_content(&mut digest, content)?;
-    }
+    let files = seed.files().into_iter().filter(|(name, _)| *name != "meta-data");
+    let mut digest = ContentDigest::of_files(files)?;
     for (name, value) in meta_data.fields().into_iter().filter(|(_, value)| !value.is_empty()) {
-        add_name(&mut digest, name, value.len() as u64);
-        digest.update(value);
+        digest.add(name, value);
     }
-    let digits: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = digest.finish().iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("iid-{}", &digits[..ID_DIGITS]))
-}
-
-fn add_name(digest: &mut Sha256, name: &str, length_bytes: u64) {
-    digest.update((name.len() as u64).to_le_bytes());
-    digest.update(name);
-    digest.update(length_bytes.to_le_bytes());
-}
-
-fn add_content(digest: &mut Sha256, content: &dyn ReadAt) -> Result<(), Error> {
-    let size_bytes = content.size_bytes();
-    let mut buffer = vec![0; size_bytes.min(STEP_BYTES) as usize];
-    let mut at = 0;
-    while at < size_bytes {
-        let step = (size_bytes - at).min(STEP_BYTES) as usize;
-        content.read_at(at, &mut buffer[..step])?;
-        digest.update(&buffer[..step]);
-        at += step as u64;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -104,6 +76,8 @@ mod tests {
     use crate::Content;
     use std::collections::BTreeSet;
     use std::sync::Arc;
+
+    use storage::ReadAt;
 
     fn content(text: &str) -> Content {
         Arc::new(storage::Memory::from(text.as_bytes().to_vec()))

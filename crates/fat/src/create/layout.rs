@@ -152,7 +152,7 @@ impl Layout {
             FatType::Fat12 => {
                 let pair = &mut table[cluster * 3 / 2..][..2];
                 let (old, value) = (u16::from_le_bytes([pair[0], pair[1]]), value as u16 & 0xfff);
-                let new = if cluster % 2 == 0 { old & 0xf000 | value } else { old & 0xf | value << 4 };
+                let new = if cluster.is_multiple_of(2) { old & 0xf000 | value } else { old & 0xf | value << 4 };
                 pair.copy_from_slice(&new.to_le_bytes());
             }
             FatType::Fat16 => table[cluster * 2..][..2].copy_from_slice(&(value as u16).to_le_bytes()),

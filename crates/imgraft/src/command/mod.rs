@@ -13,6 +13,7 @@ mod inspect;
 mod ls;
 mod man;
 mod resize;
+mod seed;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Get(arguments) => get::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
+        Command::Seed { medium } => seed::run(medium, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
         Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,

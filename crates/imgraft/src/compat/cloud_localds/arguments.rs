@@ -7,7 +7,10 @@ use seed::Medium;
 
 use super::super::Opt;
 use super::super::getopt;
-use crate::seed_output::DiskFormat;
+use crate::seed_output;
+
+/// What the original calls it when it has been made.
+const ISO: &str = "iso9660";
 
 /// What is to be made.
 #[derive(Debug)]
@@ -23,9 +26,10 @@ pub(super) struct Arguments {
     pub(super) medium: Medium,
     /// The name of the medium in what is said about it.
     pub(super) file_system: String,
-    /// How the medium is stored, and the name that this was given by.
-    pub(super) disk_format: DiskFormat,
-    pub(super) disk_format_name: String,
+    /// How the medium is stored, as `qemu-img` calls it; raw for archives.
+    pub(super) stored_as: OsString,
+    /// What was asked for, which may be an archive.
+    pub(super) disk_format: String,
     pub(super) verbose: bool,
     pub(super) legacy_instance_id: bool,
 }
@@ -78,9 +82,12 @@ impl Arguments {
         }
         let disk_format = last("--disk-format").unwrap_or_else(|| "raw".into());
         let (medium, file_system) = medium(&disk_format, not_empty(last("--filesystem")))?;
-        let disk_format_name = disk_format.display().to_string();
-        let stored = if disk_format.as_encoded_bytes().starts_with(b"tar") { OsStr::new("raw") } else { &disk_format };
-        let disk_format = DiskFormat::from_name(stored).ok_or_else(|| cannot_convert(&disk_format_name))?;
+        let stored_as =
+            if disk_format.as_encoded_bytes().starts_with(b"tar") { "raw".into() } else { disk_format.clone() };
+        let disk_format = disk_format.display().to_string();
+        if seed_output::container(&stored_as, 0).is_none() {
+            return Err(cannot_convert(&disk_format));
+        }
         Ok(Self {
             output,
             user_data,
@@ -92,8 +99,8 @@ impl Arguments {
             vendor_data: not_empty(last("--vendor-data")).map(PathBuf::from),
             medium,
             file_system,
+            stored_as,
             disk_format,
-            disk_format_name,
             verbose: given.iter().any(|(name, _)| *name == "--verbose"),
             legacy_instance_id: given.iter().any(|(name, _)| *name == "--legacy-instance-id"),
         })
@@ -124,13 +131,17 @@ fn medium(disk_format: &OsStr, file_system: Option<OsString>) -> Result<(Medium,
     if disk_format.starts_with("tar") {
         return Err(Stop::failed("supported 'tar' formats are tar, tar-seed-local, tar-seed-net"));
     }
-    named(file_system.map_or_else(|| "iso9660".to_owned(), |name| if name == "iso" { "iso9660".into() } else { name }))
+    named(file_system.unwrap_or_else(|| ISO.to_owned()))
 }
 
 fn named(name: String) -> Result<(Medium, String), Stop> {
-    match archive(&name) {
-        Some(medium) => Ok((medium, name)),
-        None => Err(Stop::failed(format!("unknown filesystem {name}"))),
+    match name.as_str() {
+        "iso" | ISO => Ok((Medium::Iso, ISO.to_owned())),
+        "vfat" => Ok((Medium::Vfat, name)),
+        _ => match archive(&name) {
+            Some(medium) => Ok((medium, name)),
+            None => Err(Stop::failed(format!("unknown filesystem {name}"))),
+        },
     }
 }
 

@@ -9,13 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use image::Container;
 use seed::{InstanceId, MetaData, Seed};
 use storage::ReadAt;
 
 use super::{FrontEnd, Opt, Standing};
 use crate::failure::in_one_line;
-use crate::seed_output::{self, DiskFormat};
-use crate::{content, environment};
+use crate::{content, environment, seed_output};
 use arguments::{Arguments, Stop};
 
 const NAME: &str = "cloud-localds";
@@ -146,22 +146,25 @@ fn run(words: Vec<OsString>) -> ExitCode {
 fn make(arguments: &Arguments) -> Result<(), Stop> {
     let seed = read_seed(arguments)?;
     let epoch = environment::source_date_epoch().map_err(|failure| Stop::failed(told(&failure.in_one_line())))?;
-    let medium = seed::medium(&seed, arguments.medium, seed_output::seconds(epoch))
-        .map_err(|error| Stop::failed(told(&in_one_line(&error))))?;
+    let seconds = seed_output::seconds(epoch);
+    let medium =
+        seed::medium(&seed, arguments.medium, seconds).map_err(|error| Stop::failed(told(&in_one_line(&error))))?;
+    let container = seed_output::container(&arguments.stored_as, seconds).unwrap_or(Container::Raw);
     if arguments.output == "-" {
-        seed_output::print(&medium, arguments.disk_format).map_err(|_| Stop::failed("failed to write to -"))?;
+        seed_output::print(&medium, &container).map_err(|_| Stop::failed("failed to write to -"))?;
     } else {
         let output = Path::new(&arguments.output);
-        seed_output::write(&medium, arguments.disk_format, output).map_err(|failure| {
-            let problem = match arguments.disk_format {
-                DiskFormat::Raw => format!("failed to copy image to {}", output.display()),
+        seed_output::write(&medium, &container, output).map_err(|failure| {
+            let problem = match container {
+                Container::Raw => format!("failed to copy image to {}", output.display()),
+                _ => format!("failed to convert to disk format {}", arguments.disk_format),
             };
             Stop::Failed(vec![told(&failure.in_one_line()), problem])
         })?;
     }
     if arguments.verbose {
         let output = arguments.output.display();
-        let (file_system, disk_format) = (&arguments.file_system, &arguments.disk_format_name);
+        let (file_system, disk_format) = (&arguments.file_system, &arguments.disk_format);
         say(&format!("wrote {output} with filesystem={file_system} and diskformat={disk_format}"));
     }
     Ok(())
