@@ -209,15 +209,15 @@ fn read_seed(arguments: &Arguments) -> Result<Seed, Stop> {
         .map_err(|error| Stop::failed(told(&in_one_line(&error))))
 }
 
-/// The text of a file of interfaces without the newlines at its end, as a shell takes it.
+/// The text of a file of interfaces without the newline at its end: those in front of it stay, as the
+/// original makes escapes of them before a shell takes what is at the end.
 fn interfaces(content: &dyn ReadAt) -> io::Result<Vec<u8>> {
     if content.size_bytes() > MAX_INTERFACES_BYTES {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let mut text = vec![0; content.size_bytes() as usize];
     content.read_at(0, &mut text).map_err(io::Error::other)?;
-    let end = text.iter().rposition(|&byte| byte != b'\n').map_or(0, |last| last + 1);
-    text.truncate(end);
+    text.pop_if(|last| *last == b'\n');
     Ok(text)
 }
 
