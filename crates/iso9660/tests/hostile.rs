@@ -1,65 +1,21 @@
 //! Bytes that nobody should trust: every one is an answer or an error, and never more than that.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::sync::Arc;
+mod exercise;
 
-use iso9660::{Directory, Iso, Kind, Names, Node, Options, create};
-use storage::{Memory, ReadAt};
-
-fn image() -> Vec<u8> {
-    let file = |length: usize| Node::File { permissions: 0o644, content: Arc::new(Memory::from(vec![b'x'; length])) };
-    let below = Directory { permissions: 0o755, entries: [("leaf".to_owned(), file(10))].into() };
-    // A name for which the record has no room, so that there is a continuation.
-    let long = "€".repeat(64);
-    let entries = [
-        ("user-data".to_owned(), file(3000)),
-        (long, file(0)),
-        ("a".to_owned(), Node::Directory(below.clone())),
-        ("b".to_owned(), Node::Directory(below)),
-    ];
-    let root = Directory { permissions: 0o755, entries: entries.into() };
-    let image = create(&root, &Options { volume_id: "cidata", seconds: 0 }).unwrap();
-    let mut bytes = vec![0; image.size_bytes() as usize];
-    image.read_at(0, &mut bytes).unwrap();
-    bytes
-}
-
-/// Reads whatever can be read, and returns how many entries there were.
-fn exercise(bytes: Vec<u8>) -> usize {
-    let size = bytes.len() as u64;
-    let Ok(iso) = Iso::open(Memory::from(bytes)) else { return 0 };
-    let mut count = 0;
-    for names in [Names::Plain, Names::RockRidge, Names::Joliet] {
-        let mut files = Vec::new();
-        let _ = iso.walk(names, &mut |path, entry| {
-            assert!(!path.split(|&byte| byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")));
-            count += 1;
-            if entry.kind == Kind::Regular {
-                files.push(entry.clone());
-            }
-        });
-        for file in files {
-            let Ok(content) = iso.content(&file) else { continue };
-            assert_eq!(content.size_bytes(), file.size_bytes);
-            for part in content.parts() {
-                assert!(part.size_bytes() <= size);
-                part.read_at(part.size_bytes() - 1, &mut [0]).unwrap();
-            }
-        }
-        let _ = iso.find(names, &["a", "leaf"]);
-    }
-    count
-}
+use exercise::{broken, image, read_all};
+use iso9660::{Iso, Names};
+use storage::Memory;
 
 #[test]
 fn any_byte_can_be_any_other() {
     let image = image();
-    assert_eq!(exercise(image.clone()), 18);
+    assert_eq!(read_all(image.clone()), 18);
     for at in (16 * 2048..image.len()).filter(|&at| image[at] != 0 || at % 64 < 2) {
         for value in [0, 1, 0x7f, 0x80, 0xff, image[at] ^ 1, image[at].wrapping_add(1)] {
             let mut changed = image.clone();
             changed[at] = value;
-            exercise(changed);
+            read_all(changed);
         }
     }
 }
@@ -68,7 +24,7 @@ fn any_byte_can_be_any_other() {
 fn an_image_can_end_anywhere() {
     let image = image();
     for end in (0..image.len()).step_by(97) {
-        exercise(image[..end].to_vec());
+        read_all(image[..end].to_vec());
     }
 }
 
@@ -99,4 +55,16 @@ fn a_continuation_of_itself_ends() {
     let iso = Iso::open(Memory::from(image)).unwrap();
     let error = iso.walk(Names::RockRidge, &mut |_, _| {}).unwrap_err().to_string();
     assert!(error.contains("continuation number 9"), "{error}");
+}
+
+/// What the fuzzer found to be different from all else.
+#[test]
+fn the_corpus_breaks_nothing() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/iso9660");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        broken(&std::fs::read(entry.unwrap().path()).unwrap());
+        count += 1;
+    }
+    assert!(count > 0);
 }
