@@ -353,7 +353,7 @@ fn what_was_removed_has_no_users_left() {
     for image in [pair.old(), pair.new_image()] {
         let filesystem = open(&image);
         let mut found = 0;
-        let all = [0..filesystem.superblock().blocks()];
+        let all = std::slice::from_ref(&(0..filesystem.superblock().blocks())).to_vec();
         filesystem
             .uses(&all, &mut |usage| {
                 if let Owner::Inode { number, role: Role::Content } = usage.owner

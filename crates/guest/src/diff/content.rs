@@ -22,7 +22,8 @@ pub(super) fn is_same(
     size_bytes: u64,
     differing: Option<&[Range<u64>]>,
 ) -> Result<bool, FileSystemError> {
-    let mut to_read = vec![0..size_bytes];
+    let whole = 0..size_bytes;
+    let mut to_read = vec![whole];
     if let (FileSystem::Ext4(one), FileSystem::Ext4(two), Some(differing)) = (base, image, differing)
         && let (Node::Inode(old), Node::Inode(new)) = (base_node, image_node)
     {
@@ -53,10 +54,10 @@ fn unknown(
     size_bytes: u64,
     differing: &[Range<u64>],
 ) -> Result<Vec<Range<u64>>, FileSystemError> {
-    let whole = vec![0..size_bytes];
+    let whole = 0..size_bytes;
     let (Some(one), Some(two)) = (base.content_extents(&base.inode(old)?)?, image.content_extents(&image.inode(new)?)?)
     else {
-        return Ok(whole);
+        return Ok(vec![whole]);
     };
     let mut unknown: Vec<Range<u64>> = Vec::new();
     let mut at = 0;

@@ -125,6 +125,7 @@ fn is_same_place(one: &Volume, other: &Volume) -> bool {
 }
 
 /// What a comparison finds, one by one, in the order of the disk's parts.
+#[allow(clippy::large_enum_variant, reason = "told one by one and not kept")]
 pub enum Found {
     /// In the partition table.
     Table(TableChange),
