@@ -137,10 +137,6 @@ impl Graft {
         }
         let format = container.as_ref().map_or(image.info().format.to_string(), ToString::to_string);
         let mut warnings: Vec<String> = container::name_warning(&job.target_name, &format).into_iter().collect();
-        if let (true, [_, under, ..]) = (job.in_place, &layers[..]) {
-            let under = under.path.display();
-            warnings.push(format!("the image was a difference to `{under}`, and stands for itself now"));
-        }
         if job.ignore_fs_errors {
             warnings.extend(noted_errors(&guest));
             guest.allow_errors();
