@@ -55,7 +55,9 @@ impl OpenedFile {
 
     /// Opens the file at `path` to change it, or for reading where it is only said what would change.
     pub(crate) fn open_in_place(path: &Path, dry_run: bool) -> Result<Self, Failure> {
-        if dry_run { Self::open(path) } else { Self::open_to_change(path) }
+        let opened = if dry_run { Self::open(path)? } else { Self::open_to_change(path)? };
+        refuse_change(&opened)?;
+        Ok(opened)
     }
 
     /// Opens the file at `path` to change it or to put another in its place. Nobody else is to use it meanwhile.
@@ -71,7 +73,6 @@ impl OpenedFile {
         // What it was at first: what changed since then is another's.
         let opened = Self { file, ..readable };
         opened.lock(Purpose::Change)?;
-        refuse_change(&opened)?;
         Ok(opened)
     }
 

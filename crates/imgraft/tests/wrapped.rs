@@ -60,13 +60,15 @@ fn a_compressed_image_is_looked_at_and_not_changed() {
     assert_eq!(listed, world.run("ls base.img /etc").succeeds().stdout);
     world.run("check base.qcow2.xz").succeeds();
     world.file("app", "app");
-    world.refuses(
-        "customize base.qcow2.xz --put app:/app",
-        "error: `base.qcow2.xz` was not changed\n  \
+    for dry_run in ["", " --dry-run"] {
+        world.refuses(
+            &format!("customize base.qcow2.xz --put app:/app{dry_run}"),
+            "error: `base.qcow2.xz` was not changed\n  \
          cause: `base.qcow2.xz` is compressed with xz\n\
          hint: `imgraft build --base base.qcow2.xz` makes a new image of it, `imgraft convert base.qcow2.xz` \
          unpacks it\n",
-    );
+        );
+    }
     world.refuses(
         "build --base base.qcow2.xz --put app:/app -o thin.qcow2 --overlay",
         "error: `base.qcow2.xz` is compressed: xz\n\
