@@ -155,11 +155,15 @@ Symlinks of a tree are copied as symlinks and never followed. Owners and set-id 
 const CHECK_EXAMPLES: &str = "\
 Examples:
   imgraft check my.img && echo fine
+  imgraft check --repair my.img                     after a crash, say
 
 Exit codes:
-  0  nothing is wrong
-  1  something is wrong with the image
-  2  the image could not be looked at";
+  0  nothing is wrong; with --repair: nothing is wrong any more
+  1  something is wrong with the image; with --repair: something still is
+  2  the image could not be looked at, or not be opened for writing
+
+--repair makes the refcounts of a qcow2 file and what depends on them right: what a crash leaked is free
+again. The disk in it stays as it is: ext4 is repaired by e2fsck, a partition table by gdisk.";
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
@@ -405,6 +409,10 @@ pub(crate) struct Get {
 pub(crate) struct Check {
     /// The image
     pub(crate) image: PathBuf,
+
+    /// Repair what other refcounts in the qcow2 file repair, then check
+    #[arg(long)]
+    pub(crate) repair: bool,
 
     /// Print JSON
     #[arg(long)]

@@ -9,10 +9,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use customize::ByteSize;
-use image::{Format, NewClusters, Source, WriteOptions, Written};
+use image::{Format, Image, NewClusters, Source, WriteOptions, Written};
+use storage::ReadAt;
 
 use crate::backing::Layer;
-use crate::disk::{self, OpenedFile};
+use crate::disk;
 use crate::environment;
 use crate::failure::Failure;
 use crate::graft::{Graft, Job, plan_failure};
@@ -135,7 +136,7 @@ fn to_new_file(
     let output = OutputFile::create(folder, name, NEW_IMAGE_MODE)
         .map_err(|error| Failure::because(format!("no file can be made in `{}`", path.display()), &error))?;
     let is_raw = graft.container.is_none() && graft.image.info().format == Format::Raw;
-    let has_all = is_raw && shares_blocks(&output, &job.base);
+    let has_all = is_raw && shares_blocks(&output, &graft.image);
     let written = match has_all {
         true => write_to_copy(graft, job, &output, messages),
         false => write(graft, job, output.file(), output.folder(), environment::threads(), messages),
@@ -160,10 +161,11 @@ fn to_new_file(
     })
 }
 
-/// Whether the new file has the base's blocks now, as copies that are made only where one of them changes.
-fn shares_blocks(output: &OutputFile, base: &OpenedFile) -> bool {
+/// Whether the new file has the blocks of a raw base now, as copies that are made only where one of them changes.
+fn shares_blocks(output: &OutputFile, base: &Image) -> bool {
     // Whatever the reason is why it cannot be: the bytes are copied then, and meet what is really wrong.
-    rustix::fs::ioctl_ficlone(output.file(), base.file()).is_ok()
+    // The file is the one that was unpacked, where the base is compressed.
+    base.host_file().is_some_and(|(file, offset)| offset == 0 && rustix::fs::ioctl_ficlone(output.file(), file).is_ok())
 }
 
 /// Writes the changes to `output`, which has the base's bytes already.

@@ -105,10 +105,6 @@ impl OpenedFile {
         Ok(Self { path: path.to_owned(), metadata, file, looker: None })
     }
 
-    pub(crate) fn file(&self) -> &File {
-        &self.file
-    }
-
     /// Whether this is the file that `other` is about.
     pub(crate) fn is(&self, other: &Metadata) -> bool {
         (self.metadata.dev(), self.metadata.ino()) == (other.dev(), other.ino())

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use customize::ByteSize;
 use guest::open_volumes;
-use image::Image;
+use image::{Image, Repaired};
 use partition::Table;
 use serde::Serialize;
 use storage::Finding;
@@ -12,7 +13,7 @@ use storage::Finding;
 use crate::cli::Check;
 use crate::disk::{self, OpenedFile, OpenedImage, scratch_disk};
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
+use crate::message::{Messages, count, print, print_json};
 use crate::unwrap::scratch_folder;
 
 /// The image could not be looked at, or not at all of it.
@@ -32,13 +33,41 @@ struct Wrong {
 /// What was looked at, and what was found.
 #[derive(Debug, Default, Serialize)]
 struct Found {
+    /// What was repaired before the check, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<Repairs>,
+    /// Why nothing was repaired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_repaired: Option<String>,
     checked: Vec<String>,
     not_checked: Vec<String>,
     findings: Vec<Wrong>,
 }
 
+/// What was repaired in a qcow2 file. Clusters are the file's.
+#[derive(Debug, Serialize)]
+struct Repairs {
+    leaked_clusters: u64,
+    refcounts_raised: u64,
+    flags_set_right: u64,
+    refcount_table_rebuilt: bool,
+    dirty_bit_cleared: bool,
+    bytes_given_back: u64,
+}
+
 pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Failure> {
-    let found = look(arguments, messages).map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    let mut found = Found::default();
+    let opened = match arguments.repair {
+        true => OpenedFile::open_in_place(&arguments.image, false).and_then(|opened| {
+            repair(&opened, arguments, &mut found, messages)?;
+            Ok(opened)
+        }),
+        false => OpenedFile::look(&arguments.image, messages),
+    };
+    opened
+        .and_then(|opened| look(&opened, arguments, &mut found, messages))
+        .map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    found.tell_repairs(arguments, messages);
     if arguments.json {
         print_json(&found)?;
     } else {
@@ -63,14 +92,29 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     Ok(ExitCode::from(u8::from(!found.findings.is_empty())))
 }
 
-fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
-    let mut found = Found::default();
+/// Repairs the image's own file. What cannot be repaired is found by the check then.
+fn repair(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Messages) -> Result<(), Failure> {
+    let repaired = match opened.try_image(arguments.backing, &scratch_folder(), messages)? {
+        Ok(image) => image::repair(&image.image, &opened.storage()?),
+        Err(error) => Err(error),
+    };
+    match repaired {
+        Ok(repaired) => found.repaired = Some(Repairs::of(&repaired)),
+        Err(error @ (image::Error::Undecided(_) | image::Error::Storage(_))) => {
+            let path = arguments.image.display();
+            return Err(Failure::because(format!("`{path}` cannot be repaired"), &error));
+        }
+        Err(error) => found.not_repaired = Some(error.to_string()),
+    }
+    Ok(())
+}
+
+fn look(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Messages) -> Result<(), Failure> {
     let path = &arguments.image;
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let opened = OpenedFile::look(path, messages)?.try_image(arguments.backing, &scratch_folder(), messages)?;
-    let image = match opened {
+    let image = match opened.try_image(arguments.backing, &scratch_folder(), messages)? {
         Ok(OpenedImage { image, wrapping, .. }) => {
             // Where it is compressed it was read to its end, and its sums were right.
             found.checked.extend(wrapping.map(|wrapping| wrapping.to_string()));
@@ -78,12 +122,12 @@ fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
         }
         Err(image::Error::Corrupt { object, problem }) => {
             found.findings.push(Wrong { layer: "image".to_owned(), object, problem });
-            return Ok(found);
+            return Ok(());
         }
         Err(error @ image::Error::Truncated { .. }) => {
             let problem = error.to_string();
             found.findings.push(Wrong { layer: "image".to_owned(), object: "file".to_owned(), problem });
-            return Ok(found);
+            return Ok(());
         }
         Err(error) => return Err(disk::unusable(path, &error)),
     };
@@ -95,10 +139,9 @@ fn look(arguments: &Check, messages: &Messages) -> Result<Found, Failure> {
     if !found.findings.is_empty() {
         // What lies on broken tables is not what it seems.
         found.not_checked.push("what is inside, because of the image's own tables".to_owned());
-        return Ok(found);
+        return Ok(());
     }
-    look_inside(&image, &mut found).map_err(|error| unusable(&error))?;
-    Ok(found)
+    look_inside(&image, found).map_err(|error| unusable(&error))
 }
 
 fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error> {
@@ -136,7 +179,54 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
     Ok(())
 }
 
+impl Repairs {
+    fn of(repaired: &Repaired) -> Self {
+        Self {
+            leaked_clusters: repaired.refcounts_lowered,
+            refcounts_raised: repaired.refcounts_raised,
+            flags_set_right: repaired.flags_set_right,
+            refcount_table_rebuilt: repaired.refcount_table_rebuilt,
+            dirty_bit_cleared: repaired.dirty_bit_cleared,
+            bytes_given_back: repaired.old_file_size_bytes.saturating_sub(repaired.file_size_bytes),
+        }
+    }
+
+    /// What was done, for people; empty where there was nothing to do.
+    fn text(&self) -> String {
+        let texts = [
+            count(self.leaked_clusters, "leaked cluster reclaimed", "leaked clusters reclaimed"),
+            count(self.refcounts_raised, "refcount raised", "refcounts raised"),
+            count(self.flags_set_right, "flag set right", "flags set right"),
+            self.refcount_table_rebuilt.then(|| "the refcount table made anew".to_owned()),
+            self.dirty_bit_cleared.then(|| "the dirty bit cleared".to_owned()),
+            (self.bytes_given_back > 0).then(|| format!("{} given back", ByteSize(self.bytes_given_back))),
+        ];
+        texts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Found {
+    /// Says what a repair did, and who repairs the rest.
+    fn tell_repairs(&self, arguments: &Check, messages: &Messages) {
+        let path = arguments.image.display();
+        match self.repaired.as_ref().map(Repairs::text) {
+            Some(text) if text.is_empty() => messages.note(format_args!("there was nothing to repair in `{path}`")),
+            Some(text) => messages.note(format_args!("repaired `{path}`: {text}")),
+            None => {}
+        }
+        if let Some(reason) = &self.not_repaired {
+            messages.warning(format_args!("`{path}` cannot be repaired: {reason}"));
+        }
+        let is_wrong = |what: &str| self.findings.iter().any(|wrong| wrong.layer.contains(what));
+        if arguments.repair && is_wrong("ext4") {
+            messages.warning("what is wrong in ext4 is for `e2fsck` to repair, over `qemu-nbd` for example");
+        }
+        if arguments.repair && is_wrong("GPT") {
+            messages
+                .warning("what is wrong in the partition table is for `gdisk` to repair, over `qemu-nbd` for example");
+        }
+    }
+
     fn add(&mut self, layer: &str, findings: impl IntoIterator<Item = Finding>) {
         self.checked.push(layer.to_owned());
         self.findings.extend(findings.into_iter().map(|finding| Wrong {
