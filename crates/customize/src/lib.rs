@@ -46,7 +46,7 @@ pub use keep::check_packages;
 pub use mode::{Mode, ModeError};
 pub use operation::Operation;
 pub use owner::{Owner, OwnerError, Principal};
-pub use report::{PutReport, Report};
+pub use report::{MadeUp, PutReport, Report};
 pub use size::{ByteSize, DiskSize, DiskSizeError};
 pub use verb::{
     Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Password,

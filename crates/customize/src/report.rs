@@ -19,17 +19,26 @@ pub struct Report {
     /// More of a `put`.
     #[serde(flatten)]
     pub put: Option<PutReport>,
-    /// The password that was made up.
+    /// The password that was made up: nothing else says it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
+    pub made_up: Option<MadeUp>,
     /// Directories made on the way.
     pub parents: Vec<String>,
+}
+
+/// A password that was made up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MadeUp {
+    /// Whose.
+    pub user: String,
+    /// The password.
+    pub password: String,
 }
 
 impl Report {
     /// `verb` changed `paths`.
     pub(crate) fn new(verb: &'static str, text: impl Into<String>, paths: Vec<String>, parents: Vec<String>) -> Self {
-        Self { verb, text: text.into(), paths, put: None, password: None, parents }
+        Self { verb, text: text.into(), paths, put: None, made_up: None, parents }
     }
 
     pub(crate) fn put(put: PutReport, parents: Vec<String>) -> Self {

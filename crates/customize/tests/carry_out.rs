@@ -5,7 +5,10 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use customize::{Done, Error, Operation, Options, Put, Warning, carry_out, check_packages};
+use customize::{
+    Destination, Done, Edit, Error, Filter, Operation, Options, Password, Put, Scheme, Secret, Warning, carry_out,
+    check_packages,
+};
 use guest::{Guest, Time};
 use storage::{FileStorage, Overlay, WriteAt};
 use testkit::fixture::{Format, small_cloud_image};
@@ -126,4 +129,55 @@ fn packages_are_looked_for_in_the_guests_list() {
     check_packages(&guest, &names(&["git", "curl"])).unwrap();
     let error = check_packages(&guest, &names(&["git", "snapd"])).unwrap_err();
     assert_eq!(error.to_string(), "package `snapd` is not installed in the image");
+}
+
+#[test]
+fn a_file_goes_through_a_filter_of_the_caller() {
+    let (_, mut guest) = guest();
+    let path: guest::GuestPath = "/etc/hostname".parse().unwrap();
+    let edit = |filter| Operation::Edit(Edit { path: path.clone(), filter });
+    let upper = Filter::new(|content: &[u8]| Ok(content.to_ascii_uppercase()));
+    let report = &done(&mut guest, &[edit(upper)]).unwrap().reports[0];
+    assert_eq!((report.verb, report.text.as_str()), ("edit", "edited /etc/hostname"));
+    assert_eq!(content(&guest, "/etc/hostname"), b"UBUNTU\n");
+    let fails = Filter::new(|_: &[u8]| Err(std::io::Error::other("perl said no")));
+    let error = done(&mut guest, &[edit(fails)]).unwrap_err();
+    assert_eq!(error.to_string(), "`/etc/hostname` could not be edited");
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "perl said no");
+}
+
+#[test]
+fn a_put_can_ask_for_a_directory_that_is_there_and_keep_a_symlink() {
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
+    let (_, mut guest) = guest();
+    let put = |to: &[u8]| {
+        let put = Put::new(folder.path().join("link"), Destination::new(to).unwrap());
+        Operation::Put(Put { keep_link: true, existing: true, ..put })
+    };
+    done(&mut guest, &[put(b"/usr/local/bin/")]).unwrap();
+    assert_eq!(guest.read_link(&"/usr/local/bin/link".parse().unwrap()).unwrap(), b"nowhere");
+    for missing in [&b"/usr/local/none/"[..], b"/usr/local/none/x"] {
+        let error = done(&mut guest, &[put(missing)]).unwrap_err().to_string();
+        assert!(error.starts_with("`/usr/local/none") && error.ends_with("is not in the guest"), "{error}");
+    }
+    // Without a name of its own it is what it is called.
+    done(&mut guest, &[put(b"/usr/local/other")]).unwrap();
+}
+
+#[test]
+fn a_password_has_the_scheme_and_the_salt_that_are_asked_for() {
+    let (_, mut guest) = guest();
+    let mut hash = |scheme, salt: Option<&str>| {
+        let secret = Secret::Plain("secret".to_owned());
+        let salt = salt.map(str::to_owned);
+        let password = Password { scheme: Some(scheme), salt, ..Password::new("root", secret) };
+        done(&mut guest, &[Operation::Password(password)]).unwrap();
+        let shadow = String::from_utf8(content(&guest, "/etc/shadow")).unwrap();
+        shadow.lines().next().unwrap().split(':').nth(1).unwrap().to_owned()
+    };
+    let (one, two) = (hash(Scheme::Yescrypt, None), hash(Scheme::Yescrypt, Some("mine")));
+    assert!(one.starts_with("$y$") && two.starts_with("$y$") && one != two);
+    assert_eq!(hash(Scheme::Yescrypt, Some("mine")), two);
+    assert!(hash(Scheme::Sha512, Some("mine")).starts_with("$6$"));
 }

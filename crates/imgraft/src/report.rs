@@ -140,13 +140,21 @@ impl Report {
         lines
     }
 
-    /// Prints what was asked for on standard output: all of this as JSON, or the plan of a dry run.
+    /// Prints what was asked for on standard output: all of this as JSON, the plan of a dry run, or passwords that
+    /// were made up.
     pub(crate) fn print(&self, json: bool) -> Result<(), Failure> {
         match (json, self.dry_run) {
             (true, _) => print_json(self),
             (false, true) => self.print_plan(),
-            (false, false) => Ok(()),
+            (false, false) => self.print_passwords(),
         }
+    }
+
+    /// Prints the passwords that were made up, which nobody knows otherwise.
+    fn print_passwords(&self) -> Result<(), Failure> {
+        let made_up = self.operations.iter().filter_map(|operation| operation.made_up.as_ref());
+        let lines: String = made_up.map(|made_up| format!("{}:{}\n", made_up.user, made_up.password)).collect();
+        if lines.is_empty() { Ok(()) } else { print(&lines) }
     }
 
     /// Prints what would be done, and the room that it takes.

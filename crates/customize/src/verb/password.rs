@@ -8,7 +8,7 @@ use super::{SyntaxError, split, utf8};
 use crate::account::{PASSWD, SHADOW, Scheme, Table, day, is_account_name};
 use crate::carry_out::Work;
 use crate::error::Error;
-use crate::report::Report;
+use crate::report::{MadeUp, Report};
 use crate::source::read_small;
 
 /// The largest file with a password in it, in bytes.
@@ -36,7 +36,7 @@ pub enum Secret {
     Plain(String),
     /// The first line of a file of the host.
     File(PathBuf),
-    /// This text, which was made up: the report says it.
+    /// This text, which was made up: the report has it.
     Random(String),
     /// Something with this hash, as the second field of `/etc/shadow` has it.
     Hash(String),
@@ -148,12 +148,11 @@ impl Work<'_> {
         let text = match &password.secret {
             Secret::Disabled => format!("disabled the password of {user}"),
             Secret::Unchanged => format!("locked the password of {user}"),
-            Secret::Random(text) => format!("set the password of {user} to `{text}`{how}"),
             _ => format!("set the password of {user}{how}"),
         };
         let mut report = Report::new("password", text, vec![SHADOW.to_owned()], Vec::new());
         if let Secret::Random(text) = &password.secret {
-            report.password = Some(text.clone());
+            report.made_up = Some(MadeUp { user: user.clone(), password: text.clone() });
         }
         Ok(report)
     }
