@@ -30,6 +30,9 @@ pub struct Options {
     /// The time that everything new gets. Where this is `None`, it is a source's own, and the time at
     /// which the root's file system was last written to for what has no source.
     pub modified: Option<Time>,
+    /// Whether directories on the way to what an operation names have to be there. Where this is not set, they
+    /// are made; `mkdir` makes them either way, and a `put` says it itself.
+    pub existing_parents: bool,
 }
 
 /// Something that was done as asked, and may not be what is wanted.
@@ -89,8 +92,25 @@ pub struct Room {
     pub available_inodes: Option<u64>,
 }
 
+/// Somebody who is told how far the operations are.
+pub trait Watch {
+    /// The operation with this index is next; behind the last one, all of them are done.
+    fn begins(&self, index: usize) {
+        let _ = index;
+    }
+
+    /// So many bytes of content are done, of those that are known to be there.
+    fn progress(&self, done_bytes: u64, expected_bytes: u64);
+}
+
+impl<F: Fn(u64, u64)> Watch for F {
+    fn progress(&self, done_bytes: u64, expected_bytes: u64) {
+        self(done_bytes, expected_bytes);
+    }
+}
+
 /// Carries out `operations` in `guest`, in their order, and flushes it: each sees what those before it
-/// did. `progress` gets the bytes of content that are done, and that are known to be there.
+/// did. `watch` is told how far that is.
 ///
 /// # Errors
 ///
@@ -100,16 +120,21 @@ pub fn carry_out(
     guest: &mut Guest,
     operations: &[Operation],
     options: &Options,
-    progress: &dyn Fn(u64, u64),
+    watch: &dyn Watch,
 ) -> Result<Done, Error> {
     let before = free_space(guest)?;
     let now = options.modified.unwrap_or(guest.written());
-    let progress = Progress { done_bytes: Cell::new(0), expected_bytes: Cell::new(0), tell: progress };
+    let progress = Progress { done_bytes: Cell::new(0), expected_bytes: Cell::new(0), watch };
     let mut work = Work { guest, options, now, warnings: Vec::new(), kept: Vec::new(), progress };
     let mut reports = Vec::new();
-    for operation in operations {
+    for (index, operation) in operations.iter().enumerate() {
+        watch.begins(index);
+        if options.existing_parents {
+            work.expect_parents(operation)?;
+        }
         reports.push(work.carry_out(operation).map_err(Error::no_space)?);
     }
+    watch.begins(operations.len());
     if !operations.is_empty() {
         work.warn_of_labels()?;
     }
@@ -161,20 +186,20 @@ impl Room {
 pub(crate) struct Progress<'a> {
     done_bytes: Cell<u64>,
     expected_bytes: Cell<u64>,
-    tell: &'a dyn Fn(u64, u64),
+    watch: &'a dyn Watch,
 }
 
 impl Progress<'_> {
     /// There are so many bytes more to do.
     pub(crate) fn expect(&self, bytes: u64) {
         self.expected_bytes.set(self.expected_bytes.get() + bytes);
-        (self.tell)(self.done_bytes.get(), self.expected_bytes.get());
+        self.watch.progress(self.done_bytes.get(), self.expected_bytes.get());
     }
 
     /// So many bytes more are done.
     pub(crate) fn add(&self, bytes: u64) {
         self.done_bytes.set(self.done_bytes.get() + bytes);
-        (self.tell)(self.done_bytes.get(), self.expected_bytes.get());
+        self.watch.progress(self.done_bytes.get(), self.expected_bytes.get());
     }
 }
 
@@ -228,6 +253,32 @@ impl Work<'_> {
             Operation::Scrub(scrub) => self.scrub(scrub),
             Operation::Relabel => self.relabel(),
         }
+    }
+
+    /// Refuses an operation for which directories would have to be made that it does not say itself.
+    fn expect_parents(&self, operation: &Operation) -> Result<(), Error> {
+        let targets = match operation {
+            Operation::Write(write) => vec![&write.path],
+            Operation::Append(append) => vec![&append.path],
+            Operation::Touch(touch) => vec![&touch.path],
+            Operation::Link(link) => link.links.iter().collect(),
+            Operation::Copy(copy) => vec![&copy.to.path],
+            Operation::Move(rename) => vec![&rename.to.path],
+            Operation::Tar(tar) => {
+                self.existing(&tar.directory)?;
+                return Ok(());
+            }
+            _ => Vec::new(),
+        };
+        for path in targets {
+            if let Lookup::Missing { directory, names } = self.guest.lookup(path, LastLink::Keep)?
+                && let [missing, _, ..] = &names[..]
+            {
+                let path = join(&directory.path, missing)?;
+                return Err(guest::Error::Path { path, problem: PathProblem::NotFound }.into());
+            }
+        }
+        Ok(())
     }
 
     /// What is at `path`, symlinks followed.

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use customize::{
-    Destination, Done, Edit, Error, Filter, Operation, Options, Password, Put, Scheme, Secret, Warning, carry_out,
-    check_packages,
+    Append, Destination, Done, Edit, Error, Filter, Link, Operation, Options, Password, Put, Scheme, Secret, Touch,
+    Warning, Watch, Write, carry_out, check_packages,
 };
 use guest::{Guest, Time};
 use storage::{FileStorage, Overlay, WriteAt};
@@ -76,7 +76,7 @@ fn everything_new_gets_the_time_that_is_asked_for() {
     fs::write(folder.path().join("tree/file"), "hello").unwrap();
     let (_, mut guest) = guest();
     let time = Time { seconds: 1_234_567_890, nanoseconds: 0 };
-    let options = Options { modified: Some(time) };
+    let options = Options { modified: Some(time), ..Options::default() };
     carry_out(&mut guest, &puts(folder.path(), &["tree:/opt/a/b"]), &options, &|_, _| {}).unwrap();
     for path in ["/opt/a", "/opt/a/b", "/opt/a/b/file"] {
         let found = guest.find(&path.parse().unwrap(), guest::LastLink::Keep).unwrap();
@@ -180,4 +180,60 @@ fn a_password_has_the_scheme_and_the_salt_that_are_asked_for() {
     assert!(one.starts_with("$y$") && two.starts_with("$y$") && one != two);
     assert_eq!(hash(Scheme::Yescrypt, Some("mine")), two);
     assert!(hash(Scheme::Sha512, Some("mine")).starts_with("$6$"));
+}
+
+#[test]
+fn a_watcher_is_told_of_each_operation_before_it_is_done() {
+    struct Told(std::cell::RefCell<Vec<usize>>);
+    impl Watch for Told {
+        fn begins(&self, index: usize) {
+            self.0.borrow_mut().push(index);
+        }
+        fn progress(&self, _: u64, _: u64) {}
+    }
+    let (_, mut guest) = guest();
+    let told = Told(std::cell::RefCell::default());
+    let touch = |path: &str| Operation::Touch(Touch::parse(path.as_ref()).unwrap());
+    carry_out(&mut guest, &[touch("/srv/a"), touch("/srv/b")], &Options::default(), &told).unwrap();
+    assert_eq!(told.0.take(), [0, 1, 2]);
+    carry_out(&mut guest, &[touch("/srv/c"), touch("/srv/c/d"), touch("/srv/e")], &Options::default(), &told)
+        .unwrap_err();
+    assert_eq!(told.0.take(), [0, 1]);
+}
+
+#[test]
+fn directories_on_the_way_have_to_be_there_where_that_is_asked_for() {
+    let write = Operation::Write(Write::parse("/srv/a/b/c:x".as_ref()).unwrap());
+    let strict = Options { existing_parents: true, ..Options::default() };
+    let (_, mut guest) = guest();
+    let error = carry_out(&mut guest, std::slice::from_ref(&write), &strict, &|_, _| {}).unwrap_err();
+    assert_eq!(error.to_string(), "`/srv/a` is not in the guest");
+    assert_eq!(done(&mut guest, &[write]).unwrap().reports[0].parents, ["/srv/a", "/srv/a/b"]);
+}
+
+#[test]
+fn a_put_goes_through_a_symlink_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "new").unwrap();
+    let (_, mut guest) = guest();
+    let write = Operation::Write(Write::parse("/srv/target:old".as_ref()).unwrap());
+    let link = Operation::Link(Link::parse("target:/srv/link".as_ref()).unwrap());
+    let [Operation::Put(put)] = &puts(folder.path(), &["file:/srv/link"])[..] else { panic!("it is a put") };
+    let through = Operation::Put(Put { through_link: true, ..put.clone() });
+    done(&mut guest, &[write, link, through]).unwrap();
+    assert_eq!(content(&guest, "/srv/target"), b"new");
+    assert_eq!(guest.read_link(&"/srv/link".parse().unwrap()).unwrap(), b"target");
+    done(&mut guest, &[Operation::Put(put.clone())]).unwrap();
+    assert!(guest.read_link(&"/srv/link".parse().unwrap()).is_err());
+}
+
+#[test]
+fn an_appended_line_ends_as_those_before_it() {
+    for (before, after) in [("a\n", "a\nb\n"), ("a", "a\nb\n"), ("a\r\n", "a\r\nb\r\n"), ("a\rb", "a\rb\rb\r")] {
+        let (_, mut guest) = guest();
+        let write = Operation::Write(Write::parse(format!("/srv/x:{before}").as_ref()).unwrap());
+        let append = Operation::Append(Append::parse("/srv/x:b".as_ref()).unwrap());
+        done(&mut guest, &[write, append]).unwrap();
+        assert_eq!(content(&guest, "/srv/x"), after.as_bytes(), "{before:?}");
+    }
 }

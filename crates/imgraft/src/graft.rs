@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use customize::recipe::BaseName;
-use customize::{DiskSize, Done, Form, Operation, Options, carry_out, check_packages};
+use customize::{DiskSize, Done, Form, Operation, Options, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest};
 use image::{Container, Image, NewClusters};
@@ -53,6 +53,16 @@ pub(crate) struct Job {
     pub(crate) in_place: bool,
     /// Whether what would be done is only said.
     pub(crate) dry_run: bool,
+    pub(crate) manner: Manner,
+}
+
+/// How another command line has it done.
+#[derive(Default)]
+pub(crate) struct Manner {
+    /// Who is told which operation is next.
+    pub(crate) begins: Option<Box<dyn Fn(usize) + Send + Sync>>,
+    /// Whether directories on the way to something have to be there.
+    pub(crate) existing_parents: bool,
 }
 
 /// An image with what was asked for, all of which is kept apart from its file.
@@ -152,8 +162,9 @@ impl Graft {
         if job.new_clusters.is_some() && format == "raw" {
             warnings.push("the new image is raw: `--compress` changes nothing".to_owned());
         }
-        let options = Options { modified: environment::source_date_epoch()? };
-        let done = apply(&mut guest, &job.operations, &options, folder, messages)?;
+        let options =
+            Options { modified: environment::source_date_epoch()?, existing_parents: job.manner.existing_parents };
+        let done = apply(&mut guest, job, &options, folder, messages)?;
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| messages.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| plan_failure(&error, folder))?;
@@ -220,16 +231,36 @@ pub(crate) fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
     noted.map(|volume| format!("errors were noted in {volume}; e2fsck repairs it"))
 }
 
+/// The user, who sees the bytes and may be told of each operation.
+struct Spectator<'a> {
+    progress: Progress,
+    begins: Option<&'a dyn Fn(usize)>,
+}
+
+impl Watch for Spectator<'_> {
+    fn begins(&self, index: usize) {
+        if let Some(tell) = self.begins {
+            tell(index);
+        }
+    }
+
+    fn progress(&self, done_bytes: u64, expected_bytes: u64) {
+        self.progress.set(done_bytes, expected_bytes);
+    }
+}
+
 fn apply(
     guest: &mut Guest,
-    operations: &[Operation],
+    job: &Job,
     options: &Options,
     folder: &Folder,
     messages: &Messages,
 ) -> Result<Done, Failure> {
-    let progress = Progress::new(messages, "putting");
-    let tell = |done, total| progress.set(done, total);
-    carry_out(guest, operations, options, &tell).map_err(|error| plan_failure(&error, folder))
+    let spectator = Spectator {
+        progress: Progress::new(messages, "putting"),
+        begins: job.manner.begins.as_deref().map(|begins| begins as &dyn Fn(usize)),
+    };
+    carry_out(guest, &job.operations, options, &spectator).map_err(|error| plan_failure(&error, folder))
 }
 
 /// Why the root cannot have more room.

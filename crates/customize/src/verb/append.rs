@@ -58,14 +58,16 @@ impl Work<'_> {
         let newline = start.iter().position(|&byte| byte == b'\n');
         let ending: &[u8] = match newline {
             Some(at) if at > 0 && start[at - 1] == b'\r' => b"\r\n",
+            None if start.contains(&b'\r') => b"\r",
             _ => b"\n",
         };
+        let end = ending[ending.len() - 1];
         let mut addition = Vec::new();
-        let mut last = [b'\n'];
+        let mut last = [end];
         if size_bytes > 0 {
             self.guest.read_at(path, size_bytes - 1, &mut last)?;
         }
-        if last != [b'\n'] {
+        if last != [end] {
             addition.extend_from_slice(ending);
         }
         for line in lines.split(|&byte| byte == b'\n') {

@@ -9,7 +9,7 @@ use customize::recipe::{Base, InputError, Recipe};
 use crate::cli::Build;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
-use crate::graft::{self, Job};
+use crate::graft::{self, Job, Manner};
 use crate::message::Messages;
 use crate::snippet::recipe_failure;
 
@@ -63,6 +63,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
             verify_reproducible: arguments.verify_reproducible,
             in_place: false,
             dry_run,
+            manner: Manner::default(),
         },
         messages,
     )?;

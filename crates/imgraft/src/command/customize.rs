@@ -7,7 +7,7 @@ use customize::Form;
 use crate::cli::Customize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
-use crate::graft::{self, Job};
+use crate::graft::{self, Job, Manner};
 use crate::message::Messages;
 use crate::report::Report;
 
@@ -40,12 +40,13 @@ fn change(arguments: Customize, messages: &Messages) -> Result<Report, Failure> 
         verify_reproducible: false,
         in_place: true,
         dry_run: arguments.writing.dry_run,
+        manner: Manner::default(),
     };
     graft::run(job, messages)
 }
 
 /// A symlink stands for the image that it points to, which is what changes.
-pub(super) fn real_path(image: &OpenedFile) -> Result<PathBuf, Failure> {
+pub(crate) fn real_path(image: &OpenedFile) -> Result<PathBuf, Failure> {
     let path = &image.path;
     std::fs::canonicalize(path)
         .map_err(|error| Failure::because(format!("`{}` cannot be read", path.display()), &error))

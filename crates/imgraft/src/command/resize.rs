@@ -7,7 +7,7 @@ use super::customize::real_path;
 use crate::cli::Resize;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
-use crate::graft::{self, Job};
+use crate::graft::{self, Job, Manner};
 use crate::message::Messages;
 use crate::report::Report;
 
@@ -49,6 +49,7 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
         new_clusters: arguments.writing.compress,
         ignore_fs_errors: arguments.writing.ignore_fs_errors,
         dry_run: arguments.writing.dry_run,
+        manner: Manner::default(),
     };
     graft::run(job, messages)
 }

@@ -29,6 +29,9 @@ pub struct Put {
     pub owner: PutOwner,
     /// Whether a source that is a symlink is put as one.
     pub keep_link: bool,
+    /// Whether a symlink where it goes stands for what it points to, and stays. Otherwise a file takes its
+    /// place.
+    pub through_link: bool,
     /// Whether the directory that it goes to has to be there, and none is made.
     pub existing: bool,
 }
@@ -94,7 +97,8 @@ impl Put {
     /// A put that leaves the mode to the host and the owner to root.
     pub fn new(source: impl Into<PathBuf>, destination: Destination) -> Self {
         let source = source.into();
-        Self { source, destination, mode: None, owner: PutOwner::Root, keep_link: false, existing: false }
+        let owner = PutOwner::Root;
+        Self { source, destination, mode: None, owner, keep_link: false, through_link: false, existing: false }
     }
 
     /// The put that `SRC:DEST[:MODE[:UID:GID]]` says.

@@ -59,7 +59,8 @@ impl Planner<'_> {
     /// Where the source itself goes, with the directories on the way made.
     fn destination(&mut self, job: &mut Job<'_>, source: &Source) -> Result<GuestPath, Error> {
         let wanted = &job.put.destination;
-        let found = match self.lookup(&wanted.path, LastLink::Keep)? {
+        let last = if job.put.through_link { LastLink::Follow } else { LastLink::Keep };
+        let found = match self.lookup(&wanted.path, last)? {
             Lookup::Missing { directory, mut names } => {
                 let name = match wanted.into {
                     true => basename(source)?,
