@@ -78,6 +78,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         medium: SeedMedium,
     },
+    /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
+    #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
+    InstallCompat(InstallCompat),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions(Completions),
@@ -188,6 +191,11 @@ Examples:
 
 cloud-init finds the disk by its label, `cidata`. Times are SOURCE_DATE_EPOCH where that is set, else
 1980-01-01: the same content gives the same bytes.";
+
+const INSTALL_COMPAT_EXAMPLES: &str = "\
+Examples:
+  imgraft install-compat ~/.local/bin               virt-customize and cloud-localds
+  imgraft virt-customize -a my.img …                the same without a symlink";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -507,6 +515,16 @@ pub(crate) struct SeedFiles {
     /// The file to make; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InstallCompat {
+    /// The folder, such as one of PATH
+    pub(crate) folder: PathBuf,
+
+    /// Replace files that have the names
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,8 +1,10 @@
 //! What the environment says: the only place that asks it.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use guest::Time;
 
@@ -17,6 +19,35 @@ pub(crate) fn source_date_epoch() -> Result<Option<Time>, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
     parse_epoch(&value.to_string_lossy()).map(Some)
+}
+
+/// The folders that programs are looked for in.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    let value = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&value).collect()
+}
+
+/// The variables whose names begin with `prefix`, in their order.
+pub(crate) fn names_that_begin_with(prefix: &str) -> Vec<OsString> {
+    let names = std::env::vars_os().map(|(name, _)| name);
+    let mut names: Vec<OsString> =
+        names.filter(|name| name.as_encoded_bytes().starts_with(prefix.as_bytes())).collect();
+    names.sort();
+    names
+}
+
+/// Whoever runs this, at home.
+pub(crate) fn home() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn parse_epoch(value: &str) -> Result<Time, Failure> {

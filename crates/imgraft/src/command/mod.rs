@@ -10,6 +10,7 @@ mod customize;
 mod diff;
 mod get;
 mod inspect;
+mod install_compat;
 mod ls;
 mod man;
 mod resize;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 
 use guest::GuestPath;
 
+pub(crate) use self::customize::real_path;
 use crate::cli::Command;
 use crate::failure::Failure;
 use crate::message::Messages;
@@ -39,6 +41,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Seed { medium } => seed::run(medium, messages)?,
+        Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
         Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,

@@ -6,6 +6,7 @@
 mod cloud_localds;
 mod getopt;
 mod table;
+mod virt_customize;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 pub(crate) use table::{FrontEnd, Opt, Standing};
 
 /// The programs whose command lines we speak.
-pub(crate) const FRONT_ENDS: &[&FrontEnd] = &[&cloud_localds::FRONT_END];
+pub(crate) const FRONT_ENDS: &[&FrontEnd] = &[&cloud_localds::FRONT_END, &virt_customize::FRONT_END];
 
 /// Runs the front end that the command line `arguments` is for, if it is for one: its first word is
 /// the name of the program, or its second one.

@@ -22,7 +22,7 @@ pub(crate) struct FrontEnd {
 }
 
 /// An option of the original, or one of ours beside it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Opt {
     /// All its names, with their dashes; the last one is the one that it is known by here.
     pub(crate) names: &'static [&'static str],
@@ -35,14 +35,19 @@ pub(crate) struct Opt {
 }
 
 /// What becomes of an option.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     /// It does what the original does.
     Same,
     /// It does something else in this respect.
     Differs(&'static str),
+    /// It is refused by name, because what it does runs in the guest.
+    NeedsGuest,
+    /// A warning says that it is not for Linux guests, and nothing else is done.
+    NotForLinux,
+    /// It is taken and does nothing, for this reason.
+    Ignored(&'static str),
     /// It is refused by name, for this reason.
-    #[cfg_attr(not(test), expect(dead_code, reason = "`cloud-localds` refuses none"))]
     Refused(&'static str),
     /// The original does not have it.
     Ours,
@@ -75,6 +80,9 @@ impl FrontEnd {
             let here = match option.standing {
                 Standing::Same => "same".to_owned(),
                 Standing::Differs(how) => format!("stated difference: {how}"),
+                Standing::NeedsGuest => "needs the guest: refused by name".to_owned(),
+                Standing::NotForLinux => "not for Linux guests: a warning, as from the original".to_owned(),
+                Standing::Ignored(why) => format!("taken, without effect: {why}"),
                 Standing::Refused(why) => format!("refused: {why}"),
                 Standing::Ours => "not in the original".to_owned(),
             };

@@ -1,0 +1,169 @@
+//! Doing what a command line asks for: all of it, or nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use customize::Form;
+use guest::Guest;
+use image::{Format, Image, NewClusters};
+
+use super::frame::frame;
+use super::parse::{Drive, Request, Stop};
+use super::translate::Step;
+use super::voice::Voice;
+use crate::cli::Backing;
+use crate::command::real_path;
+use crate::disk::{self, OpenedFile};
+use crate::environment;
+use crate::failure::Failure;
+use crate::graft::{self, Job, Manner};
+use crate::message::Messages;
+use crate::unwrap::scratch_folder;
+
+const NO_SYSTEM: &str = "no operating systems were found in the guest image";
+
+/// Does what `request` asks for, and says so.
+pub(super) fn run(request: &Request) -> Result<(), Stop> {
+    let voice = &request.voice;
+    for name in environment::names_that_begin_with("LIBGUESTFS_") {
+        voice.debug(format_args!("{} has no effect: no appliance is started", name.display()));
+    }
+    voice.message("Examining the guest ...");
+    let steps = request.actions.iter().map(|action| Step::of(action, &request.differences));
+    let steps = steps.collect::<Result<Vec<Step>, Stop>>()?;
+    let mut systems = Vec::new();
+    for drive in &request.drives {
+        match look(request, drive)? {
+            Some(guest) => systems.push((drive, guest)),
+            None => voice.debug(format_args!("{}: no operating system is on it", drive.path.display())),
+        }
+    }
+    if systems.is_empty() {
+        let stop = Stop::error(NO_SYSTEM);
+        return Err(match request.drives.iter().find_map(|drive| hidden_by_format(request, drive)) {
+            Some(hint) => stop.hint(hint),
+            None => stop,
+        });
+    }
+    for (drive, guest) in systems {
+        let steps = frame(request, steps.clone(), &guest)?;
+        drop(guest);
+        change(request, drive, steps)?;
+    }
+    voice.message("Finishing off");
+    Ok(())
+}
+
+/// The guest on a drive, for a look, if there is one.
+fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
+    let path = &drive.path;
+    let image = match open(request, drive)? {
+        Ok(image) => image,
+        Err(image::Error::NotAnImage { .. }) => return Ok(None),
+        Err(error) => return Err(stop(disk::unusable(path, &error))),
+    };
+    let found = image.info().format;
+    if let Some(format) = &drive.format
+        && *format != found.qemu_name()
+    {
+        return match format.as_encoded_bytes() {
+            // What is in a qcow2 that is read as raw is no guest.
+            b"raw" => Ok(None),
+            _ => Err(Stop::error(format!("{}: the format is {found}, not {}", path.display(), format.display()))
+                .hint("leave out `--format`")),
+        };
+    }
+    if found != Format::Raw && path.extension().is_some_and(|extension| extension == "raw") {
+        request.voice.warning(format_args!(
+            "{} is {found} and not raw: QEMU needs format={}, or `imgraft convert` makes a raw image of it",
+            path.display(),
+            found.qemu_name()
+        ));
+    }
+    match Guest::open(disk::scratch_disk(&image)) {
+        Ok(guest) => Ok(Some(guest)),
+        Err(guest::Error::NoRoot { .. }) => Ok(None),
+        Err(error) => Err(stop(Failure::because(format!("`{}` cannot be used", path.display()), &error))),
+    }
+}
+
+/// The image of a drive, for a look.
+fn open(request: &Request, drive: &Drive) -> Result<Result<Arc<Image>, image::Error>, Stop> {
+    let messages = Messages::new(true, false);
+    let file = OpenedFile::look(&drive.path, &messages).map_err(stop)?;
+    let opened = file.try_image(backing(request), &scratch_folder(), &messages).map_err(stop)?;
+    Ok(opened.map(|opened| opened.image))
+}
+
+fn backing(request: &Request) -> Backing {
+    Backing { allow_backing: request.differences.allow_backing }
+}
+
+/// Why there may be no guest on a drive.
+fn hidden_by_format(request: &Request, drive: &Drive) -> Option<String> {
+    drive.format.as_ref().filter(|format| *format == "raw")?;
+    let found = open(request, drive).ok()?.ok()?.info().format;
+    let path = drive.path.display();
+    (found != Format::Raw)
+        .then(|| format!("`{path}` is {found}, and `--format raw` hides what is in it: leave that out"))
+}
+
+/// Changes the image of `drive`.
+fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop> {
+    let base = OpenedFile::open_in_place(&drive.path, request.dry_run).map_err(stop)?;
+    let target = real_path(&base).map_err(stop)?;
+    let operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
+    let job = Job {
+        base,
+        backing: backing(request),
+        form: Form::default(),
+        target,
+        target_name: drive.path.clone(),
+        size: None,
+        operations,
+        keep_packages: Vec::new(),
+        expected_base: None,
+        new_clusters: request.differences.plain_clusters.then_some(NewClusters::Plain),
+        ignore_fs_errors: false,
+        verify_reproducible: false,
+        in_place: true,
+        dry_run: request.dry_run,
+        manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true },
+    };
+    let report = graft::run(job, &Messages::new(true, false)).map_err(stop)?;
+    report.warnings.iter().for_each(|warning| request.voice.warning(warning));
+    for operation in &report.operations {
+        request.voice.debug(&operation.text);
+    }
+    Ok(())
+}
+
+/// Says what each step has to say when its first operation begins; one without operations, with the next.
+fn narrator(voice: Voice, steps: Vec<Step>) -> Box<dyn Fn(usize) + Send + Sync> {
+    let firsts: Vec<usize> = steps
+        .iter()
+        .scan(0, |count, step| {
+            let first = *count;
+            *count += step.operations.len();
+            Some(first)
+        })
+        .collect();
+    let unsaid = Mutex::new(firsts.into_iter().zip(steps).collect::<VecDeque<_>>());
+    Box::new(move |index| {
+        let mut unsaid = unsaid.lock().unwrap_or_else(PoisonError::into_inner);
+        while unsaid.front().is_some_and(|(first, _)| *first <= index) {
+            let Some((_, step)) = unsaid.pop_front() else { return };
+            step.messages.iter().for_each(|message| voice.message(message));
+            step.warnings.iter().for_each(|warning| voice.warning(warning));
+            step.facts.iter().for_each(|fact| voice.info(fact));
+        }
+    })
+}
+
+fn stop(failure: Failure) -> Stop {
+    let text = failure.in_one_line();
+    match failure.hint {
+        Some(hint) => Stop::error(text).hint(hint),
+        None => Stop::error(text),
+    }
+}

@@ -1,0 +1,373 @@
+//! `virt-customize`, typed as always: without the original, against what it was observed to say and do.
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::process::{Command, Output};
+
+use support::{BOOT, ROOT, World, assert_sound};
+use testkit::fixture::Options;
+
+/// What the original says to command lines that are wrong.
+const OBSERVED: &str = include_str!("observed/virt-customize-1.48.2.txt");
+
+/// The command lines of [`OBSERVED`], and what is said to them.
+fn observed() -> impl Iterator<Item = (&'static str, String)> {
+    let blocks = OBSERVED.split("\n\n").filter(|block| block.starts_with('$'));
+    blocks.map(|block| {
+        let (line, text) = block.split_once('\n').unwrap();
+        (line.trim_start_matches('$').trim_start(), format!("{}\n", text.trim_end()))
+    })
+}
+
+/// A folder with the fixture as `disk.img`, and the files that command lines name.
+fn world() -> World {
+    let world = World::with_copy(&Options::default());
+    fs::rename(world.path("my.img"), world.path("disk.img")).unwrap();
+    world.file("nested", "mkdir /a\ncommands-from-file x\n").file("unknown", "# x\n\n  mkdir /a\nfrobnicate /b\n");
+    world.file("tool", "add disk.img\n").file("no-argument", "chmod\n").file("autonoe", "#!/bin/sh\n");
+    world.mode("autonoe", 0o700);
+    world
+}
+
+/// `virt-customize` with these arguments; only what `words` splits has blanks in it.
+fn virt_customize(world: &World, arguments: &[&str]) -> Said {
+    let Output { status, stdout, stderr } = world.command("virt-customize").args(arguments).output().unwrap();
+    Said {
+        code: status.code().unwrap(),
+        stdout: without_seconds(&String::from_utf8(stdout).unwrap()),
+        stderr: String::from_utf8(stderr).unwrap(),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Said {
+    #[track_caller]
+    fn succeeds(self) -> Self {
+        assert_eq!((self.code, self.stderr.as_str()), (0, ""), "{}", self.stdout);
+        self
+    }
+
+    /// It changed nothing and said this.
+    #[track_caller]
+    fn refuses(self, stderr: &str) {
+        assert_eq!((self.code, self.stderr.as_str()), (1, stderr), "{}", self.stdout);
+    }
+}
+
+/// `[   0.3] ` as `[…] `.
+fn without_seconds(text: &str) -> String {
+    let line = |line: &str| match line.split_once("] ") {
+        Some((seconds, rest)) if seconds.len() == 7 && seconds.starts_with('[') => format!("[…] {rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn wrong_command_lines_are_answered_in_the_originals_words() {
+    let world = world();
+    let before = world.contents();
+    let mut count = 0;
+    for (line, text) in observed() {
+        let said = virt_customize(&world, &line.split_ascii_whitespace().collect::<Vec<_>>());
+        assert_eq!((said.code, said.stdout.as_str(), said.stderr), (1, "", text), "virt-customize {line}");
+        count += 1;
+    }
+    assert!(count >= 60, "{count}");
+    assert!(before == world.contents());
+}
+
+#[test]
+fn what_needs_the_guest_is_refused_by_name_before_anything_is_said_or_done() {
+    let world = world();
+    let before = world.contents();
+    for option in ["--install=nginx", "--run=script", "--run-command=true", "--uninstall=nginx", "--update"] {
+        let name = option.split('=').next().unwrap();
+        let said = virt_customize(&world, &["-a", "disk.img", "--mkdir", "/a", option]);
+        assert_eq!(said.stdout, "");
+        said.refuses(&format!(
+            "virt-customize: error: {name} runs programs in the guest, which imgraft cannot do yet\n\
+             hint: nothing was changed; `--firstboot-command` and `--firstboot-install` run at its first boot\n"
+        ));
+    }
+    assert!(before == world.contents());
+}
+
+/// The lines of the issue, typed by a shell that finds nothing but what `install-compat` made, and a `sudo`.
+#[test]
+fn the_lines_of_everybodys_notes_give_an_image_and_a_seed() {
+    let world = World::with_copy(&Options::default());
+    fs::rename(world.path("my.img"), world.path("autonoe-ubuntu-24.04.img")).unwrap();
+    world.file("to/autonoe", "#!/bin/sh\n").mode("to/autonoe", 0o700);
+    world.file("user-data.yaml", "#cloud-config\n{}\n");
+    world.file("bin/sudo", "#!/bin/sh\nexec \"$@\"\n").mode("bin/sudo", 0o755);
+    world.run("install-compat bin").succeeds();
+    let script = "\
+export LIBGUESTFS_BACKEND=direct
+export LIBGUESTFS_BACKEND_SETTINGS=force_tcg
+sudo virt-customize --no-network -a autonoe-ubuntu-24.04.img \\
+  --copy-in /path/to/autonoe:/usr/local/bin \\
+  --chmod 0755:/usr/local/bin/autonoe
+cloud-localds seed.iso user-data.yaml
+";
+    let script = script.replace("/path/to/", &format!("{}/", world.path("to").display()));
+    let output = Command::new("/bin/sh")
+        .args(["-e", "-c", &script])
+        .current_dir(world.folder())
+        .env("PATH", world.path("bin"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+    let copied = format!("Copying: {}/autonoe to /usr/local/bin", world.path("to").display());
+    assert_eq!(
+        without_seconds(&String::from_utf8(output.stdout).unwrap()),
+        format!(
+            "[…] Examining the guest ...\n[…] {copied}\n\
+             […] Changing permissions of /usr/local/bin/autonoe to 0755\n[…] Finishing off\n"
+        )
+    );
+    let image = "autonoe-ubuntu-24.04.img";
+    assert_eq!(world.content(image, ROOT, "/usr/local/bin/autonoe"), b"#!/bin/sh\n");
+    let stat = world.stat(image, ROOT, "/usr/local/bin/autonoe");
+    assert_eq!((stat.mode.as_str(), stat.owner), ("0755", (0, 0)));
+    assert_sound(&world.path(image));
+    let seed = fs::read(world.path("seed.iso")).unwrap();
+    assert_eq!(&seed[0x8001..0x8006], b"CD001");
+}
+
+#[test]
+fn operations_are_carried_out_in_their_order_and_each_sees_what_was_done_before() {
+    let world = world();
+    let said = virt_customize(
+        &world,
+        &[
+            "-a",
+            "disk.img",
+            "--mkdir",
+            "/srv/a",
+            "--write",
+            "/srv/a/one:1",
+            "--copy",
+            "/srv/a/one:/srv/a/two",
+            "--append-line",
+            "/srv/a/two:second",
+            "--move",
+            "/srv/a/two:/boot/two",
+            "--link",
+            "one:/srv/a/link",
+            "--chmod",
+            "0600:/srv/a/link",
+            "--chown",
+            "7:8:/srv/a/one",
+            "--delete",
+            "/srv/a/{x,l*}",
+        ],
+    )
+    .succeeds();
+    assert_eq!(
+        said.stdout,
+        "[…] Examining the guest ...\n[…] Making directory: /srv/a\n[…] Writing: /srv/a/one\n\
+         […] Copying (in image): /srv/a/one to /srv/a/two\n[…] Appending line to /srv/a/two\n\
+         […] Moving: /srv/a/two -> /boot/two\n[…] Linking: /srv/a/link -> one\n\
+         […] Changing permissions of /srv/a/link to 0600\n[…] Changing owner of /srv/a/one to 7:8\n\
+         […] Deleting: /srv/a/{x,l*}\n[…] Finishing off\n"
+    );
+    assert_eq!(world.content("disk.img", BOOT, "/two"), b"1\nsecond\n");
+    let one = world.stat("disk.img", ROOT, "/srv/a/one");
+    assert_eq!((one.mode.as_str(), one.owner), ("0600", (7, 8)));
+    assert_sound(&world.path("disk.img"));
+}
+
+#[test]
+fn an_error_leaves_the_image_as_it_was() {
+    let world = world();
+    let before = world.contents();
+    let said = virt_customize(&world, &["-a", "disk.img", "--write", "/srv/x:1", "--truncate", "/srv/nothing"]);
+    assert_eq!(said.stdout, "[…] Examining the guest ...\n[…] Writing: /srv/x\n[…] Truncating: /srv/nothing\n");
+    said.refuses("virt-customize: error: `/srv/nothing` is not in the guest\n");
+    assert!(before == world.contents());
+}
+
+#[test]
+fn a_dry_run_says_the_same_and_changes_nothing() {
+    let world = world();
+    let before = world.contents();
+    let said = virt_customize(&world, &["-n", "-a", "disk.img", "--write", "/srv/x:1"]).succeeds();
+    assert_eq!(said.stdout, "[…] Examining the guest ...\n[…] Writing: /srv/x\n[…] Finishing off\n");
+    assert!(before == world.contents());
+    let quiet = virt_customize(&world, &["-q", "-n", "-a", "disk.img", "--write", "/srv/x:1"]).succeeds();
+    assert_eq!(quiet.stdout, "");
+}
+
+#[test]
+fn a_mode_without_a_leading_zero_is_refused_or_read_as_decimal() {
+    let world = world();
+    virt_customize(&world, &["-a", "disk.img", "--chmod", "755:/etc/fstab"]).refuses(
+        "virt-customize: error: --chmod: `755` does not begin with 0, and virt-customize reads it as decimal\n\
+         hint: write `0755`, or take it so with `--decimal-modes`\n",
+    );
+    virt_customize(&world, &["-a", "disk.img", "--chmod", "755:/etc/fstab", "--decimal-modes"]).succeeds();
+    assert_eq!(world.stat("disk.img", ROOT, "/etc/fstab").mode, "01363");
+}
+
+#[test]
+fn owners_are_roots_unless_they_are_to_be_kept() {
+    let world = world();
+    let host = fs::metadata(world.path("autonoe")).unwrap();
+    if testkit::is_root() {
+        std::os::unix::fs::chown(world.path("autonoe"), Some(1234), Some(5678)).unwrap();
+    }
+    let line = ["-a", "disk.img", "--copy-in", "autonoe:/srv", "--upload", "autonoe:/srv/up"];
+    virt_customize(&world, &line).succeeds();
+    for path in ["/srv/autonoe", "/srv/up"] {
+        let stat = world.stat("disk.img", ROOT, path);
+        assert_eq!((stat.mode.as_str(), stat.owner), ("0700", (0, 0)), "{path}");
+    }
+    virt_customize(&world, &[&line[..], &["--keep-owner"]].concat()).succeeds();
+    let owner = if testkit::is_root() { (1234, 5678) } else { (host.uid(), host.gid()) };
+    assert_eq!(world.stat("disk.img", ROOT, "/srv/up").owner, owner);
+    assert_eq!(world.stat("disk.img", ROOT, "/srv/autonoe").owner, owner);
+}
+
+#[test]
+fn the_identity_stays_blank_unless_it_is_to_be_set() {
+    let world = world();
+    virt_customize(&world, &["-a", "disk.img", "--write", "/etc/machine-id:", "--mkdir", "/var/lib/urandom"])
+        .succeeds();
+    virt_customize(&world, &["-a", "disk.img", "--touch", "/srv/x"]).succeeds();
+    assert_eq!(world.content("disk.img", ROOT, "/etc/machine-id"), b"");
+    let line = ["-a", "disk.img", "--set-machine-id", "--set-random-seed"];
+    let said = virt_customize(&world, &line).succeeds();
+    assert_eq!(
+        said.stdout,
+        "[…] Examining the guest ...\n[…] Setting a random seed\n\
+         […] Setting the machine ID in /etc/machine-id\n[…] Finishing off\n"
+    );
+    let id = world.content("disk.img", ROOT, "/etc/machine-id");
+    assert!(id.len() == 33 && id[..32].iter().all(u8::is_ascii_hexdigit), "{id:?}");
+    let seed = world.stat("disk.img", ROOT, "/var/lib/urandom/random-seed");
+    assert_eq!((seed.mode.as_str(), seed.owner), ("0600", (0, 0)));
+    // One that is there stays.
+    virt_customize(&world, &line).succeeds();
+    assert_eq!(world.content("disk.img", ROOT, "/etc/machine-id"), id);
+}
+
+#[test]
+fn perl_edits_line_by_line_and_is_needed_for_nothing_else() {
+    let world = world();
+    let write = ["-a", "disk.img", "--write", "/srv/x:a\nb\nc\n"];
+    virt_customize(&world, &[&write[..], &["--edit", "/srv/x:s/b/$lineno/; $_ = '' if /c/"]].concat()).succeeds();
+    assert_eq!(world.content("disk.img", ROOT, "/srv/x"), b"a\n2\n");
+
+    let without_perl = |arguments: &[&str]| {
+        world.command("virt-customize").args(arguments).env("PATH", "/nonexistent").output().unwrap()
+    };
+    let output = without_perl(&["-a", "disk.img", "--edit", "/srv/x:s/a/b/"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("there is no `perl` on this machine"), "{stderr}");
+    assert!(without_perl(&["-a", "disk.img", "--replace", "/srv/x:^a:A"]).status.success());
+    assert_eq!(world.content("disk.img", ROOT, "/srv/x"), b"A\n2\n");
+
+    let wrong = virt_customize(&world, &["-a", "disk.img", "--edit", "/srv/x:die 'no'"]);
+    assert_eq!(wrong.code, 1);
+    assert_eq!(world.content("disk.img", ROOT, "/srv/x"), b"A\n2\n");
+}
+
+#[test]
+fn a_disk_without_a_system_is_left_alone_beside_one_that_has_it() {
+    let world = world();
+    world.file("data.raw", vec![0; 1 << 20]);
+    let before = fs::metadata(world.path("data.raw")).unwrap().modified().unwrap();
+    virt_customize(&world, &["-a", "data.raw", "-a", "disk.img", "--touch", "/srv/x"]).succeeds();
+    assert_eq!(fs::metadata(world.path("data.raw")).unwrap().modified().unwrap(), before);
+    virt_customize(&world, &["-a", "data.raw", "--touch", "/srv/x"])
+        .refuses("virt-customize: error: no operating systems were found in the guest image\n");
+}
+
+#[test]
+fn a_qcow2_that_is_said_or_named_to_be_raw_is_told_of() {
+    let world = world();
+    virt_customize(&world, &["--format", "raw", "-a", "disk.img", "--touch", "/srv/x"]).refuses(
+        "virt-customize: error: no operating systems were found in the guest image\n\
+         hint: `disk.img` is qcow2, and `--format raw` hides what is in it: leave that out\n",
+    );
+    fs::rename(world.path("disk.img"), world.path("disk.raw")).unwrap();
+    let said = virt_customize(&world, &["-a", "disk.raw", "--touch", "/srv/x"]).succeeds();
+    let warning = "virt-customize: warning: disk.raw is qcow2 and not raw: QEMU needs format=qcow2, or `imgraft \
+                   convert` makes a raw image of it\n";
+    assert!(said.stdout.contains(warning), "{}", said.stdout);
+}
+
+#[test]
+fn a_new_system_takes_no_notice_of_what_is_for_windows() {
+    let world = world();
+    let said = virt_customize(&world, &["-a", "disk.img", "--inject-virtio-win", "virtio.iso"]).succeeds();
+    assert_eq!(
+        said.stdout,
+        "[…] Examining the guest ...\nvirt-customize: warning: --inject-virtio-win ignored for non-Windows guest\n\
+         […] Finishing off\n"
+    );
+}
+
+#[test]
+fn two_runs_are_the_same_bytes() {
+    let (one, other) = (world(), world());
+    let line = ["-a", "disk.img", "--copy-in", "autonoe:/srv", "--password", "root:password:x", "--hostname", "web"];
+    for world in [&one, &other] {
+        world.modified("autonoe", 1_700_000_000);
+        virt_customize(world, &line).succeeds();
+    }
+    assert!(fs::read(one.path("disk.img")).unwrap() == fs::read(other.path("disk.img")).unwrap());
+}
+
+#[test]
+fn links_are_made_for_each_name_and_replace_nothing_else() {
+    let world = World::empty();
+    fs::create_dir(world.path("bin")).unwrap();
+    let program = fs::canonicalize(env!("CARGO_BIN_EXE_imgraft")).unwrap();
+    world.run("install-compat bin").succeeds();
+    for name in ["virt-customize", "cloud-localds"] {
+        assert_eq!(fs::read_link(world.path(&format!("bin/{name}"))).unwrap(), program);
+    }
+    let version = Command::new(world.path("bin/virt-customize")).arg("--version").output().unwrap();
+    assert!(String::from_utf8(version.stdout).unwrap().starts_with("virt-customize 1.48.2 (imgraft "));
+    // Again, and over a link to another imgraft.
+    fs::remove_file(world.path("bin/cloud-localds")).unwrap();
+    symlink("/nowhere/imgraft", world.path("bin/cloud-localds")).unwrap();
+    let on_path = [("PATH", world.path("bin").to_str().unwrap().to_owned())];
+    let on_path: Vec<(&str, &str)> = on_path.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let folder = fs::canonicalize(world.path("bin")).unwrap();
+    let folder = folder.display();
+    world.run_with("install-compat bin", &on_path).succeeds().says(&format!(
+        "made {folder}/cloud-localds -> {program}\nmade {folder}/virt-customize -> {program}\n{folder} is on PATH\n",
+        program = program.display()
+    ));
+
+    fs::remove_file(world.path("bin/virt-customize")).unwrap();
+    world.file("bin/virt-customize", "theirs");
+    world.refuses(
+        "install-compat bin",
+        &format!(
+            "error: `{folder}/virt-customize` is there and is not a link to imgraft\n\
+             hint: choose another folder, or replace it with `--force`\n"
+        ),
+    );
+    world.run_with("install-compat --force bin", &[("PATH", "/nonexistent")]).succeeds().says(&format!(
+        "made {folder}/cloud-localds -> {program}\nmade {folder}/virt-customize -> {program}\n\
+         {folder} is not on PATH: add it, before the others\n",
+        program = program.display()
+    ));
+    assert_eq!(fs::metadata(world.path("bin/virt-customize")).unwrap().permissions().mode() & 0o111, 0o111);
+}
