@@ -3,6 +3,7 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
+use super::small_deflate::SmallDeflate;
 use crate::CompressionType;
 
 /// The window that QEMU inflates with, as a binary logarithm of bytes: a stream that refers back
@@ -13,6 +14,10 @@ const INFLATE_WINDOW_BITS: u8 = 15;
 /// The largest zstd window that is accepted, as a binary logarithm of bytes: the format asks every
 /// decoder for 8 MiB, and a hostile frame may ask for more than there is memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// From this level on, deflate is our own: smaller than zlib's level 9 in the window of 4 KiB, at the cost of
+/// its level 6 or less.
+const SMALL_DEFLATE_LEVEL: u32 = 5;
 
 /// Decompresses one cluster at a time; keeps its buffers.
 pub(crate) struct Decoder {
@@ -79,8 +84,10 @@ fn decode_zstd(context: &mut DCtx<'static>, input: &[u8], output: &mut [u8]) -> 
 
 /// Compresses one cluster at a time; keeps its buffers.
 pub(crate) enum Encoder {
-    /// Raw deflate with QEMU's window.
+    /// Raw deflate with QEMU's window, at the levels that are about speed.
     Zlib { deflate: Compress, level: u32 },
+    /// The same at the levels that are about size.
+    SmallDeflate(Box<SmallDeflate>),
     /// One frame a cluster.
     Zstd(Box<zstd::bulk::Compressor<'static>>),
 }
@@ -89,6 +96,9 @@ impl Encoder {
     /// An encoder at `level`, taken to the nearest that the method has.
     pub(crate) fn new(compression: CompressionType, level: u32) -> std::io::Result<Self> {
         Ok(match compression {
+            CompressionType::Zlib if level >= SMALL_DEFLATE_LEVEL => {
+                Self::SmallDeflate(Box::new(SmallDeflate::new(level)))
+            }
             CompressionType::Zlib => Self::Zlib { deflate: new_deflate(level), level },
             CompressionType::Zstd => {
                 let level = level.clamp(1, 22) as i32;
@@ -110,6 +120,7 @@ impl Encoder {
                 *deflate = new_deflate(*level);
                 None
             }
+            Self::SmallDeflate(deflate) => deflate.encode(cluster, output),
             // The only error that a sound encoder gives here is that there is no room.
             Self::Zstd(compressor) => compressor.compress_to_buffer(cluster, output).ok(),
         }

@@ -15,6 +15,7 @@ mod pack;
 mod read;
 mod refcount;
 mod select;
+mod small_deflate;
 mod table;
 mod write;
 
