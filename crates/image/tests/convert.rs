@@ -11,7 +11,7 @@ use image::{BackingName, Compat, CompressionType, Container, Image, NewClusters,
 use judge::{Random, converted, open, open_chain, path_in, qemu_img, read_all};
 use storage::{Extended, Overlay, ReadAt, WriteAt};
 
-const PACKED: NewClusters = NewClusters::Compressed { level: 4 };
+const PACKED: NewClusters = NewClusters::Compressed { level: 6 };
 
 /// Every kind of qcow2 with that size of clusters.
 fn kinds(cluster_size_bytes: u32) -> Vec<Qcow2Options> {

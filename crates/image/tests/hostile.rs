@@ -327,3 +327,103 @@ fn the_hosts_own_error_is_behind_ours() {
     // The header comes last, so what is there is no image.
     assert!(Image::open(storage::FileStorage::new(std::fs::File::open(&path).unwrap()).unwrap(), None).is_err());
 }
+
+#[test]
+fn bits_flipped_in_subclusters_and_in_a_chains_headers_are_errors_or_other_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, base) = path_in(&folder, "base.qcow2");
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["create", "-f", "qcow2", &base, "1M"]);
+    judge::qemu_io(&base, &["write -P 9 100k 300k".into()]);
+    let options = "cluster_size=16k,extended_l2=on";
+    qemu_img(&["create", "-f", "qcow2", "-o", options, "-b", "base.qcow2", "-F", "qcow2", &image, "2M"]);
+    let writes =
+        ["write -P 1 0 512", "write -z 20k 3k", "write -P 2 100k 40k", "write -c -P 3 160k 16k", "discard 120k 1k"];
+    judge::qemu_io(&image, &writes.map(String::from));
+    let bytes = std::fs::read(&path).unwrap();
+    let table = offset_in(number(&bytes, number(&bytes, 40)));
+    let mut random = Random(91);
+    for _ in 0..600 {
+        println!("seed={:#x}", random.0);
+        let mut broken = bytes.clone();
+        for _ in 0..=random.below(3) {
+            let (start, span) = [(0, 600), (table, 16 * 16)][random.below(2) as usize];
+            broken[(start + random.below(span)) as usize] ^= 1 << random.below(8);
+        }
+        std::fs::write(&path, &broken).unwrap();
+        let Ok(image) = judge::open_chain(&path) else { continue };
+        let _ = image.check();
+        let size = image.size_bytes();
+        let mut at = 0;
+        for _ in 0..500 {
+            let Some(extent) = (at < size).then(|| image.extent_at(at)).and_then(Result::ok) else { break };
+            assert!(extent.length_bytes > 0 && extent.length_bytes <= size - at);
+            let _ = image.read_at(at, &mut vec![0; extent.length_bytes.min(1 << 20) as usize]);
+            at += extent.length_bytes;
+        }
+        let target = tempfile::tempfile().unwrap();
+        let options = image::WriteOptions {
+            new_clusters: NewClusters::Compressed { level: 1 },
+            threads: std::num::NonZeroUsize::MIN,
+        };
+        if size < 64 << 20 {
+            let container = image::Container::Qcow2(image::Qcow2Options::default());
+            let _ = image::convert(&image::Source::image(&image), &target, &container, &options, &|_, _| ());
+        }
+    }
+}
+
+#[test]
+fn subclusters_of_two_kinds_are_found_here_and_by_qemu() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    qemu_img(&["create", "-f", "qcow2", "-o", "cluster_size=16k,extended_l2=on", &image, "2M"]);
+    judge::qemu_io(&image, &["write -P 1 0 512".into()]);
+    let bytes = std::fs::read(&path).unwrap();
+    let table = offset_in(number(&bytes, number(&bytes, 40)));
+    // The first subcluster is in the host cluster, and zeros.
+    let mut broken = bytes.clone();
+    set(&mut broken, table + 8, 1 | 1 << 32);
+    let found = findings(&broken, &path);
+    assert!(found.contains("has subclusters of two kinds, bitmap=0x0000000100000001"), "{found}");
+    // A subcluster of a cluster that is nowhere.
+    let mut broken = bytes.clone();
+    set(&mut broken, table + 16 + 8, 1);
+    std::fs::write(&path, &broken).unwrap();
+    let found: Vec<String> = open(&path).check().unwrap().iter().map(ToString::to_string).collect();
+    assert!(found.iter().any(|finding| finding.contains("has no offset and subclusters")), "{found:?}");
+    assert!(open(&path).read_at(16 << 10, &mut [0; 512]).is_err());
+}
+
+#[test]
+fn refcounts_of_every_width_are_recounted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, image) = path_in(&folder, "image.qcow2");
+    for bits in [1, 2, 4, 8, 16, 32, 64] {
+        let (bytes, disk) = sample(&format!(",refcount_bits={bits}"), &[], 100 + bits);
+        std::fs::write(&path, &bytes).unwrap();
+        if bits > 1 {
+            // Clusters that are used twice.
+            qemu_img(&["snapshot", "-c", "one", &image]);
+            judge::qemu_io(&image, &["write -P 7 64k 200k".into()]);
+        }
+        let opened = open(&path);
+        assert_eq!(opened.info().qcow2.unwrap().refcount_bits as u64, bits);
+        assert_eq!(opened.check().unwrap(), vec![], "{bits} bits");
+        assert!(bits > 1 || read_all(&opened) == disk);
+        // A count that is wrong by one is found, wherever it is in its byte.
+        let bytes = std::fs::read(&path).unwrap();
+        let block = number(&bytes, number(&bytes, 48));
+        for cluster in [0, 3, 5] {
+            let mut broken = bytes.clone();
+            // Narrow counts begin at a byte's least significant bit, wide ones end at their last byte.
+            let (at, bit) = match bits {
+                1..8 => (cluster * bits / 8, cluster * bits % 8),
+                _ => ((cluster + 1) * bits / 8 - 1, 0),
+            };
+            broken[(block + at) as usize] ^= 1 << bit;
+            let found = findings(&broken, &path);
+            assert!(found.contains(&format!("host cluster at {:#x}: refcount=", cluster * CLUSTER)), "{bits}: {found}");
+        }
+    }
+}
