@@ -349,6 +349,9 @@ fn the_report_is_json_and_quiet_is_quiet() {
         })
         .map(|line| format!("{}\n", line.trim_start()))
         .collect();
+    // The account of each block is looked at elsewhere.
+    let (start, rest) = report.split_once("\"changed\": {\n").unwrap();
+    let report = format!("{start}{}", &rest[rest.find("\"warnings\"").unwrap()..]);
     assert_eq!(
         report,
         "{\n\"output\": \"out.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"operations\": [\n{\n\

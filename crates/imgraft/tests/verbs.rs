@@ -173,6 +173,18 @@ fn what_a_pattern_stands_for_is_removed_and_nothing_else() {
 }
 
 #[test]
+fn what_was_changed_can_go_with_all_around_it() {
+    let world = World::new();
+    let flags =
+        ["--chmod", "0700:/usr/share/many", "--write", "/boot/efi/efi/UBUNTU/GRUB.CFG:x", "--remove", "/usr/share"];
+    build(&world, &[&flags[..], &["--chown", "1:1:/etc/cloud/cloud.cfg.d", "--move", "/etc/cloud:/srv/"]].concat());
+    assert!(
+        !is_there(&world, "/usr/share") && !is_there(&world, "/etc/cloud") && is_there(&world, "/srv/cloud/cloud.cfg")
+    );
+    world.run("cat out.img /boot/efi/EFI/ubuntu/grub.cfg").succeeds().prints("x");
+}
+
+#[test]
 fn links_are_forced_and_go_into_directories() {
     let world = World::new();
     build(

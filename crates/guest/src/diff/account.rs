@@ -9,7 +9,7 @@ use ext4::{Expectations, Expected, InodeNumber, Object};
 use serde::Serialize;
 use storage::WriteAt;
 
-use super::touched::{Files, Listed};
+use super::touched::{Files, Listed, folded};
 use super::{OutsideChange, View, ext4_of, fat_account, is_same_place, place_of, places, ranges, ranges_of, relative};
 use crate::error::Error;
 use crate::file_system::{FileSystem, Node};
@@ -114,8 +114,8 @@ impl Explanation<'_> {
 
     /// The same for a path on a FAT.
     pub(super) fn path(&self, side: ext4::Side, path: &[u8]) -> bool {
-        let files = self.files(side);
-        !self.is_strict || files.paths.contains(path) || files.directory_paths.contains(path)
+        let (files, path) = (self.files(side), folded(path));
+        !self.is_strict || files.paths.contains(&path) || files.directory_paths.contains(&path)
     }
 }
 
@@ -322,7 +322,11 @@ impl BlockAccount {
             let (before, after) = (entries(old)?, entries(new)?);
             let all: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
             for name in all.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-                if !names.contains(name) {
+                let is_meant = match directory {
+                    Node::Inode(_) => names.contains(name),
+                    Node::Names(_) => names.contains(&folded(name)),
+                };
+                if !is_meant {
                     self.unexplained(UnexplainedPlace {
                         place: two.to_string(),
                         first_block: 0,

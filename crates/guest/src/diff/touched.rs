@@ -16,12 +16,20 @@ pub(crate) struct Files {
     pub(crate) inodes: InodeSet,
     /// Directories that have a name more or less, or one that names another inode.
     pub(crate) directories: InodeSet,
-    /// On a FAT: paths that are listed, their names joined by slashes.
+    /// On a FAT: paths that are listed, their names joined by slashes and [folded].
     pub(crate) paths: BTreeSet<Vec<u8>>,
     /// On a FAT: directories whose entries differ.
     pub(crate) directory_paths: BTreeSet<Vec<u8>>,
     /// Directory → names that are made or removed in it, of edits.
     pub(crate) names: BTreeMap<Node, BTreeSet<Vec<u8>>>,
+}
+
+/// What is the same for all spellings of a path of a FAT: `GRUB.CFG` and `grub.cfg` are one file.
+pub(crate) fn folded(path: &[u8]) -> Vec<u8> {
+    match std::str::from_utf8(path) {
+        Ok(text) => text.to_lowercase().into_bytes(),
+        Err(_) => path.to_ascii_lowercase(),
+    }
 }
 
 impl Files {
@@ -31,7 +39,7 @@ impl Files {
                 self.inodes.insert(*number);
             }
             Node::Names(names) => {
-                self.paths.insert(names.join(&b'/'));
+                self.paths.insert(folded(&names.join(&b'/')));
             }
         }
     }
@@ -39,7 +47,7 @@ impl Files {
     pub(crate) fn contains(&self, node: &Node) -> bool {
         match node {
             Node::Inode(number) => self.inodes.contains(*number),
-            Node::Names(names) => self.paths.contains(&names.join(&b'/')),
+            Node::Names(names) => self.paths.contains(&folded(&names.join(&b'/'))),
         }
     }
 
@@ -49,7 +57,7 @@ impl Files {
                 self.directories.insert(*number);
             }
             Node::Names(names) => {
-                self.directory_paths.insert(names.join(&b'/'));
+                self.directory_paths.insert(folded(&names.join(&b'/')));
             }
         }
     }
@@ -72,7 +80,8 @@ impl Guest {
     pub(crate) fn note_name(&mut self, volume: usize, directory: &Node, name: &[u8]) -> Result<(), FileSystemError> {
         let files = self.edited.entry(volume).or_default();
         files.insert_directory(directory);
-        files.names.entry(directory.clone()).or_default().insert(name.to_vec());
+        let name_here = if matches!(directory, Node::Names(_)) { folded(name) } else { name.to_vec() };
+        files.names.entry(directory.clone()).or_default().insert(name_here);
         let Some(file_system) = self.volumes[volume].file_system() else { return Ok(()) };
         if let Some((node, _)) = file_system.lookup(directory, name)? {
             self.note(volume, &node);
@@ -82,13 +91,17 @@ impl Guest {
 
     /// Notes that an edit is about what is at a node and all that is below it.
     pub(crate) fn note_tree(&mut self, volume: usize, node: &Node) -> Result<(), FileSystemError> {
+        let Some(file_system) = self.volumes[volume].file_system() else { return Ok(()) };
+        // A damaged directory can be inside itself: then its inode is met again. On a FAT it has a new path each
+        // time, but no more directories than clusters.
+        let most = if file_system.is_unix() { u64::MAX } else { file_system.free_space()?.blocks };
+        let mut seen = BTreeSet::new();
         let mut left = vec![node.clone()];
         while let Some(node) = left.pop() {
-            let is_new = !self.edited.get(&volume).is_some_and(|files| files.contains(&node));
             self.note(volume, &node);
             let Some(file_system) = self.volumes[volume].file_system() else { continue };
-            // A damaged directory can be inside itself.
-            if (is_new || left.is_empty()) && file_system.metadata(&node)?.kind == FileKind::Directory {
+            let is_directory = file_system.metadata(&node)?.kind == FileKind::Directory;
+            if is_directory && (seen.len() as u64) < most && seen.insert(node.clone()) {
                 left.extend(file_system.children(&node)?.into_iter().map(|(_, child, _)| child));
             }
         }
