@@ -307,30 +307,6 @@ fn an_interrupt_takes_a_named_temporary_file_with_it() {
 }
 
 #[test]
-fn a_customize_that_is_killed_leaves_the_old_image_or_the_new_one() {
-    let (world, base) = world();
-    fs::copy(base, world.path("my.img")).unwrap();
-    let before = digest(&world.path("my.img"));
-    let names = world.names();
-    for milliseconds in [20, 200, 500, 900, 1500] {
-        let mut child = world.start("customize my.img --put autonoe:/usr/local/bin/autonoe:0755");
-        std::thread::sleep(Duration::from_millis(milliseconds));
-        let _ = child.kill();
-        let is_done = child.wait().unwrap().success();
-        assert_eq!(world.names(), names);
-        if digest(&world.path("my.img")) == before {
-            assert!(!is_done, "it said that it was done, and the image is the old one");
-            continue;
-        }
-        // A kill may come between the rename and the exit: the image is the new one then, and whole.
-        assert_sound(&world.path("my.img"));
-        world.run("get my.img /usr/local/bin/autonoe got").succeeds();
-        assert_eq!(digest(&world.path("got")), digest(&world.path("autonoe")), "after {milliseconds} ms");
-        return;
-    }
-}
-
-#[test]
 fn a_full_host_is_named_and_nothing_is_left_there() {
     let (world, base) = world();
     let before = digest(&base);
