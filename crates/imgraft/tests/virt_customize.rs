@@ -241,6 +241,19 @@ fn owners_are_roots_unless_they_are_to_be_kept() {
 }
 
 #[test]
+fn what_changes_is_compressed_unless_it_is_to_be_plain() {
+    let world = world();
+    world.file("large", "all the same ".repeat(300_000));
+    fs::copy(world.path("disk.img"), world.path("plain.img")).unwrap();
+    let before = fs::metadata(world.path("disk.img")).unwrap().len();
+    virt_customize(&world, &["-a", "disk.img", "--copy-in", "large:/srv"]).succeeds();
+    virt_customize(&world, &["-a", "plain.img", "--copy-in", "large:/srv", "--plain-clusters"]).succeeds();
+    let grew = |image: &str| fs::metadata(world.path(image)).unwrap().len().saturating_sub(before);
+    assert!(grew("disk.img") < 2_000_000, "{}", grew("disk.img"));
+    assert!(grew("plain.img") > 3_900_000, "{}", grew("plain.img"));
+}
+
+#[test]
 fn the_identity_stays_blank_unless_it_is_to_be_set() {
     let world = world();
     virt_customize(&world, &["-a", "disk.img", "--write", "/etc/machine-id:", "--mkdir", "/var/lib/urandom"])

@@ -132,7 +132,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             act(request, Action::Chmod { mode, path })
         },
     ),
-    verb(&["--chown"], Some("UID:GID:PATH"), "Set an owner by its numbers", Same, |request, value| {
+    verb(&["--chown"], Some("UID:GID:PATH"), "Set an owner by its numbers (since 1.52)", Same, |request, value| {
         let [uid, gid, path] = fields("chown", &value)?;
         act(request, Action::Chown { uid, gid, path })
     })
@@ -239,17 +239,21 @@ pub(super) const ENTRIES: &[Entry] = &[
         Differs("in `/etc/hosts`, the old name is replaced before its domain, too"),
         |request, name| act(request, Action::Hostname { name }),
     ),
-    verb(&["--inject-blnsvr"], Some("METHOD"), "Windows' balloon server", NotForLinux, |request, _| {
+    verb(&["--inject-blnsvr"], Some("METHOD"), "Windows' balloon server (since 1.54)", NotForLinux, |request, _| {
         not_for_linux(request, "--inject-blnsvr")
     })
     .since("1.54"),
-    verb(&["--inject-qemu-ga"], Some("METHOD"), "Windows' QEMU guest agent", NotForLinux, |request, _| {
+    verb(&["--inject-qemu-ga"], Some("METHOD"), "Windows' QEMU guest agent (since 1.50)", NotForLinux, |request, _| {
         not_for_linux(request, "--inject-qemu-ga")
     })
     .since("1.50"),
-    verb(&["--inject-virtio-win"], Some("METHOD"), "Windows' virtio drivers", NotForLinux, |request, _| {
-        not_for_linux(request, "--inject-virtio-win")
-    })
+    verb(
+        &["--inject-virtio-win"],
+        Some("METHOD"),
+        "Windows' virtio drivers (since 1.50)",
+        NotForLinux,
+        |request, _| not_for_linux(request, "--inject-virtio-win"),
+    )
     .since("1.50"),
     verb(&["--install"], Some("PKG,PKG.."), "Install packages", NeedsGuest, nothing),
     tool(&["--key"], Some("SELECTOR"), "Key of an encrypted disk", Ignored(NO_ENCRYPTION), |_, value| {
@@ -291,7 +295,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     verb(
         &["--no-selinux-relabel"],
         None,
-        "Label nothing anew",
+        "Label nothing anew (since 1.50)",
         Ignored("nothing is labelled that is not asked for"),
         |request, _| {
             request.relabel = false;
@@ -392,14 +396,24 @@ pub(super) const ENTRIES: &[Entry] = &[
             act(request, Action::SshInject { user: OsString::from_vec(user), selector })
         },
     ),
-    verb(&["--tar-in"], Some("TARFILE:REMOTEDIR"), "Unpack a tar file in the guest", Same, |request, value| {
-        let (archive, directory) = pair("tar-in", &value)?;
-        act(request, Action::TarIn { archive: archive.into(), directory })
-    })
+    verb(
+        &["--tar-in"],
+        Some("TARFILE:REMOTEDIR"),
+        "Unpack a tar file in the guest (since 1.52)",
+        Same,
+        |request, value| {
+            let (archive, directory) = pair("tar-in", &value)?;
+            act(request, Action::TarIn { archive: archive.into(), directory })
+        },
+    )
     .since("1.52"),
-    verb(&["--timezone"], Some("TIMEZONE"), "Set the time zone", Same, |request, name| {
-        act(request, Action::Timezone { name })
-    }),
+    verb(
+        &["--timezone"],
+        Some("TIMEZONE"),
+        "Set the time zone",
+        Differs("`/etc/timezone` says it, too, where there is one"),
+        |request, name| act(request, Action::Timezone { name }),
+    ),
     verb(&["--touch"], Some("FILE"), "Make an empty file, or a file look new", Same, |request, path| {
         act(request, Action::Touch { path })
     }),
@@ -519,6 +533,33 @@ impl Crypto {
                 "password-crypto: unknown algorithm {}, use \"md5\", \"sha256\", \"sha512\" or \"yescrypt\"",
                 text.display()
             ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_is_that_of_two_options() {
+        let mut names: Vec<&str> = OPTIONS.iter().flat_map(|option| option.names).copied().collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(OPTIONS.iter().all(|option| Entry::of(option).opt.help == option.help));
+    }
+
+    #[test]
+    fn what_needs_the_guest_does_nothing_but_be_refused() {
+        let needy: Vec<&str> = ENTRIES
+            .iter()
+            .filter(|entry| entry.opt.standing == Standing::NeedsGuest)
+            .map(|entry| entry.opt.name())
+            .collect();
+        for option in ["--run", "--run-command", "--install", "--uninstall", "--update"] {
+            assert!(needy.contains(&option), "{option}");
         }
     }
 }
