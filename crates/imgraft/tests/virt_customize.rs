@@ -335,6 +335,26 @@ fn a_new_system_takes_no_notice_of_what_is_for_windows() {
 }
 
 #[test]
+fn what_has_no_effect_is_said_to_whoever_wants_to_know() {
+    let world = world();
+    let line = ["-v", "--no-network", "-m", "2048", "-x", "-n", "-a", "disk.img", "--touch", "/srv/x"];
+    let mut command = world.command("virt-customize");
+    let output = command.args(line).env("LIBGUESTFS_BACKEND", "direct").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for text in [
+        "LIBGUESTFS_BACKEND has no effect: no appliance is started",
+        "--no-network has no effect: the network is not used",
+        "--memsize has no effect: no appliance is started",
+        "-x has no effect: there is no libguestfs",
+        "touched /srv/x",
+    ] {
+        assert!(stderr.contains(&format!("virt-customize: debug: {text}\n")), "{text}: {stderr}");
+    }
+    let silent = virt_customize(&world, &["-m", "2048", "-n", "-a", "disk.img", "--touch", "/srv/x"]);
+    assert_eq!(silent.succeeds().stdout.lines().count(), 3);
+}
+
+#[test]
 fn two_runs_are_the_same_bytes() {
     let (one, other) = (world(), world());
     let line = ["-a", "disk.img", "--copy-in", "autonoe:/srv", "--password", "root:password:x", "--hostname", "web"];

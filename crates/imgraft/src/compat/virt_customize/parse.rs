@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::action::Action;
 use super::options::{ENTRIES, Entry, OPTIONS};
 use super::voice::Voice;
+use crate::compat::Standing;
 use crate::compat::getopt::{Names, Scanner};
 
 /// The largest file of commands that is read, in bytes.
@@ -21,6 +22,8 @@ pub(super) struct Request {
     pub(super) actions: Vec<Action>,
     /// The options that were given and need the guest.
     pub(super) need_guest: Vec<&'static str>,
+    /// The options that were given and have no effect, and why not.
+    pub(super) without_effect: Vec<(&'static str, &'static str)>,
     pub(super) dry_run: bool,
     pub(super) scrub_log_file: bool,
     pub(super) relabel: bool,
@@ -93,6 +96,7 @@ impl Request {
             drives: Vec::new(),
             actions: Vec::new(),
             need_guest: Vec::new(),
+            without_effect: Vec::new(),
             dry_run: false,
             scrub_log_file: false,
             relabel: false,
@@ -122,8 +126,10 @@ impl Request {
     }
 
     fn take(&mut self, entry: &Entry, value: OsString) -> Result<(), Stop> {
-        if entry.opt.standing == crate::compat::Standing::NeedsGuest {
-            self.need_guest.push(entry.opt.name());
+        match entry.opt.standing {
+            Standing::NeedsGuest => self.need_guest.push(entry.opt.name()),
+            Standing::Ignored(why) => self.without_effect.push((entry.opt.name(), why)),
+            _ => {}
         }
         (entry.take)(self, value)
     }

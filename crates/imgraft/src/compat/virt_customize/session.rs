@@ -28,6 +28,9 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
     for name in environment::names_that_begin_with("LIBGUESTFS_") {
         voice.debug(format_args!("{} has no effect: no appliance is started", name.display()));
     }
+    for (option, why) in &request.without_effect {
+        voice.debug(format_args!("{option} has no effect: {why}"));
+    }
     voice.message("Examining the guest ...");
     let steps = request.actions.iter().map(|action| Step::of(action, &request.differences));
     let steps = steps.collect::<Result<Vec<Step>, Stop>>()?;
