@@ -3,6 +3,7 @@
 //! `IMGRAFT_KILLS` is how many moments there are for each test (500), `IMGRAFT_KILL_SEED` what they come from.
 #![cfg(feature = "full-tests")]
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+#![allow(clippy::print_stdout, reason = "seeds and counts are printed")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
