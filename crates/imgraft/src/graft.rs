@@ -178,9 +178,7 @@ impl Graft {
         let (checked, changed) = (checked.file_systems, proof.account);
         Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings })
     }
-}
 
-impl Graft {
     /// The new image's format.
     pub(crate) fn format(&self) -> String {
         self.container.as_ref().map_or(self.image.info().format.to_string(), ToString::to_string)
