@@ -226,6 +226,8 @@ fn another_layout_of_the_same_files_is_no_difference_of_files() {
     }
     fs::hard_link(world.path("tree/large"), world.path("tree/also")).unwrap();
     let make = |name: &str, options: &[&str], size: &str| {
+        // The directory in which names come and go: whether that is another second is not what this is about.
+        world.modified("tree/many", 1_600_000_000);
         judge("mke2fs")
             .env("E2FSPROGS_FAKE_TIME", "1700000000")
             .args(["-q", "-F", "-t", "ext4"])
@@ -250,7 +252,7 @@ fn another_layout_of_the_same_files_is_no_difference_of_files() {
     let run = world.run("diff base.img my.img");
     let paths: Vec<&str> = run.stdout.lines().filter_map(|line| line.split_once(" /")).map(|(_, path)| path).collect();
     let names: Vec<&str> = paths.iter().map(|path| path.split(' ').next().unwrap()).collect();
-    assert_eq!(names, ["also", "large", "many/", "many/7", "many/9", "new"], "{}", run.stdout);
+    assert_eq!(names, ["also", "large", "many/7", "many/9", "new"], "{}", run.stdout);
     assert!(run.stdout.contains("M /large (hard links 2 -> 1)\n"), "{}", run.stdout);
 }
 
