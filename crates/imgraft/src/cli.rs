@@ -519,7 +519,7 @@ pub(crate) struct SeedFiles {
 
 #[derive(Debug, Args)]
 pub(crate) struct InstallCompat {
-    /// The folder, such as one of PATH
+    /// The folder, such as one of PATH; it is made where it is not there
     pub(crate) folder: PathBuf,
 
     /// Replace files that have the names

@@ -368,7 +368,6 @@ fn two_runs_are_the_same_bytes() {
 #[test]
 fn links_are_made_for_each_name_and_replace_nothing_else() {
     let world = World::empty();
-    fs::create_dir(world.path("bin")).unwrap();
     let program = fs::canonicalize(env!("CARGO_BIN_EXE_imgraft")).unwrap();
     world.run("install-compat bin").succeeds();
     for name in ["virt-customize", "cloud-localds"] {

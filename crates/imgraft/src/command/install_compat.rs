@@ -11,10 +11,10 @@ use crate::failure::Failure;
 use crate::message::Messages;
 
 pub(super) fn run(arguments: &InstallCompat, messages: &Messages) -> Result<(), Failure> {
-    let folder = std::fs::canonicalize(&arguments.folder).map_err(|error| {
-        Failure::because(format!("the folder `{}` cannot be used", arguments.folder.display()), &error)
-            .hint("it has to be there already")
-    })?;
+    let folder =
+        std::fs::create_dir_all(&arguments.folder).and_then(|()| std::fs::canonicalize(&arguments.folder)).map_err(
+            |error| Failure::because(format!("no links can be made in `{}`", arguments.folder.display()), &error),
+        )?;
     let program = std::env::current_exe()
         .and_then(std::fs::canonicalize)
         .map_err(|error| Failure::because("it is not known where this program is", &error))?;
