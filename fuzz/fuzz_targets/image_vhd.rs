@@ -1,6 +1,7 @@
 #![no_main]
 
 #[path = "../src/containers.rs"]
+#[allow(dead_code, reason = "each program has one target")]
 mod containers;
 #[path = "../src/input.rs"]
 mod input;
