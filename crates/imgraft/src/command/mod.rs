@@ -40,7 +40,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Get(arguments) => get::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
-        Command::Seed { medium } => seed::run(medium, messages)?,
+        Command::Seed { command } => seed::run(command, messages)?,
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

@@ -1,20 +1,20 @@
-//! `imgraft seed`: a seed for cloud-init's data source NoCloud.
+//! `imgraft seed iso`, `vfat`, `tar`: a seed for cloud-init's data source NoCloud.
 
 use std::path::Path;
 
 use image::Container;
 use seed::{Content, InstanceId, Medium, MetaData, Seed};
 
-use crate::cli::{SeedFiles, SeedMedium};
+use crate::cli::seed::Files;
 use crate::failure::Failure;
 use crate::message::Messages;
 use crate::{content, environment, seed_output};
 
-pub(super) fn run(medium: SeedMedium, messages: &Messages) -> Result<(), Failure> {
-    let (medium, what, arguments) = match medium {
-        SeedMedium::Iso(arguments) => (Medium::Iso, "an ISO 9660", arguments),
-        SeedMedium::Vfat(arguments) => (Medium::Vfat, "a vfat", arguments),
-        SeedMedium::Tar(arguments) => (Medium::Tar { folder: "" }, "an archive", arguments),
+pub(super) fn run(medium: Medium, arguments: Files, messages: &Messages) -> Result<(), Failure> {
+    let what = match medium {
+        Medium::Iso => "an ISO 9660",
+        Medium::Vfat => "a vfat",
+        Medium::Tar { .. } => "an archive",
     };
     let output = arguments.output.clone();
     let unmade = format!("`{}` was not made", output.display());
@@ -30,7 +30,7 @@ pub(super) fn run(medium: SeedMedium, messages: &Messages) -> Result<(), Failure
 }
 
 /// Reads the files that were given; `-` is standard input.
-fn read(arguments: SeedFiles) -> Result<Seed, Failure> {
+fn read(arguments: Files) -> Result<Seed, Failure> {
     let mut stdin_is_read = false;
     let mut read = |path: &Path| -> Result<Content, Failure> {
         let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);

@@ -1,5 +1,7 @@
 //! The command line: the one definition behind parsing, help, completions and man pages.
 
+pub(crate) mod seed;
+
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
@@ -73,10 +75,10 @@ pub(crate) enum Command {
     #[command(after_help = DIFF_EXAMPLES)]
     Diff(Diff),
     /// Make a seed for cloud-init: what a guest gets at its first boot
-    #[command(after_help = SEED_EXAMPLES)]
+    #[command(after_help = seed::EXAMPLES)]
     Seed {
         #[command(subcommand)]
-        medium: SeedMedium,
+        command: seed::Command,
     },
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
     #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
@@ -182,15 +184,6 @@ Exit codes:
   0  the images are the same
   1  they differ
   2  one of them could not be looked at, or not at all of it";
-
-const SEED_EXAMPLES: &str = "\
-Examples:
-  imgraft seed iso --user-data user-data.yaml -o seed.iso
-  imgraft seed vfat --user-data user-data.yaml --hostname web --network-config net.yaml -o seed.img
-  qemu-system-x86_64 … -drive file=seed.iso,format=raw,if=virtio
-
-cloud-init finds the disk by its label, `cidata`. Times are SOURCE_DATE_EPOCH where that is set, else
-1980-01-01: the same content gives the same bytes.";
 
 const INSTALL_COMPAT_EXAMPLES: &str = "\
 Examples:
@@ -476,45 +469,6 @@ pub(crate) struct Diff {
 
     #[command(flatten)]
     pub(crate) backing: Backing,
-}
-
-/// What carries a seed.
-#[derive(Debug, Subcommand)]
-pub(crate) enum SeedMedium {
-    /// Make a disk with an ISO 9660
-    Iso(SeedFiles),
-    /// Make a disk with a FAT, as large as it has to be
-    Vfat(SeedFiles),
-    /// Make a tar archive
-    Tar(SeedFiles),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SeedFiles {
-    /// What the guest's user wants: cloud-config, a script, …; `-` is standard input
-    #[arg(long, value_name = "FILE")]
-    pub(crate) user_data: PathBuf,
-
-    /// The whole of meta-data. Without it, that has an instance-id made of the seed's content, so that
-    /// another content is another first boot
-    #[arg(long, value_name = "FILE", conflicts_with = "hostname")]
-    pub(crate) meta_data: Option<PathBuf>,
-
-    /// The guest's network, as cloud-init or netplan has it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) network_config: Option<PathBuf>,
-
-    /// What the platform wants
-    #[arg(long, value_name = "FILE")]
-    pub(crate) vendor_data: Option<PathBuf>,
-
-    /// The guest's name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) hostname: Option<String>,
-
-    /// The file to make; `-` is standard output
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,0 +1,17 @@
+//! `imgraft seed`, a file for each of the things that can be done about a seed.
+
+mod make;
+
+use seed::Medium;
+
+use crate::cli::seed::Command;
+use crate::failure::Failure;
+use crate::message::Messages;
+
+pub(super) fn run(command: Command, messages: &Messages) -> Result<(), Failure> {
+    match command {
+        Command::Iso(files) => make::run(Medium::Iso, files, messages),
+        Command::Vfat(files) => make::run(Medium::Vfat, files, messages),
+        Command::Tar(files) => make::run(Medium::Tar { folder: "" }, files, messages),
+    }
+}

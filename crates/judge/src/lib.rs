@@ -1,0 +1,1 @@
+//! A first boot that is followed and judged: its stages, what was expected of it, and the verdict.

@@ -1,0 +1,1 @@
+//! Virtual machines: the only place that builds command lines of QEMU, starts it and talks to it.
