@@ -17,6 +17,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=scripts/steps.sh
 source "$root/scripts/steps.sh"
 cd "$root"
+# shellcheck source=benches/measure.sh
+source benches/measure.sh
 
 runs=5 base='' json='' imgraft=''
 while [[ $# -gt 0 ]]; do
@@ -32,12 +34,7 @@ while [[ $# -gt 0 ]]; do
 done
 
 if ! has qemu-img || [[ ! -x /usr/bin/time ]]; then scripts/install-tools bench; fi
-target=${CARGO_TARGET_DIR:-$root/target} triple=x86_64-unknown-linux-gnu
-if [[ -z $imgraft ]]; then
-    step "build imgraft"
-    RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$triple" -p imgraft
-    imgraft=$target/$triple/release/imgraft
-fi
+[[ -n $imgraft ]] || build_imgraft
 [[ -n $base ]] || base=$(scripts/base-image)
 
 work=$target/bench-convert
@@ -98,9 +95,6 @@ for ((run = 1; run <= runs; run++)); do
     done
 done
 
-median() { tr ' ' '\n' <<<"$1" | sed '/^$/d' | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
-ratio() { awk -v one="$1" -v other="$2" 'BEGIN { printf "%.2f", (other > 0 ? one / other : 0) }'; }
-kib_as_mib() { awk -v kib="$1" 'BEGIN { printf "%.1f", kib / 1024 }'; }
 mib() { awk -v bytes="$1" 'BEGIN { printf "%.1f", bytes / 1048576 }'; }
 # verdict VALUE OPERATOR TARGET
 verdict() { awk -v value="$1" -v operator="$2" -v target="$3" 'BEGIN { print (operator == ">=" ? value >= target : value <= target) ? "met" : "MISSED" }'; }

@@ -13,6 +13,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=scripts/steps.sh
 source "$root/scripts/steps.sh"
 cd "$root"
+# shellcheck source=benches/measure.sh
+source benches/measure.sh
 
 runs=5 slow_runs=1 base='' payload='' json=''
 while [[ $# -gt 0 ]]; do
@@ -29,10 +31,7 @@ while [[ $# -gt 0 ]]; do
 done
 
 scripts/install-tools build bench
-step "build imgraft"
-target=${CARGO_TARGET_DIR:-$root/target} triple=x86_64-unknown-linux-gnu
-RUSTFLAGS='-C target-feature=+crt-static' cargo build --release --locked --target "$triple" -p imgraft
-imgraft=$target/$triple/release/imgraft
+build_imgraft
 [[ -n $base ]] || base=$(scripts/base-image)
 
 work=$target/bench
@@ -42,18 +41,9 @@ remove_outputs() { rm -f "$work"/{floor,floor.bin,none,compressed,virt-customize
 trap remove_outputs EXIT
 trap 'exit 130' INT TERM
 
-payload_bytes=110000000
 if [[ -z $payload ]]; then
     payload=${XDG_CACHE_HOME:-$HOME/.cache}/imgraft/bench-payload
-    if [[ ! -s $payload ]]; then
-        step "make a payload of $payload_bytes bytes out of this machine's own executables and libraries"
-        mkdir -p "${payload%/*}"
-        # head ends the pipe early, and that is no error.
-        { find /usr/bin /usr/lib -type f -size +64k -perm -u+r \( -perm -u+x -o -name '*.so*' \) -print0 2>/dev/null |
-            LC_ALL=C sort -z | xargs -0 cat 2>/dev/null || true; } | head -c "$payload_bytes" >"$payload.part"
-        [[ $(stat -c %s "$payload.part") -eq $payload_bytes ]] || fail "this machine has too few executables" "give one with --payload"
-        mv "$payload.part" "$payload"
-    fi
+    make_payload "$payload"
 fi
 cp "$payload" "$work/in/autonoe"
 payload=$work/in/autonoe
@@ -71,48 +61,16 @@ run_virt-customize() {
 }
 run_converted() { qemu-img convert -c -W -m 8 -O qcow2 "$work/virt-customize.img" "$work/converted.img"; }
 
-# The appliance: emulated, and with a kernel that this user can read.
-export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg
-prepare_appliance() {
-    local kernel
-    kernel=$(find /boot -name 'vmlinuz-*' | sort -V | tail -n 1)
-    if [[ ! -r $kernel ]]; then
-        as_root install -m 0644 "$kernel" "$work/in/vmlinuz"
-        export SUPERMIN_KERNEL=$work/in/vmlinuz SUPERMIN_MODULES=/lib/modules/${kernel#/boot/vmlinuz-}
-    fi
-    guestfish -a /dev/null run >&2 ||
-        fail "libguestfs does not start" "run libguestfs-test-tool; it needs a readable kernel in /boot and its modules"
-}
-
-# rss_kib PID: what this process and all below it hold now
-rss_kib() {
-    ps -e -o pid=,ppid=,rss= | awk -v top="$1" '
-        { parent[$1] = $2; rss[$1] = $3 }
-        END {
-            for (pid in rss) {
-                for (at = pid; at in parent && at != top; at = parent[at]);
-                if (at == top) sum += rss[pid]
-            }
-            print sum + 0
-        }'
-}
-
 declare -A walls peaks sizes
 # measure NAME [SECONDS-BEFORE]: adds a wall time, keeps the largest peak in KiB and the size in bytes
 measure() {
-    local name=$1 started pid now peak=0
+    local name=$1 started peak=0
     # What earlier runs left to be written is not this one's.
     sync
     started=$EPOCHREALTIME
     if [[ $name == virt-customize || $name == converted ]]; then
         "run_$name" >"$work/out" 2>&1 &
-        pid=$!
-        while kill -0 "$pid" 2>/dev/null; do
-            now=$(rss_kib "$pid")
-            ((now <= peak)) || peak=$now
-            sleep 0.2
-        done
-        wait "$pid" || fail "$name: $(tail -n 5 "$work/out")"
+        wait_for_peak $! || fail "$name: $(tail -n 5 "$work/out")"
     else
         "run_$name" >"$work/out" 2>&1 || fail "$name: $(tail -n 5 "$work/out")"
     fi
@@ -139,8 +97,7 @@ for way in none compressed; do
 done
 
 if ((slow_runs > 0)); then
-    step "start virt-customize's appliance once, so that it is built (a minute or two)"
-    prepare_appliance
+    prepare_appliance "$work/in"
 fi
 for ((run = 1; run <= slow_runs; run++)); do
     step "virt-customize, run $run of $slow_runs"
@@ -151,9 +108,6 @@ for ((run = 1; run <= slow_runs; run++)); do
     ((peaks[virt-customize] <= peaks[converted])) || peaks[converted]=${peaks[virt-customize]}
 done
 
-median() { tr ' ' '\n' <<<"${walls[$1]}" | grep . | sort -n | awk '{ v[NR] = $1 } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
-
 names=(floor none compressed)
 ((slow_runs == 0)) || names+=(virt-customize converted)
 declare -A what=(
@@ -163,46 +117,35 @@ declare -A what=(
     [virt-customize]='virt-customize (emulated), in place'
     [converted]='the same, then qemu-img convert -c'
 )
-cpus=$(nproc)
-machine="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $cpus CPUs, load $(cut -d ' ' -f 1 /proc/loadavg) at the end"
-printf '\n%s\nbase %s bytes, payload %s bytes (gzip: %s)\n\n' "$machine" "$(stat -c %s "$base")" "$payload_bytes" "$payload_gzip_bytes"
+printf '\n%s\nbase %s bytes, payload %s bytes (gzip: %s)\n\n' "$(machine)" "$(stat -c %s "$base")" "$payload_bytes" "$payload_gzip_bytes"
 printf '%-38s %9s %10s %10s\n' way 'wall s' 'peak MiB' 'out MB'
 for name in "${names[@]}"; do
-    printf '%-38s %9.2f %10s %10s\n' "${what[$name]}" "$(median "$name")" \
+    printf '%-38s %9.2f %10s %10s\n' "${what[$name]}" "$(median "${walls[$name]}")" \
         "$(if [[ -n ${peaks[$name]:-} ]]; then ratio "${peaks[$name]}" 1024 | cut -d . -f 1; else echo -; fi)" \
         "$((sizes[$name] / 1000000))"
 done
 echo
 
-targets=()
-# target NAME VALUE at-least|at-most BOUND
-target() {
-    local verdict
-    verdict=$(awk -v v="$2" -v how="$3" -v b="$4" 'BEGIN { print (how == "at-least" ? v >= b : v <= b) ? "reached" : "MISSED" }')
-    printf '%-58s %9s  %-8s %5s  %s\n' "$1" "$2" "$3" "$4" "$verdict"
-    targets+=("$(printf '{"target": "%s", "value": %s, "%s": %s, "reached": %s}' "$1" "$2" "${3/-/_}" "$4" \
-        "$([[ $verdict == reached ]] && echo true || echo false)")")
-}
 if ((slow_runs > 0)); then
-    target 'speed-up over virt-customize, not compressing' "$(ratio "$(median virt-customize)" "$(median none)")" at-least 60
-    target 'speed-up over virt-customize + convert, compressing' "$(ratio "$(median converted)" "$(median compressed)")" at-least 40
+    target 'speed-up over virt-customize, not compressing' "$(ratio "$(median "${walls[virt-customize]}")" "$(median "${walls[none]}")")" at-least 60
+    target 'speed-up over virt-customize + convert, compressing' "$(ratio "$(median "${walls[converted]}")" "$(median "${walls[compressed]}")")" at-least 40
     target 'output size against virt-customize + convert' "$(ratio "${sizes[compressed]}" "${sizes[converted]}")" at-most 1.02
 fi
-target 'time against cp + sync, not compressing' "$(ratio "$(median none)" "$(median floor)")" at-most 1.5
+target 'time against cp + sync, not compressing' "$(ratio "$(median "${walls[none]}")" "$(median "${walls[floor]}")")" at-most 1.5
 target 'peak memory in MiB, not compressing' "$(ratio "${peaks[none]}" 1024)" at-most 64
 target 'peak memory in MiB, compressing' "$(ratio "${peaks[compressed]}" 1024)" at-most 64
 
 if [[ -n $json ]]; then
     {
         printf '{"machine": "%s", "base_bytes": %s, "payload_bytes": %s, "payload_gzip_bytes": %s,\n "ways": [' \
-            "$machine" "$(stat -c %s "$base")" "$payload_bytes" "$payload_gzip_bytes"
+            "$(machine)" "$(stat -c %s "$base")" "$payload_bytes" "$payload_gzip_bytes"
         separator=
         for name in "${names[@]}"; do
             printf '%s\n  {"way": "%s", "wall_s": [%s], "median_s": %s, "peak_kib": %s, "output_bytes": %s}' "$separator" "$name" \
-                "$(xargs <<<"${walls[$name]}" | sed 's/ /, /g')" "$(median "$name")" "${peaks[$name]:-null}" "${sizes[$name]}"
+                "$(json_list "${walls[$name]}")" "$(median "${walls[$name]}")" "${peaks[$name]:-null}" "${sizes[$name]}"
             separator=,
         done
-        printf '],\n "targets": [\n  %s]}\n' "$(IFS=$'\n' && echo "${targets[*]}" | sed '$!s/$/,/; 2,$s/^/  /')"
+        printf '],\n "targets": [\n  %s]}\n' "$(json_targets)"
     } >"$json"
     say "the numbers are in $json"
 fi

@@ -7,42 +7,41 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 # shellcheck source=scripts/steps.sh
 source "$root/scripts/steps.sh"
+cd "$root"
+# shellcheck source=benches/measure.sh
+source benches/measure.sh
 runs=${1:-21}
 [[ $runs =~ ^[1-9][0-9]*$ ]] || fail "not a number of runs: $runs" "usage: benches/seed.sh [RUNS]"
-"$root/scripts/install-tools" judges
+scripts/install-tools judges
 
-step "build imgraft"
-cargo build --quiet --locked --release --manifest-path "$root/Cargo.toml" -p imgraft
-imgraft=${CARGO_TARGET_DIR:-$root/target}/release/imgraft
+build_imgraft
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 ln -s "$imgraft" ours
 printf '#cloud-config\nhostname: seeded\npackages: [nodejs, npm]\n' >user-data
 
-# seconds COMMAND…
+# seconds NAME COMMAND…: adds what it took
+declare -A walls
 seconds() {
-    local begin=$EPOCHREALTIME
-    "$@" >/dev/null 2>&1
-    local end=$EPOCHREALTIME
-    echo $((${end/./} - ${begin/./}))
+    local name=$1 started=$EPOCHREALTIME
+    shift
+    "$@" >out 2>&1 || fail "$name: $(tail -n 5 out)"
+    walls[$name]+="$(seconds_since "$started") "
 }
-middle() { sort -n "$1" | sed -n "$(((runs + 1) / 2))p"; }
 
 step "make seeds, $runs times each"
 for ((run = 0; run < runs; run++)); do
-    seconds cloud-localds theirs.iso user-data >>theirs-iso
-    seconds ./ours seed iso --user-data user-data -o ours.iso >>ours-seed-iso
-    seconds ./ours cloud-localds ours.iso user-data >>ours-cloud-localds
-    seconds cloud-localds -f vfat theirs.img user-data >>theirs-vfat
-    seconds ./ours seed vfat --user-data user-data -o ours.img >>ours-seed-vfat
+    seconds theirs-iso cloud-localds theirs.iso user-data
+    seconds seed-iso ./ours seed iso --user-data user-data -o ours.iso
+    seconds cloud-localds ./ours cloud-localds ours.iso user-data
+    seconds theirs-vfat cloud-localds -f vfat theirs.img user-data
+    seconds seed-vfat ./ours seed vfat --user-data user-data -o ours.img
 done
-report() {
-    local ours theirs
-    ours=$(middle "$2") theirs=$(middle "$3")
-    say "$1: $((ours / 1000)).$(printf %03d $((ours % 1000))) ms, the real one $((theirs / 1000)).$(printf %03d $((theirs % 1000))) ms:" \
-        "$((theirs / ours)) times as fast"
-}
-report "seed iso" ours-seed-iso theirs-iso
-report "cloud-localds" ours-cloud-localds theirs-iso
-report "seed vfat" ours-seed-vfat theirs-vfat
+for name in seed-iso cloud-localds theirs-iso seed-vfat theirs-vfat; do
+    printf '%-14s %s s\n' "$name" "$(median "${walls[$name]}")"
+done
+speed_up() { ratio "$(median "${walls[$1]}")" "$(median "${walls[$2]}")"; }
+target 'speed-up of seed iso over the real cloud-localds' "$(speed_up theirs-iso seed-iso)" at-least 10
+target 'speed-up of cloud-localds by our binary' "$(speed_up theirs-iso cloud-localds)" at-least 10
+target 'speed-up of seed vfat' "$(speed_up theirs-vfat seed-vfat)" at-least 10
