@@ -1,1 +1,36 @@
 //! Virtual machines: the only place that builds command lines of QEMU, starts it and talks to it.
+//!
+//! A [`Machine`] says what the guest sees; [`Machine::command_line`] is QEMU's command line for it, a
+//! reason beside each option. [`start`] runs it and gives a [`Running`], which tells in one stream what
+//! the console shows and what the monitor reports, each with its time since the start. QEMU is killed when that is
+//! dropped.
+//!
+//! ```
+//! use vm::{Architecture, Disk, Machine};
+//!
+//! let mut machine = Machine::new(Architecture::X86_64);
+//! machine.disks.push(Disk::throwaway("/srv/noble.img", "qcow2"));
+//! let line = machine.command_line(None).to_string();
+//! assert!(line.starts_with("qemu-system-x86_64 \\\n"));
+//! assert!(line.contains("-drive if=virtio,file=/srv/noble.img,format=qcow2,snapshot=on,cache=unsafe"));
+//! ```
+
+mod accelerator;
+mod architecture;
+mod command_line;
+mod compose;
+mod error;
+mod machine;
+mod monitor;
+mod process;
+
+pub use accelerator::Accelerator;
+pub use architecture::Architecture;
+pub use command_line::{CommandLine, Setting};
+pub use error::Error;
+pub use machine::{
+    Channel, Console, DirectKernel, Disk, Firmware, Forward, GuestForward, Machine, Network, Protocol, Uefi, Variables,
+    Writes,
+};
+pub use monitor::{Monitor, Progress, Status};
+pub use process::{Occurrence, Running, What, start};

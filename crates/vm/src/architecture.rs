@@ -1,0 +1,61 @@
+//! The processors that guests are made for.
+
+use std::fmt;
+
+/// What a guest's programs are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// Intel's and AMD's, 64 bits; `amd64` to Debian.
+    X86_64,
+    /// Arm's, 64 bits; `arm64` to Debian.
+    Aarch64,
+}
+
+impl Architecture {
+    /// The architecture of this host, if guests of it are known.
+    pub fn of_host() -> Option<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Some(Self::X86_64),
+            "aarch64" => Some(Self::Aarch64),
+            _ => None,
+        }
+    }
+
+    /// The name that QEMU and the kernel have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The program that emulates a machine of it.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86_64",
+            Self::Aarch64 => "qemu-system-aarch64",
+        }
+    }
+
+    /// The Debian package that has the program.
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::X86_64 => "qemu-system-x86",
+            Self::Aarch64 => "qemu-system-arm",
+        }
+    }
+
+    /// The device of the guest's kernel that is the first serial port.
+    pub fn serial_device(self) -> &'static str {
+        match self {
+            Self::X86_64 => "ttyS0",
+            Self::Aarch64 => "ttyAMA0",
+        }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
