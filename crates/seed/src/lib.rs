@@ -23,7 +23,9 @@ mod digest;
 mod disk;
 mod error;
 mod meta_data;
+mod mime;
 mod tar;
+mod user_data;
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ use storage::ReadAt;
 
 pub use error::Error;
 pub use meta_data::{InstanceId, MetaData};
+pub use mime::{Kind, Part, multipart};
+pub use user_data::UserData;
 
 /// The bytes of one of a seed's files.
 pub type Content = Arc<dyn ReadAt>;

@@ -1,0 +1,340 @@
+//! Several files of user-data as one: a MIME message with a part for each.
+
+use sha2::{Digest, Sha256};
+
+/// How much of a file cloud-init looks through for the header that makes it a MIME message, in bytes.
+const MESSAGE_HEADER_BYTES: usize = 4096;
+/// The longest line of a part that is taken as it is, in bytes: RFC 5322, "Line Length Limits".
+const MAX_LINE_BYTES: usize = 998;
+/// Digits of base64 in a line: RFC 2045, "Base64 Content-Transfer-Encoding".
+const BASE64_LINE_DIGITS: usize = 76;
+/// The longest name of a part, in characters.
+const MAX_NAME_CHARACTERS: usize = 64;
+
+/// Joins what comes later in front of what is there and leaves the rest: for parts of which the last comes first.
+const LAST_FIRST: &str = "list(prepend)+dict(no_replace,recurse_list)";
+/// Joins what comes later behind what is there, and lets its texts win.
+const FIRST_FIRST: &str = "list(append)+dict(no_replace,recurse_list,recurse_str)+str()";
+
+/// What a file of user-data is, by how it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `#cloud-config`
+    CloudConfig,
+    /// `#cloud-config-archive`: parts as a list of YAML.
+    CloudConfigArchive,
+    /// `#cloud-config-jsonp`: a JSON patch of the cloud-configs before it.
+    CloudConfigPatch,
+    /// `#!`: a program that runs once, late in the first boot.
+    Script,
+    /// `#cloud-boothook`: a program that runs early in each boot.
+    Boothook,
+    /// `#include`: addresses of more user-data.
+    Include,
+    /// `#include-once`: the same, fetched once.
+    IncludeOnce,
+    /// `#part-handler`: a program that handles parts of other types.
+    PartHandler,
+    /// `## template: jinja`: a cloud-config or a script with blanks that cloud-init fills.
+    Jinja,
+    /// A MIME message with parts of its own.
+    Message,
+    /// Any of the others, compressed.
+    Gzip,
+}
+
+/// How files begin, in small letters, those first that others are the beginning of.
+const BEGINNINGS: [(&str, Kind); 9] = [
+    ("#cloud-config-archive", Kind::CloudConfigArchive),
+    ("#cloud-config-jsonp", Kind::CloudConfigPatch),
+    ("## template: jinja", Kind::Jinja),
+    ("#cloud-boothook", Kind::Boothook),
+    ("#cloud-config", Kind::CloudConfig),
+    ("#include-once", Kind::IncludeOnce),
+    ("#part-handler", Kind::PartHandler),
+    ("#include", Kind::Include),
+    ("#!", Kind::Script),
+];
+
+impl Kind {
+    /// What cloud-init takes a file for; nothing where it does not know what to do with it.
+    pub fn of(content: &[u8]) -> Option<Self> {
+        if content.starts_with(&[0x1f, 0x8b]) {
+            return Some(Self::Gzip);
+        }
+        let text = std::str::from_utf8(content).ok()?;
+        // What Python takes for blanks, too.
+        let text =
+            text.trim_start_matches(|letter: char| letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter));
+        let begins = |beginning: &str| {
+            text.as_bytes().get(..beginning.len()).is_some_and(|start| start.eq_ignore_ascii_case(beginning.as_bytes()))
+        };
+        let kind = BEGINNINGS.iter().find(|(beginning, _)| begins(beginning)).map(|&(_, kind)| kind);
+        kind.or_else(|| is_message(content).then_some(Self::Message))
+    }
+
+    /// Its type, as in the header `Content-Type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::CloudConfig => "text/cloud-config",
+            Self::CloudConfigArchive => "text/cloud-config-archive",
+            Self::CloudConfigPatch => "text/cloud-config-jsonp",
+            Self::Script => "text/x-shellscript",
+            Self::Boothook => "text/cloud-boothook",
+            Self::Include => "text/x-include-url",
+            Self::IncludeOnce => "text/x-include-once-url",
+            Self::PartHandler => "text/part-handler",
+            Self::Jinja => "text/jinja2",
+            Self::Message => "multipart/mixed",
+            Self::Gzip => "application/gzip",
+        }
+    }
+
+    /// Whether it is, or may turn out to be, a cloud-config that a header says how to merge.
+    fn is_merged(self) -> bool {
+        matches!(self, Self::CloudConfig | Self::Jinja)
+    }
+
+    /// Whether there may be cloud-configs in it that no header of ours reaches.
+    fn may_hold_others(self) -> bool {
+        matches!(
+            self,
+            Self::CloudConfigArchive
+                | Self::CloudConfigPatch
+                | Self::Include
+                | Self::IncludeOnce
+                | Self::Message
+                | Self::Gzip
+        )
+    }
+}
+
+fn is_message(content: &[u8]) -> bool {
+    let start = &content[..content.len().min(MESSAGE_HEADER_BYTES)];
+    start.to_ascii_lowercase().windows(13).any(|window| window == b"mime-version:")
+}
+
+/// A file of user-data or vendor-data on its way into a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    name: String,
+    kind: Kind,
+    content: Vec<u8>,
+}
+
+impl Part {
+    /// A part of the kind that its content says; nothing where cloud-init would not know what to do with it.
+    /// cloud-init shows the name in its log.
+    pub fn new(name: &str, content: Vec<u8>) -> Option<Self> {
+        Some(Self { name: name.to_owned(), kind: Kind::of(&content)?, content })
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether it says itself how it is merged with the cloud-configs before it.
+    fn says_how_to_merge(&self) -> bool {
+        ["merge_how", "merge_type"].iter().any(|key| {
+            let key = key.as_bytes();
+            self.content.windows(key.len()).any(|window| window == key)
+        })
+    }
+}
+
+/// The message with these parts. The same parts give the same bytes.
+///
+/// Scripts run in the order of the parts. Cloud-configs are merged: their lists are joined in the order of the
+/// parts, their maps are joined key by key, and of other values the last one stays. cloud-init by itself lets
+/// the last part have a key for itself, lists and all. Where a part says how to merge (`merge_how`), or holds
+/// parts itself, that is respected: of values that are no texts the first one stays then.
+pub fn multipart(parts: &[Part]) -> Vec<u8> {
+    let boundary = boundary(parts);
+    let mut message =
+        format!("MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=\"{boundary}\"\n\n").into_bytes();
+    for (number, part, merge) in arranged(parts) {
+        message.extend(format!("--{boundary}\n").bytes());
+        push_part(&mut message, number, part, merge);
+    }
+    message.extend(format!("--{boundary}--\n").bytes());
+    message
+}
+
+/// The parts as they stand in the message: with the number that is theirs, and how they are merged.
+///
+/// No rule of cloud-init's lets a later number or `true` take the place of an earlier one and joins lists. But one
+/// keeps what is there and puts lists in front of it: so the cloud-configs go in with the last one first.
+fn arranged(parts: &[Part]) -> Vec<(usize, &Part, Option<&'static str>)> {
+    let merged: Vec<usize> = (0..parts.len()).filter(|&index| parts[index].kind.is_merged()).collect();
+    let keeps_order =
+        parts.iter().any(|part| part.kind.may_hold_others() || (part.kind.is_merged() && part.says_how_to_merge()));
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    if !keeps_order {
+        for (&slot, &index) in merged.iter().zip(merged.iter().rev()) {
+            order[slot] = index;
+        }
+    }
+    let is_alone = merged.len() < 2 && !keeps_order;
+    let rule = if keeps_order { FIRST_FIRST } else { LAST_FIRST };
+    let merge = |part: &Part| (part.kind.is_merged() && !is_alone && !part.says_how_to_merge()).then_some(rule);
+    order.into_iter().map(|index| (index + 1, &parts[index], merge(&parts[index]))).collect()
+}
+
+fn push_part(message: &mut Vec<u8>, number: usize, part: &Part, merge: Option<&str>) {
+    let content = &part.content;
+    if part.kind == Kind::Message {
+        // Its own headers are the part's.
+        message.extend(content);
+        message.push(b'\n');
+        return;
+    }
+    let is_plain = is_plain(content);
+    let charset = if part.kind == Kind::Gzip { "" } else { "; charset=\"utf-8\"" };
+    message.extend(format!("Content-Type: {}{charset}\n", part.kind.content_type()).bytes());
+    message.extend(format!("Content-Transfer-Encoding: {}\n", if is_plain { "7bit" } else { "base64" }).bytes());
+    message
+        .extend(format!("Content-Disposition: attachment; filename=\"{}\"\n", file_name(number, &part.name)).bytes());
+    if let Some(merge) = merge {
+        message.extend(format!("Merge-Type: {merge}\n").bytes());
+    }
+    message.push(b'\n');
+    if is_plain {
+        message.extend(content);
+    } else {
+        push_base64(message, content);
+    }
+    // The newline before a boundary belongs to it.
+    message.push(b'\n');
+}
+
+/// Whether every reader of mail takes the content as it is.
+fn is_plain(content: &[u8]) -> bool {
+    content.iter().all(|&byte| matches!(byte, b'\t' | b'\n' | b' '..=b'~'))
+        && content.split(|&byte| byte == b'\n').all(|line| line.len() <= MAX_LINE_BYTES)
+}
+
+/// The number is in front: cloud-init keeps scripts under these names, and runs them by name.
+fn file_name(number: usize, name: &str) -> String {
+    let is_safe = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    let name: String =
+        name.chars().take(MAX_NAME_CHARACTERS).map(|letter| if is_safe(letter) { letter } else { '_' }).collect();
+    format!("{number:03}-{name}")
+}
+
+/// A line that none of the parts has, made of what they are.
+fn boundary(parts: &[Part]) -> String {
+    let mut digest = Sha256::new_with_prefix("imgraft parts 1");
+    for part in parts {
+        for bytes in [part.name.as_bytes(), &part.content] {
+            digest.update((bytes.len() as u64).to_le_bytes());
+            digest.update(bytes);
+        }
+    }
+    let digits: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    // Nobody can write a text that has its own digest in it.
+    format!("imgraft-{digits}")
+}
+
+fn push_base64(text: &mut Vec<u8>, bytes: &[u8]) {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (line, bytes) in bytes.chunks(BASE64_LINE_DIGITS / 4 * 3).enumerate() {
+        if line > 0 {
+            text.push(b'\n');
+        }
+        for group in bytes.chunks(3) {
+            let bits =
+                group.iter().enumerate().fold(0, |bits, (index, &byte)| bits | u32::from(byte) << (16 - 8 * index));
+            for index in 0..4 {
+                let digit = (bits >> (18 - 6 * index)) & 0x3f;
+                text.push(if index <= group.len() { ALPHABET[digit as usize] } else { b'=' });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(name: &str, content: &str) -> Part {
+        Part::new(name, content.as_bytes().to_vec()).unwrap()
+    }
+
+    /// Names of the parts and their rules, as they stand.
+    fn stand(parts: &[Part]) -> Vec<(usize, Option<&'static str>)> {
+        arranged(parts).into_iter().map(|(number, _, merge)| (number, merge)).collect()
+    }
+
+    #[test]
+    fn the_longest_beginning_says_what_a_file_is() {
+        for (content, kind) in [
+            ("#cloud-config\n", Kind::CloudConfig),
+            ("\n  #Cloud-Config\n", Kind::CloudConfig),
+            ("#cloud-config-archive\n", Kind::CloudConfigArchive),
+            ("#cloud-config-jsonp\n", Kind::CloudConfigPatch),
+            ("#!/bin/sh\n", Kind::Script),
+            ("#cloud-boothook\n#!/bin/sh\n", Kind::Boothook),
+            ("#include-once\n", Kind::IncludeOnce),
+            ("#include http://x\n", Kind::Include),
+            ("#part-handler\n", Kind::PartHandler),
+            ("## template: jinja\n#cloud-config\n", Kind::Jinja),
+            ("Content-Type: multipart/mixed; boundary=x\nMIME-Version: 1.0\n", Kind::Message),
+            ("#cloud-config\n# mime-version: 1\n", Kind::CloudConfig),
+            ("\x1f\u{8b}", Kind::Gzip),
+        ] {
+            let bytes = if kind == Kind::Gzip { vec![0x1f, 0x8b, 8] } else { content.as_bytes().to_vec() };
+            assert_eq!(Kind::of(&bytes), Some(kind), "{content}");
+        }
+        for content in [&b"users: []\n"[..], b"", b"#", b"# cloud-config\n", b"\xef\xbb\xbf#cloud-config\n", b"#!\xff"]
+        {
+            assert_eq!(Kind::of(content), None, "{content:?}");
+        }
+    }
+
+    #[test]
+    fn cloud_configs_go_in_last_first_and_the_others_where_they_are() {
+        let (a, b, script) = (part("a", "#cloud-config\n"), part("b", "#cloud-config\n{}"), part("c", "#!/bin/sh\n"));
+        assert_eq!(
+            stand(&[a.clone(), script.clone(), b.clone()]),
+            [(3, Some(LAST_FIRST)), (2, None), (1, Some(LAST_FIRST))]
+        );
+        assert_eq!(stand(&[a.clone(), script]), [(1, None), (2, None)]);
+        let own = part("own", "#cloud-config\nmerge_how: list(append)\n");
+        assert_eq!(
+            stand(&[a.clone(), own.clone(), b.clone()]),
+            [(1, Some(FIRST_FIRST)), (2, None), (3, Some(FIRST_FIRST))]
+        );
+        let include = part("i", "#include\nhttp://x\n");
+        assert_eq!(stand(&[include, b]), [(1, None), (2, Some(FIRST_FIRST))]);
+    }
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        let encoded = |bytes: &[u8]| {
+            let mut text = Vec::new();
+            push_base64(&mut text, bytes);
+            String::from_utf8(text).unwrap()
+        };
+        // Section "Test Vectors".
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(encoded(bytes.as_bytes()), text);
+        }
+        let long = encoded(&[0xff; 58]);
+        assert_eq!(long, format!("{}\n/w==", "/".repeat(76)));
+    }
+
+    #[test]
+    fn names_are_safe_and_keep_their_order() {
+        assert_eq!(file_name(7, "a b\"/ö.sh"), "007-a_b___.sh");
+        assert_eq!(file_name(1, &"x".repeat(99)).len(), 68);
+    }
+}
