@@ -51,5 +51,5 @@ pub use size::{ByteSize, DiskSize, DiskSizeError};
 pub use verb::{
     Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Password,
     Pattern, Put, PutError, PutOwner, Remove, Replace, Scrub, Secret, SshKey, SyntaxError, Tar, Timezone, Touch,
-    Truncate, User, Write,
+    Truncate, User, Write, authorized_keys,
 };

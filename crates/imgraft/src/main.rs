@@ -21,6 +21,7 @@ mod progress;
 mod proof;
 mod report;
 mod reproducible;
+mod seed_content;
 mod seed_output;
 mod snippet;
 mod soundness;

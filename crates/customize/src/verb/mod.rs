@@ -48,7 +48,7 @@ pub use remove::Remove;
 pub use rename::Move;
 pub use replace::{Pattern, Replace};
 pub use scrub::Scrub;
-pub use ssh_key::{KeySource, SshKey};
+pub use ssh_key::{KeySource, SshKey, authorized_keys};
 pub use tar::Tar;
 pub use timezone::Timezone;
 pub use touch::Touch;

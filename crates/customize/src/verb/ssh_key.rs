@@ -74,14 +74,18 @@ impl SshKey {
             return Err(SyntaxError::new(format!("`{}` is no name that a user can have", self.user)));
         }
         match &self.key {
-            KeySource::Text(text) => keys(text).map(drop),
+            KeySource::Text(text) => authorized_keys(text).map(drop),
             KeySource::File(_) => Ok(()),
         }
     }
 }
 
-/// The lines of `text` that are keys, which all have to be that are no comments.
-fn keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
+/// The lines of `text` that are keys, as `authorized_keys` has them. Others may be blank or comments.
+///
+/// # Errors
+///
+/// A private key, a line that is no key, and a text without one.
+pub fn authorized_keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
     if text.contains("PRIVATE KEY-----") {
         return Err(SyntaxError::new("this is a private key, which stays where it is: its `.pub` is meant"));
     }
@@ -169,7 +173,7 @@ impl Work<'_> {
                 String::from_utf8(content).map_err(|_| Error::refused(format!("`{}` is not UTF-8", path.display())))?
             }
         };
-        let keys = keys(&content).map_err(|error| match &ssh_key.key {
+        let keys = authorized_keys(&content).map_err(|error| match &ssh_key.key {
             KeySource::Text(_) => Error::refused(error.to_string()),
             KeySource::File(path) => Error::refused(format!("`{}`: {error}", path.display())),
         })?;
@@ -255,14 +259,14 @@ mod tests {
 
     #[test]
     fn a_key_is_of_the_kind_that_it_says() {
-        assert_eq!(keys(KEY).unwrap(), [KEY]);
+        assert_eq!(authorized_keys(KEY).unwrap(), [KEY]);
         let with_options = format!("restrict,command=\"a b\" {KEY}");
         assert_eq!(key_of(&with_options), key_of(KEY));
-        assert_eq!(keys(&format!("# mine\n\n{KEY}\n{with_options}\n")).unwrap().len(), 2);
+        assert_eq!(authorized_keys(&format!("# mine\n\n{KEY}\n{with_options}\n")).unwrap().len(), 2);
         for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", &KEY.replace("ssh-ed25519 ", "ssh-rsa "), &KEY[..60], "x"] {
-            assert!(keys(text).is_err(), "{text}");
+            assert!(authorized_keys(text).is_err(), "{text}");
         }
-        let private = keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().to_string();
+        let private = authorized_keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().to_string();
         assert!(private.contains("`.pub` is meant"), "{private}");
     }
 }

@@ -10,8 +10,8 @@ use crate::message::Messages;
 
 pub(super) fn run(command: Command, messages: &Messages) -> Result<(), Failure> {
     match command {
-        Command::Iso(files) => make::run(Medium::Iso, files, messages),
-        Command::Vfat(files) => make::run(Medium::Vfat, files, messages),
-        Command::Tar(files) => make::run(Medium::Tar { folder: "" }, files, messages),
+        Command::Iso(files) => make::run(Medium::Iso, &files, messages),
+        Command::Vfat(files) => make::run(Medium::Vfat, &files, messages),
+        Command::Tar(files) => make::run(Medium::Tar { folder: "" }, &files, messages),
     }
 }
