@@ -266,7 +266,8 @@ fn parse_timezone(text: &str) -> Result<String, SyntaxError> {
     Timezone::parse(OsStr::new(text)).map(|timezone| timezone.zone)
 }
 
-fn parse_hostname(text: &str) -> Result<String, SyntaxError> {
+/// The name of a guest.
+pub(crate) fn parse_hostname(text: &str) -> Result<String, SyntaxError> {
     Hostname::parse(OsStr::new(text)).map(|hostname| hostname.name)
 }
 

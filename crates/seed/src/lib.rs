@@ -22,6 +22,7 @@
 mod digest;
 mod disk;
 mod error;
+mod line;
 mod meta_data;
 mod mime;
 mod tar;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use storage::ReadAt;
 
 pub use error::Error;
+pub use line::{Line, LineError, LineReader};
 pub use meta_data::{InstanceId, MetaData};
 pub use mime::{Kind, Part, multipart};
 pub use user_data::UserData;

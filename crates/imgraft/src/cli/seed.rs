@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use seed::LineReader;
 
-use crate::seed_content::SeedContent;
+use crate::seed_content::{SeedContent, parse_hostname};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +23,14 @@ Examples:
 cloud-init finds the disk by its label, `cidata`. Times are SOURCE_DATE_EPOCH where that is set, else
 1980-01-01: the same content gives the same bytes.";
 
+const LINE_EXAMPLES: &str = "\
+Examples:
+  imgraft seed line --url http://10.0.2.2:8000/ --for qemu
+  imgraft seed line --url http://10.0.2.2:8000/ --instance-id web-2 --for libvirt
+  imgraft seed line --url http://seeds.example/web/ --for grub-default >> /etc/default/grub
+
+cloud-init since 24.1 puts the machine's own into an address: http://seeds.example/__dmi.system-uuid__/";
+
 /// What is done about a seed.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -34,6 +43,9 @@ pub(crate) enum Command {
     /// Make a tar archive
     #[command(after_help = MEDIUM_EXAMPLES)]
     Tar(Files),
+    /// Print a seed as one line: for the kernel's command line, or as a machine's serial number
+    #[command(after_help = LINE_EXAMPLES)]
+    Line(Line),
 }
 
 #[derive(Debug, Args)]
@@ -44,4 +56,53 @@ pub(crate) struct Files {
     /// The file to make; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Line {
+    /// The address that the seed is fetched from, such as one of `imgraft seed serve`
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// The guest's name, whatever the seed says
+    #[arg(long, value_name = "NAME", value_parser = parse_hostname)]
+    pub(crate) hostname: Option<String>,
+
+    /// The instance-id, whatever the seed says: another one is another first boot
+    #[arg(long, value_name = "ID")]
+    pub(crate) instance_id: Option<String>,
+
+    /// Who reads it, and so what has to be quoted
+    #[arg(long = "for", value_name = "READER", default_value = "guest")]
+    pub(crate) reader: Reader,
+}
+
+/// [`LineReader`] by the names that it has on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Reader {
+    /// The guest: as it is to arrive there
+    Guest,
+    /// A shell: one word, such as for QEMU's -append
+    Shell,
+    /// A shell that starts QEMU: the option -smbios
+    Qemu,
+    /// libvirt: elements of <domain>; an <os> that is there gets the new one's content
+    Libvirt,
+    /// GRUB: a word for a `linux` line in grub.cfg
+    Grub,
+    /// A line for /etc/default/grub; update-grub brings it into grub.cfg
+    GrubDefault,
+}
+
+impl From<Reader> for LineReader {
+    fn from(reader: Reader) -> Self {
+        match reader {
+            Reader::Guest => Self::Guest,
+            Reader::Shell => Self::Shell,
+            Reader::Qemu => Self::Qemu,
+            Reader::Libvirt => Self::Libvirt,
+            Reader::Grub => Self::Grub,
+            Reader::GrubDefault => Self::GrubDefault,
+        }
+    }
 }

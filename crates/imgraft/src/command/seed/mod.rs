@@ -1,5 +1,6 @@
 //! `imgraft seed`, a file for each of the things that can be done about a seed.
 
+mod line;
 mod make;
 
 use seed::Medium;
@@ -13,5 +14,6 @@ pub(super) fn run(command: Command, messages: &Messages) -> Result<(), Failure> 
         Command::Iso(files) => make::run(Medium::Iso, &files, messages),
         Command::Vfat(files) => make::run(Medium::Vfat, &files, messages),
         Command::Tar(files) => make::run(Medium::Tar { folder: "" }, &files, messages),
+        Command::Line(arguments) => line::run(&arguments),
     }
 }
