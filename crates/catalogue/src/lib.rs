@@ -1,1 +1,7 @@
 //! Base images by name: an index, downloads, signatures, a cache, and the lock that records what was used.
+
+pub mod cache;
+pub mod transport;
+
+pub use cache::{Cache, Digest, Entry};
+pub use transport::{Download, Progress, Transport};

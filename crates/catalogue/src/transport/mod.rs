@@ -1,0 +1,42 @@
+//! How files come here: over HTTPS, whole and as their digests say, or not at all.
+
+mod error;
+mod progress;
+
+pub use self::error::Error;
+pub use self::progress::{Event, Progress, Silent};
+use crate::cache::{Cache, Digest, Entry};
+
+/// A way to get files.
+pub trait Transport {
+    /// The bytes at `url`, which is some small document: a list, an index, a signature, a key. It is asked for
+    /// anew each time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] past `limit_bytes`; [`Error::Offline`] where nothing may be asked for; what went wrong
+    /// last otherwise, after what is worth repeating was repeated.
+    fn small(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>, Error>;
+
+    /// The file that `download` says, out of `cache`, or from the first of its addresses that has it, which puts
+    /// it there.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Offline`] where it is not in the cache and nothing may be asked for; [`Error::NoMirror`] with what
+    /// was wrong at each address; [`Error::NoSpace`]; what the cache's folder says.
+    fn fetch(&self, download: &Download, cache: &Cache, progress: &dyn Progress) -> Result<Entry, Error>;
+}
+
+/// A file to have.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// What it is called in messages, and in the list of the cache: `ubuntu:24.04`, say.
+    pub name: String,
+    /// Where it can be had, the best place first.
+    pub urls: Vec<String>,
+    /// What its bytes come to.
+    pub digest: Digest,
+    /// How many bytes there are, where that is known from elsewhere.
+    pub size_bytes: Option<u64>,
+}
