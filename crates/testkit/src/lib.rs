@@ -11,6 +11,8 @@ pub mod fixture;
 pub mod judge;
 pub mod mount;
 pub mod partition;
+#[cfg(feature = "site")]
+pub mod site;
 pub mod tree;
 
 /// Whether the tests run as root, without which nothing can be mounted.

@@ -1,0 +1,63 @@
+//! What a server can do wrong.
+
+use std::sync::Arc;
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// The connection ends after so many bytes of the body.
+    Cut {
+        /// How many bytes of the body are sent.
+        after_bytes: u64,
+    },
+    /// Nothing comes any more after so many bytes of the body, but the connection stays.
+    Stall {
+        /// How many bytes of the body are sent.
+        after_bytes: u64,
+    },
+    /// Another status, and no file.
+    Status {
+        /// The status.
+        code: u16,
+        /// What `Retry-After` says.
+        retry_after: Option<String>,
+    },
+    /// A redirect.
+    Redirect {
+        /// What `Location` says.
+        location: String,
+    },
+    /// `Content-Length` says that, whatever is sent. A connection with fewer bytes ends there.
+    ContentLength(String),
+    /// `Content-Range` says that.
+    ContentRange(String),
+    /// No `Content-Length`, but chunks.
+    Chunked,
+    /// No `Content-Length`, and the end of the connection is the end of the body.
+    UntilClosed,
+    /// `Content-Encoding: gzip`, which nobody asked for.
+    Encoded,
+    /// `Range` is not known here: the whole file is sent with 200.
+    NoRange,
+    /// Ranges are answered with 206 although the file has changed since.
+    IgnoreIfRange,
+    /// The answer does not say which version of the file it is.
+    NoValidators,
+    /// The answer has `Last-Modified`, but no `ETag`.
+    NoEtag,
+    /// The file's content is another one from this answer on.
+    Change(Arc<[u8]>),
+    /// The headers come a byte at a time, and never end.
+    SlowHeaders,
+    /// The headers are larger than anybody wants to read.
+    HugeHeaders,
+    /// It is not HTTP at all.
+    Garbage,
+    /// The connection ends before anything is said.
+    Hangup,
+}
+
+/// Faults in a list: their first that `find` takes.
+pub(super) fn first<'a, T>(faults: &'a [Fault], find: impl Fn(&'a Fault) -> Option<T>) -> Option<T> {
+    faults.iter().find_map(find)
+}
