@@ -136,7 +136,11 @@ impl Graft {
         let container = container::of_edit(&job.form, &image.info(), folder.path(), base_path)?;
         let spill_folder = folder.try_clone().map_err(|error| folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {
-            Some(size) => size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?,
+            Some(size) => {
+                let size_bytes = size.of(image.size_bytes()).map_err(|error| Failure::of(&error))?;
+                // Some containers hold whole units only: the root takes the last one, too.
+                container.as_ref().map_or(size_bytes, |container| container.disk_size_bytes(size_bytes))
+            }
             None => image.size_bytes(),
         };
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);

@@ -226,3 +226,19 @@ fn a_file_system_without_a_partition_table_grows_too() {
     let said = judge("dumpe2fs").arg("-h").arg(&image).succeed().stdout;
     assert!(said.lines().any(|line| line.starts_with("Block count:") && line.ends_with(" 262144")), "{said}");
 }
+
+/// The GPT's backup was written where the disk was asked to end, and the container's disk ended later.
+#[test]
+fn a_root_fills_the_last_unit_of_a_container_that_holds_whole_units() {
+    let world = World::new();
+    world.run("build --base base.img --size 2147487744 --mkdir /x -O vhd -o grown.vhd").succeeds();
+    let raw = world.path("grown.raw");
+    judge("qemu-img").args(["convert", "-f", "vpc", "-O", "raw"]).arg(world.path("grown.vhd")).arg(&raw).succeed();
+    let size_bytes = file_bytes(&raw);
+    assert_eq!(size_bytes, 2049 << 20);
+    let said = judge("sgdisk").arg("-v").arg(&raw).succeed().stdout;
+    assert!(said.contains("No problems found"), "{said}");
+    // Behind the root are no more than the backup's 33 sectors and what is less than a MiB.
+    let end = partition_range(&raw, ROOT).end;
+    assert!(size_bytes - end <= (33 << 9) + (1 << 20), "{end} of {size_bytes}");
+}
