@@ -3,6 +3,7 @@
 It is processed and handed to cloud-init's own handlers in a folder of their own. Boothooks are not run: what
 would be is noted in their place. Jinja is given the instance data that cloud-init would have.
 """
+import copy
 import json
 import os
 import sys
@@ -72,5 +73,5 @@ with tempfile.TemporaryDirectory() as root:
     config = util.load_yaml(text) or {}
     stock = {"name": "stock", "lock_passwd": True}
     distro = type("Distro", (), {"get_default_user": lambda self: dict(stock)})()
-    users, _ = ug_util.normalize_users_groups(config, distro)
+    users, _ = ug_util.normalize_users_groups(copy.deepcopy(config), distro)
     json.dump({"users": sorted(users), "config": config, "scripts": scripts, "hooks": hooks, "others": others}, sys.stdout, sort_keys=True)

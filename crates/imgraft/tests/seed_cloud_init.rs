@@ -1,0 +1,215 @@
+//! What several versions of the real cloud-init make of what `imgraft seed` makes, and what those who pass a line
+//! on make of that.
+#![cfg(feature = "full-tests")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+
+#[path = "support/cloud_init.rs"]
+mod cloud_init;
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use cloud_init::versions;
+use support::World;
+use testkit::judge::judge;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@example.org";
+const ADA: &str = "{\"groups\": \"adm, cdrom, dip, lxd, sudo\", \"lock_passwd\": true, \"name\": \"ada\", \
+                   \"shell\": \"/bin/bash\", \"sudo\": \"ALL=(ALL) NOPASSWD:ALL\"}";
+
+fn world() -> World {
+    let world = World::empty();
+    world
+        .file(
+            "a.yaml",
+            "#cloud-config\nusers: [default, {name: a}]\nssh_pwauth: true\ntimezone: A\npackages: [one]\n\
+             apt: {conf: x, primary: [1]}\nntp: {servers: [s]}\n",
+        )
+        .file("b.yaml", "#cloud-config\nusers: [{name: b}]\nssh_pwauth: false\npackages: [two]\napt: {conf: y, primary: [2]}\n")
+        .file("own.yaml", "#cloud-config\nmerge_how: dict(replace)+list()+str()\npackages: [own]\n")
+        .file("web.yaml", "## template: jinja\n#cloud-config\nfqdn: \"{{ v1.local_hostname }}.x\"\npackages: [three]\n")
+        .file("z.sh", "#!/bin/sh\necho \"ö\"\n--\nFrom me\n")
+        .file("a.sh", "#!/bin/sh\nexit 0")
+        .file("hook", "#cloud-boothook\n#!/bin/sh\necho hook\n")
+        .file("nested", "Content-Type: multipart/mixed; boundary=\"B\"\nMIME-Version: 1.0\n\n--B\nContent-Type: text/x-shellscript\n\n#!/bin/sh\nnested\n--B--\n");
+    fs::write(world.path("packed.gz"), judge("gzip").args(["-nc"]).arg(world.path("a.sh")).succeed().stdout_bytes)
+        .unwrap();
+    world
+}
+
+/// What cloud-init makes of the seed with these arguments: the same in each version.
+fn made(world: &World, arguments: &str, more: &[&str]) -> String {
+    world.run_words(&format!("seed tar {arguments} -o seed.tar"), more).succeeds();
+    let user_data = judge("tar").arg("-xOf").arg(world.path("seed.tar")).arg("user-data").succeed().stdout_bytes;
+    fs::write(world.path("user-data"), user_data).unwrap();
+    let path = world.path("user-data");
+    let mut made: Vec<(String, String)> = versions()
+        .iter()
+        .map(|version| (version.release.clone(), version.run("user_data.py", &[path.to_str().unwrap()])))
+        .collect();
+    let (_, first) = made.remove(0);
+    for (release, other) in made {
+        assert_eq!(other, first, "{release}: {arguments}");
+    }
+    first
+}
+
+#[test]
+fn flags_and_files_lose_nothing_of_each_other() {
+    let world = world();
+    let arguments = "--user-data a.yaml --user-data z.sh --user-data b.yaml --user-data hook --user-data web.yaml \
+                     --user-data a.sh --user ada --timezone Europe/Berlin --package git,curl";
+    let run = "echo \"x\" 'y' \\ # z";
+    assert_eq!(
+        made(&world, arguments, &["--run", run]),
+        format!(
+            "{{\"config\": {{\"apt\": {{\"conf\": \"y\", \"primary\": [1, 2]}}, \"fqdn\": \"web.x\", \
+             \"ntp\": {{\"servers\": [\"s\"]}}, \
+             \"packages\": [\"one\", \"two\", \"three\", \"git\", \"curl\"], \
+             \"runcmd\": [\"echo \\\"x\\\" 'y' \\\\ # z\"], \"ssh_pwauth\": false, \
+             \"timezone\": \"Europe/Berlin\", \
+             \"users\": [\"default\", {{\"name\": \"a\"}}, {{\"name\": \"b\"}}, \"default\", {ADA}]}}, \
+             \"hooks\": [\"#cloud-boothook\\n#!/bin/sh\\necho hook\\n\"], \"others\": [], \
+             \"scripts\": [\"#!/bin/sh\\necho \\\"\\u00f6\\\"\\n--\\nFrom me\\n\", \"#!/bin/sh\\nexit 0\"], \
+             \"users\": [\"a\", \"ada\", \"b\", \"stock\"]}}"
+        )
+    );
+}
+
+#[test]
+fn who_says_how_to_merge_is_heard() {
+    let world = world();
+    let packages = |arguments: &str| {
+        let made = made(&world, arguments, &["--package", "git"]);
+        made.split_once("\"packages\": ").unwrap().1.split_once(']').unwrap().0.to_owned()
+    };
+    assert_eq!(packages("--user-data a.yaml --user-data own.yaml"), "[\"own\", \"git\"");
+    assert_eq!(packages("--user-data own.yaml --user-data a.yaml"), "[\"own\", \"one\", \"git\"");
+}
+
+#[test]
+fn messages_and_compressed_files_are_parts_too() {
+    let made = made(&world(), "--user-data nested --user-data packed.gz --user-data b.yaml --user ada", &[]);
+    assert!(made.contains("\"scripts\": [\"#!/bin/sh\\nexit 0\", \"#!/bin/sh\\nnested\"]"), "{made}");
+    assert!(made.contains(&format!("\"users\": [{{\"name\": \"b\"}}, \"default\", {ADA}]")), "{made}");
+    assert!(made.contains("\"others\": []"), "{made}");
+}
+
+#[test]
+fn every_medium_says_the_same() {
+    let world = world();
+    for kind in ["iso", "vfat"] {
+        let arguments = "--user-data a.yaml --user-data z.sh --user ada --hostname web";
+        world.run_words(&format!("seed {kind} {arguments} -o seed"), &["--ssh-key", KEY]).succeeds();
+        for version in versions() {
+            let read = version.run("nocloud.py", &[world.path("seed").to_str().unwrap()]);
+            assert!(read.contains("\"found\": true") && read.contains("\"hostname\": \"web\""), "{version:?} {read}");
+            assert!(read.contains("Merge-Type: list(prepend)") && read.contains(KEY), "{version:?} {read}");
+        }
+    }
+}
+
+/// cloud-init's own schema finds nothing to say.
+#[test]
+fn what_we_write_is_valid() {
+    let world = world();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/user-data.yaml");
+    world
+        .run_words("seed tar --user ada --package git --timezone UTC --run true -o seed.tar", &["--ssh-key", KEY])
+        .succeeds();
+    let flags = judge("tar").arg("-xOf").arg(world.path("seed.tar")).arg("user-data").succeed().stdout_bytes;
+    fs::write(world.path("flags.yaml"), flags).unwrap();
+    let program = "import sys\nfrom cloudinit.config import schema\nimport yaml\n\
+                   config = yaml.safe_load(open(sys.argv[1]))\n\
+                   schema.validate_cloudconfig_schema(config, schema=schema.get_schema(), strict=True)\nprint('valid')";
+    for version in versions().iter().filter(|version| version.release != "bullseye") {
+        for path in [Path::new(example), &world.path("flags.yaml")] {
+            let verdict = version.evaluate(program, &[path.to_str().unwrap()]);
+            assert!(verdict.stdout == "valid\n" && !verdict.stderr.contains("eprecat"), "{version:?}: {verdict}");
+        }
+    }
+}
+
+/// An address with what QEMU, XML, GRUB and shells take for their own.
+const URL: &str = "http://a,b:80/$x/*/(c)/[d]/&e|f/~{g}<h>/!#i?j=`k`&l=%20^/";
+
+/// What arrives in the guest is what every version of cloud-init understands.
+#[test]
+fn a_line_arrives_whatever_it_goes_through() {
+    let world = World::empty();
+    let print = |reader: &str| {
+        let arguments = ["--url", URL, "--hostname", "web", "--instance-id", "i-1", "--for", reader];
+        let run = world.run_words("seed line", &arguments).succeeds();
+        run.stdout.trim_end_matches('\n').to_owned()
+    };
+    let line = print("guest");
+    let program = "import sys\nfrom cloudinit.sources.DataSourceNoCloud import load_cmdline_data\n\
+                   fill = {}\nprint(load_cmdline_data(fill, sys.argv[1]), sorted(fill.items()))";
+    for version in versions() {
+        let expected = format!(
+            "True [('dsmode', 'net'), ('instance-id', 'i-1'), ('local-hostname', 'web'), ('seedfrom', '{URL}')]\n"
+        );
+        for line in [line.clone(), format!("root=LABEL=x ro {line} quiet")] {
+            assert_eq!(version.evaluate(program, &[&line]).stdout, expected, "{version:?}");
+        }
+    }
+
+    for shell in ["bash", "dash"] {
+        let echo = format!("printf '[%s]' {}", print("shell"));
+        assert_eq!(judge(shell).args(["-c", &echo]).succeed().stdout, format!("[{line}]"));
+    }
+    let domain = format!("<domain>{}</domain>", print("libvirt"));
+    let program = "import sys, xml.etree.ElementTree as tree\nroot = tree.fromstring(sys.argv[1])\n\
+                   print(root.find('os/smbios').get('mode'), root.find('sysinfo').get('type'), \
+                   root.find('sysinfo/system/entry[@name=\"serial\"]').text)";
+    let read = judge("/usr/bin/python3").args(["-c", program, &domain]).succeed();
+    assert_eq!(read.stdout, format!("sysinfo smbios {line}\n"));
+
+    assert_grub_reads(&world, &print("grub"), &line);
+    // As update-grub does: the file is read by a shell, and what it says is put into grub.cfg.
+    let default = format!("GRUB_CMDLINE_LINUX=quiet\n{}\n", print("grub-default"));
+    world.file("default", default);
+    let generate = format!(". {}; cat << EOF\n${{GRUB_CMDLINE_LINUX}}\nEOF", world.path("default").display());
+    let words = judge("sh").args(["-c", &generate]).succeed().stdout;
+    assert_grub_reads(&world, words.trim_end().strip_prefix("quiet ").unwrap(), &line);
+}
+
+/// GRUB's own parser takes the word, and it is `line`: its quoting is that of a shell.
+fn assert_grub_reads(world: &World, word: &str, line: &str) {
+    world.file("grub.cfg", format!("menuentry x {{\n  linux /vmlinuz root=LABEL=x {word} quiet\n}}\n"));
+    judge("grub-script-check").arg(world.path("grub.cfg")).succeed();
+    let echo = format!("printf '[%s]' {word} quiet");
+    assert_eq!(judge("bash").args(["-f", "-c", &echo]).succeed().stdout, format!("[{line}][quiet]"));
+}
+
+/// QEMU has the line among the tables that it gives to the firmware.
+#[test]
+fn qemu_takes_the_line_for_the_serial_number() {
+    let world = World::empty();
+    let run = world.run_words("seed line --for qemu", &["--url", URL]).succeeds();
+    let line = world.run_words("seed line", &["--url", URL]).succeeds().stdout;
+    // The firmware puts the tables into memory, which is looked through until they are there.
+    let memory = world.path("memory");
+    let script = format!(
+        "exec qemu-system-x86_64 -machine accel=tcg -display none -nodefaults -m 64 -monitor stdio {}",
+        run.stdout.trim_end()
+    );
+    let mut qemu =
+        Command::new("bash").args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut monitor = qemu.stdin.take().unwrap();
+    let expected = [b"\0", line.trim_end().as_bytes(), b"\0"].concat();
+    let found = (0..120).any(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        writeln!(monitor, "pmemsave 0 {} \"{}\"", 64 << 20, memory.display()).unwrap();
+        let memory = fs::read(&memory).unwrap_or_default();
+        memory.windows(expected.len()).any(|window| window == expected)
+    });
+    qemu.kill().unwrap();
+    qemu.wait().unwrap();
+    assert!(found, "the serial number is not in the tables");
+}
