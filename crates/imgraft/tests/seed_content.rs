@@ -87,7 +87,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     );
     world.refuses_with(
         2,
-        "seed iso --ssh-key - --user-data - -o x",
+        "seed iso --user-data - --user-data - -o x",
         "error: standard input is one file and not two\nhint: give `-` once\n",
     );
     for (flag, value, said) in [
