@@ -93,7 +93,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     for (flag, value, said) in [
         ("--user", "default", "is what cloud-init calls the image's own user"),
         ("--user", "ada:uid=1", "is more than a name"),
-        ("--user", "Ada Lovelace", "is no name that a user can have"),
+        ("--user", "Ada Lovelace", "is no name that a user or a group can have"),
         ("--hostname", "a_b", "is no name of a host"),
         ("--timezone", "/etc", "is no time zone"),
         ("--package", "-y", "a package's name begins with"),
