@@ -43,6 +43,13 @@ pub(crate) fn home() -> Option<PathBuf> {
     std::env::var_os("HOME").map(PathBuf::from)
 }
 
+/// The time, in seconds since 1970.
+pub(crate) fn seconds_now() -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "the clock is the binary's")]
+    let now = std::time::SystemTime::now();
+    now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// Bytes that nobody can guess.
 pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];

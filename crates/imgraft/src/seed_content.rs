@@ -103,23 +103,34 @@ impl SeedContent {
     ///
     /// Files that cannot be read, keys that are none, and what cannot be put beside others.
     pub(crate) fn seed(&self) -> Result<Seed, Failure> {
+        self.seed_and_keys().map(|(seed, _)| seed)
+    }
+
+    /// The seed, and the keys that are let in, for where there is another place for them, too.
+    ///
+    /// # Errors
+    ///
+    /// As with [`seed`](Self::seed).
+    pub(crate) fn seed_and_keys(&self) -> Result<(Seed, Vec<String>), Failure> {
         let mut reader = FileReader::default();
-        let user_data = self.user_data(&mut reader)?;
+        let wanted = self.wanted(&mut reader)?;
+        let user_data = self.user_data(&wanted, &mut reader)?;
+        let keys = wanted.ssh_authorized_keys;
         let mut optional = |path: &Option<PathBuf>| path.as_deref().map(|path| reader.read(path)).transpose();
         let network_config = optional(&self.network_config)?;
         let vendor_data = optional(&self.vendor_data)?;
         if let Some(meta_data) = &self.meta_data {
-            return Ok(Seed { user_data, meta_data: reader.read(meta_data)?, network_config, vendor_data });
+            let seed = Seed { user_data, meta_data: reader.read(meta_data)?, network_config, vendor_data };
+            return Ok((seed, keys));
         }
         let local_hostname = self.hostname.clone().unwrap_or_default().into_bytes();
         let meta_data = MetaData { local_hostname, ..MetaData::default() };
-        Seed::generate(user_data, network_config, vendor_data, meta_data, InstanceId::FromContent)
-            .map_err(|error| Failure::of(&error))
+        let seed = Seed::generate(user_data, network_config, vendor_data, meta_data, InstanceId::FromContent);
+        seed.map(|seed| (seed, keys)).map_err(|error| Failure::of(&error))
     }
 
     /// The one file as it is, or what flags say, or all of them in one.
-    fn user_data(&self, reader: &mut FileReader) -> Result<Content, Failure> {
-        let wanted = self.wanted(reader)?;
+    fn user_data(&self, wanted: &UserData, reader: &mut FileReader) -> Result<Content, Failure> {
         if let ([path], true) = (&self.user_data[..], wanted.is_empty()) {
             return reader.read(path);
         }

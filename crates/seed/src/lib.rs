@@ -25,6 +25,7 @@ mod error;
 mod line;
 mod meta_data;
 mod mime;
+pub mod server;
 mod tar;
 mod user_data;
 

@@ -86,7 +86,7 @@ fn push_list(config: &mut String, indent: &str, key: &str, items: &[String]) {
 /// The text as a double-quoted scalar of YAML, on one line.
 ///
 /// Escaped is what ends it, what YAML may not have as it is, and what YAML folds or takes for the end of a line.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for letter in text.chars() {

@@ -1,6 +1,7 @@
 //! The command line: the one definition behind parsing, help, completions and man pages.
 
 pub(crate) mod seed;
+pub(crate) mod serve;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use seed::LineReader;
 
+use super::serve::{self, Serve};
 use crate::seed_content::{SeedContent, parse_hostname};
 
 pub(super) const EXAMPLES: &str = "\
@@ -46,6 +47,9 @@ pub(crate) enum Command {
     /// Print a seed as one line: for the kernel's command line, or as a machine's serial number
     #[command(after_help = LINE_EXAMPLES)]
     Line(Line),
+    /// Serve seeds over HTTP, for many guests
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(Serve),
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,9 @@
 //! `imgraft seed`, a file for each of the things that can be done about a seed.
 
+mod journal;
 mod line;
 mod make;
+mod serve;
 
 use seed::Medium;
 
@@ -15,5 +17,6 @@ pub(super) fn run(command: Command, messages: &Messages) -> Result<(), Failure> 
         Command::Vfat(files) => make::run(Medium::Vfat, &files, messages),
         Command::Tar(files) => make::run(Medium::Tar { folder: "" }, &files, messages),
         Command::Line(arguments) => line::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments, messages),
     }
 }
