@@ -9,6 +9,7 @@ use storage::{ReadAt, Window, WriteAt};
 use crate::error::{Error, FileSystemError};
 use crate::file_system::{Fat, FileSystem};
 use crate::fstab::{self, Device};
+use crate::metadata::FileKind;
 use crate::path::Printable;
 use crate::probe::{Signature, probe};
 
@@ -110,6 +111,20 @@ impl Volume {
             Content::FileSystem(file_system) => Some(file_system),
             _ => None,
         }
+    }
+
+    /// Whether the file system has a regular file with these names on the way to it from its own root; links are not
+    /// followed.
+    pub fn has_file(&self, names: &[&str]) -> bool {
+        let Some(file_system) = self.file_system() else { return false };
+        let mut found = (file_system.root(), FileKind::Directory);
+        for name in names {
+            found = match file_system.lookup(&found.0, name.as_bytes()) {
+                Ok(Some(child)) if found.1 == FileKind::Directory => child,
+                _ => return false,
+            };
+        }
+        found.1 == FileKind::Regular
     }
 
     /// Whether a journal was left dirty and has been replayed.

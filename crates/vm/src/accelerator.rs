@@ -1,6 +1,11 @@
-//! What carries out the guest's instructions.
+//! What carries out the guest's instructions, and which of them there is on this host.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io;
+use std::str::FromStr;
+
+use crate::Architecture;
 
 /// What carries out the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,10 +27,187 @@ impl Accelerator {
             Self::Tcg => "tcg",
         }
     }
+
+    /// The accelerator for guests of `architecture` on `host`: the host's processor where it can be had.
+    pub fn choose(architecture: Architecture, host: &Host) -> Choice {
+        let tcg = |reason: String| Choice { accelerator: Self::Tcg, reason, hint: None };
+        if host.architecture != Some(architecture) {
+            let host = host.architecture.map_or(std::env::consts::ARCH, Architecture::name);
+            return tcg(format!("the guest is for {architecture}, and this host is {host}"));
+        }
+        if host.system == "macos" {
+            return Choice { accelerator: Self::Hvf, reason: "this host is a Mac".to_owned(), hint: None };
+        }
+        if host.system != "linux" {
+            return tcg(format!("imgraft knows no other accelerator on {}", host.system));
+        }
+        // A guest that is started where the device is there and the processor lends nothing hangs for ever.
+        if host.lends_virtualisation == Some(false) {
+            return tcg("/proc/cpuinfo has neither `vmx` nor `svm`: this processor lends no virtualisation".to_owned());
+        }
+        match &host.kvm {
+            Kvm::Usable => Choice { accelerator: Self::Kvm, reason: "/dev/kvm can be used".to_owned(), hint: None },
+            Kvm::Missing => Choice {
+                hint: Some(
+                    "`modprobe kvm_intel` or `kvm_amd` makes it, where virtualisation is on in the firmware".to_owned(),
+                ),
+                ..tcg("there is no /dev/kvm".to_owned())
+            },
+            Kvm::NotAllowed => Choice {
+                hint: Some("`sudo usermod -aG kvm \"$USER\"` and a new login let you use it".to_owned()),
+                ..tcg("/dev/kvm is there, and may not be opened by you".to_owned())
+            },
+            Kvm::Broken(problem) => tcg(format!("/dev/kvm cannot be opened: {problem}")),
+        }
+    }
 }
 
 impl fmt::Display for Accelerator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// A text that is no accelerator's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAccelerator {
+    text: String,
+}
+
+impl fmt::Display for UnknownAccelerator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is none of kvm, hvf and tcg", self.text)
+    }
+}
+
+impl std::error::Error for UnknownAccelerator {}
+
+impl FromStr for Accelerator {
+    type Err = UnknownAccelerator;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Kvm, Self::Hvf, Self::Tcg]
+            .into_iter()
+            .find(|accelerator| accelerator.name() == text)
+            .ok_or_else(|| UnknownAccelerator { text: text.to_owned() })
+    }
+}
+
+/// An accelerator, and why it is that one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The accelerator.
+    pub accelerator: Accelerator,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// How to get a faster one.
+    pub hint: Option<String>,
+}
+
+/// What of a host decides about the accelerator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The operating system, as Rust calls it: `linux`, `macos`, …
+    pub system: String,
+    /// What its processors understand, if guests of it are known.
+    pub architecture: Option<Architecture>,
+    /// `/dev/kvm`.
+    pub kvm: Kvm,
+    /// Whether the processor says that it can be lent to guests; `None` where processors do not say that.
+    pub lends_virtualisation: Option<bool>,
+}
+
+/// How `/dev/kvm` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kvm {
+    /// It can be opened.
+    Usable,
+    /// There is none.
+    Missing,
+    /// It may not be opened.
+    NotAllowed,
+    /// It cannot be opened, for this reason.
+    Broken(String),
+}
+
+impl Host {
+    /// Looks at this host.
+    pub fn look() -> Self {
+        let architecture = Architecture::of_host();
+        let kvm = match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+            Ok(_) => Kvm::Usable,
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound => Kvm::Missing,
+                io::ErrorKind::PermissionDenied => Kvm::NotAllowed,
+                _ => Kvm::Broken(error.to_string()),
+            },
+        };
+        let lends_virtualisation = match architecture {
+            Some(Architecture::X86_64) => std::fs::read_to_string("/proc/cpuinfo").ok().map(|text| lends(&text)),
+            // Arm's processors say it to the kernel only, which then has the device or has it not.
+            _ => None,
+        };
+        Self { system: std::env::consts::OS.to_owned(), architecture, kvm, lends_virtualisation }
+    }
+}
+
+/// Whether /proc/cpuinfo has the flag of Intel's or AMD's virtualisation.
+fn lends(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim_end() == "flags");
+    flags.flat_map(|(_, flags)| flags.split_whitespace()).any(|flag| matches!(flag, "vmx" | "svm"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host() -> Host {
+        Host {
+            system: "linux".to_owned(),
+            architecture: Some(Architecture::X86_64),
+            kvm: Kvm::Usable,
+            lends_virtualisation: Some(true),
+        }
+    }
+
+    #[test]
+    fn the_hosts_processor_is_used_where_it_can_be() {
+        let chosen = |architecture, host: &Host| Accelerator::choose(architecture, host).accelerator;
+        assert_eq!(chosen(Architecture::X86_64, &host()), Accelerator::Kvm);
+        assert_eq!(chosen(Architecture::Aarch64, &host()), Accelerator::Tcg);
+        let arm = Host { architecture: Some(Architecture::Aarch64), lends_virtualisation: None, ..host() };
+        assert_eq!(chosen(Architecture::Aarch64, &arm), Accelerator::Kvm);
+        assert_eq!(chosen(Architecture::X86_64, &arm), Accelerator::Tcg);
+        let mac = Host { system: "macos".to_owned(), kvm: Kvm::Missing, ..arm };
+        assert_eq!(chosen(Architecture::Aarch64, &mac), Accelerator::Hvf);
+        assert_eq!(chosen(Architecture::X86_64, &mac), Accelerator::Tcg);
+        let other = Host { system: "freebsd".to_owned(), ..host() };
+        assert_eq!(chosen(Architecture::X86_64, &other), Accelerator::Tcg);
+    }
+
+    #[test]
+    fn each_obstacle_is_named() {
+        let said = |host: Host| {
+            let Choice { accelerator, reason, hint } = Accelerator::choose(Architecture::X86_64, &host);
+            assert_eq!(accelerator, Accelerator::Tcg);
+            (reason, hint.unwrap_or_default())
+        };
+        let (reason, hint) = said(Host { kvm: Kvm::Missing, ..host() });
+        assert!(reason.contains("no /dev/kvm") && hint.contains("modprobe"), "{reason}; {hint}");
+        let (reason, hint) = said(Host { kvm: Kvm::NotAllowed, ..host() });
+        assert!(reason.contains("may not be opened") && hint.contains("-aG kvm"), "{reason}; {hint}");
+        // The device that is there is no sign that guests run.
+        let (reason, hint) = said(Host { lends_virtualisation: Some(false), ..host() });
+        assert!(reason.contains("vmx") && hint.is_empty(), "{reason}; {hint}");
+        let (reason, _) = said(Host { kvm: Kvm::Broken("device or resource busy".to_owned()), ..host() });
+        assert!(reason.ends_with("device or resource busy"), "{reason}");
+    }
+
+    #[test]
+    fn flags_are_words() {
+        assert!(lends("processor\t: 0\nflags\t\t: fpu vmx sse\nvmx flags\t: vnmi\n"));
+        assert!(lends("flags\t\t: fpu svm\n"));
+        assert!(!lends("flags\t\t: fpu svm_lock\nvmx flags\t: vnmi vmx\nmodel name\t: vmx\n"));
+        assert!(!lends(""));
     }
 }

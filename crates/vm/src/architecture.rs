@@ -1,6 +1,7 @@
 //! The processors that guests are made for.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// What a guest's programs are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -45,11 +46,53 @@ impl Architecture {
         }
     }
 
+    /// The board of a machine for it, as QEMU calls it.
+    pub(crate) fn board(self) -> &'static str {
+        match self {
+            Self::X86_64 => "q35",
+            Self::Aarch64 => "virt",
+        }
+    }
+
+    /// The board by a name with a version, as firmware descriptors match it.
+    pub(crate) fn versioned_board(self) -> &'static str {
+        match self {
+            Self::X86_64 => "pc-q35-10.0",
+            Self::Aarch64 => "virt-10.0",
+        }
+    }
+
     /// The device of the guest's kernel that is the first serial port.
     pub fn serial_device(self) -> &'static str {
         match self {
             Self::X86_64 => "ttyS0",
             Self::Aarch64 => "ttyAMA0",
+        }
+    }
+}
+
+/// A text that is no architecture's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownArchitecture {
+    text: String,
+}
+
+impl fmt::Display for UnknownArchitecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is none of x86_64 (amd64) and aarch64 (arm64)", self.text)
+    }
+}
+
+impl std::error::Error for UnknownArchitecture {}
+
+impl FromStr for Architecture {
+    type Err = UnknownArchitecture;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "x86_64" | "amd64" => Ok(Self::X86_64),
+            "aarch64" | "arm64" => Ok(Self::Aarch64),
+            _ => Err(UnknownArchitecture { text: text.to_owned() }),
         }
     }
 }

@@ -34,10 +34,7 @@ impl Machine {
     fn board(&self, line: &mut CommandLine) {
         line.flag("-nodefaults", "only what is said here: no floppy, no CD-ROM, no second network card to look for");
         line.flag("-no-user-config", "the same machine whatever the user's own configuration of QEMU says");
-        let mut machine = match self.architecture {
-            Architecture::X86_64 => Parts::new("q35"),
-            Architecture::Aarch64 => Parts::new("virt"),
-        };
+        let mut machine = Parts::new(self.architecture.board());
         if matches!(&self.firmware, Firmware::Uefi(Uefi { needs_smm: true, .. })) {
             machine = machine.with("smm", "on");
         }

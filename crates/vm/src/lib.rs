@@ -19,18 +19,23 @@ mod accelerator;
 mod architecture;
 mod command_line;
 mod compose;
+mod descriptors;
+mod direct_kernel;
 mod error;
 mod machine;
 mod monitor;
+mod needs;
 mod process;
 
-pub use accelerator::Accelerator;
-pub use architecture::Architecture;
+pub use accelerator::{Accelerator, Choice, Host, Kvm, UnknownAccelerator};
+pub use architecture::{Architecture, UnknownArchitecture};
 pub use command_line::{CommandLine, Setting};
+pub use direct_kernel::{GuestKernel, NoKernel};
 pub use error::Error;
 pub use machine::{
     Channel, Console, DirectKernel, Disk, Firmware, Forward, GuestForward, Machine, Network, Protocol, Uefi, Variables,
     Writes,
 };
 pub use monitor::{Monitor, Progress, Status};
+pub use needs::{FirmwareKind, Needs, Reasoned};
 pub use process::{Occurrence, Running, What, start};
