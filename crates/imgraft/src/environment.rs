@@ -50,6 +50,13 @@ pub(crate) fn seconds_now() -> u64 {
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The folder of the user's own settings.
+pub(crate) fn config_home() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    let value = std::env::var_os("XDG_CONFIG_HOME").filter(|value| !value.is_empty());
+    value.map(PathBuf::from).or_else(|| Some(home()?.join(".config")))
+}
+
 /// Bytes that nobody can guess.
 pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];

@@ -1,15 +1,29 @@
-//! What has to go when the user gives up: files that could not be without a name.
+//! What has to go when the user gives up: files that could not be without a name, and programs that were started.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::{Mutex, Once, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use signal_hook::consts::TERM_SIGNALS;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-static PATHS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+/// How long a program may take to end when it is told to.
+const END_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it is looked at meanwhile.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
+static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
 static WATCH: Once = Once::new();
+
+/// Something that is left when this program ends early.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Left {
+    Path(PathBuf),
+    Process(Pid),
+}
 
 /// A file or a folder that is removed when this is dropped, and when the user stops the program.
 #[derive(Debug)]
@@ -25,30 +39,65 @@ impl Leftover {
     ///
     /// What `make` says.
     pub(crate) fn make<T>(make: impl FnOnce() -> io::Result<(T, PathBuf)>) -> io::Result<(T, Self)> {
-        // Without it, a signal leaves the file behind, and nothing else is wrong.
-        WATCH.call_once(|| drop(watch()));
-        let mut paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-        let (made, path) = make()?;
-        paths.push(path.clone());
+        let path_of = |made: &(T, PathBuf)| Some(Left::Path(made.1.clone()));
+        let (made, path) = watched(make, path_of)?;
         Ok((made, Self { path }))
     }
 
     /// The file stays: it has another name now.
     pub(crate) fn keep(self) {
-        self.forget();
+        forget(&Left::Path(self.path.clone()));
         std::mem::forget(self);
-    }
-
-    fn forget(&self) {
-        PATHS.lock().unwrap_or_else(PoisonError::into_inner).retain(|path| *path != self.path);
     }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
         remove(&self.path);
-        self.forget();
+        forget(&Left::Path(self.path.clone()));
     }
+}
+
+/// A program that was started, and is ended when the user stops this one. Whoever has it ends it otherwise.
+#[derive(Debug)]
+pub(crate) struct LeftoverProcess {
+    pid: Option<Pid>,
+}
+
+impl LeftoverProcess {
+    /// Starts a program with `start`, and takes charge of it: there is no moment in which it is there and would
+    /// stay. The second part of what `start` returns is the number of the process.
+    ///
+    /// # Errors
+    ///
+    /// What `start` says.
+    pub(crate) fn start<T, E>(start: impl FnOnce() -> Result<(T, u32), E>) -> Result<(T, Self), E> {
+        let pid_of = |number: u32| Pid::from_raw(number.cast_signed());
+        let (started, number) = watched(start, |started| pid_of(started.1).map(Left::Process))?;
+        Ok((started, Self { pid: pid_of(number) }))
+    }
+}
+
+impl Drop for LeftoverProcess {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            forget(&Left::Process(pid));
+        }
+    }
+}
+
+/// Makes something while nobody is told to end.
+fn watched<T, E>(make: impl FnOnce() -> Result<T, E>, left: impl FnOnce(&T) -> Option<Left>) -> Result<T, E> {
+    // Without it, a signal leaves something behind, and nothing else is wrong.
+    WATCH.call_once(|| drop(watch()));
+    let mut all = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+    let made = make()?;
+    all.extend(left(&made));
+    Ok(made)
+}
+
+fn forget(left: &Left) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != left);
 }
 
 /// Waits for the signals that end a program, removes what is left, and ends it.
@@ -57,12 +106,53 @@ fn watch() -> io::Result<()> {
     std::thread::Builder::new().name("leftovers".to_owned()).spawn(move || {
         for signal in signals.forever() {
             // Not given back: nothing is to be made any more.
-            let paths = PATHS.lock().unwrap_or_else(PoisonError::into_inner);
-            paths.iter().for_each(|path| remove(path));
+            let all = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+            clear(&all);
             let _ = emulate_default_handler(signal);
         }
     })?;
+    // Where a panic is the end of the program, nothing is dropped.
+    if cfg!(panic = "abort") {
+        let say = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            say(panic);
+            match LEFT.try_lock() {
+                Ok(all) => clear(&all),
+                Err(TryLockError::Poisoned(all)) => clear(&all.into_inner()),
+                // The panic is in what is being made, which is not there yet.
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }));
+    }
     Ok(())
+}
+
+/// Ends programs first: they may use the files.
+fn clear(all: &[Left]) {
+    for left in all {
+        if let Left::Process(pid) = left {
+            end(*pid);
+        }
+    }
+    for left in all {
+        if let Left::Path(path) = left {
+            remove(path);
+        }
+    }
+}
+
+/// Ends a process of ours: it is asked to, so that it leaves the terminal as it was, and made to.
+fn end(pid: Pid) {
+    let _ = kill_process(pid, Signal::TERM);
+    let deadline = Instant::now() + END_TIMEOUT;
+    while Instant::now() < deadline {
+        // An error says that somebody else has waited for it, and so that it is gone.
+        if !matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+    let _ = kill_process(pid, Signal::KILL);
 }
 
 /// Nothing can be done about what does not go.
@@ -87,5 +177,19 @@ mod tests {
         one.keep();
         drop(other);
         assert!(folder.path().join("one").exists() && !folder.path().join("other").exists());
+    }
+
+    #[test]
+    fn a_process_is_ended_and_its_files_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "x").unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a program to end")]
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+        clear(&[Left::Path(path.clone()), Left::Process(pid)]);
+        assert!(!path.exists());
+        // It has been waited for.
+        assert!(child.try_wait().is_err());
     }
 }

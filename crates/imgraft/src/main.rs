@@ -15,6 +15,7 @@ mod graft;
 mod in_place;
 mod leftover;
 mod lock;
+mod machine;
 mod message;
 mod output;
 mod progress;

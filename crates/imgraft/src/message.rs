@@ -50,6 +50,13 @@ impl Messages {
         }
     }
 
+    /// What could be done about something that was said.
+    pub(crate) fn hint(&self, text: impl Display) {
+        if !self.quiet {
+            say(format_args!("{HINT}hint:{HINT:#} {text}"));
+        }
+    }
+
     /// Why nothing was done. This is said even when quiet.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {

@@ -83,7 +83,6 @@ pub(crate) enum SshKeys {
 
 impl SeedContent {
     /// Whether the guest is to get nothing at all.
-    #[allow(dead_code, reason = "for commands that make a seed only where there is something to put into it")]
     pub(crate) fn is_empty(&self) -> bool {
         let Self { user_data, users, ssh_keys, packages, commands, timezone, hostname, .. } = self;
         let files = [&self.meta_data, &self.network_config, &self.vendor_data];

@@ -1,6 +1,6 @@
 //! What a guest sees of its machine.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use crate::{Accelerator, Architecture};
@@ -174,7 +174,7 @@ pub struct Forward {
     /// What is spoken.
     pub protocol: Protocol,
     /// The address of the host that is listened at.
-    pub host_address: IpAddr,
+    pub host_address: Ipv4Addr,
     /// The port of the host.
     pub host_port: u16,
     /// The port of the guest.
@@ -184,7 +184,7 @@ pub struct Forward {
 impl Forward {
     /// A port of this host's loopback that leads to a TCP port of the guest.
     pub fn tcp(host_port: u16, guest_port: u16) -> Self {
-        let host_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let host_address = Ipv4Addr::LOCALHOST;
         Self { protocol: Protocol::Tcp, host_address, host_port, guest_port }
     }
 }

@@ -1,5 +1,7 @@
 //! The command line: the one definition behind parsing, help, completions and man pages.
 
+pub(crate) mod boot;
+pub(crate) mod machine;
 pub(crate) mod seed;
 pub(crate) mod serve;
 
@@ -81,6 +83,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: seed::Command,
     },
+    /// Start an image in QEMU, with its console here and nothing of it changed
+    #[command(after_help = boot::EXAMPLES)]
+    Boot(Box<boot::Boot>),
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
     #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
     InstallCompat(InstallCompat),

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod boot;
 mod build;
 mod cat;
 mod check;
@@ -41,6 +42,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Seed { command } => seed::run(command, messages)?,
+        Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

@@ -1,0 +1,87 @@
+//! `imgraft boot`: an image in QEMU, with its console on this terminal.
+
+use vm::{Console, Error};
+
+use crate::cli::boot::Boot;
+use crate::failure::Failure;
+use crate::leftover::LeftoverProcess;
+use crate::machine::{MachineFolder, Plan, Ssh, Subject, Use};
+use crate::message::{Messages, print};
+
+pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> {
+    let unstarted = |failure: Failure| failure.within(format!("`{}` was not started", arguments.image.display()));
+    let purpose = if arguments.persist { Use::Persist } else { Use::Throwaway };
+    // What is only printed changes nothing now.
+    let looked = if arguments.print_command { Use::Throwaway } else { purpose };
+    let subject = Subject::open(&arguments.image, looked, arguments.backing, messages)?;
+    let mut folder = match &arguments.keep {
+        Some(path) => MachineFolder::kept(path)?,
+        None => MachineFolder::private()?,
+    };
+    let mut plan = Plan::new(&subject, &arguments.machine).map_err(unstarted)?;
+    plan.machine.console = Console::Terminal;
+    plan.add_image(&subject, arguments.persist);
+    plan.add_seed(&arguments.seed, &arguments.content, &mut folder).map_err(unstarted)?;
+    plan.add_kernel(&subject, &arguments.machine, &mut folder).map_err(unstarted)?;
+    let ssh = plan.add_network(&arguments.machine).map_err(unstarted)?;
+    let user = arguments.content.users.first().cloned().or_else(|| subject.user());
+    plan.reasons.push(fate(purpose));
+    plan.reasons.extend(ssh.map(|ssh: Ssh| format!("ssh          {}", ssh.command(user.as_deref().unwrap_or("USER")))));
+    if arguments.print_command {
+        if folder.is_lost() {
+            return Err(unstarted(Failure::new("what QEMU needs besides the image would be gone"))
+                .hint("`--keep FOLDER` makes it in a folder of yours, and leaves it there")
+                .code(2));
+        }
+        plan.say(messages);
+        return print(&format!("{}\n", plan.machine.command_line(None)));
+    }
+    plan.say(messages);
+    messages.note("console      here; Ctrl-A x ends the machine");
+    // QEMU locks the image itself.
+    drop(subject);
+    let sockets = MachineFolder::private()?;
+    let start = || {
+        vm::start(&plan.machine, sockets.path()).map(|running| {
+            let process = running.process_id();
+            (running, process)
+        })
+    };
+    let (mut running, _process) = LeftoverProcess::start(start).map_err(|error| unstarted(explain(&error)))?;
+    let status = running.wait().map_err(|error| Failure::of(&error))?;
+    if !status.success() {
+        return Err(Failure::new(format!("QEMU ended with {status}")).causes(lines(&running.stderr())));
+    }
+    for line in lines(&running.stderr()) {
+        messages.detail(line);
+    }
+    Ok(())
+}
+
+/// What becomes of what the guest writes.
+fn fate(purpose: Use) -> String {
+    match purpose {
+        Use::Throwaway => "image        stays as it is; `--persist` lets the guest change it".to_owned(),
+        Use::Persist => "image        is changed by the guest".to_owned(),
+    }
+}
+
+fn lines(text: &str) -> Vec<String> {
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Why QEMU did not start, and what to do about it.
+fn explain(error: &Error) -> Failure {
+    let failure = Failure::of(error);
+    match error {
+        Error::NotInstalled { architecture } => {
+            failure.hint(format!("on Debian and Ubuntu: `sudo apt install {}`", architecture.package()))
+        }
+        Error::Ended { stderr, .. } if stderr.contains("\" lock") => {
+            failure.hint("another QEMU uses the image, or a file under it: end it, or work on a copy")
+        }
+        Error::Ended { stderr, .. } if stderr.contains("No space left") => failure
+            .hint("QEMU keeps what the guest writes in TMPDIR, or /var/tmp: make room there, or name another folder"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,123 @@
+//! The network of a machine: ports of the host that lead into the guest.
+
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+
+use vm::{Forward, Network, Protocol};
+
+use crate::cli::machine::{MachineFlags, NetworkKind};
+use crate::failure::Failure;
+
+/// The port that leads to the guest's sshd, if it is free.
+const SSH_PORT: u16 = 2222;
+/// Where sshd listens.
+const GUEST_SSH_PORT: u16 = 22;
+
+/// The way to a guest's sshd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ssh {
+    pub(crate) port: u16,
+}
+
+impl Ssh {
+    /// What to type to get in as `user`. The guest has new host keys at each first boot.
+    pub(crate) fn command(self, user: &str) -> String {
+        let Self { port } = self;
+        format!("ssh -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null {user}@localhost")
+    }
+}
+
+/// The network that `flags` ask for; a free port leads to sshd unless one does already.
+pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>), Failure> {
+    let mut asked = flags.forwards.clone();
+    for forward in &asked {
+        refuse_used(forward)?;
+    }
+    let is_restricted = match flags.network {
+        NetworkKind::None if asked.is_empty() => return Ok((Network::None, None)),
+        NetworkKind::None => {
+            return Err(Failure::new("without a network, no port leads into the guest")
+                .hint("`--network restricted` has a way in and none out")
+                .code(2));
+        }
+        NetworkKind::User => false,
+        NetworkKind::Restricted => true,
+    };
+    let leads_to_ssh = |forward: &&Forward| forward.protocol == Protocol::Tcp && forward.guest_port == GUEST_SSH_PORT;
+    let ssh = match asked.iter().find(leads_to_ssh) {
+        Some(forward) => Some(Ssh { port: forward.host_port }),
+        None => free_port().map(|port| Ssh { port }).inspect(|ssh| asked.push(Forward::tcp(ssh.port, GUEST_SSH_PORT))),
+    };
+    let mut network = Network::user();
+    if let Network::User { is_restricted: restricted, forwards, .. } = &mut network {
+        *restricted = is_restricted;
+        *forwards = asked;
+    }
+    Ok((network, ssh))
+}
+
+/// A port of loopback that nobody listens at.
+fn free_port() -> Option<u16> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    bind(SSH_PORT).or_else(|_| bind(0)).ok().map(|address| address.port())
+}
+
+/// QEMU says of a port that it cannot have no more than its rule.
+fn refuse_used(forward: &Forward) -> Result<(), Failure> {
+    let address = (forward.host_address, forward.host_port);
+    let bound = match forward.protocol {
+        Protocol::Tcp => TcpListener::bind(address).map(drop),
+        Protocol::Udp => UdpSocket::bind(address).map(drop),
+    };
+    bound.map_err(|error| {
+        Failure::because(format!("port {} of this host cannot be led into the guest", forward.host_port), &error)
+            .hint(format!("take another one: `--forward 2{:04}:{}`", forward.guest_port % 10_000, forward.guest_port))
+    })
+}
+
+/// `8080:80`, `0.0.0.0:8080:80`, `5353:53/udp`.
+pub(crate) fn parse_forward(text: &str) -> Result<Forward, String> {
+    let wrong = || format!("`{text}` is not `[ADDRESS:]HOST:GUEST[/udp]`, such as `8080:80`");
+    let (ports, protocol) = match text.split_once('/') {
+        None | Some((_, "tcp")) => (text.split('/').next().unwrap_or_default(), Protocol::Tcp),
+        Some((ports, "udp")) => (ports, Protocol::Udp),
+        Some(_) => return Err(wrong()),
+    };
+    let parts: Vec<&str> = ports.split(':').collect();
+    let (address, host, guest) = match parts[..] {
+        [host, guest] => (Ipv4Addr::LOCALHOST, host, guest),
+        [address, host, guest] => (address.parse().map_err(|_| wrong())?, host, guest),
+        _ => return Err(wrong()),
+    };
+    let port =
+        |text: &str| text.parse().ok().filter(|&port: &u16| port > 0 && !text.starts_with('+')).ok_or_else(wrong);
+    Ok(Forward { protocol, host_address: address, host_port: port(host)?, guest_port: port(guest)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forwards_are_read() {
+        assert_eq!(parse_forward("8080:80"), Ok(Forward::tcp(8080, 80)));
+        assert_eq!(parse_forward("8080:80/tcp"), Ok(Forward::tcp(8080, 80)));
+        let everywhere = Forward { host_address: Ipv4Addr::UNSPECIFIED, ..Forward::tcp(1, 65535) };
+        assert_eq!(parse_forward("0.0.0.0:1:65535"), Ok(everywhere));
+        assert_eq!(parse_forward("53:53/udp"), Ok(Forward { protocol: Protocol::Udp, ..Forward::tcp(53, 53) }));
+        for text in
+            ["", "80", "80:", ":80", "0:80", "80:65536", "+1:2", "a:1:2", "::1:1:2", "1:2/sctp", "1:2:3:4", "1:2/tcp/"]
+        {
+            assert!(parse_forward(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_used_is_refused() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let failure = refuse_used(&Forward::tcp(port, 22)).unwrap_err();
+        assert!(failure.message.contains(&port.to_string()), "{}", failure.message);
+        drop(listener);
+        assert!(refuse_used(&Forward::tcp(port, 22)).is_ok());
+    }
+}
