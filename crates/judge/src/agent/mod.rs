@@ -1,0 +1,256 @@
+//! A small program in the guest that answers the judge, over a port of virtio-serial: no network is needed.
+//!
+//! It comes as a part of the seed's vendor-data that cloud-init runs early at each boot, is written to `/run` only,
+//! and needs `python3`, as cloud-init does. A user-data that switches vendor-data off leaves no agent.
+//!
+//! Both sides say lines of JSON; bytes in them are Base64. The guest is not trusted: lines, outputs and waits are
+//! bounded.
+
+mod protocol;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use protocol::{Message, Reply, Request};
+
+pub use protocol::{Found, Hello, Output};
+
+/// The name of the port: `/dev/virtio-ports/org.imgraft.judge`.
+pub const PORT: &str = "org.imgraft.judge";
+
+/// The program, for python3.
+pub const PROGRAM: &str = include_str!("agent.py");
+
+/// The most bytes of a line from the guest.
+const MAX_LINE_BYTES: u64 = 4 << 20;
+/// The most messages that wait to be looked at.
+const MAX_WAITING: usize = 64;
+/// How much longer than a command an answer may take: an emulated guest is slow.
+const ANSWER_GRACE: Duration = Duration::from_secs(60);
+/// How long to wait between looks at the console.
+const SLICE: Duration = Duration::from_millis(50);
+/// The most bytes of an output or of a content that are fetched.
+pub const MAX_CONTENT_BYTES: usize = 1 << 20;
+
+/// The part of vendor-data that starts the agent at each boot: a boothook, in a shell's words.
+pub fn boothook() -> String {
+    include_str!("boothook.sh").replace("@AGENT@\n", PROGRAM)
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// No agent has said hello.
+    NoAgent,
+    /// It did not answer in time.
+    TimedOut,
+    /// The channel was closed: the machine has ended.
+    Closed,
+    /// It could not do what it was asked.
+    Refused(String),
+}
+
+impl std::fmt::Display for Silence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoAgent => write!(f, "no agent answers in the guest"),
+            Self::TimedOut => write!(f, "the agent in the guest did not answer in time"),
+            Self::Closed => write!(f, "the channel to the agent was closed"),
+            Self::Refused(problem) => write!(f, "the agent in the guest says: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for Silence {}
+
+/// The agent, seen from the host.
+#[derive(Debug)]
+pub struct Agent {
+    stream: UnixStream,
+    messages: Receiver<Message>,
+    hello: Option<Hello>,
+    /// Every hello so far: one for each boot.
+    hellos: u32,
+    last_id: u64,
+    beats: u64,
+    stage: Option<String>,
+    is_finished: bool,
+    replies: Vec<Reply>,
+}
+
+impl Agent {
+    /// The agent at the other end of `stream`, which need not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// What the host says that has no thread or no second handle for it.
+    pub fn new(stream: UnixStream) -> std::io::Result<Self> {
+        let reader = stream.try_clone()?;
+        stream.set_write_timeout(Some(ANSWER_GRACE))?;
+        let (sender, messages) = sync_channel(MAX_WAITING);
+        std::thread::Builder::new().name("agent".to_owned()).spawn(move || listen(reader, &sender))?;
+        Ok(Self {
+            stream,
+            messages,
+            hello: None,
+            hellos: 0,
+            last_id: 0,
+            beats: 0,
+            stage: None,
+            is_finished: false,
+            replies: Vec::new(),
+        })
+    }
+
+    /// Takes in what has been said meanwhile.
+    pub fn listen(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.take(message);
+        }
+    }
+
+    /// What the agent of the boot that runs said first.
+    pub fn hello(&self) -> Option<&Hello> {
+        self.hello.as_ref()
+    }
+
+    /// How many agents have said hello: one each boot.
+    pub fn hellos(&self) -> u32 {
+        self.hellos
+    }
+
+    /// The guest restarts: its agent is another one then.
+    pub fn forget(&mut self) {
+        self.listen();
+        (self.hello, self.stage, self.is_finished) = (None, None, false);
+        self.replies.clear();
+    }
+
+    /// What the guest's processors have worked so far, in hundredths of a second, as it says itself.
+    pub fn work_done(&self) -> u64 {
+        self.beats
+    }
+
+    /// The stage that cloud-init says it is in, in its own words, and whether it has ended.
+    pub fn cloud_init(&self) -> (Option<&str>, bool) {
+        (self.stage.as_deref(), self.is_finished)
+    }
+
+    /// Runs a shell's command in the guest, as root or as `user`. Waits for it with `wait`, which is called
+    /// over and over with the time that it may take.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Silence`].
+    pub fn run(
+        &mut self,
+        command: &str,
+        user: Option<&str>,
+        timeout: Duration,
+        wait: &mut dyn FnMut(Duration),
+    ) -> Result<Output, Silence> {
+        let request = Request::run(command, user, timeout);
+        self.ask(request, timeout, wait)?.output()
+    }
+
+    /// What `path` is in the guest; symlinks are followed.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Silence`].
+    pub fn look(
+        &mut self,
+        path: &str,
+        sha256: bool,
+        wait: &mut dyn FnMut(Duration),
+    ) -> Result<Option<Found>, Silence> {
+        self.ask(Request::stat(path, sha256), ANSWER_GRACE, wait)?.found()
+    }
+
+    /// The content of a file, or the end of it: at most 1 MiB, and whether there is more.
+    ///
+    /// # Errors
+    ///
+    /// Every [`Silence`].
+    pub fn read(
+        &mut self,
+        path: &str,
+        from_end: bool,
+        wait: &mut dyn FnMut(Duration),
+    ) -> Result<(Vec<u8>, bool), Silence> {
+        self.ask(Request::read(path, from_end), ANSWER_GRACE, wait)?.content()
+    }
+
+    fn ask(
+        &mut self,
+        mut request: Request,
+        timeout: Duration,
+        wait: &mut dyn FnMut(Duration),
+    ) -> Result<Reply, Silence> {
+        self.listen();
+        if self.hello.is_none() {
+            return Err(Silence::NoAgent);
+        }
+        self.last_id += 1;
+        let (id, hellos) = (self.last_id, self.hellos);
+        request.id = id;
+        let line = request.line().map_err(|error| Silence::Refused(error.to_string()))?;
+        self.stream.write_all(&line).and_then(|()| self.stream.flush()).map_err(|_| Silence::Closed)?;
+        let deadline = Instant::now() + timeout + ANSWER_GRACE;
+        loop {
+            match self.messages.recv_timeout(Duration::ZERO) {
+                Ok(message) => self.take(message),
+                Err(RecvTimeoutError::Timeout) => wait(SLICE),
+                Err(RecvTimeoutError::Disconnected) => return Err(Silence::Closed),
+            }
+            if let Some(index) = self.replies.iter().position(|reply| reply.id == Some(id)) {
+                return Ok(self.replies.swap_remove(index));
+            }
+            if self.hellos != hellos {
+                return Err(Silence::Refused("the guest has restarted".to_owned()));
+            }
+            if Instant::now() > deadline {
+                return Err(Silence::TimedOut);
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        match message {
+            Message::Hello(hello) => {
+                self.hello = Some(hello);
+                self.hellos += 1;
+            }
+            Message::Beat(beat) => {
+                self.beats = beat.beat;
+                if let Some(stage) = beat.cloud_init.stage {
+                    self.stage = Some(stage);
+                }
+                self.is_finished = beat.cloud_init.finished;
+            }
+            // What comes too late is asked for by nobody.
+            Message::Reply(reply) if reply.id == Some(self.last_id) => self.replies.push(reply),
+            Message::Reply(_) => {}
+        }
+    }
+}
+
+/// Sends on what the guest says, up to the end. A line that is too long or makes no sense is left out.
+fn listen(stream: UnixStream, sender: &SyncSender<Message>) {
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if let Ok(message) = serde_json::from_slice(&line)
+            && sender.send(message).is_err()
+        {
+            return;
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Following a boot by what its console says.
+//!
+//! The texts are those of SeaBIOS, EDK II, GRUB, Linux, initramfs-tools, dracut, systemd and cloud-init, as they
+//! show on a serial port.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::console::Lines;
+use crate::stage::Stage;
+
+/// The most shapes of lines that are known by heart; beyond that, a line is no progress.
+const MAX_SHAPES: usize = 1 << 16;
+
+/// Something that a console told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sign {
+    /// A stage began.
+    Entered(Stage),
+    /// The boot cannot go on.
+    Fatal(Trouble),
+    /// Something went wrong, and the boot goes on.
+    Trouble(Trouble),
+}
+
+/// Something wrong that a console told of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trouble {
+    /// The stage that it belongs to.
+    pub stage: Stage,
+    /// What it means; empty where the line says it itself.
+    pub meaning: String,
+    /// The line.
+    pub line: String,
+    /// When, from the machine's start on.
+    #[serde(rename = "at_s", serialize_with = "seconds")]
+    pub at: Duration,
+}
+
+/// A line of the console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it ended, from the machine's start on.
+    pub at: Duration,
+    /// Its text, without escape sequences.
+    pub text: String,
+}
+
+/// Follows one boot: a state machine over the console's bytes.
+#[derive(Clone, Debug)]
+pub struct Follower {
+    cutter: Lines,
+    stage: Stage,
+    /// What showed so far.
+    lines: Vec<Line>,
+    shapes: HashSet<u64>,
+    /// How many lines said something that had not been said before.
+    novelties: u64,
+    is_dead: bool,
+    /// Since when there has been a login prompt.
+    login_at: Option<Duration>,
+    unfinished_seen: String,
+}
+
+impl Default for Follower {
+    fn default() -> Self {
+        Self {
+            cutter: Lines::default(),
+            stage: Stage::Firmware,
+            lines: Vec::new(),
+            shapes: HashSet::new(),
+            novelties: 0,
+            is_dead: false,
+            login_at: None,
+            unfinished_seen: String::new(),
+        }
+    }
+}
+
+impl Follower {
+    /// What `bytes`, which came `at` that time since the machine's start, tell.
+    pub fn feed(&mut self, at: Duration, bytes: &[u8]) -> Vec<Sign> {
+        let mut signs = Vec::new();
+        for text in self.cutter.feed(bytes) {
+            self.line(at, &text, &mut signs);
+            self.lines.push(Line { at, text });
+            self.unfinished_seen.clear();
+        }
+        let unfinished = self.cutter.unfinished();
+        if unfinished != self.unfinished_seen {
+            self.prompt(at, &unfinished, &mut signs);
+            self.unfinished_seen = unfinished;
+        }
+        signs
+    }
+
+    /// The stage that the boot is in.
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Something besides the console knows that `stage` has begun.
+    pub fn enter(&mut self, stage: Stage) -> Option<Sign> {
+        (stage > self.stage).then(|| {
+            self.stage = stage;
+            Sign::Entered(stage)
+        })
+    }
+
+    /// The lines so far.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// The line that has not ended.
+    pub fn unfinished(&self) -> String {
+        self.cutter.unfinished()
+    }
+
+    /// How many lines said something new. A spinner says nothing new.
+    pub fn novelties(&self) -> u64 {
+        self.novelties
+    }
+
+    /// Since when the guest has asked for a login although cloud-init has not begun.
+    pub fn login_without_cloud_init(&self) -> Option<Duration> {
+        self.login_at.filter(|_| self.stage < Stage::Local)
+    }
+
+    fn line(&mut self, at: Duration, text: &str, signs: &mut Vec<Sign>) {
+        if self.shapes.len() < MAX_SHAPES && !is_spinner(text) && self.shapes.insert(shape(text)) {
+            self.novelties += 1;
+        }
+        if let Some(stage) = stage_begun_by(text, self.stage) {
+            signs.extend(self.enter(stage));
+        }
+        self.prompt(at, text, signs);
+        if self.is_dead {
+            return;
+        }
+        if let Some((stage, meaning)) = fatal(text, self.stage) {
+            self.die(at, stage, meaning, text, signs);
+        } else if is_trouble(text) {
+            signs.push(Sign::Trouble(self.trouble(at, self.stage, "", text)));
+        }
+    }
+
+    /// What may be said without an end of line.
+    fn prompt(&mut self, at: Duration, text: &str, signs: &mut Vec<Sign>) {
+        if self.login_at.is_none() && is_login(text) {
+            self.login_at = Some(at);
+        }
+        if !self.is_dead
+            && let Some((stage, meaning)) = dead_end(text)
+        {
+            self.die(at, stage, meaning, text, signs);
+        }
+    }
+
+    fn die(&mut self, at: Duration, stage: Stage, meaning: &str, line: &str, signs: &mut Vec<Sign>) {
+        self.is_dead = true;
+        signs.push(Sign::Fatal(self.trouble(at, stage, meaning, line)));
+    }
+
+    fn trouble(&self, at: Duration, stage: Stage, meaning: &str, line: &str) -> Trouble {
+        Trouble { stage, meaning: meaning.to_owned(), line: line.trim().to_owned(), at }
+    }
+}
+
+/// The stage that begins with this line, if `current` is one before it.
+fn stage_begun_by(text: &str, current: Stage) -> Option<Stage> {
+    const BEGINNINGS: [(&str, Stage); 26] = [
+        ("BdsDxe: starting", Stage::BootLoader),
+        ("GRUB loading", Stage::BootLoader),
+        ("Welcome to GRUB", Stage::BootLoader),
+        ("GNU GRUB", Stage::BootLoader),
+        ("Booting `", Stage::BootLoader),
+        ("Booting from Hard Disk", Stage::BootLoader),
+        ("Loading Linux", Stage::BootLoader),
+        ("Loading initial ramdisk", Stage::BootLoader),
+        ("EFI stub: ", Stage::Kernel),
+        ("Linux version ", Stage::Kernel),
+        ("Loading, please wait...", Stage::Initramfs),
+        ("Begin: ", Stage::Initramfs),
+        ("running in system mode", Stage::Systemd),
+        ("running in initrd", Stage::Initramfs),
+        ("Welcome to ", Stage::Systemd),
+        ("Starting cloud-init-local", Stage::Local),
+        ("running 'init-local'", Stage::Local),
+        ("Starting cloud-init.ser", Stage::Network),
+        ("Starting cloud-init-network", Stage::Network),
+        ("running 'init'", Stage::Network),
+        ("Starting cloud-config.ser", Stage::Config),
+        ("running 'modules:config'", Stage::Config),
+        ("Starting cloud-final.ser", Stage::Final),
+        ("running 'modules:final'", Stage::Final),
+        ("Run /init as init process", Stage::Initramfs),
+        ("Run /sbin/init as init process", Stage::Systemd),
+    ];
+    if text.contains("Cloud-init v.") && text.contains(" finished at ") {
+        return Some(Stage::Finished);
+    }
+    // A boot loader's welcome is not a system's, and a system's name needs one that is running.
+    let is_begun = |(beginning, stage): &(&str, Stage)| {
+        *stage > current
+            && text.contains(beginning)
+            && (*beginning != "Welcome to " || (current >= Stage::Kernel && text.ends_with('!')))
+            && (!beginning.starts_with("running '") || text.contains("Cloud-init v."))
+    };
+    BEGINNINGS.iter().filter(|beginning| is_begun(beginning)).map(|(_, stage)| *stage).max()
+}
+
+/// What a prompt that nobody answers means.
+fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
+    let text = text.trim();
+    if text.starts_with("grub rescue>") {
+        return Some((Stage::BootLoader, "GRUB did not find its own modules"));
+    }
+    if text.ends_with("grub>") {
+        return Some((Stage::BootLoader, "GRUB found no configuration that names a kernel"));
+    }
+    if text.starts_with("Shell>") {
+        return Some((Stage::Firmware, "the firmware found no boot loader, and is in its own shell"));
+    }
+    if text.starts_with("(initramfs)") {
+        return Some((Stage::Initramfs, "the initramfs did not find the root, and is in its own shell"));
+    }
+    let waits = ["Press Enter for maintenance", "Give root password for maintenance"];
+    waits.iter().any(|wait| text.starts_with(wait)).then_some((Stage::Systemd, "systemd is in emergency mode"))
+}
+
+/// The stage that fails with this line, and what the line means.
+fn fatal(text: &str, current: Stage) -> Option<(Stage, &'static str)> {
+    let has = |part: &str| text.contains(part);
+    if current <= Stage::BootLoader {
+        let no_loader = [
+            "No bootable device",
+            "Boot failed: not a bootable disk",
+            "BdsDxe: No bootable option or device was found",
+            ">>Start PXE over IPv",
+            ">>Start HTTP Boot over IPv",
+        ];
+        if no_loader.iter().any(|part| has(part)) {
+            return Some((Stage::Firmware, "the firmware found no boot loader on the disk"));
+        }
+        if has("BdsDxe: failed to start Boot") || has("Access Denied") && has("BdsDxe") {
+            return Some((Stage::Firmware, "the firmware refused the boot loader"));
+        }
+        if has("you need to load the kernel first") || is_missing_kernel(text) {
+            return Some((Stage::BootLoader, "the boot loader did not find the kernel"));
+        }
+        if has("error: no such device") || has("error: no such partition") || has("error: unknown filesystem") {
+            return Some((Stage::BootLoader, "the boot loader did not find the partition that it looked for"));
+        }
+        if has("error: bad shim signature") || has("error: invalid magic number") {
+            return Some((Stage::BootLoader, "the boot loader refused the kernel"));
+        }
+    }
+    if has("Kernel panic - not syncing") {
+        let stage = if current <= Stage::Kernel { Stage::Kernel } else { current };
+        let meaning = match () {
+            () if has("Unable to mount root fs") => "the kernel did not find the root",
+            () if has("No working init found") || has("Requested init") => "the kernel found no init to start",
+            () if has("Attempted to kill init") => "the first process ended",
+            () => "the kernel gave up",
+        };
+        return Some((stage, meaning));
+    }
+    if has("ALERT!") && has("does not exist") {
+        return Some((Stage::Initramfs, "the initramfs did not find the root"));
+    }
+    if has("No init found. Try passing init=") || text.starts_with("run-init: ") {
+        return Some((Stage::Initramfs, "the initramfs found no init to start in the root"));
+    }
+    if has("dracut-initqueue") && has("timeout") || has("Entering emergency mode. Exit the shell to continue") {
+        return Some((Stage::Initramfs, "the initramfs is in emergency mode"));
+    }
+    let emergency = ["You are in emergency mode", "Reached target emergency.target", "Cannot open access to console"];
+    if emergency.iter().any(|part| has(part)) {
+        return Some((Stage::Systemd, "systemd is in emergency mode"));
+    }
+    None
+}
+
+/// GRUB's `error: file '/vmlinuz' not found`, of a kernel or an initrd.
+fn is_missing_kernel(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("error: file ") else { return false };
+    let name = rest.rsplit('/').next().unwrap_or(rest).to_ascii_lowercase();
+    rest.contains("not found") && ["linu", "initr", "kernel", "bzimage"].iter().any(|part| name.contains(part))
+}
+
+/// Whether the line tells of something wrong although the boot goes on.
+fn is_trouble(text: &str) -> bool {
+    // systemd's own `[FAILED]` and `[DEPEND]`.
+    if text.starts_with("[FAILED] ") || text.starts_with("[DEPEND] ") || text.contains("EXT4-fs error") {
+        return true;
+    }
+    if text.contains("[WARNING]: ") || text.contains("[ERROR]: ") || text.contains("[CRITICAL]: ") {
+        return true;
+    }
+    text.contains("cloud-init[")
+        && ["Traceback (most recent call last)", "failed run of", "Failed to", "Failed running", "Failed loading"]
+            .iter()
+            .any(|part| text.contains(part))
+        || text.contains("error: ") && (text.starts_with("error: ") || text.contains("GRUB"))
+}
+
+/// Whether the line says again what systemd is waiting for.
+fn is_spinner(text: &str) -> bool {
+    text.contains(" job is running for ") || text.contains(" jobs are running for ")
+}
+
+fn is_login(text: &str) -> bool {
+    text.split_once(" login:").is_some_and(|(name, _)| {
+        !name.is_empty() && name.len() < 65 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    })
+}
+
+/// The line without its numbers: a time, a count and a process may differ.
+fn shape(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for byte in text.bytes().filter(|byte| !byte.is_ascii_digit() && !byte.is_ascii_whitespace()) {
+        byte.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}
