@@ -315,7 +315,9 @@ fn is_spinner(text: &str) -> bool {
 
 fn is_login(text: &str) -> bool {
     text.split_once(" login:").is_some_and(|(name, _)| {
-        !name.is_empty() && name.len() < 65 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        !name.is_empty()
+            && name.len() < 65
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
     })
 }
 

@@ -1,5 +1,6 @@
 //! Recipes: what an image is, as a TOML file says it.
 
+mod boot;
 mod problem;
 mod read;
 mod step;
@@ -19,6 +20,7 @@ use crate::owner::Owner;
 use crate::size::DiskSize;
 use crate::verb::{Destination, FirstBoot, KeySource, Password, Put, PutOwner, Secret, SshKey, Tar};
 
+pub use boot::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login, NoSha256, Sha256};
 pub use problem::{Problem, nearest};
 
 /// A recipe.
@@ -38,6 +40,8 @@ pub struct Recipe {
     pub steps: Vec<Step>,
     /// What has to be there at the end.
     pub keep: Keep,
+    /// What is expected of its first boot.
+    pub boot: Boot,
 }
 
 /// The image that a recipe begins with.

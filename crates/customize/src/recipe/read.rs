@@ -7,13 +7,14 @@ use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::boot::boot;
 use super::problem::Problem;
 use super::step::step;
 use super::table::Table;
 use super::{Base, Input, Keep, Recipe};
 use crate::form::Form;
 
-const RECIPE_KEYS: [&str; 6] = ["output", "size", "base", "inputs", "step", "keep"];
+const RECIPE_KEYS: [&str; 7] = ["output", "size", "base", "inputs", "step", "keep", "boot"];
 const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
@@ -55,7 +56,8 @@ fn recipe(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem
     let steps = table.array("step");
     let steps = steps.into_iter().filter_map(|value| step(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
-    Recipe { output, form, size, base, inputs, steps, keep }
+    let boot = table.get("boot").and_then(|value| boot(value, table.problems())).unwrap_or_default();
+    Recipe { output, form, size, base, inputs, steps, keep, boot }
 }
 
 /// The new image's file, where there is more to say than its name.
@@ -147,6 +149,9 @@ mod tests {
         assert_eq!(mode.unwrap().bits(), 0o755);
         assert_eq!(owner, &Some("root:root".parse::<Owner>().unwrap()));
         assert_eq!(recipe.keep.packages, ["cloud-init", "openssh-server", "git", "curl", "ca-certificates"]);
+        assert_eq!(recipe.boot.services, ["cloud-init", "ssh"]);
+        assert_eq!(recipe.boot.commands[0].run, "autonoe --version");
+        assert_eq!(recipe.boot.files[0].mode.unwrap().bits(), 0o755);
     }
 
     #[test]

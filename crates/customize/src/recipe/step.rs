@@ -324,7 +324,7 @@ fn destination(table: &mut Table<'_, '_>, verb: &str) -> Option<Destination> {
     }
 }
 
-fn mode(table: &mut Table<'_, '_>, key: &str) -> Option<Mode> {
+pub(super) fn mode(table: &mut Table<'_, '_>, key: &str) -> Option<Mode> {
     let value = table.get(key)?;
     if let DeValue::Integer(integer) = value.get_ref() {
         let digits = integer.as_str().trim_start_matches('0');

@@ -160,12 +160,7 @@ impl Agent {
     /// # Errors
     ///
     /// Every [`Silence`].
-    pub fn look(
-        &mut self,
-        path: &str,
-        sha256: bool,
-        wait: &mut dyn FnMut(Duration),
-    ) -> Result<Option<Found>, Silence> {
+    pub fn look(&mut self, path: &str, sha256: bool, wait: &mut dyn FnMut(Duration)) -> Result<Option<Found>, Silence> {
         self.ask(Request::stat(path, sha256), ANSWER_GRACE, wait)?.found()
     }
 

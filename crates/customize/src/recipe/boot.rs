@@ -1,0 +1,339 @@
+//! What a guest is to be like after its first boot: a recipe's `[boot]`, and the expectations that flags say.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use guest::GuestPath;
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::problem::Problem;
+use super::step::mode;
+use super::table::Table;
+use crate::mode::Mode;
+use crate::owner::Owner;
+use crate::verb::Pattern;
+
+const BOOT_KEYS: [&str; 9] =
+    ["user-data", "services", "packages", "ports", "ssh", "reboot", "two-boots", "command", "file"];
+const COMMAND_KEYS: [&str; 5] = ["run", "user", "status", "output", "matches"];
+const FILE_KEYS: [&str; 7] = ["path", "mode", "owner", "sha256", "text", "matches", "absent"];
+
+/// What is expected of a first boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Boot {
+    /// What the guest's user wants; a relative path begins at the recipe's folder.
+    pub user_data: Option<PathBuf>,
+    /// Services that are active.
+    pub services: Vec<String>,
+    /// Packages that are installed.
+    pub packages: Vec<String>,
+    /// TCP ports that answer.
+    pub ports: Vec<u16>,
+    /// Who can log in by SSH with a key.
+    pub ssh: Option<Login>,
+    /// Commands that end as said.
+    pub commands: Vec<ExpectedCommand>,
+    /// Files that are as said.
+    pub files: Vec<ExpectedFile>,
+    /// All of this is so after a restart, too, and that is no first boot.
+    pub reboot: bool,
+    /// Another first boot has another machine-id.
+    pub two_boots: bool,
+}
+
+/// Who logs in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// The image's own user.
+    Default,
+    /// This one.
+    User(String),
+}
+
+/// A command, and how it ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedCommand {
+    /// The command, for a shell.
+    pub run: String,
+    /// Who runs it, if that is not root.
+    pub user: Option<String>,
+    /// Its exit status.
+    pub status: u8,
+    /// What it prints.
+    pub output: Option<ExpectedText>,
+}
+
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpectedFile {
+    /// The path; a symlink stands for what it points to.
+    pub path: GuestPath,
+    /// Its permissions.
+    pub mode: Option<Mode>,
+    /// Its owner.
+    pub owner: Option<Owner>,
+    /// The SHA-256 of its content.
+    pub sha256: Option<Sha256>,
+    /// Its content.
+    pub text: Option<ExpectedText>,
+    /// Whether there is nothing of that name.
+    pub is_absent: bool,
+}
+
+impl ExpectedFile {
+    /// A path where something is, whatever it is.
+    pub fn new(path: GuestPath) -> Self {
+        Self { path, mode: None, owner: None, sha256: None, text: None, is_absent: false }
+    }
+}
+
+/// A text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExpectedText {
+    /// Exactly this, but for line ends at its end.
+    Exact(String),
+    /// Any in which this is found.
+    Matching(Pattern),
+}
+
+impl ExpectedText {
+    /// Whether `text` is as expected.
+    pub fn accepts(&self, text: &[u8]) -> bool {
+        let trimmed = |text: &[u8]| {
+            let end = text.iter().rposition(|&byte| byte != b'\n' && byte != b'\r').map_or(0, |last| last + 1);
+            text[..end].to_vec()
+        };
+        match self {
+            Self::Exact(expected) => trimmed(text) == trimmed(expected.as_bytes()),
+            Self::Matching(pattern) => pattern.is_in(&trimmed(text)),
+        }
+    }
+}
+
+impl fmt::Display for ExpectedText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => write!(f, "`{}`", text.trim_end()),
+            Self::Matching(pattern) => write!(f, "a match of `{}`", pattern.as_str()),
+        }
+    }
+}
+
+/// A SHA-256 in hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sha256(String);
+
+impl Sha256 {
+    /// The digits, lower case.
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = NoSha256;
+
+    fn from_str(text: &str) -> Result<Self, NoSha256> {
+        let is_digest = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
+        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(NoSha256 { text: text.to_owned() }) }
+    }
+}
+
+/// A text that is no SHA-256.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoSha256 {
+    /// The text.
+    pub text: String,
+}
+
+impl fmt::Display for NoSha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no SHA-256: 64 hexadecimal digits are", self.text)
+    }
+}
+
+impl std::error::Error for NoSha256 {}
+
+/// The `[boot]` that `value` is.
+pub(super) fn boot(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Boot> {
+    let mut table = Table::new(value, "`boot`", &BOOT_KEYS, problems)?;
+    let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
+    let user_data = table.string("user-data").map(PathBuf::from);
+    let services = owned(table.strings("services"));
+    let packages = owned(table.strings("packages"));
+    let ports = table.get("ports").map(|value| ports(value, table.problems())).unwrap_or_default();
+    let ssh = match table.get("ssh").map(Spanned::get_ref) {
+        Some(DeValue::Boolean(is_wanted)) => is_wanted.then_some(Login::Default),
+        _ => table.string("ssh").map(|name| Login::User(name.to_owned())),
+    };
+    let reboot = table.boolean("reboot").unwrap_or_default();
+    let two_boots = table.boolean("two-boots").unwrap_or_default();
+    let commands = table.array("command");
+    let commands = commands.into_iter().filter_map(|value| command(value, table.problems())).collect();
+    let files = table.array("file");
+    let files = files.into_iter().filter_map(|value| file(value, table.problems())).collect();
+    Some(Boot { user_data, services, packages, ports, ssh, commands, files, reboot, two_boots })
+}
+
+fn ports(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Vec<u16> {
+    let DeValue::Array(items) = value.get_ref() else {
+        problems.push(Problem::new("`ports` should be an array of integers", value.span()));
+        return Vec::new();
+    };
+    let port = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+        DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok().filter(|&port| port != 0),
+        _ => None,
+    };
+    let mut ports = Vec::new();
+    for item in items {
+        match port(item) {
+            Some(port) => ports.push(port),
+            None => problems.push(Problem::new("a port is a number from 1 to 65535", item.span())),
+        }
+    }
+    ports
+}
+
+fn command(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<ExpectedCommand> {
+    let mut table = Table::new(value, "a `[[boot.command]]`", &COMMAND_KEYS, problems)?;
+    let run = required(&mut table, "run", "a command needs `run`", "add `run = \"COMMAND\"`");
+    let user = table.string("user").map(str::to_owned);
+    let status = table.integer("status").unwrap_or_default();
+    let status = u8::try_from(status).unwrap_or_else(|_| {
+        let span = table.span_of("status").unwrap_or_default();
+        table.problem(Problem::new("an exit status is a number from 0 to 255", span));
+        0
+    });
+    let output = expected_text(&mut table, "output");
+    Some(ExpectedCommand { run: run?, user, status, output })
+}
+
+fn file(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<ExpectedFile> {
+    let mut table = Table::new(value, "a `[[boot.file]]`", &FILE_KEYS, problems)?;
+    let has_path = required(&mut table, "path", "a file needs `path`", "add `path = \"/path/in/the/guest\"`").is_some();
+    let path = if has_path { table.parsed("path") } else { None };
+    let (mode, owner, sha256) = (mode(&mut table, "mode"), table.parsed("owner"), table.parsed("sha256"));
+    let text = expected_text(&mut table, "text");
+    let is_absent = table.boolean("absent").unwrap_or_default();
+    if is_absent {
+        for key in ["mode", "owner", "sha256", "text", "matches"] {
+            if let Some(span) = table.span_of(key) {
+                table.problem(Problem::new(format!("what is absent has no `{key}`"), span));
+            }
+        }
+    }
+    Some(ExpectedFile { path: path?, mode, owner, sha256, text, is_absent })
+}
+
+/// The text that `key` says exactly, or `matches` by an expression.
+fn expected_text(table: &mut Table<'_, '_>, key: &str) -> Option<ExpectedText> {
+    let exact = table.text(key).map(|text| ExpectedText::Exact(text.to_owned()));
+    let matching = table.parsed("matches").map(ExpectedText::Matching);
+    if let (true, Some(span)) = (exact.is_some(), table.span_of("matches")) {
+        table.problem(Problem::new(format!("there is `{key}` already"), span).hint("leave one of them out"));
+    }
+    exact.or(matching)
+}
+
+fn required(table: &mut Table<'_, '_>, key: &str, problem: &str, hint: &str) -> Option<String> {
+    if table.get(key).is_none() {
+        let span = table.span();
+        table.problem(Problem::new(problem, span).hint(hint));
+    }
+    table.string(key).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Recipe;
+    use super::*;
+
+    const FULL: &str = r#"
+[boot]
+user-data = "user-data.yaml"
+services = ["cloud-init", "ssh"]
+packages = ["git"]
+ports = [22, 8_080]
+ssh = "developer"
+reboot = true
+two-boots = true
+
+[[boot.command]]
+run = "autonoe --version"
+user = "developer"
+matches = '^autonoe \d'
+
+[[boot.command]]
+run = "false"
+status = 1
+output = ""
+
+[[boot.file]]
+path = "/usr/local/bin/autonoe"
+mode = "0755"
+owner = "root:root"
+sha256 = "E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855"
+
+[[boot.file]]
+path = "/etc/hostname"
+text = "web"
+
+[[boot.file]]
+path = "/etc/nologin"
+absent = true
+"#;
+
+    fn problems(text: &str) -> Vec<(&str, String)> {
+        let problems = Recipe::parse(text).unwrap_err();
+        let about = |problem: &Problem| text[problem.span.clone().unwrap()].lines().next().unwrap();
+        problems.iter().map(|problem| (about(problem), problem.message.clone())).collect()
+    }
+
+    #[test]
+    fn everything_that_can_be_expected_is_read() {
+        let boot = Recipe::parse(FULL).unwrap().boot;
+        assert_eq!(boot.user_data, Some(PathBuf::from("user-data.yaml")));
+        assert_eq!(
+            (boot.services.len(), &boot.packages[..], &boot.ports[..]),
+            (2, &["git".to_owned()][..], &[22, 8080][..])
+        );
+        assert_eq!((boot.ssh, boot.reboot, boot.two_boots), (Some(Login::User("developer".to_owned())), true, true));
+        let [version, failing] = &boot.commands[..] else { panic!("{:?}", boot.commands) };
+        assert!(version.output.as_ref().unwrap().accepts(b"autonoe 1.2\n"));
+        assert!(!version.output.as_ref().unwrap().accepts(b"no autonoe 1.2\n"));
+        assert_eq!((version.status, version.user.as_deref()), (0, Some("developer")));
+        assert_eq!((failing.status, failing.output.clone()), (1, Some(ExpectedText::Exact(String::new()))));
+        let [binary, hostname, nologin] = &boot.files[..] else { panic!("{:?}", boot.files) };
+        assert_eq!((binary.mode.unwrap().bits(), binary.owner.clone()), (0o755, Some("root:root".parse().unwrap())));
+        assert!(binary.sha256.as_ref().unwrap().digits().starts_with("e3b0c442"));
+        assert!(hostname.text.as_ref().unwrap().accepts(b"web\n"));
+        assert!(nologin.is_absent && !hostname.is_absent);
+        assert_eq!(Recipe::parse("[boot]\nssh = true").unwrap().boot.ssh, Some(Login::Default));
+        assert_eq!(Recipe::parse("").unwrap().boot, Boot::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_pointed_at() {
+        for (text, about, message) in [
+            ("[boot]\nservice = []", "service", "unknown key `service`"),
+            ("[boot]\nports = [0]", "0", "a port is a number from 1 to 65535"),
+            ("[boot]\nports = [\"22\"]", "\"22\"", "a port is a number from 1 to 65535"),
+            ("[boot]\nports = 22", "22", "`ports` should be an array of integers"),
+            ("[boot]\nssh = 1", "1", "`ssh` should be a string"),
+            ("[boot]\nreboot = \"yes\"", "\"yes\"", "`reboot` should be a boolean"),
+            ("[[boot.command]]\nstatus = 1", "[[boot.command]]", "a command needs `run`"),
+            ("[[boot.command]]\nrun = 'a'\nstatus = 256", "256", "an exit status is a number from 0 to 255"),
+            ("[[boot.command]]\nrun = 'a'\nmatches = '('", "'('", "the regular expression is none: unclosed group"),
+            ("[[boot.command]]\nrun = 'a'\noutput = 'b'\nmatches = 'b'", "'b'", "there is `output` already"),
+            ("[[boot.file]]\nmode = '0644'", "[[boot.file]]", "a file needs `path`"),
+            ("[[boot.file]]\npath = 'etc'", "'etc'", "a path in the guest begins with `/`"),
+            ("[[boot.file]]\npath = '/a'\nmode = '755'", "'755'", "a mode is octal and begins with 0: write `0755`"),
+            ("[[boot.file]]\npath = '/a'\nsha256 = 'ab'", "'ab'", "`ab` is no SHA-256: 64 hexadecimal digits are"),
+            ("[[boot.file]]\npath = '/a'\nabsent = true\nmode = '0644'", "'0644'", "what is absent has no `mode`"),
+        ] {
+            assert_eq!(problems(text), [(about, message.to_owned())], "{text}");
+        }
+    }
+}
