@@ -53,6 +53,7 @@ pub struct Line {
 #[derive(Clone, Debug)]
 pub struct Follower {
     cutter: Lines,
+    firmware_cutter: Lines,
     stage: Stage,
     /// What showed so far.
     lines: Vec<Line>,
@@ -69,6 +70,7 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             cutter: Lines::default(),
+            firmware_cutter: Lines::default(),
             stage: Stage::Firmware,
             lines: Vec::new(),
             shapes: HashSet::new(),
@@ -93,6 +95,18 @@ impl Follower {
         if unfinished != self.unfinished_seen {
             self.prompt(at, &unfinished, &mut signs);
             self.unfinished_seen = unfinished;
+        }
+        signs
+    }
+
+    /// As [`feed`](Self::feed), of what a firmware says in its own log. Only what it says of booting is kept.
+    pub fn feed_firmware(&mut self, at: Duration, bytes: &[u8]) -> Vec<Sign> {
+        let mut signs = Vec::new();
+        for text in self.firmware_cutter.feed(bytes) {
+            if ["SeaBIOS (", "Booting from", "Boot failed", "No bootable device"].iter().any(|begin| text.starts_with(begin)) {
+                self.line(at, &text, &mut signs);
+                self.lines.push(Line { at, text });
+            }
         }
         signs
     }
@@ -222,7 +236,7 @@ fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
     if text.ends_with("grub>") {
         return Some((Stage::BootLoader, "GRUB found no configuration that names a kernel"));
     }
-    if text.starts_with("Shell>") {
+    if text.ends_with("Shell>") {
         return Some((Stage::Firmware, "the firmware found no boot loader, and is in its own shell"));
     }
     if text.starts_with("(initramfs)") {
@@ -238,10 +252,10 @@ fn fatal(text: &str, current: Stage) -> Option<(Stage, &'static str)> {
     if current <= Stage::BootLoader {
         let no_loader = [
             "No bootable device",
-            "Boot failed: not a bootable disk",
             "BdsDxe: No bootable option or device was found",
             ">>Start PXE over IPv",
             ">>Start HTTP Boot over IPv",
+            "UEFI Interactive Shell v",
         ];
         if no_loader.iter().any(|part| has(part)) {
             return Some((Stage::Firmware, "the firmware found no boot loader on the disk"));

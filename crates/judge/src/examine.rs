@@ -1,0 +1,287 @@
+//! Looking at a guest that is up: what is always judged.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::agent::{Found, Output, Silence};
+use crate::stage::Stage;
+use crate::verdict::{Check, Log, Outcome};
+
+/// How long a question to the guest may take, unless something is waited for.
+pub(crate) const QUESTION: Duration = Duration::from_secs(120);
+/// The most lines that a check shows.
+pub(crate) const MAX_LINES: usize = 40;
+/// The most bytes of such a line.
+const MAX_LINE_BYTES: usize = 400;
+
+/// A guest that can be asked.
+pub(crate) trait Guest {
+    /// Runs a shell's command.
+    fn run(&mut self, command: &str, user: Option<&str>, timeout: Duration) -> Result<Output, Silence>;
+    /// What a path is.
+    fn look(&mut self, path: &str, sha256: bool) -> Result<Option<Found>, Silence>;
+    /// A file's content, or the end of it.
+    fn read(&mut self, path: &str, from_end: bool) -> Result<Vec<u8>, Silence>;
+    /// The time since the machine's start.
+    fn now(&self) -> Duration;
+    /// Lets some time pass.
+    fn wait(&mut self, time: Duration);
+    /// How long the guest may need for what others do at once.
+    fn patience(&self) -> Duration;
+}
+
+/// What a look at something found.
+pub(crate) struct Seen {
+    pub(crate) outcome: Outcome,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) lines: Vec<String>,
+}
+
+impl Seen {
+    pub(crate) fn good() -> Self {
+        Self { outcome: Outcome::Good, stage: None, lines: Vec::new() }
+    }
+
+    pub(crate) fn wrong(problem: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Wrong { problem: problem.into() }, ..Self::good() }
+    }
+
+    pub(crate) fn lines(self, lines: Vec<String>) -> Self {
+        Self { lines, ..self }
+    }
+
+    pub(crate) fn stage(self, stage: Stage) -> Self {
+        Self { stage: Some(stage), ..self }
+    }
+}
+
+/// Carries out one check and takes its time.
+pub(crate) fn check<G: Guest + ?Sized>(
+    guest: &mut G,
+    name: impl Into<String>,
+    look: impl FnOnce(&mut G) -> Result<Seen, Silence>,
+) -> Check {
+    let at = guest.now();
+    let seen = look(guest);
+    let took = guest.now().saturating_sub(at);
+    let seen = seen.unwrap_or_else(|silence| Seen {
+        outcome: Outcome::NotLookedAt { reason: silence.to_string() },
+        ..Seen::good()
+    });
+    Check { name: name.into(), stage: seen.stage, outcome: seen.outcome, lines: seen.lines, at, took }
+}
+
+/// What is judged of each boot, whatever is expected.
+pub(crate) fn always<G: Guest + ?Sized>(guest: &mut G) -> Vec<Check> {
+    vec![
+        check(guest, "cloud-init has done its work", |guest| cloud_init_status(guest)),
+        check(guest, "cloud-init has nothing to complain about", |guest| cloud_init_warnings(guest)),
+        check(guest, "no unit of systemd has failed", |guest| failed_units(guest)),
+        check(guest, "the kernel has met no error in a file system", |guest| file_system_errors(guest)),
+    ]
+}
+
+/// cloud-init's own verdict.
+fn cloud_init_status<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
+    let patience = guest.patience();
+    let said = guest.run("cloud-init status --wait --long --format json", None, patience)?;
+    let json = serde_json::from_slice::<Value>(&said.stdout).ok();
+    let (status, detail) = match json.as_ref().and_then(|json| json["status"].as_str()) {
+        Some(status) => {
+            let detail = json.as_ref().and_then(|json| json["detail"].as_str()).unwrap_or_default();
+            (status.to_owned(), detail.to_owned())
+        }
+        None => {
+            let said = guest.run("cloud-init status --wait --long", None, patience)?;
+            if said.status == 127 {
+                return Ok(Seen::wrong("there is no cloud-init in the guest").stage(Stage::DsIdentify));
+            }
+            status_of_text(&String::from_utf8_lossy(&said.stdout))
+        }
+    };
+    let errors = stage_errors(guest)?;
+    let lines: Vec<String> = errors.iter().map(|(stage, error)| format!("{}: {error}", stage.name())).collect();
+    if status == "done" && errors.is_empty() {
+        if detail.contains("DataSourceNone") {
+            let seen = Seen::wrong("it found no seed: its data source is DataSourceNone");
+            return Ok(seen.stage(Stage::DsIdentify));
+        }
+        return Ok(Seen::good());
+    }
+    let stage = errors.iter().map(|(stage, _)| *stage).min().unwrap_or(Stage::Final);
+    let detail = if detail.is_empty() { String::new() } else { format!(": {}", shortened(detail.trim())) };
+    Ok(Seen::wrong(format!("its status is `{status}`{detail}")).stage(stage).lines(lines))
+}
+
+/// `status: done` and what follows `detail:`.
+fn status_of_text(text: &str) -> (String, String) {
+    let mut status = "unknown".to_owned();
+    let mut detail = Vec::new();
+    let mut is_detail = false;
+    for line in text.lines() {
+        // While it waits it prints dots.
+        let line = line.trim_start_matches('.');
+        if let Some(word) = line.strip_prefix("status: ") {
+            word.trim().clone_into(&mut status);
+        } else if let Some(rest) = line.strip_prefix("detail:") {
+            is_detail = true;
+            detail.extend(Some(rest.trim()).filter(|rest| !rest.is_empty()));
+        } else if is_detail {
+            detail.push(line.trim());
+        }
+    }
+    (status, detail.join(" "))
+}
+
+/// The errors that `status.json` has, by stage.
+fn stage_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Vec<(Stage, String)>, Silence> {
+    let text = guest.read("/run/cloud-init/status.json", false)?;
+    let json: Value = serde_json::from_slice(&text).unwrap_or_default();
+    let mut errors = Vec::new();
+    for (name, stage) in json["v1"].as_object().into_iter().flatten() {
+        let Some(which) = Stage::of_cloud_init(name) else { continue };
+        for error in stage["errors"].as_array().into_iter().flatten() {
+            errors.push((which, shortened(error.as_str().unwrap_or_default())));
+        }
+    }
+    errors.sort();
+    Ok(errors)
+}
+
+/// What cloud-init's log of this boot has at the level of a warning or above.
+fn cloud_init_warnings<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
+    let log = guest.read("/var/log/cloud-init.log", true)?;
+    let log = String::from_utf8_lossy(&log);
+    let complaints = complaints(&log);
+    let Some(stage) = complaints.iter().map(|(stage, _)| *stage).min() else { return Ok(Seen::good()) };
+    let count = complaints.iter().filter(|(_, line)| is_complaint(line)).count();
+    let lines = complaints.into_iter().map(|(_, line)| line).take(MAX_LINES).collect();
+    let complaints = if count == 1 { "complaint" } else { "complaints" };
+    Ok(Seen::wrong(format!("{count} {complaints} in its log")).stage(stage).lines(lines))
+}
+
+/// Warnings and errors of the last boot in a log, with the lines that belong to them.
+fn complaints(log: &str) -> Vec<(Stage, String)> {
+    let lines: Vec<&str> = log.lines().collect();
+    let begin = lines.iter().rposition(|line| line.contains("running 'init-local'")).unwrap_or_default();
+    let (mut stage, mut is_inside, mut complaints) = (Stage::Local, false, Vec::new());
+    for line in &lines[begin..] {
+        if let Some((_, rest)) = line.split_once(" running '")
+            && let Some(begun) = rest.split('\'').next().and_then(Stage::of_cloud_init)
+        {
+            stage = begun;
+        }
+        // What has no time of its own goes on with the line before.
+        let is_begin = line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" - ");
+        if is_begin {
+            is_inside = is_complaint(line);
+        }
+        if is_inside {
+            complaints.push((stage, shortened(line)));
+        }
+    }
+    complaints
+}
+
+fn is_complaint(line: &str) -> bool {
+    ["[WARNING]: ", "[ERROR]: ", "[CRITICAL]: "].iter().any(|level| line.contains(level))
+}
+
+fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
+    let patience = guest.patience();
+    // Units that begin behind cloud-init's last one are waited for.
+    let state = guest.run("systemctl is-system-running --wait", None, patience)?;
+    if state.status == 127 {
+        return Ok(Seen::good());
+    }
+    if state.timed_out {
+        let jobs = guest.run("systemctl list-jobs --no-pager --no-legend --plain", None, QUESTION)?;
+        return Ok(Seen::wrong("systemd is still starting units").stage(Stage::Systemd).lines(text_lines(&jobs.stdout)));
+    }
+    let listed = guest.run("systemctl list-units --state=failed --all --no-legend --no-pager --plain", None, QUESTION)?;
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let units: Vec<&str> = text.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+    if units.is_empty() {
+        return Ok(Seen::good());
+    }
+    let mut lines = Vec::new();
+    for unit in units.iter().take(3) {
+        let status = guest.run(&format!("systemctl status --no-pager --full --lines=8 -- {}", quoted(unit)), None, QUESTION)?;
+        lines.extend(text_lines(&status.stdout));
+    }
+    lines.truncate(MAX_LINES);
+    Ok(Seen::wrong(units.join(", ")).stage(Stage::Systemd).lines(lines))
+}
+
+fn file_system_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
+    let said = guest.run("dmesg", None, QUESTION)?;
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    let parts = ["EXT4-fs error", "EXT4-fs warning", "XFS (", "Corruption", "BTRFS error", "Buffer I/O error", "I/O error, dev"];
+    let is_error = |line: &&str| {
+        parts.iter().any(|part| line.contains(part)) && (!line.contains("XFS (") || line.to_lowercase().contains("corrupt"))
+    };
+    let lines: Vec<String> = text.lines().filter(is_error).take(MAX_LINES).map(shortened).collect();
+    match lines.first() {
+        None => Ok(Seen::good()),
+        Some(first) => Ok(Seen::wrong(first.clone()).stage(Stage::Kernel).lines(lines)),
+    }
+}
+
+/// Files and answers that tell why a boot failed.
+pub(crate) fn logs<G: Guest + ?Sized>(guest: &mut G) -> Vec<Log> {
+    let files = [
+        ("/run/cloud-init/result.json", 20),
+        ("/run/cloud-init/ds-identify.log", 60),
+        ("/var/log/cloud-init-output.log", 40),
+    ];
+    let mut logs = Vec::new();
+    for (path, count) in files {
+        if let Ok(content) = guest.read(path, true) {
+            let lines = text_lines(&content);
+            let lines = lines[lines.len().saturating_sub(count)..].to_vec();
+            logs.push(Log { path: path.to_owned(), lines });
+        }
+    }
+    logs
+}
+
+/// What a guest does that hangs.
+pub(crate) fn occupation<G: Guest + ?Sized>(guest: &mut G) -> Vec<Log> {
+    let commands = [
+        ("systemctl list-jobs", "systemctl list-jobs --no-pager --no-legend --plain | head -20"),
+        ("ps", "ps -eo pid,ppid,etimes,args --sort=-etimes | grep -v ' \\[' | tail -n 25"),
+        ("tail cloud-init.log", "tail -n 8 /var/log/cloud-init.log"),
+    ];
+    let mut logs = Vec::new();
+    for (name, command) in commands {
+        if let Ok(output) = guest.run(command, None, Duration::from_secs(30)) {
+            let lines = text_lines(&output.stdout);
+            if !lines.is_empty() {
+                logs.push(Log { path: name.to_owned(), lines });
+            }
+        }
+    }
+    logs
+}
+
+/// Lines of bounded length, and not too many.
+pub(crate) fn text_lines(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    text.lines().filter(|line| !line.trim().is_empty()).take(2000).map(shortened).collect()
+}
+
+/// A line without its end where it is very long, and without control characters.
+pub(crate) fn shortened(line: &str) -> String {
+    let mut text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if let Some((at, _)) = text.char_indices().nth(MAX_LINE_BYTES) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
+}
+
+/// The text as one word of a shell.
+pub(crate) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

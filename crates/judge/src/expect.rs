@@ -1,0 +1,187 @@
+//! What is expected of an image, looked at in a guest that is up.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use customize::Principal;
+use customize::recipe::{Boot, ExpectedCommand, ExpectedFile};
+
+use crate::agent::{Found, Silence};
+use crate::examine::{Guest, MAX_LINES, QUESTION, Seen, check, quoted, text_lines};
+use crate::verdict::Check;
+
+/// How often a service is looked at that is not up yet.
+const SERVICE_INTERVAL: Duration = Duration::from_secs(2);
+/// The part of a guest's patience that a service may take to be up after all others are.
+const SERVICE_PATIENCE: u32 = 8;
+
+/// Looks at everything that needs no way into the guest but its agent.
+pub(crate) fn expectations<G: Guest + ?Sized>(guest: &mut G, expected: &Boot, report: &mut dyn FnMut(Check)) {
+    for name in &expected.services {
+        report(check(guest, format!("service `{name}` is active"), |guest| service(guest, name)));
+    }
+    for name in &expected.packages {
+        report(check(guest, format!("package `{name}` is installed"), |guest| package(guest, name)));
+    }
+    for command in &expected.commands {
+        report(check(guest, command_name(command), |guest| run(guest, command)));
+    }
+    for file in &expected.files {
+        report(check(guest, file_name(file), |guest| look(guest, file)));
+    }
+}
+
+fn service<G: Guest + ?Sized>(guest: &mut G, name: &str) -> Result<Seen, Silence> {
+    let deadline = guest.now() + guest.patience() / SERVICE_PATIENCE;
+    loop {
+        let said = guest.run(&format!("systemctl is-active -- {}", quoted(name)), None, QUESTION)?;
+        let state = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+        let is_settled = !matches!(state.as_str(), "activating" | "reloading" | "deactivating" | "inactive");
+        if state == "active" {
+            return Ok(Seen::good());
+        }
+        if is_settled || guest.now() > deadline {
+            let status = format!("systemctl status --no-pager --full --lines=10 -- {}", quoted(name));
+            let status = guest.run(&status, None, QUESTION)?;
+            let mut lines = text_lines(&status.stdout);
+            lines.extend(text_lines(&status.stderr));
+            lines.truncate(MAX_LINES);
+            let state = if state.is_empty() { "unknown".to_owned() } else { state };
+            return Ok(Seen::wrong(format!("it is {state}")).lines(lines));
+        }
+        guest.wait(SERVICE_INTERVAL);
+    }
+}
+
+fn package<G: Guest + ?Sized>(guest: &mut G, name: &str) -> Result<Seen, Silence> {
+    let name = quoted(name);
+    let command = format!(
+        "if command -v dpkg-query >/dev/null; then dpkg-query -W -f '${{db:Status-Status}}\\n' -- {name} | grep -qx installed; \
+         elif command -v rpm >/dev/null; then rpm -q -- {name}; \
+         elif command -v apk >/dev/null; then apk info -e -- {name}; \
+         else exit 99; fi"
+    );
+    let said = guest.run(&command, None, QUESTION)?;
+    match said.status {
+        0 => Ok(Seen::good()),
+        99 => Err(Silence::Refused("the guest has neither dpkg nor rpm nor apk".to_owned())),
+        _ => Ok(Seen::wrong("it is not").lines(text_lines(&said.stderr))),
+    }
+}
+
+fn command_name(command: &ExpectedCommand) -> String {
+    let mut name = format!("`{}`", command.run);
+    if let Some(user) = &command.user {
+        let _ = write!(name, " as {user}");
+    }
+    match command.status {
+        0 => name.push_str(" succeeds"),
+        status => {
+            let _ = write!(name, " ends with {status}");
+        }
+    }
+    if let Some(output) = &command.output {
+        let _ = write!(name, " and prints {output}");
+    }
+    name
+}
+
+fn run<G: Guest + ?Sized>(guest: &mut G, command: &ExpectedCommand) -> Result<Seen, Silence> {
+    let patience = guest.patience();
+    let said = guest.run(&command.run, command.user.as_deref(), patience)?;
+    let mut lines = text_lines(&said.stdout);
+    lines.extend(text_lines(&said.stderr));
+    lines.truncate(MAX_LINES);
+    if said.timed_out {
+        return Ok(Seen::wrong(format!("it did not end within {} s", patience.as_secs())).lines(lines));
+    }
+    if said.status != i32::from(command.status) {
+        let problem = match said.status {
+            signal @ ..0 => format!("signal {} ended it", -signal),
+            status => format!("it ended with {status}"),
+        };
+        return Ok(Seen::wrong(problem).lines(lines));
+    }
+    match &command.output {
+        Some(output) if !output.accepts(&said.stdout) => Ok(Seen::wrong("it printed something else").lines(lines)),
+        _ => Ok(Seen::good().lines(lines)),
+    }
+}
+
+fn file_name(file: &ExpectedFile) -> String {
+    let path = &file.path;
+    if file.is_absent {
+        return format!("there is no `{path}`");
+    }
+    let mut parts = Vec::new();
+    if let Some(mode) = file.mode {
+        parts.push(format!("has mode {mode}"));
+    }
+    if let Some(owner) = &file.owner {
+        parts.push(format!("belongs to {owner}"));
+    }
+    if file.sha256.is_some() {
+        parts.push("has the SHA-256 that it should".to_owned());
+    }
+    if let Some(text) = &file.text {
+        parts.push(format!("says {text}"));
+    }
+    match parts.is_empty() {
+        true => format!("there is `{path}`"),
+        false => format!("`{path}` {}", parts.join(", ")),
+    }
+}
+
+fn look<G: Guest + ?Sized>(guest: &mut G, file: &ExpectedFile) -> Result<Seen, Silence> {
+    let path = file.path.to_string();
+    let found = guest.look(&path, file.sha256.is_some())?;
+    let found = match (found, file.is_absent) {
+        (None, true) => return Ok(Seen::good()),
+        (None, false) => return Ok(Seen::wrong("it is not there")),
+        (Some(found), true) => return Ok(Seen::wrong(format!("there is one, a {}", found.kind))),
+        (Some(found), false) => found,
+    };
+    let mut problems = differences(file, &found);
+    let mut lines = Vec::new();
+    if let Some(text) = &file.text {
+        let content = guest.read(&path, false)?;
+        if !text.accepts(&content) {
+            problems.push("it says something else".to_owned());
+            lines = text_lines(&content);
+            lines.truncate(MAX_LINES);
+        }
+    }
+    match problems.is_empty() {
+        true => Ok(Seen::good()),
+        false => Ok(Seen::wrong(problems.join(", ")).lines(lines)),
+    }
+}
+
+/// In what a file differs from what is expected, but for its text.
+fn differences(file: &ExpectedFile, found: &Found) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Some(mode) = file.mode
+        && u32::from(mode.bits()) != found.mode
+    {
+        problems.push(format!("its mode is {:04o}", found.mode));
+    }
+    if let Some(owner) = &file.owner {
+        let is = |expected: &Principal, number: u32, name: &Option<String>| match expected {
+            Principal::Number(expected) => *expected == number,
+            Principal::Name(expected) => Some(expected) == name.as_ref(),
+        };
+        if !is(&owner.user, found.uid, &found.user) || !is(&owner.group, found.gid, &found.group) {
+            let named = |number: u32, name: &Option<String>| name.clone().unwrap_or_else(|| number.to_string());
+            problems.push(format!("its owner is {}:{}", named(found.uid, &found.user), named(found.gid, &found.group)));
+        }
+    }
+    if let Some(sha256) = &file.sha256
+        && found.sha256.as_deref() != Some(sha256.digits())
+    {
+        problems.push(match &found.sha256 {
+            Some(digits) => format!("its SHA-256 is {digits}"),
+            None => format!("it is a {}", found.kind),
+        });
+    }
+    problems
+}

@@ -1,0 +1,407 @@
+//! A machine that boots, followed to where its first boot ends.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use vm::{Machine, Occurrence, Running, What};
+
+use crate::agent::{Agent, Found, Hello, Output, PORT, Silence};
+use crate::follow::{Follower, Sign, Trouble};
+use crate::progress::{Deeds, Limits, Progress};
+use crate::stage::Stage;
+use crate::verdict::{Check, Failure, StageTime};
+
+/// How often the monitor is asked what the disks did.
+const MONITOR_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a look at the console takes where nothing comes.
+const SLICE: Duration = Duration::from_millis(200);
+/// The parts of the stall limit that are waited for a sign of cloud-init after a login prompt, and for an agent after
+/// cloud-init's end.
+const LOGIN_GRACE: u32 = 8;
+const AGENT_GRACE: u32 = 4;
+/// How many of the last lines a failure shows.
+const LAST_LINES: usize = 12;
+/// How often a guest may restart itself on its way.
+const MAX_RESTARTS: u32 = 3;
+/// The most troubles that are kept.
+const MAX_TROUBLES: usize = 200;
+/// The most bytes of console that are kept for reports.
+const MAX_CONSOLE_BYTES: usize = 8 << 20;
+
+/// Who is told as it happens.
+pub trait Watcher {
+    /// A boot begins: the first one, one after a restart, one of another machine.
+    fn boot(&mut self, name: &str);
+    /// A stage began.
+    fn stage(&mut self, at: Duration, stage: Stage);
+    /// Something went wrong, and the boot goes on.
+    fn trouble(&mut self, trouble: &Trouble);
+    /// A check came out.
+    fn check(&mut self, check: &Check);
+    /// The guest wrote this to its console.
+    fn console(&mut self, bytes: &[u8]);
+}
+
+/// A machine that runs, what it has said, and its agent.
+pub(crate) struct Session<'a> {
+    pub(crate) running: Running,
+    pub(crate) agent: Agent,
+    pub(crate) view: View<'a>,
+    limits: Limits,
+}
+
+/// What is seen of the guest without asking it.
+pub(crate) struct View<'a> {
+    pub(crate) follower: Follower,
+    pub(crate) stages: Vec<StageTime>,
+    pub(crate) troubles: Vec<Trouble>,
+    pub(crate) watcher: &'a mut dyn Watcher,
+    firmware_log: Option<File>,
+    /// The first thing that ends the boot.
+    fatal: Option<Trouble>,
+    /// What the monitor said: the guest reset itself, or powered off.
+    pub(crate) was_reset: bool,
+    was_shut_down: bool,
+    is_closed: bool,
+    progress: Progress,
+    io_bytes: u64,
+    monitor_at: Duration,
+    begun_at: Duration,
+}
+
+impl<'a> Session<'a> {
+    /// Starts `machine`, with its sockets in `folder`.
+    pub(crate) fn start(
+        machine: &Machine,
+        folder: &Path,
+        limits: Limits,
+        watcher: &'a mut dyn Watcher,
+    ) -> Result<Self, vm::Error> {
+        // A log that is there is another machine's.
+        let firmware_log = folder.join("firmware.log");
+        let _ = std::fs::remove_file(&firmware_log);
+        let machine = Machine { firmware_log: Some(firmware_log.clone()), ..machine.clone() };
+        let running = vm::start(&machine, folder)?;
+        let stream = running.channel(PORT)?;
+        let agent = Agent::new(stream).map_err(|error| vm::Error::Io { what: "the agent's channel".to_owned(), error })?;
+        let view = View::new(watcher, File::open(firmware_log).ok());
+        Ok(Self { running, agent, view, limits })
+    }
+
+    /// Follows the boot to cloud-init's end, or to where it ends before that.
+    pub(crate) fn follow(&mut self) -> Result<(), Failure> {
+        let mut restarts = 0;
+        loop {
+            self.pump(SLICE);
+            let now = self.running.since_start();
+            if let Some(failure) = self.ending(now) {
+                return Err(failure);
+            }
+            if self.view.follower.stage() == Stage::Finished {
+                return Ok(());
+            }
+            if self.view.was_reset {
+                restarts += 1;
+                if restarts > MAX_RESTARTS {
+                    let problem = format!("the guest restarted itself {restarts} times");
+                    return Err(self.failure(self.view.follower.stage(), problem));
+                }
+                self.agent.forget();
+                self.view.go_on_after_restart(now);
+            }
+        }
+    }
+
+    /// Follows the boot until its agent says hello, or cloud-init has ended without one.
+    pub(crate) fn follow_to_agent(&mut self) -> Result<Option<Hello>, Failure> {
+        loop {
+            self.pump(SLICE);
+            if let Some(hello) = self.agent.hello() {
+                return Ok(Some(hello.clone()));
+            }
+            let now = self.running.since_start();
+            if let Some(failure) = self.ending(now) {
+                return Err(failure);
+            }
+            if self.view.follower.stage() == Stage::Finished {
+                return Ok(self.await_agent().ok().and(self.agent.hello().cloned()));
+            }
+        }
+    }
+
+    /// Waits for the agent after cloud-init's end, for as long as one may take.
+    pub(crate) fn await_agent(&mut self) -> Result<(), Silence> {
+        let deadline = self.running.since_start() + self.limits.stall / AGENT_GRACE;
+        while self.agent.hello().is_none() {
+            if self.view.is_closed {
+                return Err(Silence::Closed);
+            }
+            if self.running.since_start() > deadline {
+                return Err(Silence::NoAgent);
+            }
+            self.pump(SLICE);
+        }
+        Ok(())
+    }
+
+    /// Restarts the guest by its own means, and follows what begins then as a boot of its own.
+    pub(crate) fn restart(&mut self) -> Result<(), Failure> {
+        let hellos = self.agent.hellos();
+        // The answer may not come any more.
+        let _ = self.run("(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &", None, Duration::from_secs(10));
+        let begun = self.running.since_start();
+        while !self.view.was_reset && self.agent.hellos() == hellos {
+            self.pump(SLICE);
+            let now = self.running.since_start();
+            if now - begun > self.limits.stall {
+                return Err(self.failure(
+                    self.view.follower.stage(),
+                    format!("the guest did not restart within {} s", self.limits.stall.as_secs()),
+                ));
+            }
+            if self.view.is_closed {
+                return Err(self.failure(Stage::Finished, "the machine ended where it should have restarted".to_owned()));
+            }
+        }
+        self.agent.forget();
+        Ok(())
+    }
+
+    /// What follows is another boot.
+    pub(crate) fn begin_boot(&mut self, name: &str) {
+        let now = self.running.since_start();
+        self.view.begin(now);
+        self.view.watcher.boot(name);
+    }
+
+    /// Takes in what happens within `slice`.
+    pub(crate) fn pump(&mut self, slice: Duration) {
+        let Self { running, agent, view, .. } = self;
+        view.pump(running, slice);
+        agent.listen();
+        view.heed(agent, running.since_start());
+    }
+
+    /// Runs a command in the guest.
+    pub(crate) fn run(&mut self, command: &str, user: Option<&str>, timeout: Duration) -> Result<Output, Silence> {
+        let Self { running, agent, view, .. } = self;
+        agent.run(command, user, timeout, &mut |slice| view.pump(running, slice))
+    }
+
+    /// What a path in the guest is.
+    pub(crate) fn look(&mut self, path: &str, sha256: bool) -> Result<Option<Found>, Silence> {
+        let Self { running, agent, view, .. } = self;
+        agent.look(path, sha256, &mut |slice| view.pump(running, slice))
+    }
+
+    /// A file's content, or the end of it.
+    pub(crate) fn read(&mut self, path: &str, from_end: bool) -> Result<Vec<u8>, Silence> {
+        let Self { running, agent, view, .. } = self;
+        agent.read(path, from_end, &mut |slice| view.pump(running, slice)).map(|(content, _)| content)
+    }
+
+    /// The limits that are kept.
+    pub(crate) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The failure that ends the boot now, if there is one.
+    fn ending(&mut self, now: Duration) -> Option<Failure> {
+        if let Some(fatal) = self.view.fatal.take() {
+            // What comes right behind it tells more.
+            for _ in 0..5 {
+                self.pump(SLICE);
+            }
+            return Some(self.failure(fatal.stage, fatal.meaning));
+        }
+        let stage = self.view.follower.stage();
+        if self.view.is_closed {
+            let said = self.running.stderr();
+            let said = said.trim();
+            let problem = match (self.view.was_shut_down, said.is_empty()) {
+                (true, _) => "the guest shut down".to_owned(),
+                (false, true) => "the machine ended".to_owned(),
+                (false, false) => format!("the machine ended; QEMU says: {said}"),
+            };
+            return Some(self.failure(stage, problem));
+        }
+        if let Some(since) = self.view.follower.login_without_cloud_init()
+            && now.saturating_sub(since) > self.limits.stall / LOGIN_GRACE
+        {
+            let problem = "the guest is up and cloud-init did not run: ds-identify found no seed, or cloud-init is \
+                           disabled or not installed";
+            return Some(self.failure(Stage::DsIdentify, problem.to_owned()));
+        }
+        let idle = self.view.progress.idle(now);
+        if idle > self.limits.stall {
+            let problem = match self.view.follower.lines().is_empty() && self.view.follower.unfinished().is_empty() {
+                true => format!(
+                    "nothing showed on the serial console for {} s; the kernel's needs `console={}`",
+                    idle.as_secs(),
+                    "ttyS0"
+                ),
+                false => format!("nothing went on for {} s: a hang", idle.as_secs()),
+            };
+            return Some(self.failure(stage, problem));
+        }
+        if now.saturating_sub(self.view.begun_at) > self.limits.total {
+            return Some(self.failure(stage, format!("it was not done after {} s", self.limits.total.as_secs())));
+        }
+        None
+    }
+
+    fn failure(&self, stage: Stage, problem: String) -> Failure {
+        Failure { stage, problem, lines: self.view.last_lines() }
+    }
+}
+
+impl<'a> View<'a> {
+    fn new(watcher: &'a mut dyn Watcher, firmware_log: Option<File>) -> Self {
+        let begun_at = Duration::ZERO;
+        Self {
+            firmware_log,
+            follower: Follower::default(),
+            stages: vec![StageTime { stage: Stage::Firmware, at: begun_at }],
+            troubles: Vec::new(),
+            watcher,
+            fatal: None,
+            was_reset: false,
+            was_shut_down: false,
+            is_closed: false,
+            progress: Progress::default(),
+            io_bytes: 0,
+            monitor_at: Duration::ZERO,
+            begun_at,
+        }
+    }
+
+    /// Begins anew, with the same machine.
+    fn begin(&mut self, now: Duration) {
+        self.follower = Follower::default();
+        self.stages = vec![StageTime { stage: Stage::Firmware, at: now }];
+        self.troubles = Vec::new();
+        (self.fatal, self.was_reset, self.begun_at) = (None, false, now);
+        self.progress = Progress::default();
+        self.note_progress(now, 0, true);
+    }
+
+    /// The guest restarted itself: a firmware that sets itself up does, and a user-data may say so.
+    fn go_on_after_restart(&mut self, now: Duration) {
+        let (stage, line) = (self.follower.stage(), "the guest restarted itself".to_owned());
+        let trouble = Trouble { stage, meaning: String::new(), line, at: now };
+        self.watcher.trouble(&trouble);
+        let (mut troubles, mut stages, begun_at) =
+            (std::mem::take(&mut self.troubles), std::mem::take(&mut self.stages), self.begun_at);
+        troubles.push(trouble);
+        self.begin(now);
+        stages.extend(std::mem::take(&mut self.stages));
+        (self.troubles, self.stages, self.begun_at) = (troubles, stages, begun_at);
+    }
+
+    fn pump(&mut self, running: &Running, slice: Duration) {
+        let mut occurrence = running.next(slice);
+        while let Some(Occurrence { since_start, what }) = occurrence {
+            match what {
+                What::Console(bytes) => self.console(since_start, &bytes),
+                What::Event { name, .. } if name == "RESET" => self.was_reset = true,
+                What::Event { name, .. } if name == "SHUTDOWN" => self.was_shut_down = true,
+                What::Event { .. } => {}
+                What::MonitorClosed | What::ConsoleClosed => self.is_closed = true,
+            }
+            // A guest's own restart is where another boot is to be followed.
+            if self.was_reset {
+                break;
+            }
+            occurrence = running.next(Duration::ZERO);
+        }
+        let now = running.since_start();
+        let mut said = [0; 4096];
+        while let Some(log) = &mut self.firmware_log
+            && let Ok(length @ 1..) = log.read(&mut said)
+        {
+            for sign in self.follower.feed_firmware(now, &said[..length]) {
+                self.sign(now, sign);
+            }
+        }
+        if !self.is_closed && now.saturating_sub(self.monitor_at) > MONITOR_INTERVAL {
+            self.monitor_at = now;
+            if let Ok(progress) = running.monitor().progress() {
+                self.io_bytes = progress.read_bytes.saturating_add(progress.written_bytes);
+            }
+        }
+    }
+
+    fn console(&mut self, at: Duration, bytes: &[u8]) {
+        self.watcher.console(bytes);
+        for sign in self.follower.feed(at, bytes) {
+            self.sign(at, sign);
+        }
+    }
+
+    fn sign(&mut self, at: Duration, sign: Sign) {
+        match sign {
+            Sign::Entered(stage) => {
+                self.stages.push(StageTime { stage, at });
+                self.watcher.stage(at, stage);
+            }
+            Sign::Fatal(trouble) => {
+                self.fatal.get_or_insert(trouble);
+            }
+            Sign::Trouble(trouble) => {
+                if self.troubles.len() < MAX_TROUBLES {
+                    self.watcher.trouble(&trouble);
+                    self.troubles.push(trouble);
+                }
+            }
+        }
+    }
+
+    /// Takes in what the agent knows of cloud-init, which an image may not show on its console.
+    fn heed(&mut self, agent: &Agent, now: Duration) {
+        let (stage, is_finished) = agent.cloud_init();
+        let stage = match is_finished {
+            true => Some(Stage::Finished),
+            false => stage.and_then(Stage::of_cloud_init),
+        };
+        if let Some(sign) = stage.and_then(|stage| self.follower.enter(stage)) {
+            self.sign(now, sign);
+        }
+        self.note_progress(now, agent.work_done(), false);
+    }
+
+    fn note_progress(&mut self, now: Duration, work_cs: u64, is_begin: bool) {
+        let novelties = self.follower.novelties() + u64::from(is_begin);
+        self.progress.note(now, Deeds { novelties, io_bytes: self.io_bytes, work_cs });
+    }
+
+    /// The last lines of the console, with the one that has not ended.
+    pub(crate) fn last_lines(&self) -> Vec<String> {
+        let lines = self.follower.lines();
+        let mut last: Vec<String> =
+            lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.text.clone()).collect();
+        let unfinished = self.follower.unfinished();
+        if !unfinished.trim().is_empty() {
+            last.push(unfinished.trim().to_owned());
+        }
+        last
+    }
+
+    /// The console's text, with the time of each line.
+    pub(crate) fn console_text(&self) -> String {
+        let mut text = String::new();
+        for line in self.follower.lines() {
+            if text.len() > MAX_CONSOLE_BYTES {
+                text.push_str("…\n");
+                break;
+            }
+            text.push_str(&format!("{:8.2}  {}\n", line.at.as_secs_f64(), line.text));
+        }
+        let unfinished = self.follower.unfinished();
+        if !unfinished.trim().is_empty() {
+            text.push_str(&format!("{:8}  {}\n", "", unfinished.trim_end()));
+        }
+        text
+    }
+}
