@@ -19,3 +19,6 @@ pub use judge::{Plan, judge};
 pub use progress::{Deeds, Limits, Progress};
 pub use session::Watcher;
 pub use stage::Stage;
+
+#[cfg(test)]
+mod local;

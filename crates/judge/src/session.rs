@@ -102,6 +102,10 @@ impl<'a> Session<'a> {
             if self.view.follower.stage() == Stage::Finished {
                 return Ok(());
             }
+            // SeaBIOS resets the machine once more to be sure that all of it is.
+            if self.view.was_reset && self.view.follower.stage() == Stage::Firmware {
+                self.view.was_reset = false;
+            }
             if self.view.was_reset {
                 restarts += 1;
                 if restarts > MAX_RESTARTS {

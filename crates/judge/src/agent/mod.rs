@@ -249,3 +249,106 @@ fn listen(stream: UnixStream, sender: &SyncSender<Message>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::examine::Guest;
+    use crate::local::Local;
+
+    #[test]
+    fn it_says_hello_and_runs_commands() {
+        let mut local = Local::start();
+        let hello = local.agent.hello().unwrap().clone();
+        assert_eq!(hello.version, 1);
+        assert_eq!(hello.boot_id, std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim());
+        let output = local.run("printf 'a\\000b'; echo e >&2; exit 3", None, Duration::from_secs(30)).unwrap();
+        assert_eq!((output.status, &output.stdout[..], &output.stderr[..]), (3, &b"a\0b"[..], &b"e\n"[..]));
+        assert!(!output.timed_out && !output.is_truncated);
+    }
+
+    #[test]
+    fn a_command_that_hangs_or_says_too_much_is_bounded() {
+        let mut local = Local::start();
+        let output = local.run("echo begun; sleep 1000 & sleep 1000", None, Duration::from_millis(500)).unwrap();
+        assert_eq!((output.timed_out, output.status, &output.stdout[..]), (true, -9, &b"begun\n"[..]));
+        let output = local.run("yes | head -c 3000000", None, Duration::from_secs(60)).unwrap();
+        assert_eq!((output.is_truncated, output.stdout.len()), (true, MAX_CONTENT_BYTES));
+        // What is left running does not keep the answer.
+        let output = local.run("sleep 1000 & echo $!", None, Duration::from_secs(60)).unwrap();
+        assert_eq!((output.status, output.timed_out), (0, false));
+        let pid = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(local.run(&format!("kill {pid}"), None, Duration::from_secs(30)).unwrap().status, 0);
+    }
+
+    #[test]
+    fn files_are_looked_at_and_read() {
+        let mut local = Local::start();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a file");
+        std::fs::write(&path, "abc").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let path = path.to_str().unwrap();
+        let found = local.look(path, true).unwrap().unwrap();
+        assert_eq!((found.kind.as_str(), found.mode, found.size_bytes), ("file", 0o640, 3));
+        // What `printf abc | sha256sum` prints.
+        let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(found.sha256.as_deref(), Some(digest));
+        assert_eq!(local.look("/", false).unwrap().unwrap().user.as_deref(), Some("root"));
+        assert_eq!(local.look("/nothing/here", false), Ok(None));
+        assert_eq!(local.read(path, false), Ok(b"abc".to_vec()));
+        std::fs::write(path, [&vec![b'x'; MAX_CONTENT_BYTES][..], b"end"].concat()).unwrap();
+        assert!(local.read(path, true).unwrap().ends_with(b"end"));
+        assert_eq!(local.read(path, true).unwrap().len(), MAX_CONTENT_BYTES);
+        let silence = local.read("/nothing/here", false).unwrap_err();
+        assert!(matches!(&silence, Silence::Refused(text) if text.contains("FileNotFoundError")), "{silence}");
+    }
+
+    #[test]
+    fn senseless_and_endless_lines_are_left_out() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut agent = Agent::new(ours).unwrap();
+        let hello = r#"{"hello": 1, "boot_id": "b", "machine_id": "m", "uptime_s": 1, "time_s": 2, "python": "3"}"#;
+        let writer = std::thread::spawn(move || {
+            theirs.write_all(b"garbage\n{\"id\": {}}\n{\"beat\": -1}\n").unwrap();
+            theirs.write_all(&vec![b'x'; 3 * MAX_LINE_BYTES as usize]).unwrap();
+            theirs.write_all(format!("\n{{\"id\": 7, \"status\": 0}}\n{hello}\n").as_bytes()).unwrap();
+            theirs
+        });
+        while agent.hello().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+            agent.listen();
+        }
+        assert_eq!(agent.hello().unwrap().machine_id, "m");
+        drop(writer.join().unwrap());
+        let silence = agent.run("true", None, Duration::from_secs(1), &mut std::thread::sleep).unwrap_err();
+        assert_eq!(silence, Silence::Closed);
+    }
+
+    #[test]
+    fn nobody_is_asked_before_somebody_said_hello() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut agent = Agent::new(ours).unwrap();
+        let asked = agent.run("true", None, Duration::from_secs(1), &mut std::thread::sleep);
+        assert_eq!(asked, Err(Silence::NoAgent));
+    }
+
+    #[test]
+    fn the_boothook_is_a_shells_and_carries_the_program() {
+        let hook = boothook();
+        assert!(hook.starts_with("#cloud-boothook\n#!/bin/sh\n"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hook");
+        std::fs::write(&path, &hook).unwrap();
+        testkit::judge::judge("sh").arg("-n").arg(&path).succeed();
+        // What the shell makes of it is the program.
+        let begin = hook.find("cat >").unwrap();
+        let end = hook.find("\nEND_OF_AGENT\n").unwrap() + "\nEND_OF_AGENT\n".len();
+        let written = folder.path().join("judge.py");
+        let script = hook[begin..end].replace("/run/imgraft/judge.py", written.to_str().unwrap());
+        testkit::judge::judge("sh").args(["-c", &script]).succeed();
+        assert_eq!(std::fs::read_to_string(written).unwrap(), PROGRAM);
+    }
+}
