@@ -4,4 +4,4 @@ pub mod cache;
 pub mod transport;
 
 pub use cache::{Cache, Digest, Entry};
-pub use transport::{Download, Progress, Transport};
+pub use transport::{Client, Download, Progress, Transport};

@@ -3,9 +3,8 @@
 use std::error;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
-use crate::cache::Digest;
+use crate::cache::{self, Digest};
 
 /// Why a file did not come.
 #[derive(Debug)]
@@ -15,6 +14,13 @@ pub enum Error {
     Offline {
         /// What is missing: an address, or a name with its digest.
         what: String,
+    },
+    /// It is in the cache, but its bytes are not those that they were, and nothing may be asked for.
+    OfflineDamaged {
+        /// What it is called.
+        name: String,
+        /// What its bytes should come to.
+        digest: Box<Digest>,
     },
     /// An address that cannot be asked, or may not be.
     Address {
@@ -71,42 +77,32 @@ pub enum Error {
         /// What was wrong at each, in their order.
         causes: Vec<Error>,
     },
-    /// The cache's file system has no room for it.
-    NoSpace {
-        /// The cache.
-        folder: PathBuf,
-        /// What is still to come.
-        needed_bytes: u64,
-        /// What is free.
-        available_bytes: u64,
-    },
-    /// The cache's folder.
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What was done with it: `writing`, say.
-        doing: &'static str,
-        /// What the system said.
-        source: io::Error,
-    },
+    /// The cache's folder: it has no room, or what the system says.
+    Cache(cache::Error),
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Offline { what } => write!(f, "{what} is not in the cache, and nothing is fetched offline"),
+            Self::OfflineDamaged { name, digest } => {
+                write!(f, "`{name}` ({digest}) is damaged in the cache, and nothing is fetched offline")
+            }
             Self::Address { url, problem } => write!(f, "`{url}` {problem}"),
-            Self::Status { url, status, .. } => write!(f, "`{url}`: the server answers {status}{}", meaning(*status)),
+            Self::Status { url, status, retry_after_seconds } => {
+                write!(f, "`{url}`: the server answers {status}{}", meaning(*status))?;
+                match retry_after_seconds {
+                    Some(seconds) => write!(f, ", and wants to be left alone for {seconds} s"),
+                    None => Ok(()),
+                }
+            }
             Self::Connection { url, problem, .. } | Self::Answer { url, problem } => write!(f, "`{url}`: {problem}"),
             Self::TooLarge { url, limit_bytes } => {
                 write!(f, "`{url}` is larger than the {limit_bytes} bytes that such a file may have")
             }
             Self::WrongDigest { url, found, expected } => write!(f, "`{url}` is {found}, not {expected}"),
             Self::NoMirror { name, .. } => write!(f, "`{name}` could not be fetched"),
-            Self::NoSpace { folder, needed_bytes, available_bytes } => {
-                write!(f, "`{}` needs {needed_bytes} bytes more, and {available_bytes} are free", folder.display())
-            }
-            Self::File { path, doing, .. } => write!(f, "{doing} `{}`", path.display()),
+            Self::Cache(error) => fmt::Display::fmt(error, f),
         }
     }
 }
@@ -114,10 +110,17 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Connection { source: Some(source), .. } | Self::File { source, .. } => Some(source),
+            Self::Connection { source: Some(source), .. } => Some(source),
+            Self::Cache(error) => error.source(),
             Self::NoMirror { causes, .. } => causes.last().map(|cause| cause as &(dyn error::Error + 'static)),
             _ => None,
         }
+    }
+}
+
+impl From<cache::Error> for Error {
+    fn from(error: cache::Error) -> Self {
+        Self::Cache(error)
     }
 }
 

@@ -1,10 +1,22 @@
 //! How files come here: over HTTPS, whole and as their digests say, or not at all.
 
+mod address;
+mod client;
 mod error;
 mod progress;
+mod proxy;
+mod range;
+mod retry;
+mod roots;
+mod transfer;
+mod web;
 
+pub use self::client::{Client, Options};
 pub use self::error::Error;
 pub use self::progress::{Event, Progress, Silent};
+pub use self::proxy::Proxies;
+pub use self::retry::Retry;
+pub use self::roots::Roots;
 use crate::cache::{Cache, Digest, Entry};
 
 /// A way to get files.
@@ -24,7 +36,7 @@ pub trait Transport {
     /// # Errors
     ///
     /// [`Error::Offline`] where it is not in the cache and nothing may be asked for; [`Error::NoMirror`] with what
-    /// was wrong at each address; [`Error::NoSpace`]; what the cache's folder says.
+    /// was wrong at each address, if there are several; [`Error::Cache`].
     fn fetch(&self, download: &Download, cache: &Cache, progress: &dyn Progress) -> Result<Entry, Error>;
 }
 

@@ -56,6 +56,11 @@ pub enum Event<'a> {
         /// What went wrong last.
         cause: &'a Error,
     },
+    /// The file was in the cache, or another process has put it there.
+    Cached {
+        /// How many bytes it has.
+        size_bytes: u64,
+    },
     /// The file is whole, right, and in the cache.
     Finished {
         /// How many bytes it has.

@@ -1,0 +1,199 @@
+//! Files that are there.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+
+use super::note::{self, EntryNote, Stamp};
+use super::{Cache, Digest, Error, Hasher};
+
+/// The mode of an entry: it is never written again.
+pub(super) const MODE: u32 = 0o444;
+
+/// A file of the cache, open and right when it was opened. It is not pruned while this lives.
+#[derive(Debug)]
+pub struct Entry {
+    path: PathBuf,
+    digest: Digest,
+    size_bytes: u64,
+    file: File,
+}
+
+impl Entry {
+    /// Where it is. It may be pruned once this value is dropped.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What its bytes come to.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// How many bytes there are.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The file, open for reading.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// What there is under a digest.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// A file whose bytes come to something else.
+    Damaged {
+        /// What they come to.
+        found: Box<Digest>,
+        /// The file, so that it can be told from one that has its name later.
+        file: File,
+    },
+    /// What should be there.
+    Entry(Entry),
+}
+
+/// How much is read at once to make a digest.
+const READ_BYTES: usize = 1 << 20;
+
+impl Cache {
+    /// What there is under `digest`. All of a file is read only where nobody did so since it last changed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::File`] where a file cannot be opened or read.
+    pub fn find(&self, digest: &Digest) -> Result<Found, Error> {
+        self.look(digest, false)
+    }
+
+    /// As [`find`](Self::find), and reads all of it in any case. It does not count as use.
+    ///
+    /// # Errors
+    ///
+    /// As [`find`](Self::find).
+    pub fn verify(&self, digest: &Digest) -> Result<Found, Error> {
+        self.look(digest, true)
+    }
+
+    fn look(&self, digest: &Digest, read_all: bool) -> Result<Found, Error> {
+        let path = self.path_of(digest);
+        let Some(file) = open_shared(&path).map_err(Error::of("opening", &path))? else { return Ok(Found::Nothing) };
+        let metadata = file.metadata().map_err(Error::of("looking at", &path))?;
+        let note_path = self.note_path(digest);
+        let note: Option<EntryNote> = note::read(&note_path);
+        let stamp = Stamp::of(&metadata);
+        if read_all || note.as_ref().is_none_or(|note| note.stamp != stamp) {
+            let found = digest_of(&file, digest).map_err(Error::of("reading", &path))?;
+            if found != *digest {
+                return Ok(Found::Damaged { found: Box::new(found), file });
+            }
+            if metadata.mode() & 0o7777 != MODE {
+                // Who may not do that could not write to it either.
+                let _ = file.set_permissions(Permissions::from_mode(MODE));
+            }
+            let (name, url) = note.map_or((None, None), |note| (note.name, note.url));
+            self.stamp(digest, &file, name, url, read_all);
+        } else {
+            // Its age is wrong then, in a folder that we may only read.
+            let _ = note::touch(&note_path);
+        }
+        Ok(Found::Entry(Entry { path, digest: *digest, size_bytes: metadata.len(), file }))
+    }
+
+    /// Notes that all bytes of an entry were read and are right. Where that cannot be noted, they are read again
+    /// next time.
+    pub(super) fn stamp(
+        &self,
+        digest: &Digest,
+        file: &File,
+        name: Option<String>,
+        url: Option<String>,
+        keep_time: bool,
+    ) {
+        let Ok(metadata) = file.metadata() else { return };
+        let path = self.note_path(digest);
+        let used = note::time(&path).filter(|_| keep_time);
+        let note = EntryNote { name, url, stamp: Stamp::of(&metadata) };
+        if note::write(&path, &note).is_ok()
+            && let Some(used) = used
+        {
+            let _ = File::options().append(true).open(&path).and_then(|file| file.set_modified(used));
+        }
+    }
+
+    /// Removes the file under `digest`, if it is `known`: another one may have its name by now.
+    pub(super) fn remove(&self, digest: &Digest, known: &File) -> io::Result<bool> {
+        let path = self.path_of(digest);
+        if !is_at(known, &path)? {
+            return Ok(false);
+        }
+        fs::remove_file(&path)?;
+        let _ = fs::remove_file(self.note_path(digest));
+        Ok(true)
+    }
+}
+
+/// Opens a regular file to read it, with a shared lock; nothing if it is not there.
+pub(super) fn open_shared(path: &Path) -> io::Result<Option<File>> {
+    let Some(file) = open(path)? else { return Ok(None) };
+    // An exclusive lock is held for a moment only, by one who is about to remove it. Without locks, a file that is
+    // pruned while it is open stays readable all the same.
+    let _ = flock(&file, FlockOperation::LockShared);
+    Ok(Some(file))
+}
+
+/// Opens a regular file to read it; nothing if it is not there.
+pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
+    // Nobody waits here for the other end of a pipe.
+    let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
+    match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
+        Ok(_) => Err(io::Error::other("it is no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether `file` is what is at `path` now.
+pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The digest of all bytes of `file`, made as `like` was.
+fn digest_of(mut file: &File, like: &Digest) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(like.algorithm());
+    hash(&mut file, &mut hasher, u64::MAX)?;
+    Ok(hasher.finish())
+}
+
+/// Takes up to `limit_bytes` bytes of `file` into `hasher`; says how many there were.
+pub(super) fn hash(file: &mut impl Read, hasher: &mut Hasher, limit_bytes: u64) -> io::Result<u64> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut total = 0;
+    while total < limit_bytes {
+        let wanted = buffer.len().min(usize::try_from(limit_bytes - total).unwrap_or(usize::MAX));
+        match file.read(&mut buffer[..wanted]) {
+            Ok(0) => break,
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                total += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(total)
+}

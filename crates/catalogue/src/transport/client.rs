@@ -1,0 +1,139 @@
+//! The transport that goes over the network.
+
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use super::address::Address;
+use super::transfer::Transfer;
+use super::web::{Again, Failed, Web};
+use super::{Download, Error, Event, Progress, Proxies, Retry, Roots, Transport};
+use crate::cache::{Cache, Claim, Entry, Found};
+
+/// How the network is used.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose certificates are believed.
+    pub roots: Roots,
+    /// Which proxies are gone through.
+    pub proxies: Proxies,
+    /// Nothing is asked for: there is what the cache has.
+    pub offline: bool,
+    /// Documents may come without TLS from anywhere. Without that they come so from this machine only; files whose
+    /// digests are known may in any case.
+    pub allow_http: bool,
+    /// How often something is tried.
+    pub retry: Retry,
+    /// How long finding a host, a connection to it and sending a question may each take.
+    pub connect_timeout: Duration,
+    /// How long an answer's headers may take.
+    pub answer_timeout: Duration,
+    /// For how long there may be no byte.
+    pub stall_timeout: Duration,
+    /// What is told to servers of who asks.
+    pub user_agent: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            roots: Roots::default(),
+            proxies: Proxies::default(),
+            offline: false,
+            allow_http: false,
+            retry: Retry::default(),
+            connect_timeout: Duration::from_secs(20),
+            answer_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_secs(30),
+            user_agent: concat!("imgraft/", env!("CARGO_PKG_VERSION")).to_owned(),
+        }
+    }
+}
+
+/// The transport that goes over the network.
+pub struct Client {
+    web: Web,
+}
+
+impl Client {
+    /// A client. Neither certificates nor the network are looked at before something is asked for.
+    pub fn new(options: Options) -> Self {
+        Self { web: Web::new(options) }
+    }
+
+    fn document(&self, address: &Address, limit_bytes: u64) -> Result<Vec<u8>, Failed> {
+        let answer = self.web.get(address, &[], false)?;
+        if answer.status != 200 {
+            return Err(answer.refusal());
+        }
+        answer.is_not_encoded()?;
+        let length_bytes = answer.length_bytes()?;
+        let url = answer.url.as_str().to_owned();
+        let too_large = || Failed::from(Error::TooLarge { url: url.clone(), limit_bytes });
+        if length_bytes.is_some_and(|length| length > limit_bytes) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        let read = answer.body.into_reader().take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| self.web.failed(&answer.url, ureq::Error::from(error)))?;
+        if bytes.len() as u64 > limit_bytes {
+            return Err(too_large());
+        }
+        match length_bytes {
+            Some(length) if length != bytes.len() as u64 => {
+                let problem = format!("it ended after {} of {length} bytes", bytes.len());
+                Err(Failed::answer(&answer.url, problem, Again::Later))
+            }
+            _ => Ok(bytes),
+        }
+    }
+}
+
+impl Transport for Client {
+    fn small(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>, Error> {
+        let address = Address::parse(url)?;
+        if self.web.options().offline {
+            return Err(Error::Offline { what: format!("`{url}`") });
+        }
+        let mut failures = 0;
+        loop {
+            let failed = match self.document(&address, limit_bytes) {
+                Ok(bytes) => return Ok(bytes),
+                Err(failed) => failed,
+            };
+            failures += 1;
+            match self.web.pause(&address, &failed, failures) {
+                Some(pause) => thread::sleep(pause),
+                None => return Err(failed.error),
+            }
+        }
+    }
+
+    fn fetch(&self, download: &Download, cache: &Cache, progress: &dyn Progress) -> Result<Entry, Error> {
+        let cached = |entry: Entry| {
+            progress.event(Event::Cached { size_bytes: entry.size_bytes() });
+            entry
+        };
+        let found = cache.find(&download.digest)?;
+        if let Found::Entry(entry) = found {
+            return Ok(cached(entry));
+        }
+        if self.web.options().offline {
+            let Download { name, digest, .. } = download;
+            return Err(match found {
+                Found::Damaged { .. } => Error::OfflineDamaged { name: name.clone(), digest: Box::new(*digest) },
+                _ => Error::Offline { what: format!("`{name}` ({digest})") },
+            });
+        }
+        let addresses: Vec<Address> = download.urls.iter().map(|url| Address::parse(url)).collect::<Result<_, _>>()?;
+        let mut waiting = |have_bytes, total_bytes| progress.event(Event::Waiting { have_bytes, total_bytes });
+        let mut part = match cache.claim(&download.digest, &mut waiting)? {
+            Claim::Entry(entry) => return Ok(cached(entry)),
+            Claim::Part(part) => part,
+        };
+        Transfer::new(&self.web, download, &mut part, progress)?.run(&addresses)?;
+        let entry = part.finish(&download.name)?;
+        progress.event(Event::Finished { size_bytes: entry.size_bytes() });
+        Ok(entry)
+    }
+}

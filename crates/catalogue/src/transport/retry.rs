@@ -1,0 +1,117 @@
+//! How often something is tried, and how long is waited in between.
+
+use std::time::Duration;
+
+use crate::cache::{Algorithm, Digest};
+
+/// How often something is tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// How often in a row, without a byte that was not there before.
+    pub attempts: u32,
+    /// How long is waited after the first of them; after each further one it is twice as long.
+    pub first_pause: Duration,
+    /// How long is waited at most, by our own choice or because the server wants it.
+    pub longest_pause: Duration,
+    /// What spreads the pauses of many who were turned away at the same moment. Each pause is between a half and
+    /// the whole of what it could be, and the same for the same seed.
+    pub seed: u64,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        Self { attempts: 6, first_pause: second, longest_pause: 60 * second, seed: 0 }
+    }
+}
+
+/// The most tries at one address, however many bytes each of them brings.
+pub(super) const MAX_ATTEMPTS: u32 = 1000;
+
+impl Retry {
+    /// How long to wait after `failures` tries in a row, of which there is at least one.
+    pub(super) fn pause(&self, url: &str, failures: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
+        let whole = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
+        let text = format!("{} {failures} {url}", self.seed);
+        let digest = Digest::of(Algorithm::Sha256, text.as_bytes());
+        let fraction = digest.as_bytes().iter().take(4).fold(0_u32, |number, &byte| number << 8 | u32::from(byte));
+        let half = whole / 2;
+        half + half.mul_f64(f64::from(fraction) / f64::from(u32::MAX))
+    }
+}
+
+/// For how many seconds a server wants to be left alone: a number, or a time (RFC 9110, 10.2.3) that is counted from
+/// the server's own `date`.
+pub(super) fn retry_after_seconds(value: &str, date: Option<&str>) -> Option<u64> {
+    let value = value.trim();
+    if value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return value.parse().ok();
+    }
+    let until = seconds_of_date(value)?;
+    Some(until.saturating_sub(seconds_of_date(date?.trim())?))
+}
+
+/// Seconds since 1970 of `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, 5.6.7).
+fn seconds_of_date(text: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (_, text) = text.split_once(", ")?;
+    let words: Vec<&str> = text.split(' ').collect();
+    let [day, month, year, time, "GMT"] = words[..] else { return None };
+    let number = |text: &str, range: std::ops::RangeInclusive<u64>| -> Option<u64> {
+        let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())??;
+        range.contains(&number).then_some(number)
+    };
+    let (day, year) = (number(day, 1..=31)?, number(year, 1970..=9999)?);
+    let month = MONTHS.iter().position(|name| *name == month)? as u64 + 1;
+    let mut parts = time.split(':');
+    let (hour, minute, second) =
+        (number(parts.next()?, 0..=23)?, number(parts.next()?, 0..=59)?, number(parts.next()?, 0..=60)?);
+    // Days up to the year's and the month's beginning; the year begins in March, and so ends with a leap day.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
+    Some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_are_spread() {
+        let retry =
+            Retry { first_pause: Duration::from_secs(1), longest_pause: Duration::from_secs(8), ..Retry::default() };
+        for (failures, whole) in [(1, 1), (2, 2), (3, 4), (4, 8), (5, 8), (1000, 8)] {
+            let pause = retry.pause("https://a/", failures);
+            let whole = Duration::from_secs(whole);
+            assert!((whole / 2..=whole).contains(&pause), "{failures}: {pause:?}");
+            assert_eq!(pause, retry.pause("https://a/", failures));
+        }
+        let pauses: std::collections::BTreeSet<Duration> =
+            (0..100).map(|seed| Retry { seed, ..retry.clone() }.pause("https://a/", 4)).collect();
+        assert_eq!(pauses.len(), 100);
+    }
+
+    #[test]
+    fn a_server_may_say_a_number_or_a_time() {
+        let date = Some("Tue, 23 Apr 2024 18:05:09 GMT");
+        for (value, date, seconds) in [
+            ("0", None, Some(0)),
+            (" 120 ", None, Some(120)),
+            ("99999999999999999999", None, None),
+            ("Tue, 23 Apr 2024 18:06:10 GMT", date, Some(61)),
+            ("Wed, 24 Apr 2024 18:05:09 GMT", date, Some(86_400)),
+            ("Fri, 01 Mar 2024 00:00:00 GMT", Some("Wed, 28 Feb 2024 00:00:00 GMT"), Some(2 * 86_400)),
+            ("Tue, 23 Apr 2024 18:00:00 GMT", date, Some(0)),
+            ("Tue, 23 Apr 2024 18:06:10 GMT", None, None),
+            ("soon", date, None),
+            ("-1", date, None),
+            ("Tue, 23 Apr 2024 18:06:10 CET", date, None),
+        ] {
+            assert_eq!(retry_after_seconds(value, date), seconds, "{value}");
+        }
+        // The example of RFC 9110, and what GNU date says it is.
+        assert_eq!(seconds_of_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(seconds_of_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+    }
+}

@@ -1,0 +1,53 @@
+//! Whose certificates are believed.
+
+use std::path::{Path, PathBuf};
+
+use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
+use ureq::tls::Certificate;
+
+/// Whose certificates are believed: the platform's authorities, or others in their place, and more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roots {
+    /// A file in PEM in place of the platform's: `SSL_CERT_FILE`.
+    pub file: Option<PathBuf>,
+    /// A folder of such files, under the names that OpenSSL gives them, in place of the platform's: `SSL_CERT_DIR`.
+    pub folder: Option<PathBuf>,
+    /// Files in PEM besides those.
+    pub extra: Vec<PathBuf>,
+}
+
+impl Roots {
+    /// The certificates.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file that was named, or that there are none at all.
+    pub(super) fn load(&self) -> Result<Vec<Certificate<'static>>, String> {
+        let mut found = match (&self.file, &self.folder) {
+            (None, None) => load_native_certs(),
+            (file, folder) => load_certs_from_paths(file.as_deref(), folder.as_deref()),
+        };
+        // A platform's collection may have some that cannot be read.
+        if let (Some(file), true) = (&self.file, found.certs.is_empty()) {
+            return Err(nothing_in(file, &found));
+        }
+        for file in &self.extra {
+            let extra = load_certs_from_paths(Some(file), None);
+            if extra.certs.is_empty() {
+                return Err(nothing_in(file, &extra));
+            }
+            found.certs.extend(extra.certs);
+        }
+        if found.certs.is_empty() {
+            return Err("this machine has no certificates of authorities: install `ca-certificates`, or say with \
+                        SSL_CERT_FILE where they are"
+                .to_owned());
+        }
+        Ok(found.certs.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect())
+    }
+}
+
+fn nothing_in(file: &Path, found: &CertificateResult) -> String {
+    let why = found.errors.first().map(|error| format!(": {error}")).unwrap_or_default();
+    format!("there is no certificate in `{}`{why}", file.display())
+}

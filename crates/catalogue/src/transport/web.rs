@@ -1,0 +1,288 @@
+//! One question and its answer, redirects included.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use ureq::http::HeaderMap;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body, Proxy, Timeout};
+
+use super::address::Address;
+use super::retry::retry_after_seconds;
+use super::{Error, Options};
+
+/// The most redirects that are followed, one after the other.
+const MAX_REDIRECTS: usize = 10;
+
+/// The most bytes that an answer's headers may have.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// What went wrong, and whether it may go right another time.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: Error,
+    pub(super) again: Again,
+}
+
+/// Whether something may go right another time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It will not.
+    Never,
+    /// At once: what was wrong is out of the way.
+    AtOnce,
+    /// Not very likely: nobody could be reached at all.
+    Hardly,
+    /// After a pause.
+    Later,
+}
+
+impl Failed {
+    pub(super) fn new(error: Error, again: Again) -> Self {
+        Self { error, again }
+    }
+
+    /// The server's answer is not what was asked for.
+    pub(super) fn answer(url: &Address, problem: impl Into<String>, again: Again) -> Self {
+        Self::new(Error::Answer { url: url.as_str().to_owned(), problem: problem.into() }, again)
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    /// What is wrong here will be wrong the next time.
+    fn from(error: E) -> Self {
+        Self::new(error.into(), Again::Never)
+    }
+}
+
+/// What a server said.
+pub(super) struct Answer {
+    /// Who it was, after redirects.
+    pub(super) url: Address,
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Body,
+}
+
+impl Answer {
+    /// The value of a header, if it is there, once, and text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => value.to_str().ok(),
+            _ => None,
+        }
+    }
+
+    /// How many bytes the body says that it has.
+    pub(super) fn length_bytes(&self) -> Result<Option<u64>, Failed> {
+        if self.headers.contains_key("transfer-encoding") || !self.headers.contains_key("content-length") {
+            return Ok(None);
+        }
+        let length = self.header("content-length").and_then(|text| text.trim().parse().ok());
+        length.map(Some).ok_or_else(|| Failed::answer(&self.url, "its Content-Length is no number", Again::Later))
+    }
+
+    /// Refuses a body that is not the file itself.
+    pub(super) fn is_not_encoded(&self) -> Result<(), Failed> {
+        match self.header("content-encoding") {
+            None if !self.headers.contains_key("content-encoding") => Ok(()),
+            Some("identity") => Ok(()),
+            encoding => {
+                let encoding = encoding.unwrap_or("several times");
+                Err(Failed::answer(
+                    &self.url,
+                    format!("it comes encoded (`{encoding}`), which was not asked for"),
+                    Again::Never,
+                ))
+            }
+        }
+    }
+
+    /// That there is no file in it.
+    pub(super) fn refusal(&self) -> Failed {
+        let retry_after = self.header("retry-after");
+        let retry_after_seconds = retry_after.and_then(|value| retry_after_seconds(value, self.header("date")));
+        let error = Error::Status { url: self.url.as_str().to_owned(), status: self.status, retry_after_seconds };
+        let again = match self.status {
+            408 | 425 | 429 | 500 | 502 | 503 | 504 => Again::Later,
+            _ => Again::Never,
+        };
+        Failed::new(error, again)
+    }
+}
+
+/// Whoever asks.
+pub(super) struct Web {
+    options: Options,
+    roots: OnceLock<Result<Arc<Vec<Certificate<'static>>>, String>>,
+    agents: Mutex<HashMap<(Option<String>, bool), Agent>>,
+}
+
+impl Web {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, roots: OnceLock::new(), agents: Mutex::default() }
+    }
+
+    pub(super) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Asks for what is at `address`. Without TLS, it is asked only where `http_is_enough`, because it is known what
+    /// has to come, or nobody can be in between.
+    pub(super) fn get(
+        &self,
+        address: &Address,
+        headers: &[(&str, String)],
+        http_is_enough: bool,
+    ) -> Result<Answer, Failed> {
+        let mut address = address.clone();
+        let mut had_tls = false;
+        for _ in 0..=MAX_REDIRECTS {
+            self.may_be_asked(&address, http_is_enough, had_tls)?;
+            had_tls |= address.is_https();
+            let answer = self.ask(&address, headers)?;
+            if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(answer);
+            }
+            let Some(location) = answer.header("location") else {
+                return Err(Failed::answer(&address, "it is a redirect to nowhere", Again::Never));
+            };
+            address = address.join(location).map_err(|_| {
+                let problem = format!("it is a redirect to `{location}`, which is no address that can be asked");
+                Failed::answer(&address, problem, Again::Never)
+            })?;
+        }
+        Err(Failed::answer(&address, format!("there are more than {MAX_REDIRECTS} redirects"), Again::Never))
+    }
+
+    fn may_be_asked(&self, address: &Address, http_is_enough: bool, had_tls: bool) -> Result<(), Failed> {
+        let refuse = |problem: &str| {
+            Err(Failed::from(Error::Address { url: address.as_str().to_owned(), problem: problem.to_owned() }))
+        };
+        if address.is_https() {
+            Ok(())
+        } else if had_tls {
+            refuse("is where an `https` address redirects to; what is asked for with TLS does not come without")
+        } else if !(http_is_enough || self.options.allow_http || address.is_loopback()) {
+            refuse("is not asked: what comes without TLS may come from anybody; use `https`")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn ask(&self, address: &Address, headers: &[(&str, String)]) -> Result<Answer, Failed> {
+        let proxy = self.options.proxies.of(address);
+        let agent = self.agent(address, proxy)?;
+        let mut request = agent.get(address.uri());
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.call().map_err(|error| self.failed(address, error))?;
+        let (parts, body) = response.into_parts();
+        Ok(Answer { url: address.clone(), status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    fn agent(&self, address: &Address, proxy: Option<&str>) -> Result<Agent, Failed> {
+        let needs_tls = address.is_https() || proxy.is_some_and(|proxy| proxy.starts_with("https:"));
+        let key = (proxy.map(str::to_owned), needs_tls);
+        let mut agents = self.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&key) {
+            return Ok(agent.clone());
+        }
+        let connection = |problem: String| {
+            Failed::from(Error::Connection { url: address.as_str().to_owned(), problem, source: None })
+        };
+        let roots = match needs_tls {
+            true => self.roots.get_or_init(|| self.options.roots.load().map(Arc::new)).clone().map_err(connection)?,
+            false => Arc::default(),
+        };
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::Specific(roots))
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        let proxy = proxy.map(|text| {
+            Proxy::new(text).map_err(|_| connection("its proxy's address is no `http://HOST:PORT`".to_owned()))
+        });
+        let timeout = Some(self.options.connect_timeout);
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .proxy(proxy.transpose()?)
+            .http_status_as_error(false)
+            // They are followed above, with more rules.
+            .max_redirects(0)
+            .user_agent(self.options.user_agent.clone())
+            .accept_encoding("identity")
+            .max_response_header_size(MAX_HEADER_BYTES)
+            .timeout_resolve(timeout)
+            .timeout_connect(timeout)
+            .timeout_send_request(timeout)
+            .timeout_recv_response(Some(self.options.answer_timeout))
+            .timeout_per_read(Some(self.options.stall_timeout))
+            .build();
+        let agent = config.new_agent();
+        agents.insert(key, agent.clone());
+        Ok(agent)
+    }
+
+    /// What an error of the connection means.
+    pub(super) fn failed(&self, address: &Address, error: ureq::Error) -> Failed {
+        let seconds = |duration: Duration| duration.as_secs_f64();
+        let options = &self.options;
+        let mut source = None;
+        let (problem, again) = match error {
+            ureq::Error::Timeout(Timeout::PerRead) => {
+                (format!("no byte came for {} s", seconds(options.stall_timeout)), Again::Later)
+            }
+            ureq::Error::Timeout(Timeout::RecvResponse) => {
+                (format!("there was no whole answer within {} s", seconds(options.answer_timeout)), Again::Later)
+            }
+            ureq::Error::Timeout(_) => {
+                (format!("there was no connection within {} s", seconds(options.connect_timeout)), Again::Hardly)
+            }
+            ureq::Error::HostNotFound => ("the host's name is not known".to_owned(), Again::Hardly),
+            ureq::Error::LargeResponseHeader(..) => {
+                (format!("its headers have more than {MAX_HEADER_BYTES} bytes"), Again::Never)
+            }
+            ureq::Error::Protocol(error) => (format!("its answer breaks HTTP's rules ({error})"), Again::Later),
+            ureq::Error::ConnectProxyFailed(problem) => {
+                (format!("the proxy does not connect to it ({problem})"), Again::Hardly)
+            }
+            ureq::Error::InvalidProxyUrl => ("its proxy's address is no address".to_owned(), Again::Never),
+            ureq::Error::Rustls(error) => of_tls(&error),
+            ureq::Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+                Some(error) => of_tls(error),
+                None => {
+                    let of_io = of_io(&error);
+                    source = Some(error);
+                    of_io
+                }
+            },
+            error => (format!("the connection broke ({error})"), Again::Later),
+        };
+        Failed::new(Error::Connection { url: address.as_str().to_owned(), problem, source }, again)
+    }
+}
+
+fn of_io(error: &io::Error) -> (String, Again) {
+    use io::ErrorKind::*;
+
+    match error.kind() {
+        ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable => {
+            ("nobody answers there".to_owned(), Again::Hardly)
+        }
+        UnexpectedEof => ("the connection ended too early".to_owned(), Again::Later),
+        _ => ("the connection broke".to_owned(), Again::Later),
+    }
+}
+
+fn of_tls(error: &rustls::Error) -> (String, Again) {
+    match error {
+        rustls::Error::InvalidCertificate(problem) => {
+            (format!("its certificate is not believed ({problem:?})"), Again::Never)
+        }
+        error => (format!("TLS went wrong ({error})"), Again::Later),
+    }
+}
