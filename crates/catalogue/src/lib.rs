@@ -5,3 +5,5 @@ pub mod transport;
 
 pub use cache::{Cache, Digest, Entry};
 pub use transport::{Client, Download, Progress, Transport};
+pub mod openpgp;
+pub mod time;

@@ -1,0 +1,105 @@
+//! The keys that may have signed.
+
+use std::error::Error;
+use std::fmt;
+
+use super::Fingerprint;
+use super::armor::{self, Block};
+use super::certificate::Certificate;
+use super::packets::{self, PUBLIC_KEY, SECRET_KEY};
+
+/// Public keys with what they say of themselves.
+#[derive(Clone, Debug, Default)]
+pub struct Keyring {
+    pub(super) certificates: Vec<Certificate>,
+}
+
+/// Why a file is no keyring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// It is GnuPG's own kind of file.
+    Keybox,
+    /// There are secret keys in it.
+    Secret,
+    /// There is no key in it that can be used.
+    Empty,
+    /// It cannot be read.
+    Malformed(&'static str),
+}
+
+impl Keyring {
+    /// The keys of a file, which is binary or armored. Keys of kinds that are not taken are left out.
+    ///
+    /// # Errors
+    ///
+    /// Every [`KeyringError`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
+        if bytes.get(8..12) == Some(b"KBXf") {
+            return Err(KeyringError::Keybox);
+        }
+        let decoded;
+        let bytes = if armor::is_armored(bytes) {
+            decoded = armor::decode(bytes, Block::PublicKey).map_err(KeyringError::Malformed)?;
+            &decoded[..]
+        } else {
+            bytes
+        };
+        let packets = packets::split(bytes).map_err(KeyringError::Malformed)?;
+        if packets.iter().any(|packet| packet.tag == SECRET_KEY) {
+            return Err(KeyringError::Secret);
+        }
+        let starts: Vec<usize> = (0..packets.len()).filter(|index| packets[*index].tag == PUBLIC_KEY).collect();
+        let ends = starts.iter().skip(1).copied().chain([packets.len()]);
+        let certificates: Vec<Certificate> =
+            starts.iter().zip(ends).filter_map(|(start, end)| Certificate::read(&packets[*start..end]).ok()).collect();
+        if certificates.is_empty() { Err(KeyringError::Empty) } else { Ok(Self { certificates }) }
+    }
+
+    /// The fingerprints of the primary keys.
+    pub fn fingerprints(&self) -> Vec<Fingerprint> {
+        self.certificates.iter().map(|certificate| certificate.fingerprint).collect()
+    }
+
+    /// The keys whose primary keys have one of these fingerprints.
+    pub fn only(mut self, fingerprints: &[Fingerprint]) -> Self {
+        self.certificates.retain(|certificate| fingerprints.contains(&certificate.fingerprint));
+        self
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.certificates.is_empty()
+    }
+
+    /// Takes the keys of another keyring as well.
+    pub fn extend(&mut self, other: Self) {
+        self.certificates.extend(other.certificates);
+    }
+}
+
+/// A fingerprint of version 4 as ours.
+pub(super) fn fingerprint(fingerprint: &pgp::types::Fingerprint) -> Option<Fingerprint> {
+    match fingerprint {
+        pgp::types::Fingerprint::V4(bytes) => Some(Fingerprint::new(*bytes)),
+        _ => None,
+    }
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keybox => {
+                write!(
+                    f,
+                    "it is a keybox of GnuPG's: `gpg --no-default-keyring --keyring FILE --export` writes what is needed"
+                )
+            }
+            Self::Secret => write!(f, "there are secret keys in it, which do not belong there"),
+            Self::Empty => write!(f, "there is no key in it that can be used"),
+            Self::Malformed(what) => write!(f, "{what}"),
+        }
+    }
+}
+
+impl Error for KeyringError {}
