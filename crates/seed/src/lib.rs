@@ -19,6 +19,7 @@
 //! # Ok::<(), seed::Error>(())
 //! ```
 
+mod base64;
 mod digest;
 mod disk;
 mod error;
@@ -28,6 +29,7 @@ mod mime;
 pub mod server;
 mod tar;
 mod user_data;
+pub mod yaml;
 
 use std::sync::Arc;
 

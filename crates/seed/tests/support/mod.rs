@@ -1,0 +1,108 @@
+//! What the tests share: Python as a judge, and values written so that they can be compared.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::fs::File;
+use std::io::Write;
+
+use seed::yaml::{Node, Value};
+use testkit::judge::judge;
+
+/// Runs `program` in the system's Python with `input` as its standard input; what it printed, a line each.
+pub(crate) fn python(program: &str, input: &str) -> Vec<String> {
+    let mut file: File = tempfile::tempfile().unwrap();
+    file.write_all(input.as_bytes()).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let verdict = judge("/usr/bin/python3").args(["-c", program]).stdin(file).succeed();
+    verdict.stdout.lines().map(str::to_owned).collect()
+}
+
+/// A value as `write` in [`WRITE`] writes it.
+pub(crate) fn written(node: &Node) -> String {
+    match &node.value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => format!("bool {value}"),
+        Value::Integer(value) => format!("int {value}"),
+        Value::Float(value) if value.is_nan() => "float nan".to_owned(),
+        Value::Float(value) => format!("float {:016x}", value.to_bits()),
+        Value::String(text) => format!("str {}", hexadecimal(text.as_bytes())),
+        Value::Binary(bytes) => format!("bytes {}", hexadecimal(bytes)),
+        Value::Timestamp(text) => format!("time {text}"),
+        Value::Sequence(items) => {
+            let items: Vec<String> = items.iter().map(written).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Mapping(entries) => {
+            let entry = |key: &Node, value: &Node| format!("{}: {}", written(key), written(value));
+            let entries: Vec<String> = entries.iter().map(|e| entry(&e.key, &e.value)).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::Other(_) => "other".to_owned(),
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Python that writes a value as [`written`] does, and reads texts from JSON lines.
+pub(crate) const WRITE: &str = r#"
+import datetime, json, struct, sys, yaml
+def write(v):
+    if v is None: return "null"
+    if v is True or v is False: return "bool " + str(v).lower()
+    if isinstance(v, int): return "int %d" % v
+    if isinstance(v, float):
+        return "float nan" if v != v else "float " + struct.pack(">d", v).hex()
+    if isinstance(v, str): return "str " + v.encode("utf-8", "surrogatepass").hex()
+    if isinstance(v, bytes): return "bytes " + v.hex()
+    if isinstance(v, (datetime.date, datetime.datetime)): return "time " + v.isoformat()
+    if isinstance(v, list) and v and isinstance(v[0], tuple): return "other"
+    if isinstance(v, list): return "[" + ", ".join(map(write, v)) + "]"
+    if isinstance(v, dict): return "{" + ", ".join(write(k) + ": " + write(x) for k, x in v.items()) + "}"
+    return "other"
+def load(text):
+    try:
+        return write(yaml.safe_load(text))
+    except RecursionError:
+        return "error"
+    except Exception as e:
+        return "error"
+"#;
+
+/// What PyYAML makes of each of `texts`; `error` where it refuses one.
+pub(crate) fn pyyaml(texts: &[String]) -> Vec<String> {
+    let input: Vec<String> = texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string()).collect();
+    let program = format!("{WRITE}\nfor line in sys.stdin: print(load(json.loads(line)))\n");
+    let said = python(&program, &(input.join("\n") + "\n"));
+    assert_eq!(said.len(), texts.len(), "Python says a line to each");
+    said
+}
+
+/// What we make of `text`.
+pub(crate) fn ours(text: &str) -> String {
+    match seed::yaml::parse(text) {
+        Ok(tree) => written(&tree.root),
+        Err(_) => "error".to_owned(),
+    }
+}
+
+/// Numbers that look like chance and are the same each time.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    /// Below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) as usize % end.max(1)
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+}
