@@ -7,5 +7,3 @@ pub mod transport;
 
 pub use cache::{Cache, Digest, Entry};
 pub use transport::{Client, Download, Progress, Transport};
-pub mod openpgp;
-pub mod time;
