@@ -25,6 +25,7 @@ mod verify;
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use self::inline::unverified_text;
 pub use self::inline::{Inline, verify_inline};
 pub use self::keyring::{Keyring, KeyringError};
 pub use self::refusal::Refusal;

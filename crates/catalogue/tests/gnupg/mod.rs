@@ -72,7 +72,15 @@ impl Home {
     pub(crate) fn edit_at(&self, time: &str, user: &str, commands: &[&str]) {
         fs::write(self.path("commands"), commands.join("\n") + "\n").unwrap();
         let commands = fs::File::open(self.path("commands")).unwrap();
-        let gpg = judge("gpg").env("GNUPGHOME", self.folder.path()).args(["--yes", "--quiet", "--no-tty", "--status-fd", "2", "--command-fd", "0"]);
+        let gpg = judge("gpg").env("GNUPGHOME", self.folder.path()).args([
+            "--yes",
+            "--quiet",
+            "--no-tty",
+            "--status-fd",
+            "2",
+            "--command-fd",
+            "0",
+        ]);
         let gpg = gpg.args(["--expert", "--pinentry-mode", "loopback", "--passphrase", ""]);
         gpg.args(["--faked-system-time", &format!("{time}!"), "--edit-key", user]).stdin(commands).succeed();
     }

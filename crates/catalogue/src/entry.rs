@@ -1,0 +1,268 @@
+//! What is published, and where: the data of `catalogue.toml`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+use crate::openpgp::Fingerprint;
+
+/// The catalogue of this build of the program.
+const BUILTIN: &str = include_str!("../catalogue.toml");
+
+/// What goes by a name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Catalogue {
+    /// The format of the data.
+    version: u32,
+    /// Who signs.
+    signer: BTreeMap<String, Signer>,
+    /// What is published.
+    distribution: BTreeMap<String, Distribution>,
+}
+
+/// Somebody who signs lists.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signer {
+    /// Who that is.
+    pub about: String,
+    /// The fingerprints of the primary keys that may sign, and no others.
+    #[serde(deserialize_with = "fingerprints")]
+    pub fingerprints: Vec<Fingerprint>,
+    /// Files in which the public keys may be on a machine.
+    pub keyrings: Vec<String>,
+    /// The package that brings these files.
+    pub package: String,
+    /// Where a public key can be had, with `{fingerprint}` in it.
+    pub keyserver: String,
+}
+
+/// A distribution.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Distribution {
+    /// Where its images are published, without a slash at the end.
+    pub site: String,
+    /// Who signs its lists, if anybody does.
+    #[serde(default)]
+    signer: Option<String>,
+    /// The machines that it is published for.
+    pub architectures: Vec<String>,
+    /// The variant that is meant where none is named.
+    pub default_variant: String,
+    /// Its releases, the oldest first.
+    pub releases: Vec<Release>,
+    /// The variants of each release.
+    variant: BTreeMap<String, Variant>,
+}
+
+/// A release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Release {
+    /// `24.04`.
+    pub version: String,
+    /// `noble`.
+    pub codename: String,
+}
+
+/// One of several images of a release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Variant {
+    /// What it is, for people.
+    pub about: String,
+    /// Where an index has it, if one has.
+    #[serde(default)]
+    pub streams: Option<Streams>,
+    /// The folders that have it.
+    pub folder: Folder,
+}
+
+/// Where a Simplestreams index has an image.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Streams {
+    /// The address of the inline-signed index.
+    pub index: Template,
+    /// The name of the content in it.
+    pub content: String,
+    /// The name of the product in that.
+    pub product: Template,
+    /// The name of the item in each of its versions.
+    pub item: String,
+}
+
+/// The folders that have an image and a list of digests.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Folder {
+    /// The folder of the newest build.
+    pub newest: Template,
+    /// The folder of one build.
+    pub dated: Template,
+    /// The image's file.
+    pub file: Template,
+    /// The image's file in a folder of one build, where that has another name.
+    #[serde(default)]
+    pub dated_file: Option<Template>,
+    /// The list of digests.
+    pub sums: Sums,
+    /// The detached signature of the list.
+    #[serde(default)]
+    pub signature: Option<String>,
+    /// A file that says which build the newest one is.
+    #[serde(default)]
+    pub manifest: Option<Template>,
+}
+
+/// The name of a list of digests, which says what digests they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Sums {
+    /// Of SHA-256.
+    #[serde(rename = "SHA256SUMS")]
+    Sha256,
+    /// Of SHA-512.
+    #[serde(rename = "SHA512SUMS")]
+    Sha512,
+}
+
+/// A text with `{names}` in it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Template(String);
+
+/// What a template's names stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    pub(crate) version: &'a str,
+    pub(crate) codename: &'a str,
+    pub(crate) variant: &'a str,
+    pub(crate) architecture: &'a str,
+    pub(crate) serial: &'a str,
+}
+
+impl Catalogue {
+    /// The catalogue that is part of the program.
+    pub fn builtin() -> &'static Self {
+        static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+        // A test reads it as well, so this cannot go wrong in anybody's hands.
+        #[expect(clippy::expect_used, reason = "the data is part of the program")]
+        CATALOGUE.get_or_init(|| toml::from_str(BUILTIN).expect("the catalogue of the program can be read"))
+    }
+
+    /// The distributions by their names.
+    pub fn distributions(&self) -> impl Iterator<Item = (&str, &Distribution)> {
+        self.distribution.iter().map(|(name, distribution)| (name.as_str(), distribution))
+    }
+
+    /// The distribution of this name.
+    pub fn distribution(&self, name: &str) -> Option<&Distribution> {
+        self.distribution.get(name)
+    }
+
+    /// Who signs the lists of `distribution`, if anybody does.
+    pub fn signer(&self, distribution: &Distribution) -> Option<&Signer> {
+        distribution.signer.as_ref().and_then(|signer| self.signer.get(signer))
+    }
+}
+
+impl Distribution {
+    /// The variants by their names.
+    pub fn variants(&self) -> impl Iterator<Item = (&str, &Variant)> {
+        self.variant.iter().map(|(name, variant)| (name.as_str(), variant))
+    }
+
+    /// The variant of this name.
+    pub fn variant(&self, name: &str) -> Option<&Variant> {
+        self.variant.get(name)
+    }
+
+    /// The release that goes by this version or codename.
+    pub fn release(&self, name: &str) -> Option<&Release> {
+        self.releases.iter().find(|release| release.version == name || release.codename == name)
+    }
+}
+
+impl Sums {
+    /// The list's name.
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Sha256 => "SHA256SUMS",
+            Self::Sha512 => "SHA512SUMS",
+        }
+    }
+}
+
+impl Template {
+    pub(crate) fn fill(&self, values: Values<'_>) -> String {
+        let Values { version, codename, variant, architecture, serial } = values;
+        self.0
+            .replace("{version}", version)
+            .replace("{codename}", codename)
+            .replace("{variant}", variant)
+            .replace("{arch}", architecture)
+            .replace("{serial}", serial)
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+fn fingerprints<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Fingerprint>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(serde::de::Error::custom)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_of_the_program_holds_together() {
+        let catalogue = Catalogue::builtin();
+        assert_eq!(catalogue.version, 1);
+        let names: Vec<&str> = catalogue.distributions().map(|(name, _)| name).collect();
+        assert_eq!(names, ["debian", "ubuntu"]);
+        for (name, distribution) in catalogue.distributions() {
+            assert!(distribution.site.starts_with("https://") && !distribution.site.ends_with('/'), "{name}");
+            assert!(distribution.variant(&distribution.default_variant).is_some(), "{name}");
+            assert_eq!(distribution.signer.is_some(), catalogue.signer(distribution).is_some(), "{name}");
+            for release in &distribution.releases {
+                for (variant_name, variant) in distribution.variants() {
+                    let values = Values {
+                        version: &release.version,
+                        codename: &release.codename,
+                        variant: variant_name,
+                        architecture: &distribution.architectures[0],
+                        serial: "20260102",
+                    };
+                    let folder = &variant.folder;
+                    let streams = variant.streams.iter().flat_map(|streams| [&streams.index, &streams.product]);
+                    let templates = [&folder.newest, &folder.dated, &folder.file].into_iter().chain(streams);
+                    for template in templates.chain(&folder.dated_file).chain(&folder.manifest) {
+                        let text = template.fill(values);
+                        assert!(!text.contains(['{', '}', ' ']) && !text.starts_with('/'), "{template}: {text}");
+                    }
+                    assert!(folder.dated.0.contains("{serial}"), "{}", folder.dated);
+                    assert_eq!(folder.signature.is_some(), distribution.signer.is_some(), "{name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn canonicals_two_keys_are_pinned() {
+        let catalogue = Catalogue::builtin();
+        let ubuntu = catalogue.distribution("ubuntu").unwrap();
+        let pinned: Vec<String> =
+            catalogue.signer(ubuntu).unwrap().fingerprints.iter().map(ToString::to_string).collect();
+        assert_eq!(pinned, ["D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81", "4A3CE3CD565D7EB5C810E2B97FF3F408476CF100"]);
+    }
+}

@@ -1,0 +1,135 @@
+//! `SHA256SUMS` and `SHA512SUMS`: a digest and a file's name a line, as `sha256sum` writes them.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::cache::{Algorithm, Digest};
+
+/// How large a list may be, in bytes: the largest that was seen has 8 KiB.
+pub const LIMIT_BYTES: u64 = 4 << 20;
+
+/// Why a list does not give a digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SumsError {
+    /// It is no text.
+    NotText,
+    /// A line of it is no digest and a name.
+    Line {
+        /// The line's number, from 1.
+        number: usize,
+    },
+    /// It does not have the file.
+    Missing {
+        /// The file.
+        file: String,
+    },
+    /// It has the file twice, with different digests.
+    Twice {
+        /// The file.
+        file: String,
+    },
+}
+
+/// The digests of files by their names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sums {
+    lines: Vec<(Digest, String)>,
+}
+
+impl Sums {
+    /// The list that `text` is.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is none of a list.
+    pub fn parse(algorithm: Algorithm, text: &[u8]) -> Result<Self, SumsError> {
+        let text = std::str::from_utf8(text).map_err(|_| SumsError::NotText)?;
+        let mut lines = Vec::new();
+        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+            let error = || SumsError::Line { number: index + 1 };
+            let (hex, rest) = line.split_once(' ').ok_or_else(error)?;
+            // A blank or an asterisk says how the file was read, which makes no difference.
+            let name = rest.strip_prefix([' ', '*']).filter(|name| !name.is_empty()).ok_or_else(error)?;
+            lines.push((Digest::from_hex(algorithm, hex).map_err(|_| error())?, name.to_owned()));
+        }
+        Ok(Self { lines })
+    }
+
+    /// The digest of the file of this name.
+    ///
+    /// # Errors
+    ///
+    /// Where there is none, or more than one.
+    pub fn digest(&self, file: &str) -> Result<Digest, SumsError> {
+        let mut digests = self.lines.iter().filter(|(_, name)| name == file).map(|(digest, _)| *digest);
+        let digest = digests.next().ok_or_else(|| SumsError::Missing { file: file.to_owned() })?;
+        match digests.all(|other| other == digest) {
+            true => Ok(digest),
+            false => Err(SumsError::Twice { file: file.to_owned() }),
+        }
+    }
+
+    /// The names of the files.
+    pub fn files(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(|(_, name)| name.as_str())
+    }
+}
+
+impl fmt::Display for SumsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotText => write!(f, "the list is no text"),
+            Self::Line { number } => write!(f, "line {number} of the list is no digest and a name"),
+            Self::Missing { file } => write!(f, "the list does not have `{file}`"),
+            Self::Twice { file } => write!(f, "the list has `{file}` twice, with different digests"),
+        }
+    }
+}
+
+impl Error for SumsError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUBLISHED: &[u8] = include_bytes!("../../tests/published/noble-release-20260725.SHA256SUMS");
+
+    #[test]
+    fn the_published_list_has_its_images() {
+        let sums = Sums::parse(Algorithm::Sha256, PUBLISHED).unwrap();
+        // As `grep` finds it in the file.
+        assert_eq!(
+            sums.digest("ubuntu-24.04-server-cloudimg-arm64.img").unwrap().hex(),
+            "2eaec7286c49fdea713dddabcf5012cafa7097a658e916acb48f4bc5fdc8e419"
+        );
+        assert_eq!(sums.files().count(), 66);
+        let error = sums.digest("ubuntu-24.04-server-cloudimg-sparc.img").unwrap_err();
+        assert_eq!(error.to_string(), "the list does not have `ubuntu-24.04-server-cloudimg-sparc.img`");
+    }
+
+    #[test]
+    fn lines_are_a_digest_and_a_name() {
+        let (a, b) = ("aa".repeat(32), "bb".repeat(32));
+        let parse = |text: String| Sums::parse(Algorithm::Sha256, text.as_bytes());
+        let sums =
+            parse(format!("{a}  one\n{a} *two three\n\n{b}  four\r\n{a}  same\n{a}  same\n{a}  x\n{b}  x\n")).unwrap();
+        for (file, hex) in [("one", &a), ("two three", &a), ("four", &b), ("same", &a)] {
+            assert_eq!(&sums.digest(file).unwrap().hex(), hex);
+        }
+        assert_eq!(sums.digest("x"), Err(SumsError::Twice { file: "x".to_owned() }));
+        for (text, number) in [
+            (format!("{a}  one\n{a}\n"), 2),
+            (format!("{a} one\n"), 1),
+            (format!("{}  one\n", &a[1..]), 1),
+            (format!("{a}  \n"), 1),
+        ] {
+            assert_eq!(parse(text.clone()), Err(SumsError::Line { number }), "{text}");
+        }
+        assert_eq!(
+            Sums::parse(Algorithm::Sha512, format!("{a}  one\n").as_bytes()),
+            Err(SumsError::Line { number: 1 })
+        );
+        assert_eq!(Sums::parse(Algorithm::Sha512, b"\xff"), Err(SumsError::NotText));
+    }
+}
