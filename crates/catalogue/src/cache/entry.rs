@@ -86,21 +86,23 @@ impl Cache {
     fn look(&self, digest: &Digest, read_all: bool) -> Result<Found, Error> {
         let path = self.path_of(digest);
         let Some(file) = open_shared(&path).map_err(Error::of("opening", &path))? else { return Ok(Found::Nothing) };
-        let metadata = file.metadata().map_err(Error::of("looking at", &path))?;
+        let looked = |file: &File| file.metadata().map_err(Error::of("looking at", &path));
+        let mut metadata = looked(&file)?;
         let note_path = self.note_path(digest);
         let note: Option<EntryNote> = note::read(&note_path);
-        let stamp = Stamp::of(&metadata);
-        if read_all || note.as_ref().is_none_or(|note| note.stamp != stamp) {
+        if read_all || note.as_ref().is_none_or(|note| note.stamp != Stamp::of(&metadata)) {
+            if metadata.mode() & 0o7777 != MODE {
+                // Who may not do that could not write to it either.
+                let _ = file.set_permissions(Permissions::from_mode(MODE));
+                // What is noted is how it looked before it was read: it may change meanwhile.
+                metadata = looked(&file)?;
+            }
             let found = digest_of(&file, digest).map_err(Error::of("reading", &path))?;
             if found != *digest {
                 return Ok(Found::Damaged { found: Box::new(found), file });
             }
-            if metadata.mode() & 0o7777 != MODE {
-                // Who may not do that could not write to it either.
-                let _ = file.set_permissions(Permissions::from_mode(MODE));
-            }
             let (name, url) = note.map_or((None, None), |note| (note.name, note.url));
-            self.stamp(digest, &file, name, url, read_all);
+            self.write_note(digest, EntryNote { name, url, stamp: Stamp::of(&metadata) }, read_all);
         } else {
             // Its age is wrong then, in a folder that we may only read.
             let _ = note::touch(&note_path);
@@ -109,19 +111,10 @@ impl Cache {
     }
 
     /// Notes that all bytes of an entry were read and are right. Where that cannot be noted, they are read again
-    /// next time.
-    pub(super) fn stamp(
-        &self,
-        digest: &Digest,
-        file: &File,
-        name: Option<String>,
-        url: Option<String>,
-        keep_time: bool,
-    ) {
-        let Ok(metadata) = file.metadata() else { return };
+    /// next time. When it was last used stays, if `keep_time`.
+    pub(super) fn write_note(&self, digest: &Digest, note: EntryNote, keep_time: bool) {
         let path = self.note_path(digest);
         let used = note::time(&path).filter(|_| keep_time);
-        let note = EntryNote { name, url, stamp: Stamp::of(&metadata) };
         if note::write(&path, &note).is_ok()
             && let Some(used) = used
         {

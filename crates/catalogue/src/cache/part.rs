@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::entry::{MODE, hash, is_at};
-use super::note;
+use super::note::{self, EntryNote, Stamp};
 use super::{Cache, Digest, Entry, Error, Found, Hasher, PART, PART_NOTE};
 
 /// How often one who waits for another looks again.
@@ -239,7 +239,10 @@ impl Part {
         // It has its name; a power cut may take that away again, and nothing else.
         let _ = File::open(&folder).and_then(|folder| folder.sync_all());
         let url = self.origin.take().map(|origin| origin.url);
-        cache.stamp(&digest, &self.file, Some(name.to_owned()), url, false);
+        if let Ok(metadata) = self.file.metadata() {
+            let note = EntryNote { name: Some(name.to_owned()), url, stamp: Stamp::of(&metadata) };
+            cache.write_note(&digest, note, false);
+        }
         let _ = fs::remove_file(cache.beside(&digest, PART_NOTE));
         // Its lock goes, and whoever waits for that sees that it has moved.
         drop(self);

@@ -9,7 +9,8 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::{FlockOperation, flock};
 
 use super::entry::{is_at, open};
-use super::{Cache, Digest, Error, Listed, ListedPart, PART_NOTE};
+use super::list::names_in;
+use super::{Algorithm, Cache, Digest, Error, Listed, ListedPart, NOTE, PART, PART_NOTE};
 
 /// What may go, and what stays in any case.
 #[derive(Clone, Debug, Default)]
@@ -89,7 +90,28 @@ impl Cache {
                 pruned.parts.push(part);
             }
         }
+        if !dry_run {
+            self.remove_orphans()?;
+        }
         Ok(pruned)
+    }
+
+    /// Removes notes whose files are not there: what a process leaves that is killed at the wrong moment. One that
+    /// is removed while its file appears costs that file one more reading.
+    fn remove_orphans(&self) -> Result<(), Error> {
+        for algorithm in Algorithm::ALL {
+            let folder = self.folder.join(algorithm.name());
+            for name in names_in(&folder).map_err(Error::of("reading", &folder))? {
+                let Some((file, ending)) = name.split_once(NOTE) else { continue };
+                let hex = file.strip_suffix(PART).unwrap_or(file);
+                let is_ours = Digest::from_hex(algorithm, hex).is_ok()
+                    && (ending.is_empty() || ending.strip_prefix('.').is_some_and(|id| id.parse::<u32>().is_ok()));
+                if is_ours && !folder.join(file).exists() {
+                    let _ = fs::remove_file(folder.join(&name));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

@@ -32,8 +32,7 @@ impl Proxies {
         if list.trim() == "*" {
             return true;
         }
-        let patterns = list.split([',', ' ', '\t']).filter(|pattern| !pattern.is_empty());
-        let mut patterns = patterns.map(|pattern| pattern.trim_start_matches("*."));
+        let mut patterns = list.split([',', ' ', '\t']).filter(|pattern| !pattern.is_empty());
         match address.host().parse::<IpAddr>() {
             Ok(host) => patterns.any(|pattern| is_in_network(host, pattern)),
             Err(_) => patterns.any(|pattern| is_below(address.host(), pattern)),
@@ -54,8 +53,7 @@ fn is_in_network(host: IpAddr, pattern: &str) -> bool {
         Some((network, length)) => (network, length.parse::<u32>().ok()),
         None => (pattern, Some(128)),
     };
-    let network = network.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let (Ok(network), Some(length)) = (network, length) else { return false };
+    let (Ok(network), Some(length)) = (network.parse::<IpAddr>(), length) else { return false };
     let differ = match (host, network) {
         (IpAddr::V4(host), IpAddr::V4(network)) => u128::from(host.to_bits() ^ network.to_bits()) << 96,
         (IpAddr::V6(host), IpAddr::V6(network)) => host.to_bits() ^ network.to_bits(),

@@ -44,7 +44,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    /// Options that believe the site, and wait for nothing longer than a test may take.
+    /// Options that believe the site, and hardly wait before they try again.
     pub(crate) fn options(&self) -> Options {
         options(&self.site)
     }
@@ -101,8 +101,6 @@ pub(crate) fn options(site: &Site) -> Options {
     Options {
         roots: Roots { file: Some(site.authority()), ..Roots::default() },
         retry: Retry { first_pause: Duration::from_millis(1), ..Retry::default() },
-        stall_timeout: Duration::from_millis(300),
-        answer_timeout: Duration::from_millis(1000),
         ..Options::default()
     }
 }

@@ -46,7 +46,7 @@ pub struct Request {
     pub headers: HashMap<String, String>,
     /// What was answered; 0 where nothing was.
     pub status: u16,
-    /// How many bytes of the body were sent.
+    /// How many bytes of the body were sent, or are about to be.
     pub sent_bytes: u64,
 }
 
@@ -184,7 +184,7 @@ impl Site {
         self
     }
 
-    /// What was asked so far, in the order of the answers' ends.
+    /// What was asked so far, in the order of the answers' beginnings.
     pub fn requests(&self) -> Vec<Request> {
         self.state.content().requests.clone()
     }

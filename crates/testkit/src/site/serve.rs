@@ -89,24 +89,28 @@ struct Answer {
     faults: Vec<Fault>,
 }
 
-/// Answers one request; says whether the connection may go on.
+/// Answers one request; says whether the connection may go on. What is noted of it is noted before it is sent, so
+/// that a client which has seen it finds it noted.
 fn answer(state: &State, mut request: Request, stream: &mut BufReader<Box<dyn Stream>>) -> io::Result<bool> {
     let answer = compose(state, &request)?;
     let faults = &answer.faults;
-    request.status = answer.status;
-    let result = if faults.iter().any(|fault| matches!(fault, Fault::Hangup)) {
-        request.status = 0;
+    let hangs_up = faults.iter().any(|fault| matches!(fault, Fault::Hangup));
+    request.status = if hangs_up { 0 } else { answer.status };
+    let is_head = request.method == "HEAD";
+    let index = {
+        let requests = &mut state.content().requests;
+        requests.push(request);
+        requests.len() - 1
+    };
+    if hangs_up {
         Ok(false)
     } else if faults.iter().any(|fault| matches!(fault, Fault::Garbage)) {
         stream.get_mut().write_all(b"SSH-2.0-OpenSSH_9.2p1 Debian-2\r\n").map(|()| false)
     } else if faults.iter().any(|fault| matches!(fault, Fault::SlowHeaders)) {
         send_slowly(state, stream.get_mut()).map(|()| false)
     } else {
-        let is_head = request.method == "HEAD";
-        send(answer, is_head, stream, &mut request.sent_bytes)
-    };
-    state.content().requests.push(request);
-    result
+        send(answer, is_head, stream, &mut |count| state.content().requests[index].sent_bytes += count)
+    }
 }
 
 fn compose(state: &State, request: &Request) -> io::Result<Answer> {
@@ -212,7 +216,7 @@ fn send(
     mut answer: Answer,
     is_head: bool,
     stream: &mut BufReader<Box<dyn Stream>>,
-    sent_bytes: &mut u64,
+    tell: &mut dyn FnMut(u64),
 ) -> io::Result<bool> {
     let faults = std::mem::take(&mut answer.faults);
     let has = |wanted: fn(&Fault) -> bool| faults.iter().any(wanted);
@@ -259,7 +263,7 @@ fn send(
     });
     let limit = end.map_or(u64::MAX, |(after_bytes, _)| after_bytes);
     if let Some(source) = answer.source {
-        send_body(&mut source.take(limit), is_chunked, stream.get_mut(), sent_bytes)?;
+        send_body(&mut source.take(limit), is_chunked, stream.get_mut(), tell)?;
     }
     if let Some((_, is_stall)) = end {
         may_go_on = false;
@@ -274,13 +278,19 @@ fn send(
     stream.get_mut().flush().map(|()| may_go_on)
 }
 
-fn send_body(source: &mut impl Read, is_chunked: bool, out: &mut impl Write, sent: &mut u64) -> io::Result<()> {
+fn send_body(
+    source: &mut impl Read,
+    is_chunked: bool,
+    out: &mut impl Write,
+    tell: &mut dyn FnMut(u64),
+) -> io::Result<()> {
     let mut buffer = vec![0; 128 << 10];
     loop {
         let count = source.read(&mut buffer)?;
         if count == 0 {
             return Ok(());
         }
+        tell(count as u64);
         if is_chunked {
             write!(out, "{count:x}\r\n")?;
         }
@@ -288,7 +298,6 @@ fn send_body(source: &mut impl Read, is_chunked: bool, out: &mut impl Write, sen
         if is_chunked {
             out.write_all(b"\r\n")?;
         }
-        *sent += count as u64;
     }
 }
 
