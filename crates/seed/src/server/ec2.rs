@@ -4,7 +4,8 @@ use super::seeds::{SeedFile, Seeds};
 use crate::Content;
 
 /// The versions of the tree that there are; all are the same here.
-const VERSIONS: [&str; 5] = ["2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", "latest"];
+const VERSIONS: [&str; 5] = ["2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", LATEST];
+const LATEST: &str = "latest";
 /// How many digits of the digest an instance's id has, as Amazon's do.
 const ID_DIGITS: usize = 17;
 const ACCOUNT: &str = "000000000000";
@@ -32,7 +33,7 @@ impl Default for Ec2 {
             instance_type: "t3.micro".to_owned(),
             availability_zone: "us-east-1a".to_owned(),
             // What QEMU's user network gives its first guest in the network of the service.
-            local_ipv4: "169.254.0.15".to_owned(),
+            local_ipv4: "169.254.2.15".to_owned(),
         }
     }
 }
@@ -58,8 +59,16 @@ pub(super) enum Found {
     Nothing,
 }
 
+/// Whether it is a version, be it one that there is or not: no instance has such a name.
 pub(super) fn is_version(segment: &str) -> bool {
-    VERSIONS.contains(&segment)
+    let is_date = |segment: &str| {
+        segment.len() == 10
+            && segment.bytes().enumerate().all(|(index, byte)| match index {
+                4 | 7 => byte == b'-',
+                _ => byte.is_ascii_digit(),
+            })
+    };
+    segment == LATEST || is_date(segment)
 }
 
 /// The list of the versions.
@@ -68,11 +77,13 @@ pub(super) fn versions() -> String {
 }
 
 impl Ec2 {
-    /// What is below a version.
-    pub(super) fn find(&self, segments: &[String], seeds: &Seeds) -> std::io::Result<Found> {
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    /// What is at a place below a version.
+    pub(super) fn find(&self, version: &str, segments: &[&str], seeds: &Seeds) -> std::io::Result<Found> {
+        if !VERSIONS.contains(&version) {
+            return Ok(Found::Nothing);
+        }
         let digest = seeds.digest()?;
-        Ok(match segments[..] {
+        Ok(match *segments {
             [] => Found::Text("dynamic\nmeta-data\nuser-data".to_owned()),
             ["user-data"] => match seeds.file(None, SeedFile::UserData)? {
                 Some(content) if content.size_bytes() > 0 => Found::Content(content),

@@ -17,8 +17,10 @@ pub struct Limits {
     pub idle: Duration,
     /// How long a request may take to arrive, from its first byte to its last: 408 beyond.
     pub request: Duration,
-    /// How long an answer may take to be read, besides a second for each 64 KiB of it.
+    /// How long an answer may take to be read, besides the time for its length.
     pub answer: Duration,
+    /// How slowly an answer may be read, for its length.
+    pub slowest_bytes_per_second: u64,
 }
 
 impl Default for Limits {
@@ -32,6 +34,7 @@ impl Default for Limits {
             idle: Duration::from_secs(15),
             request: Duration::from_secs(10),
             answer: Duration::from_secs(10),
+            slowest_bytes_per_second: 64 << 10,
         }
     }
 }

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::Service;
 use super::limits::Limits;
 use super::response::Response;
+use super::wire::Wire;
+use super::{Exchange, Service};
 
 /// The stack of a connection's thread, in bytes: nothing in it recurses.
 const STACK_BYTES: usize = 256 << 10;
@@ -18,8 +19,11 @@ const STACK_BYTES: usize = 256 << 10;
 const PAUSE: Duration = Duration::from_millis(50);
 /// How long whoever is turned away may take to be told so: nobody else is let in meanwhile.
 const TURN_AWAY: Duration = Duration::from_millis(100);
+/// How long answers that are under way may take when the server ends.
+const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A service that listens, with a thread for each connection. It ends when this is dropped.
+/// A service that listens, with a thread for each connection. It ends when this is dropped: requests that are there
+/// are answered still, for two seconds at most.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -32,6 +36,8 @@ pub struct Server {
 struct Open {
     ends: AtomicBool,
     streams: Mutex<BTreeMap<u64, TcpStream>>,
+    /// One of them has ended.
+    ended: Condvar,
 }
 
 impl Server {
@@ -78,14 +84,26 @@ impl Drop for Server {
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
-        for stream in self.open.streams().values() {
-            let _ = stream.shutdown(Shutdown::Both);
+        let shut = |streams: &BTreeMap<u64, TcpStream>, how: Shutdown| {
+            for stream in streams.values() {
+                let _ = stream.shutdown(how);
+            }
+        };
+        let mut streams = self.open.streams();
+        // Nothing more is heard; what was heard is answered.
+        shut(&streams, Shutdown::Read);
+        let deadline = Instant::now() + FAREWELL;
+        while !streams.is_empty()
+            && let Some(left) = deadline.checked_duration_since(Instant::now())
+        {
+            streams = self.open.ended.wait_timeout(streams, left).unwrap_or_else(PoisonError::into_inner).0;
         }
+        shut(&streams, Shutdown::Both);
     }
 }
 
 impl Open {
-    fn streams(&self) -> std::sync::MutexGuard<'_, BTreeMap<u64, TcpStream>> {
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<u64, TcpStream>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -131,6 +149,7 @@ struct Leave<'a> {
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
         self.open.streams().remove(&self.number);
+        self.open.ended.notify_all();
     }
 }
 
@@ -139,7 +158,7 @@ fn turn_away(mut stream: TcpStream, service: &Service, peer: SocketAddr) {
     let response = Response::refusal(503, "there are too many connections").header("Retry-After", "1");
     let limits = Limits { answer: TURN_AWAY, ..service.limits };
     let _ = response.send(&mut stream, true, true, &limits);
-    service.watch.answered(&super::Exchange {
+    service.watch.answered(&Exchange {
         peer: &peer.to_string(),
         method: "",
         target: "",
@@ -147,5 +166,7 @@ fn turn_away(mut stream: TcpStream, service: &Service, peer: SocketAddr) {
         status: response.status,
         body_bytes: response.body_bytes(),
     });
-    super::wire::Wire::finish(&mut stream);
+    Wire::finish(&mut stream);
+    // Were the request not read, the connection would be reset, and the answer might be lost.
+    let _ = Wire::read(&mut stream, &mut [0; 1024], Instant::now() + TURN_AWAY);
 }

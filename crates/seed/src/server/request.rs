@@ -77,7 +77,7 @@ impl Requests {
         let Head { mut request, minor, length } = head;
         let body_bytes = self.body_bytes(&request, limits)?;
         if minor > 0 && find(&request.headers, "host").is_none() {
-            return Err(self.refusal(400, "a request of HTTP/1.1 says its host"));
+            return Err(self.refusal(400, "the header Host is missing"));
         }
         let expects = find(&request.headers, "expect").is_some_and(|what| what.eq_ignore_ascii_case("100-continue"));
         if expects && minor > 0 && self.buffer.len() < length + body_bytes {
@@ -121,7 +121,7 @@ impl Requests {
         let mut parsed = httparse::Request::new(&mut headers);
         let available = &self.buffer[..self.buffer.len().min(limits.head_bytes)];
         let status = parsed.parse(available).map_err(|error| match error {
-            httparse::Error::Version => self.refusal(505, "only HTTP/1.0 and HTTP/1.1 are spoken here"),
+            httparse::Error::Version => self.refusal(505, "the versions that are spoken here are 1.0 and 1.1"),
             httparse::Error::TooManyHeaders => self.refusal(431, "there are too many headers"),
             _ => self.refusal(400, "this is no request of HTTP"),
         })?;

@@ -53,7 +53,8 @@ impl Response {
     /// Sends the answer, the body only `with_body`.
     pub(super) fn send(&self, wire: &mut dyn Wire, with_body: bool, closes: bool, limits: &Limits) -> io::Result<()> {
         let size_bytes = self.body_bytes();
-        let deadline = Instant::now() + limits.answer + Duration::from_secs(size_bytes / STEP_BYTES);
+        let deadline =
+            Instant::now() + limits.answer + Duration::from_secs(size_bytes / limits.slowest_bytes_per_second.max(1));
         let mut head = format!(
             "HTTP/1.1 {} {}\r\nServer: imgraft\r\nContent-Type: {}\r\nContent-Length: {size_bytes}\r\n\
              Cache-Control: no-store\r\nConnection: {}\r\n",

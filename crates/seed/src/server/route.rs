@@ -29,8 +29,8 @@ impl Service {
             [PHONE_HOME, ..] => return not_allowed("POST"),
             _ if !is_read => return unread(&request.method),
             [] => Ok(Response::text(ec2::versions())),
-            [version, ..] if ec2::is_version(version) => match self.let_in(request) {
-                Ok(()) => self.ec2(&segments[1..]),
+            [version, ref path @ ..] if ec2::is_version(version) => match self.let_in(request) {
+                Ok(()) => self.ec2(version, path),
                 Err(refusal) => return refusal,
             },
             _ => self.nocloud(&names, &segments),
@@ -52,8 +52,8 @@ impl Service {
             .map_or_else(|| Response::refusal(404, "there is no such instance, and no such file"), Response::content))
     }
 
-    fn ec2(&self, segments: &[String]) -> io::Result<Response> {
-        Ok(match self.ec2.find(segments, &self.seeds)? {
+    fn ec2(&self, version: &str, path: &[&str]) -> io::Result<Response> {
+        Ok(match self.ec2.find(version, path, &self.seeds)? {
             Found::Text(text) => Response::text(text),
             Found::Json(text) => Response::json(text),
             Found::Content(content) => Response::content(content),

@@ -38,7 +38,11 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
     let server = Server::start(listener, Arc::new(service)).map_err(unheard)?;
     announce(server.address(), messages)?;
     match arguments.until_phone_home {
-        Some(count) => journal.wait_for_calls(count),
+        Some(count) => {
+            journal.wait_for_calls(count);
+            // The last one is told that it was heard.
+            drop(server);
+        }
         None => server.wait(),
     }
     Ok(())
