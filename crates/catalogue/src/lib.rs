@@ -21,3 +21,4 @@ pub use keys::{KeySources, KeysError};
 pub use lock::{Lock, LockError};
 pub use name::{Address, BaseRef, Name, NameError, Pin};
 pub use transport::{Download, Progress, Transport};
+pub use transport::{Client, Download, Progress, Transport};
