@@ -23,6 +23,8 @@ use crate::{CommandLine, Console, Machine};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long QEMU may take to end when it is told to; it has little to write then.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long QEMU may take to end of which it was seen that it is about to.
+const ENDING_TIME: Duration = Duration::from_secs(2);
 /// How often a process is looked at that is waited for.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The most that is kept of what QEMU says on standard error.
@@ -116,10 +118,11 @@ pub fn start(machine: &Machine, sockets: &Path) -> Result<Running> {
             let sockets = sockets.to_owned();
             Ok(Running { child, line, sockets, channels, start, monitor, stdin, occurrences, waiting_bytes, stderr })
         }
-        Err(error) => {
-            end(&mut child);
-            Err(error)
-        }
+        // It listens before it looks at disks and kernels, and so ends in the middle of a talk.
+        Err(error) => Err(match (end(&mut child, ENDING_TIME), error) {
+            (Some(status), Error::Monitor { .. }) => Error::Ended { status, stderr: stderr.all() },
+            (_, error) => error,
+        }),
     }
 }
 
@@ -247,28 +250,37 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Whoever reads the console is not to wait for us.
         self.waiting_bytes.store(0, Ordering::Relaxed);
-        end(&mut self.child);
+        end(&mut self.child, Duration::ZERO);
     }
 }
 
-/// Ends QEMU: it is asked to, so that disks that are kept are whole, and made to.
-fn end(child: &mut Child) {
-    if matches!(child.try_wait(), Ok(Some(_))) {
-        return;
+/// Ends QEMU: it is asked to, so that disks that are kept are whole, and made to. Gives how it ended if that was by
+/// itself, within `patience`.
+fn end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    if let Some(status) = ended_within(child, patience) {
+        return Some(status);
     }
     if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
         // It is ours and has not been waited for, so the number is no other's.
         let _ = kill_process(pid, Signal::TERM);
     }
-    let deadline = Instant::now() + END_TIMEOUT;
-    while Instant::now() < deadline {
-        if matches!(child.try_wait(), Ok(Some(_))) {
-            return;
-        }
-        std::thread::sleep(POLL_INTERVAL);
+    if ended_within(child, END_TIMEOUT).is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    None
+}
+
+/// How a process ended, if it does so within `time`.
+fn ended_within(child: &mut Child, time: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + time;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+            _ => return None,
+        }
+    }
 }
 
 /// Says that the monitor is closed when it is.
