@@ -197,9 +197,12 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     }
     if state.timed_out {
         let jobs = guest.run("systemctl list-jobs --no-pager --no-legend --plain", None, QUESTION)?;
-        return Ok(Seen::wrong("systemd is still starting units").stage(Stage::Systemd).lines(text_lines(&jobs.stdout)));
+        return Ok(Seen::wrong("systemd is still starting units")
+            .stage(Stage::Systemd)
+            .lines(text_lines(&jobs.stdout)));
     }
-    let listed = guest.run("systemctl list-units --state=failed --all --no-legend --no-pager --plain", None, QUESTION)?;
+    let listed =
+        guest.run("systemctl list-units --state=failed --all --no-legend --no-pager --plain", None, QUESTION)?;
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     let units: Vec<&str> = text.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
     if units.is_empty() {
@@ -207,7 +210,8 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     }
     let mut lines = Vec::new();
     for unit in units.iter().take(3) {
-        let status = guest.run(&format!("systemctl status --no-pager --full --lines=8 -- {}", quoted(unit)), None, QUESTION)?;
+        let status =
+            guest.run(&format!("systemctl status --no-pager --full --lines=8 -- {}", quoted(unit)), None, QUESTION)?;
         lines.extend(text_lines(&status.stdout));
     }
     lines.truncate(MAX_LINES);
@@ -217,9 +221,18 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
 fn file_system_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     let said = guest.run("dmesg", None, QUESTION)?;
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
-    let parts = ["EXT4-fs error", "EXT4-fs warning", "XFS (", "Corruption", "BTRFS error", "Buffer I/O error", "I/O error, dev"];
+    let parts = [
+        "EXT4-fs error",
+        "EXT4-fs warning",
+        "XFS (",
+        "Corruption",
+        "BTRFS error",
+        "Buffer I/O error",
+        "I/O error, dev",
+    ];
     let is_error = |line: &&str| {
-        parts.iter().any(|part| line.contains(part)) && (!line.contains("XFS (") || line.to_lowercase().contains("corrupt"))
+        parts.iter().any(|part| line.contains(part))
+            && (!line.contains("XFS (") || line.to_lowercase().contains("corrupt"))
     };
     let lines: Vec<String> = text.lines().filter(is_error).take(MAX_LINES).map(shortened).collect();
     match lines.first() {

@@ -103,7 +103,11 @@ impl Follower {
     pub fn feed_firmware(&mut self, at: Duration, bytes: &[u8]) -> Vec<Sign> {
         let mut signs = Vec::new();
         for text in self.firmware_cutter.feed(bytes) {
-            if ["SeaBIOS (", "Booting from", "Boot failed", "No bootable device"].iter().any(|begin| text.starts_with(begin)) {
+            let is_told = ["SeaBIOS (", "Booting from ", "Boot failed", "No bootable device"];
+            let is_told =
+                is_told.iter().any(|begin| text.starts_with(begin)) && !text.starts_with("Booting from 0000:");
+            // It says its name again when it has moved.
+            if is_told && self.lines.last().is_none_or(|last| last.text != text) {
                 self.line(at, &text, &mut signs);
                 self.lines.push(Line { at, text });
             }
@@ -236,6 +240,9 @@ fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
     if text.ends_with("grub>") {
         return Some((Stage::BootLoader, "GRUB found no configuration that names a kernel"));
     }
+    if text.starts_with(">>Start PXE over IPv") || text.starts_with(">>Start HTTP Boot over IPv") {
+        return Some((Stage::Firmware, "the firmware found no boot loader on the disk, and tries the network"));
+    }
     if text.ends_with("Shell>") {
         return Some((Stage::Firmware, "the firmware found no boot loader, and is in its own shell"));
     }
@@ -250,13 +257,8 @@ fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
 fn fatal(text: &str, current: Stage) -> Option<(Stage, &'static str)> {
     let has = |part: &str| text.contains(part);
     if current <= Stage::BootLoader {
-        let no_loader = [
-            "No bootable device",
-            "BdsDxe: No bootable option or device was found",
-            ">>Start PXE over IPv",
-            ">>Start HTTP Boot over IPv",
-            "UEFI Interactive Shell v",
-        ];
+        let no_loader =
+            ["No bootable device", "BdsDxe: No bootable option or device was found", "UEFI Interactive Shell v"];
         if no_loader.iter().any(|part| has(part)) {
             return Some((Stage::Firmware, "the firmware found no boot loader on the disk"));
         }

@@ -117,7 +117,8 @@ fn finish(
         report(session, boot, check);
     }
     timeline::fetch(session, boot);
-    if boot.is_wrong() {
+    // What was expected besides has its own lines.
+    if boot.failed_stage().is_some() {
         boot.logs = examine::logs(session);
     }
     session.agent.hello().cloned()
@@ -174,7 +175,8 @@ fn restart(session: &mut Session<'_>, plan: &Plan<'_>, before: &Hello, not_looke
             Ok(match (before.instance == after.instance, before.done_once == after.done_once) {
                 (true, true) => Seen::good(),
                 (false, _) => Seen::wrong(format!("its instance was {} and is {}", before.instance, after.instance)),
-                _ => Seen::wrong("what is done once was done again").lines(different(&before.done_once, &after.done_once)),
+                _ => Seen::wrong("what is done once was done again")
+                    .lines(different(&before.done_once, &after.done_once)),
             })
         });
         report(session, &mut boot, new);

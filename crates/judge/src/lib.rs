@@ -10,6 +10,7 @@ mod expect;
 pub mod follow;
 mod judge;
 mod progress;
+pub mod report;
 mod session;
 mod stage;
 mod timeline;

@@ -32,6 +32,14 @@ const MAX_CONSOLE_BYTES: usize = 8 << 20;
 
 /// Who is told as it happens.
 pub trait Watcher {
+    /// Starts a machine. Whoever has to end it when the program is stopped notes its process here.
+    ///
+    /// # Errors
+    ///
+    /// As [`vm::start`].
+    fn start(&mut self, machine: &Machine, folder: &Path) -> Result<Running, vm::Error> {
+        vm::start(machine, folder)
+    }
     /// A boot begins: the first one, one after a restart, one of another machine.
     fn boot(&mut self, name: &str);
     /// A stage began.
@@ -83,9 +91,10 @@ impl<'a> Session<'a> {
         let firmware_log = folder.join("firmware.log");
         let _ = std::fs::remove_file(&firmware_log);
         let machine = Machine { firmware_log: Some(firmware_log.clone()), ..machine.clone() };
-        let running = vm::start(&machine, folder)?;
+        let running = watcher.start(&machine, folder)?;
         let stream = running.channel(PORT)?;
-        let agent = Agent::new(stream).map_err(|error| vm::Error::Io { what: "the agent's channel".to_owned(), error })?;
+        let agent =
+            Agent::new(stream).map_err(|error| vm::Error::Io { what: "the agent's channel".to_owned(), error })?;
         let view = View::new(watcher, File::open(firmware_log).ok());
         Ok(Self { running, agent, view, limits })
     }
@@ -166,7 +175,9 @@ impl<'a> Session<'a> {
                 ));
             }
             if self.view.is_closed {
-                return Err(self.failure(Stage::Finished, "the machine ended where it should have restarted".to_owned()));
+                return Err(
+                    self.failure(Stage::Finished, "the machine ended where it should have restarted".to_owned())
+                );
             }
         }
         self.agent.forget();

@@ -78,7 +78,9 @@ fn modules(dump: &[u8], offset_s: f64) -> Vec<Span> {
 fn units(text: &str, kernel_s: f64) -> Vec<Span> {
     let mut spans: Vec<Span> = text.split("\n\n").filter_map(|block| unit(block, kernel_s)).collect();
     // A unit that has several names is told once.
-    spans.sort_by(|one, other| (&one.name, one.at_s).partial_cmp(&(&other.name, other.at_s)).unwrap_or(std::cmp::Ordering::Equal));
+    spans.sort_by(|one, other| {
+        (&one.name, one.at_s).partial_cmp(&(&other.name, other.at_s)).unwrap_or(std::cmp::Ordering::Equal)
+    });
     spans.dedup_by(|one, other| one.name == other.name);
     spans.sort_by(|one, other| other.took_s.total_cmp(&one.took_s));
     spans.truncate(MAX_SPANS);
@@ -95,7 +97,8 @@ fn unit(block: &str, kernel_s: f64) -> Option<Span> {
     let took_s = end_s - begin_s;
     let result = fields.get("Result").copied().unwrap_or("success");
     let is_failed = !matches!(result, "success" | "");
-    let span = Span { name: (*fields.get("Id")?).to_owned(), at_s: kernel_s + begin_s, took_s: took_s.max(0.0), is_failed };
+    let span =
+        Span { name: (*fields.get("Id")?).to_owned(), at_s: kernel_s + begin_s, took_s: took_s.max(0.0), is_failed };
     (span.took_s >= SHORTEST_UNIT_S || is_failed).then_some(span)
 }
 
@@ -108,7 +111,9 @@ mod tests {
     #[test]
     fn modules_of_the_last_boot_are_on_the_machines_clock() {
         let event = |name: &str, kind: &str, time: f64| {
-            format!("{{\"name\": \"{name}\", \"event_type\": \"{kind}\", \"timestamp\": {time}, \"result\": \"SUCCESS\"}}")
+            format!(
+                "{{\"name\": \"{name}\", \"event_type\": \"{kind}\", \"timestamp\": {time}, \"result\": \"SUCCESS\"}}"
+            )
         };
         let dump = [
             event("init-local", "start", 1000.0),

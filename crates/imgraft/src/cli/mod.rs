@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod machine;
 pub(crate) mod seed;
 pub(crate) mod serve;
+pub(crate) mod test;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -86,6 +87,9 @@ pub(crate) enum Command {
     /// Start an image in QEMU, with its console here and nothing of it changed
     #[command(after_help = boot::EXAMPLES)]
     Boot(Box<boot::Boot>),
+    /// Boot an image and judge its first boot
+    #[command(after_help = test::EXAMPLES)]
+    Test(Box<test::Test>),
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
     #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
     InstallCompat(InstallCompat),

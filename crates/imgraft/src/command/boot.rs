@@ -71,7 +71,7 @@ fn lines(text: &str) -> Vec<String> {
 }
 
 /// Why QEMU did not start, and what to do about it.
-fn explain(error: &Error) -> Failure {
+pub(super) fn explain(error: &Error) -> Failure {
     let failure = Failure::of(error);
     match error {
         Error::NotInstalled { architecture } => {

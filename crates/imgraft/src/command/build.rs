@@ -70,7 +70,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     report.print(arguments.writing.json)
 }
 
-fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {
+pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {
     let unreadable = |error: &std::io::Error| {
         if !is_named && error.kind() == std::io::ErrorKind::NotFound {
             return Failure::new(format!("there is no recipe: `{DEFAULT_RECIPE}` is not in this folder")).hint(

@@ -16,6 +16,7 @@ mod ls;
 mod man;
 mod resize;
 mod seed;
+mod test;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Seed { command } => seed::run(command, messages)?,
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
+        Command::Test(arguments) => return test::run(&arguments, messages),
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

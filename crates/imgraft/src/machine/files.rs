@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use guest::{Guest, GuestPath, Printable};
 use image::Container;
-use seed::Medium;
+use seed::{Medium, Seed};
 use vm::{DirectKernel, GuestKernel};
 
 use crate::commit::{folder_failure, is_full, no_space};
@@ -67,12 +67,17 @@ impl MachineFolder {
 
     /// The seed with `content`, on a disk.
     pub(crate) fn seed(&mut self, content: &SeedContent) -> Result<PathBuf, Failure> {
+        let seed = content.seed().map_err(|failure| failure.within("the seed was not made"))?;
+        self.seed_disk(&seed)
+    }
+
+    /// The disk that `seed` is on.
+    pub(crate) fn seed_disk(&mut self, seed: &Seed) -> Result<PathBuf, Failure> {
         self.is_used = true;
         let path = self.path.join("seed.iso");
         let unmade = |failure: Failure| failure.within("the seed was not made");
-        let seed = content.seed().map_err(unmade)?;
         let seconds = seed_output::seconds(environment::source_date_epoch()?);
-        let medium = seed::medium(&seed, Medium::Iso, seconds).map_err(|error| unmade(Failure::of(&error)))?;
+        let medium = seed::medium(seed, Medium::Iso, seconds).map_err(|error| unmade(Failure::of(&error)))?;
         seed_output::write(&medium, &Container::Raw, &path).map_err(unmade)?;
         Ok(path)
     }

@@ -1,0 +1,115 @@
+//! `imgraft test`: an image is booted, and its first boot judged.
+
+mod agent;
+mod live;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use customize::recipe::{Boot, Recipe};
+use judge::Limits;
+use judge::verdict::Verdict;
+use vm::{Channel, Console, Disk};
+
+use self::live::Live;
+use super::boot::explain;
+use super::build::read_recipe;
+use crate::cli::test::Test;
+use crate::failure::Failure;
+use crate::machine::{MachineFolder, Plan, Subject, Use};
+use crate::message::{Messages, print, print_json};
+
+/// It could not be looked at.
+const NOT_LOOKED_AT: u8 = 2;
+
+pub(super) fn run(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
+    let unlooked = |failure: Failure| {
+        failure.within(format!("`{}` was not tested", arguments.image.display())).code(NOT_LOOKED_AT)
+    };
+    look(arguments, messages).map_err(unlooked)
+}
+
+fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
+    let recipe = match &arguments.recipe {
+        Some(path) => read_recipe(path, true)?,
+        None => Recipe::default(),
+    };
+    let user_data = recipe_user_data(arguments, &recipe.boot);
+    let expected = arguments.expected.with(recipe.boot).map_err(Failure::new)?;
+    let subject = Subject::open(&arguments.image, Use::Throwaway, arguments.backing, messages)?;
+    let mut files = MachineFolder::private()?;
+    let mut plan = Plan::new(&subject, &arguments.machine)?;
+    plan.machine.console = Console::Piped;
+    plan.machine.channels.push(Channel { name: judge::agent::PORT.to_owned() });
+    plan.add_image(&subject, false);
+    let why_no_agent = add_seed(&mut plan, arguments, user_data, &mut files)?;
+    plan.add_kernel(&subject, &arguments.machine, &mut files)?;
+    plan.add_network(&arguments.machine)?;
+    plan.say(messages);
+
+    let mut limits = Limits::of(plan.machine.accelerator);
+    limits.stall = arguments.stall.unwrap_or(limits.stall);
+    limits.total = arguments.timeout.unwrap_or(limits.total);
+    let sockets = MachineFolder::private()?;
+    let mut live = Live::new(*messages, arguments.console.as_deref())?;
+    let judged = judge::judge(
+        &judge::Plan {
+            image: arguments.image.clone(),
+            machine: plan.machine,
+            folder: sockets.path(),
+            expected: &expected,
+            limits,
+            why_no_agent,
+        },
+        &mut live,
+    );
+    live.finish()?;
+    let report = judged.map_err(|error| explain(&error))?;
+    if arguments.json {
+        print_json(&report)?;
+    } else {
+        print(&judge::report::text(&report))?;
+    }
+    Ok(match report.verdict {
+        Verdict::Good => ExitCode::SUCCESS,
+        Verdict::Wrong => ExitCode::FAILURE,
+        Verdict::NotLookedAt => ExitCode::from(NOT_LOOKED_AT),
+    })
+}
+
+/// The recipe's user-data, where the command line has none.
+fn recipe_user_data(arguments: &Test, boot: &Boot) -> Option<std::path::PathBuf> {
+    let folder = arguments.recipe.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let is_free = arguments.content.user_data.is_empty() && arguments.seed.seed.is_none();
+    boot.user_data.as_ref().filter(|_| is_free && arguments.seed.seed_url.is_none()).map(|path| folder.join(path))
+}
+
+/// Gives the machine its seed, with what starts the agent; says why there may be no agent.
+fn add_seed(
+    plan: &mut Plan,
+    arguments: &Test,
+    user_data: Option<std::path::PathBuf>,
+    files: &mut MachineFolder,
+) -> Result<Option<String>, Failure> {
+    if arguments.no_seed {
+        plan.reasons.push("seed         none: you say so".to_owned());
+        return Ok(Some("without a seed, nothing brings one".to_owned()));
+    }
+    if arguments.seed.seed.is_some() || arguments.seed.seed_url.is_some() {
+        plan.add_seed(&arguments.seed, &arguments.content, files)?;
+        return Ok(Some("a seed that is there brings none, unless its own vendor-data does".to_owned()));
+    }
+    let mut seed = arguments.content.seed()?;
+    if let Some(path) = user_data {
+        let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
+        seed.user_data = crate::content::of_file(&path).map_err(unreadable)?;
+    }
+    let why = agent::add(&mut seed, arguments.agent)?;
+    let path = files.seed_disk(&seed)?;
+    plan.reasons.push(format!(
+        "seed         made of {}",
+        seed.files().iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+    ));
+    plan.machine.disks.push(Disk::read_only(path, "raw"));
+    Ok(why)
+}
