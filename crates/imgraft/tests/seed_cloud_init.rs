@@ -6,6 +6,8 @@
 
 #[path = "support/cloud_init.rs"]
 mod cloud_init;
+#[path = "support/serving.rs"]
+mod serving;
 mod support;
 
 use std::fs;
@@ -15,6 +17,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use cloud_init::versions;
+use serving::Serving;
 use support::World;
 use testkit::judge::judge;
 
@@ -212,4 +215,76 @@ fn qemu_takes_the_line_for_the_serial_number() {
     qemu.kill().unwrap();
     qemu.wait().unwrap();
     assert!(found, "the serial number is not in the tables");
+}
+
+/// The seed comes over the network, whoever says where from.
+#[test]
+fn a_served_seed_is_read() {
+    let world = world();
+    world.file("net.yaml", "version: 2\nethernets: {}\n").file("seeds/one/vendor-data", "#cloud-config\n{}\n");
+    let arguments = "-q seed serve seeds --user-data a.yaml --network-config net.yaml --user ada";
+    let serving = Serving::start(&world, arguments, &["--ssh-key", KEY]);
+    // Without `/` at its end, as older versions would not add it.
+    let url = format!("{}one", serving.url);
+    let line = world.run_words("seed line", &["--url", &url]).succeeds().stdout;
+    for version in versions() {
+        for way in ["cmdline", "dmi"] {
+            let read = version.run("nocloud_net.py", &[way, line.trim_end()]);
+            for expected in [
+                "\"found\": true",
+                "\"found before there is a network\": false",
+                "\"is of the network\": true",
+                "\"hostname\": \"one\"",
+                "\"instance-id\": \"iid-",
+                "\"vendor-data\": \"b'#cloud-config\\\\n{}\\\\n'\"",
+                KEY,
+            ] {
+                assert!(read.contains(expected), "{version:?} {way}: {expected}: {read}");
+            }
+            // Over the network, versions before 24.3 do not ask for one.
+            let network = if version.release == "trixie" { "{'version': 2, 'ethernets': {}}" } else { "None" };
+            assert!(read.contains(&format!("\"network\": \"{network}\"")), "{version:?} {way}: {read}");
+        }
+    }
+}
+
+#[test]
+fn the_metadata_service_is_crawled_with_a_token() {
+    let world = world();
+    let serving = Serving::start(&world, "-q seed serve --imds v2 --hostname web --user ada", &["--ssh-key", KEY]);
+    for (version, newest) in versions().iter().zip(["2021-03-23", "2018-09-24", "2021-03-23"]) {
+        let crawled = version.run("ec2.py", &[serving.url.trim_end_matches('/')]);
+        for expected in [
+            "\"has a token\": true".to_owned(),
+            format!("\"version\": \"{newest}\""),
+            "\"local-hostname\": \"web\"".to_owned(),
+            "\"zone\": \"us-east-1a\"".to_owned(),
+            "\"region\": \"us-east-1\"".to_owned(),
+            format!("\"keys\": [\n  \"{KEY}\"\n ]"),
+            "\"instanceId\": \"i-".to_owned(),
+            "- name: \\\"ada\\\"".to_owned(),
+        ] {
+            assert!(crawled.contains(&expected), "{version:?}: {expected}: {crawled}");
+        }
+    }
+}
+
+#[test]
+fn cloud_init_phones_home() {
+    let world = world();
+    let serving = Serving::start(&world, "-q seed serve --phone-home-dir done", &[]);
+    for version in versions() {
+        let said = version.run("phone_home.py", &[&format!("{}phone-home/", serving.url), &version.release]);
+        assert_eq!(said, "[]\n", "{version:?}");
+        let record = fs::read_to_string(world.path(&format!("done/{}.json", version.release))).unwrap();
+        let program = "import json, sys\nprint(sorted(json.loads(sys.argv[1]).items()))";
+        assert_eq!(
+            judge("/usr/bin/python3").args(["-c", program, &record]).succeed().stdout,
+            format!(
+                "[('fqdn', 'web.example'), ('hostname', 'web'), ('instance_id', '{}'), \
+                 ('pub_key_ed25519', 'ssh-ed25519 BBBB root@web\\n'), ('pub_key_rsa', 'ssh-rsa AAAA+/= root@web\\n')]\n",
+                version.release
+            )
+        );
+    }
 }
