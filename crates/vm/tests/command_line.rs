@@ -1,5 +1,7 @@
 //! Command lines as text: what a shell makes of them, and what is in them.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::ffi::{OsStr, OsString};

@@ -1,5 +1,7 @@
 //! What images need of their machines; the disks are divided by `sgdisk` and `sfdisk`.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};

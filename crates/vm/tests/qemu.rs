@@ -1,6 +1,8 @@
 //! The real QEMU takes our command lines, starts, answers and ends.
 #![cfg(feature = "full-tests")]
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::fs::File;

@@ -1,0 +1,255 @@
+//! `imgraft boot` with QEMU, on a real base that `IMGRAFT_TEST_BASE` names.
+#![cfg(feature = "full-tests")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, Read};
+use std::os::unix::fs::symlink;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use support::{ROOT, World};
+use testkit::judge::judge;
+
+/// One machine at a time: each takes all processors.
+static MACHINE: Mutex<()> = Mutex::new(());
+
+/// Something that the guest says as soon as its own system runs.
+const EARLY: &str = "running 'init-local'";
+/// Something that it says when cloud-init is done.
+const DONE: &str = "finished at";
+
+/// A folder with the base as `base.img`, and an empty one for temporary files.
+fn world() -> (World, MutexGuard<'static, ()>) {
+    judge("qemu-system-x86_64").arg("--version").succeed();
+    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
+    let world = World::empty();
+    symlink(fs::canonicalize(base).expect("the base image is there"), world.path("base.img")).unwrap();
+    fs::create_dir(world.path("tmp")).unwrap();
+    (world, MACHINE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A program with a console, ended with the test.
+struct Machine {
+    child: Child,
+    said: String,
+    temporary: PathBuf,
+}
+
+impl Machine {
+    /// Starts `imgraft boot` with these arguments.
+    fn boot(world: &World, arguments: &str, more: &[&str]) -> Self {
+        let mut command = world.command(&format!("boot {arguments}"));
+        command.args(more);
+        Self::start(world, command)
+    }
+
+    fn start(world: &World, mut command: Command) -> Self {
+        let temporary = world.path("tmp");
+        // Its own group, so that all of it can be ended, and what is typed here does not reach it.
+        command.env("TMPDIR", &temporary).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        Self { child: command.spawn().unwrap(), said: String::new(), temporary }
+    }
+
+    /// Reads the console until `text` is there.
+    #[track_caller]
+    fn until(&mut self, text: &str) -> &mut Self {
+        let mut buffer = [0; 4096];
+        while !self.said.contains(text) {
+            let length = self.child.stdout.as_mut().unwrap().read(&mut buffer).unwrap();
+            assert!(length > 0, "it ended without `{text}`:\n{}", self.said);
+            self.said.push_str(&String::from_utf8_lossy(&buffer[..length]));
+        }
+        self
+    }
+
+    /// Reads the console to its end, which is the end of the machine.
+    fn end(&mut self) -> ExitStatus {
+        let mut rest = Vec::new();
+        self.child.stdout.as_mut().unwrap().read_to_end(&mut rest).unwrap();
+        self.said.push_str(&String::from_utf8_lossy(&rest));
+        self.child.wait().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        judge("kill").args(["-s", name, &self.child.id().to_string()]).succeed();
+    }
+
+    /// The QEMUs of this folder.
+    fn processes(&self) -> Vec<String> {
+        let folder = self.temporary.parent().unwrap().to_str().unwrap().to_owned();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            if line.starts_with("qemu-system") && line.contains(&folder) {
+                found.push(line);
+            }
+        }
+        found
+    }
+
+    /// Neither a process nor a file is left.
+    #[track_caller]
+    fn is_gone(&self) {
+        assert_eq!(self.processes(), [""; 0]);
+        let left: Vec<_> = fs::read_dir(&self.temporary).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(left, [Path::new(""); 0]);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").args(["-s", "KILL", "--", &format!("-{}", self.child.id())]).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// A number for a file's bytes.
+fn digest(path: &Path) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut file = File::open(path).unwrap();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).unwrap() {
+            0 => return hasher.finish(),
+            length => hasher.write(&buffer[..length]),
+        }
+    }
+}
+
+#[test]
+fn a_boot_is_whole_reached_by_ssh_and_leaves_the_image_alone() {
+    let (world, _machine) = world();
+    let before = digest(&world.path("base.img"));
+    judge("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(world.path("key")).succeed();
+    // The console is the test's, so QEMU has to find standard input and output as they are.
+    let mut machine = Machine::boot(&world, "base.img --user ada --ssh-key key.pub --forward 22022:22", &[]);
+    machine.until(DONE);
+    let ssh = |command: &str| {
+        let options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"];
+        let ssh = judge("ssh").args(options).args(["-p", "22022", "-i"]).arg(world.path("key"));
+        ssh.args(["ada@127.0.0.1", command]).succeed().stdout
+    };
+    assert!(ssh("cloud-init status").contains("done"));
+    assert!(!ssh("ls /sys/firmware").contains("efi"), "BIOS was chosen");
+    ssh("sudo sh -c 'echo written > /etc/mark && sync && systemd-run --on-active=1 poweroff'");
+    assert!(machine.end().success(), "{}", machine.said);
+    machine.is_gone();
+    assert!(digest(&world.path("base.img")) == before, "the image was written to");
+}
+
+#[test]
+fn with_uefi_the_guest_finds_it() {
+    let (world, _machine) = world();
+    let run = "ls /sys/firmware/efi/efivars > /dev/null && echo it is UEFI > /dev/ttyS0; poweroff";
+    let mut machine = Machine::boot(&world, "base.img --firmware uefi --run", &[run]);
+    assert!(machine.until("it is UEFI").end().success());
+    machine.is_gone();
+}
+
+#[test]
+fn a_direct_kernel_is_told_what_was_asked_for() {
+    let (world, _machine) = world();
+    let run = "echo \"[$(cat /proc/cmdline)]\" > /dev/ttyS0; poweroff";
+    let mut machine = Machine::boot(&world, "base.img --direct-kernel --append imgraft.test=1 --run", &[run]);
+    assert!(machine.until("console=ttyS0 imgraft.test=1]").end().success());
+    assert!(!machine.said.contains("GRUB"), "{}", machine.said);
+    machine.is_gone();
+}
+
+#[test]
+fn what_persists_is_in_the_image_afterwards() {
+    let (world, _machine) = world();
+    fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
+    let run = "echo kept > /etc/mark; poweroff";
+    let mut machine = Machine::boot(&world, "my.img --persist --network none --run", &[run]);
+    assert!(machine.end().success(), "{}", machine.said);
+    machine.is_gone();
+    assert_eq!(world.content("my.img", ROOT, "/etc/mark"), b"kept\n");
+}
+
+#[test]
+fn a_printed_line_starts_where_it_is_pasted() {
+    let (world, _machine) = world();
+    let run = world.run_words(
+        "boot --print-command base.img --keep",
+        &["it's here", "--run", "echo pasted > /dev/ttyS0; poweroff"],
+    );
+    let line = run.succeeds().stdout;
+    assert!(line.contains("it'\\''s here"), "{line}");
+    let mut command = Command::new("bash");
+    command.arg("-c").arg(line).current_dir("/");
+    let mut machine = Machine::start(&world, command);
+    assert!(machine.until("pasted").end().success());
+}
+
+#[test]
+fn every_container_starts() {
+    let (world, _machine) = world();
+    let image = |name: &str| world.path(name);
+    world.run("convert base.img a.raw").succeeds();
+    world.run("convert base.img a.vmdk").succeeds();
+    world.run("convert base.img a.vhd").succeeds();
+    world.run("convert base.img zstd.qcow2 --compression-type zstd").succeeds();
+    let overlay = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "zstd.qcow2"];
+    judge("qemu-img").args(overlay).arg(image("thin.qcow2")).succeed();
+    for name in ["a.raw", "a.vmdk", "a.vhd", "thin.qcow2"] {
+        let before = digest(&image(name));
+        let mut machine =
+            Machine::boot(&world, &format!("{name} --user ada --network restricted --allow-backing"), &[]);
+        machine.until(EARLY).signal("TERM");
+        assert_eq!(machine.end().signal(), Some(15), "{name}");
+        machine.is_gone();
+        assert!(digest(&image(name)) == before, "{name} was written to");
+    }
+}
+
+#[test]
+fn whoever_stops_it_finds_nothing_left() {
+    let (world, _machine) = world();
+    for (signal, number) in [("INT", 2), ("HUP", 1), ("TERM", 15)] {
+        let mut machine = Machine::boot(&world, "base.img --user ada --direct-kernel", &[]);
+        machine.until("Linux version");
+        assert_eq!(machine.processes().len(), 1);
+        machine.signal(signal);
+        assert_eq!(machine.end().signal(), Some(number), "{signal}: {}", machine.said);
+        machine.is_gone();
+    }
+}
+
+#[test]
+fn on_a_terminal_the_keys_are_qemus_and_the_terminal_is_itself_again() {
+    let (world, _machine) = world();
+    let program = env!("CARGO_BIN_EXE_imgraft");
+    let script = format!(
+        "stty -a; {program} boot base.img --direct-kernel --network none; echo \"it ended with $?\"; stty -a; echo over"
+    );
+    let mut command = Command::new("script");
+    command.args(["-qec", &script, "/dev/null"]).current_dir(world.folder());
+    let mut machine = Machine::start(&world, command);
+    machine.until("Linux version");
+    // Ctrl-C is the guest's.
+    type_keys(&mut machine, b"\x03").unwrap();
+    machine.until(EARLY);
+    type_keys(&mut machine, b"\x01x").unwrap();
+    machine.until("over");
+    assert!(machine.said.contains("it ended with 0"), "{}", machine.said);
+    let settings: Vec<&str> =
+        machine.said.split("speed ").skip(1).map(|text| text.split("-echoprt").next().unwrap()).collect();
+    assert!(settings.len() == 2 && settings[0] == settings[1], "{settings:?}");
+    machine.is_gone();
+}
+
+fn type_keys(machine: &mut Machine, keys: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    let stdin = machine.child.stdin.as_mut().unwrap();
+    stdin.write_all(keys)?;
+    stdin.flush()
+}
