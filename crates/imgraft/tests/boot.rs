@@ -7,7 +7,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 
-use support::{Run, World, qcow2};
+use support::World;
 use testkit::fixture::Options;
 use testkit::judge::judge;
 
@@ -218,40 +218,4 @@ hint: on Debian and Ubuntu: `sudo apt install qemu-system-x86`
 ";
     assert!(run.stderr.ends_with(end), "{}", run.stderr);
     assert_eq!(fs::read_dir(&tmp).unwrap().count(), 0);
-}
-
-#[test]
-fn an_image_in_use_is_refused() {
-    let world = World::with_copy(&Options { format: qcow2(), ..Options::default() });
-    let script = format!("exec qemu-io -c 'sleep 600000' {}", world.path("my.img").display());
-    let mut holder = Held::start(&script);
-    let refused = |arguments: &str| {
-        let run: Run = world.run(arguments);
-        (run.code == Some(1) && run.stderr.contains("`my.img` is in use")).then_some(()).ok_or(run.stderr)
-    };
-    // It locks as soon as it is there.
-    while refused("boot --print-command my.img").is_err() {
-        assert!(holder.child.try_wait().unwrap().is_none(), "qemu-io ended");
-    }
-    assert_eq!(refused("boot my.img --persist"), Ok(()));
-}
-
-/// A program that ends with the test.
-struct Held {
-    child: std::process::Child,
-}
-
-impl Held {
-    fn start(script: &str) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "somebody else uses the image")]
-        let child = std::process::Command::new("sh").args(["-c", script]).spawn().unwrap();
-        Self { child }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -103,7 +103,7 @@ fn an_image_that_qemu_writes_to_is_refused_and_looked_at_with_a_warning() {
                 &format!("error: `my.img` was not changed\n  cause: `my.img` is in use\n  cause: {WRITES}\n{HINT}"),
             );
         }
-        for arguments in [BUILD, "resize my.img +1G -o out.img"] {
+        for arguments in [BUILD, "resize my.img +1G -o out.img", "boot my.img", "boot my.img --persist"] {
             world.refuses(arguments, &format!("error: `my.img` is in use\n  cause: {WRITES}\n{HINT}"));
         }
         let warning = format!("warning: `my.img` is in use, and what is read of it may not fit together: {WRITES}\n");
@@ -125,7 +125,9 @@ fn an_image_that_qemu_reads_can_be_read_and_is_not_changed() {
         CUSTOMIZE,
         &format!("error: `my.img` was not changed\n  cause: `my.img` is in use\n  cause: {USES}\n{HINT}"),
     );
+    world.refuses("boot my.img --persist", &format!("error: `my.img` is in use\n  cause: {USES}\n{HINT}"));
     world.run("cat my.img /etc/hostname").succeeds().says("");
+    world.run("boot my.img --print-command").succeeds();
     world.run(BUILD).succeeds();
     drop(qemu);
 }
