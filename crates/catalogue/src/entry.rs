@@ -16,6 +16,7 @@ const BUILTIN: &str = include_str!("../catalogue.toml");
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
     /// The format of the data.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test reads it"))]
     version: u32,
     /// Who signs.
     signer: BTreeMap<String, Signer>,

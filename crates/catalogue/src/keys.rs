@@ -15,6 +15,8 @@ pub struct KeySources {
     pub keyring: Option<PathBuf>,
     /// Keys that may sign besides those of the catalogue.
     pub signers: Vec<Fingerprint>,
+    /// The folder in which the machine's own files are, where that is not `/`.
+    pub root: Option<PathBuf>,
 }
 
 /// Why there are no keys.
@@ -80,7 +82,8 @@ impl KeySources {
         }
         let mut keys = Keyring::default();
         for path in &signer.keyrings {
-            if let Some(found) = read(Path::new(path))? {
+            let root = self.root.as_deref().unwrap_or(Path::new("/"));
+            if let Some(found) = read(&root.join(path.trim_start_matches('/')))? {
                 keys.extend(found.only(&wanted));
             }
         }
