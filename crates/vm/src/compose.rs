@@ -15,6 +15,7 @@ impl Machine {
     pub fn command_line(&self, sockets: Option<&Path>) -> CommandLine {
         let mut line = CommandLine::new(self.architecture.program());
         self.board(&mut line);
+        self.processors(&mut line);
         self.firmware(&mut line);
         self.firmware_log(&mut line);
         self.kernel(&mut line);
@@ -31,41 +32,40 @@ impl Machine {
         line
     }
 
-    /// The machine itself.
+    /// The board, and what is and is not on it.
     fn board(&self, line: &mut CommandLine) {
         line.flag("-nodefaults", "only what is said here: no floppy, no CD-ROM, no second network card to look for");
         line.flag("-no-user-config", "the same machine whatever the user's own configuration of QEMU says");
-        let mut machine = Parts::new(self.architecture.board());
-        if matches!(&self.firmware, Firmware::Uefi(Uefi { needs_smm: true, .. })) {
-            machine = machine.with("smm", "on");
-        }
-        if self.architecture == Architecture::Aarch64 && self.accelerator != Accelerator::Hvf {
-            machine = machine.with("gic-version", "max");
-        }
-        line.option("-machine", machine, "the board that has PCI Express, which today's images are made for");
-        match self.accelerator {
-            Accelerator::Tcg => {
-                line.option(
-                    "-accel",
-                    Parts::new("tcg").with("thread", "multi"),
-                    "a thread of the host for each processor",
-                );
-            }
-            other => {
-                line.option("-accel", other.name(), "the host's own processor carries out the guest's instructions")
-            }
-        }
-        let cpu = if self.accelerator == Accelerator::Tcg { "max" } else { "host" };
-        line.option("-cpu", cpu, "all that there is: images for newer processors start, and AES is an instruction");
-        line.option("-smp", self.cpus.to_string(), "services of a first boot start side by side");
-        line.option("-m", format!("{}M", self.memory_mib), "QEMU's own 128 MiB are too few for a cloud image");
-        line.option("-display", "none", "everything is said on the serial console");
+        let mut board = Parts::new(self.architecture.board());
         if self.architecture == Architecture::X86_64 {
-            line.option("-vga", "std", "boot loaders with a menu in graphics find a screen");
+            board = board.with("graphics", "off");
+        } else if self.accelerator != Accelerator::Hvf {
+            board = board.with("gic-version", "max");
+        }
+        if matches!(&self.firmware, Firmware::Uefi(Uefi { needs_smm: true, .. })) {
+            board = board.with("smm", "on");
+        }
+        line.option("-machine", board, "the board with PCI Express, on which firmware speaks on the serial port");
+        line.option("-display", "none", "everything is said on the serial port");
+        if self.architecture == Architecture::X86_64 {
+            line.option("-vga", "none", "no screen to which a boot loader could speak instead");
         }
         if self.ends_at_reboot {
             line.flag("-no-reboot", "a restart ends the machine");
         }
+    }
+
+    fn processors(&self, line: &mut CommandLine) {
+        if self.accelerator == Accelerator::Tcg {
+            let accelerator = Parts::new("tcg").with("thread", "multi");
+            line.option("-accel", accelerator, "the guest's instructions are translated, a thread for each processor");
+            line.option("-cpu", "max", "all that can be translated: images for newer processors start");
+        } else {
+            line.option("-accel", self.accelerator.name(), "the host's processor carries out the guest's instructions");
+            line.option("-cpu", "host", "all that the host's processor can do");
+        }
+        line.option("-smp", self.cpus.to_string(), "services of a first boot start side by side");
+        line.option("-m", format!("{}M", self.memory_mib), "QEMU's own 128 MiB are too few for a cloud image");
     }
 
     fn firmware(&self, line: &mut CommandLine) {

@@ -1,6 +1,5 @@
 //! The real QEMU takes our command lines, starts, answers and ends.
 #![cfg(feature = "full-tests")]
-
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod support;
@@ -69,7 +68,9 @@ fn a_machine_starts_answers_and_ends() {
 #[test]
 fn each_kind_of_machine_is_one_for_qemu() {
     let folder = folder();
-    for (what, machine) in machines(Architecture::X86_64, folder.path()) {
+    judge("qemu-system-aarch64").arg("--version").succeed();
+    let of = |architecture| machines(architecture, folder.path());
+    for (what, machine) in of(Architecture::X86_64).into_iter().chain(of(Architecture::Aarch64)) {
         // With its own standard input QEMU would have ours.
         let machine = Machine { console: Console::Piped, ..machine };
         let sockets = tempfile::tempdir().unwrap();
