@@ -215,7 +215,19 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
         lines.extend(text_lines(&status.stdout));
     }
     lines.truncate(MAX_LINES);
-    Ok(Seen::wrong(units.join(", ")).stage(Stage::Systemd).lines(lines))
+    let stage = units.iter().map(|unit| stage_of_unit(unit)).min().unwrap_or(Stage::Systemd);
+    Ok(Seen::wrong(units.join(", ")).stage(stage).lines(lines))
+}
+
+/// The stage that a unit is: cloud-init's have their own.
+fn stage_of_unit(unit: &str) -> Stage {
+    match unit {
+        "cloud-init-local.service" => Stage::Local,
+        "cloud-init.service" | "cloud-init-network.service" => Stage::Network,
+        "cloud-config.service" => Stage::Config,
+        "cloud-final.service" => Stage::Final,
+        _ => Stage::Systemd,
+    }
 }
 
 fn file_system_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
@@ -241,22 +253,33 @@ fn file_system_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence>
     }
 }
 
-/// Files and answers that tell why a boot failed.
-pub(crate) fn logs<G: Guest + ?Sized>(guest: &mut G) -> Vec<Log> {
-    let files = [
-        ("/run/cloud-init/result.json", 20),
-        ("/run/cloud-init/ds-identify.log", 60),
-        ("/var/log/cloud-init-output.log", 40),
-    ];
+/// Files that tell why a boot failed in `stage`.
+pub(crate) fn logs<G: Guest + ?Sized>(guest: &mut G, stage: Stage) -> Vec<Log> {
+    let mut files = vec![("/run/cloud-init/result.json", 20)];
+    if stage <= Stage::Local {
+        files.push(("/run/cloud-init/ds-identify.log", 60));
+    }
+    if stage >= Stage::Local {
+        files.push(("/var/log/cloud-init-output.log", 20));
+    }
     let mut logs = Vec::new();
     for (path, count) in files {
         if let Ok(content) = guest.read(path, true) {
-            let lines = text_lines(&content);
-            let lines = lines[lines.len().saturating_sub(count)..].to_vec();
+            let mut lines = text_lines(&content);
+            lines.retain(|line| !is_key_art(line));
+            let lines = lines.split_off(lines.len().saturating_sub(count));
             logs.push(Log { path: path.to_owned(), lines });
         }
     }
     logs
+}
+
+/// The pictures that ssh-keygen draws of its keys, and what it says of them.
+fn is_key_art(line: &str) -> bool {
+    let parts = ["Your identification has been saved", "Your public key has been saved", "The key", "SHA256:"];
+    (line.starts_with('|') && line.ends_with('|'))
+        || line.starts_with("+--")
+        || parts.iter().any(|part| line.starts_with(part))
 }
 
 /// What a guest does that hangs.

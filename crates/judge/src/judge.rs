@@ -10,6 +10,7 @@ use crate::agent::{Found, Hello, Output, Silence};
 use crate::examine::{self, Guest, QUESTION, Seen, check};
 use crate::expect;
 use crate::progress::Limits;
+use crate::reach::{self, SshLogin, Way};
 use crate::session::{Session, Watcher};
 use crate::stage::Stage;
 use crate::timeline;
@@ -33,6 +34,10 @@ pub struct Plan<'a> {
     pub expected: &'a Expected,
     /// How long is waited.
     pub limits: Limits,
+    /// Ports of this host that lead into the guest.
+    pub ways: Vec<Way>,
+    /// Who can log in by SSH, or why that cannot be looked at.
+    pub login: Option<Result<SshLogin, String>>,
     /// Why there may be no agent, where that is known before.
     pub why_no_agent: Option<String>,
 }
@@ -49,7 +54,7 @@ pub fn judge(plan: &Plan<'_>, watcher: &mut dyn Watcher) -> Result<Report, vm::E
     let hello = first_machine(plan, watcher, &mut boots, &mut not_looked_at)?;
     if plan.expected.two_boots {
         match hello {
-            Some(hello) => boots.push(another_machine(plan, watcher, &hello)?),
+            Some(hello) => boots.push(another_machine(plan, watcher, &hello, &mut not_looked_at)?),
             None => not_looked_at.push("another first boot: nothing is known of the first one's machine-id".to_owned()),
         }
     }
@@ -96,9 +101,13 @@ fn finish(
     not_looked_at: &mut Vec<String>,
 ) -> Option<Hello> {
     if let Err(failure) = followed {
+        if failure.is_hosts {
+            not_looked_at.push(format!("{}: {}", boot.name, failure.problem));
+            return None;
+        }
         if session.agent.hello().is_some() {
             boot.logs = examine::occupation(session);
-            boot.logs.extend(examine::logs(session));
+            boot.logs.extend(examine::logs(session, failure.stage));
         }
         boot.failure = Some(failure);
         return session.agent.hello().cloned();
@@ -116,10 +125,21 @@ fn finish(
     for check in found {
         report(session, boot, check);
     }
+    for port in &plan.expected.ports {
+        let check = reach::port(session, *port, &plan.ways);
+        report(session, boot, check);
+    }
+    if let Some(login) = &plan.login {
+        let check = match login {
+            Ok(login) => reach::ssh(session, login, &plan.ways, plan.folder),
+            Err(reason) => check(session, "somebody can log in by SSH", |_| Err(Silence::Refused(reason.clone()))),
+        };
+        report(session, boot, check);
+    }
     timeline::fetch(session, boot);
     // What was expected besides has its own lines.
-    if boot.failed_stage().is_some() {
-        boot.logs = examine::logs(session);
+    if let Some(stage) = boot.failed_stage() {
+        boot.logs = examine::logs(session, stage);
     }
     session.agent.hello().cloned()
 }
@@ -192,11 +212,17 @@ fn different(before: &str, after: &str) -> Vec<String> {
 }
 
 /// Another first boot, as far as its machine-id.
-fn another_machine(plan: &Plan<'_>, watcher: &mut dyn Watcher, first: &Hello) -> Result<Boot, vm::Error> {
+fn another_machine(
+    plan: &Plan<'_>,
+    watcher: &mut dyn Watcher,
+    first: &Hello,
+    not_looked_at: &mut Vec<String>,
+) -> Result<Boot, vm::Error> {
     watcher.boot(ANOTHER);
     let mut session = Session::start(&plan.machine, plan.folder, plan.limits, watcher)?;
     let mut boot = Boot { name: ANOTHER.to_owned(), ..Boot::default() };
     match session.follow_to_agent() {
+        Err(failure) if failure.is_hosts => not_looked_at.push(format!("{ANOTHER}: {}", failure.problem)),
         Err(failure) => boot.failure = Some(failure),
         Ok(hello) => {
             let check = check(&mut session, "two first boots have different machine-ids", |_| {

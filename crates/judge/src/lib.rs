@@ -10,6 +10,7 @@ mod expect;
 pub mod follow;
 mod judge;
 mod progress;
+mod reach;
 pub mod report;
 mod session;
 mod stage;
@@ -18,6 +19,7 @@ pub mod verdict;
 
 pub use judge::{Plan, judge};
 pub use progress::{Deeds, Limits, Progress};
+pub use reach::{SshLogin, Way};
 pub use session::Watcher;
 pub use stage::Stage;
 

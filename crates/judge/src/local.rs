@@ -59,6 +59,6 @@ impl Guest for Local {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_secs(30)
+        Duration::from_secs(16)
     }
 }

@@ -25,6 +25,10 @@ const AGENT_GRACE: u32 = 4;
 const LAST_LINES: usize = 12;
 /// How often a guest may restart itself on its way.
 const MAX_RESTARTS: u32 = 3;
+/// A kernel's last words where the emulator did not get to let its timer tick in time.
+const HOSTS_FAULT: &str = "IO-APIC + timer doesn't work";
+/// How often that is tried again.
+const MAX_SECOND_TRIES: u32 = 3;
 /// The most troubles that are kept.
 const MAX_TROUBLES: usize = 200;
 /// The most bytes of console that are kept for reports.
@@ -58,6 +62,8 @@ pub(crate) struct Session<'a> {
     pub(crate) agent: Agent,
     pub(crate) view: View<'a>,
     limits: Limits,
+    /// How often the machine was started again for what is no fault of the guest's.
+    second_tries: u32,
 }
 
 /// What is seen of the guest without asking it.
@@ -96,7 +102,7 @@ impl<'a> Session<'a> {
         let agent =
             Agent::new(stream).map_err(|error| vm::Error::Io { what: "the agent's channel".to_owned(), error })?;
         let view = View::new(watcher, File::open(firmware_log).ok());
-        Ok(Self { running, agent, view, limits })
+        Ok(Self { running, agent, view, limits, second_tries: 0 })
     }
 
     /// Follows the boot to cloud-init's end, or to where it ends before that.
@@ -122,7 +128,7 @@ impl<'a> Session<'a> {
                     return Err(self.failure(self.view.follower.stage(), problem));
                 }
                 self.agent.forget();
-                self.view.go_on_after_restart(now);
+                self.view.go_on_after_restart(now, "the guest restarted itself");
             }
         }
     }
@@ -229,7 +235,17 @@ impl<'a> Session<'a> {
             for _ in 0..5 {
                 self.pump(SLICE);
             }
-            return Some(self.failure(fatal.stage, fatal.meaning));
+            if !fatal.line.contains(HOSTS_FAULT) {
+                return Some(self.failure(fatal.stage, fatal.meaning));
+            }
+            self.second_tries += 1;
+            if self.second_tries > MAX_SECOND_TRIES || self.running.monitor().reset().is_err() {
+                let problem = "the host is too busy for the emulator: the kernel's timer did not tick".to_owned();
+                return Some(Failure { is_hosts: true, ..self.failure(fatal.stage, problem) });
+            }
+            self.agent.forget();
+            self.view.go_on_after_restart(now, "the host was too busy for the emulator: the machine is started again");
+            return None;
         }
         let stage = self.view.follower.stage();
         if self.view.is_closed {
@@ -268,7 +284,7 @@ impl<'a> Session<'a> {
     }
 
     fn failure(&self, stage: Stage, problem: String) -> Failure {
-        Failure { stage, problem, lines: self.view.last_lines() }
+        Failure { stage, problem, lines: self.view.last_lines(), is_hosts: false }
     }
 }
 
@@ -303,8 +319,8 @@ impl<'a> View<'a> {
     }
 
     /// The guest restarted itself: a firmware that sets itself up does, and a user-data may say so.
-    fn go_on_after_restart(&mut self, now: Duration) {
-        let (stage, line) = (self.follower.stage(), "the guest restarted itself".to_owned());
+    fn go_on_after_restart(&mut self, now: Duration, line: &str) {
+        let (stage, line) = (self.follower.stage(), line.to_owned());
         let trouble = Trouble { stage, meaning: String::new(), line, at: now };
         self.watcher.trouble(&trouble);
         let (mut troubles, mut stages, begun_at) =

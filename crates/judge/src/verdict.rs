@@ -93,6 +93,9 @@ pub struct Failure {
     pub problem: String,
     /// The lines that tell it.
     pub lines: Vec<String>,
+    /// Whether it is a fault of the host's, and tells nothing of the image.
+    #[serde(skip)]
+    pub is_hosts: bool,
 }
 
 /// One boot of a machine.
@@ -158,11 +161,17 @@ impl Boot {
         self.failure.is_some() || self.checks.iter().any(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
-    /// The earliest stage that something wrong is due to, if one is.
+    /// What is wrong first: cloud-init's own word comes before what follows from it.
+    pub fn first_wrong(&self) -> Option<&Check> {
+        self.checks.iter().find(|check| matches!(check.outcome, Outcome::Wrong { .. }))
+    }
+
+    /// The stage that what is wrong first is due to, if it is due to one.
     pub fn failed_stage(&self) -> Option<Stage> {
-        let wrong = self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Wrong { .. }));
-        let failed = self.failure.as_ref().map(|failure| failure.stage);
-        failed.into_iter().chain(wrong.filter_map(|check| check.stage)).min()
+        match &self.failure {
+            Some(failure) => Some(failure.stage),
+            None => self.first_wrong()?.stage,
+        }
     }
 }
 

@@ -79,6 +79,14 @@ pub(crate) struct Test {
     #[arg(long, help_heading = OUTPUT)]
     pub(crate) json: bool,
 
+    /// Write a report as CI systems read it, in JUnit's XML
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) junit: Option<PathBuf>,
+
+    /// Write a report as a page, with the boot's timeline drawn
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub(crate) html: Option<PathBuf>,
+
     /// Keep the console, as it was written
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub(crate) console: Option<PathBuf>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use vm::{Accelerator, Architecture, Choice, Disk, Firmware, FirmwareKind, Host, Machine, Reasoned, Uefi};
 
 pub(crate) use self::files::MachineFolder;
-pub(crate) use self::network::{Ssh, parse_forward};
+pub(crate) use self::network::{Ssh, free_port, parse_forward};
 pub(crate) use self::subject::{Subject, Use};
 use crate::cli::machine::{MachineFlags, SeedSource};
 use crate::environment;

@@ -56,7 +56,7 @@ pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>), Fa
 }
 
 /// A port of loopback that nobody listens at.
-fn free_port() -> Option<u16> {
+pub(crate) fn free_port() -> Option<u16> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
     bind(SSH_PORT).or_else(|_| bind(0)).ok().map(|address| address.port())
 }

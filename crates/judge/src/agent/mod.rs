@@ -48,7 +48,7 @@ pub enum Silence {
     TimedOut,
     /// The channel was closed: the machine has ended.
     Closed,
-    /// It could not do what it was asked.
+    /// What was asked could not be done.
     Refused(String),
 }
 
@@ -58,7 +58,7 @@ impl std::fmt::Display for Silence {
             Self::NoAgent => write!(f, "no agent answers in the guest"),
             Self::TimedOut => write!(f, "the agent in the guest did not answer in time"),
             Self::Closed => write!(f, "the channel to the agent was closed"),
-            Self::Refused(problem) => write!(f, "the agent in the guest says: {problem}"),
+            Self::Refused(problem) => f.write_str(problem),
         }
     }
 }

@@ -41,13 +41,12 @@ fn last_line(report: &Report) -> String {
     }
 }
 
-/// What is wrong with the earliest of what is.
+/// What is wrong first.
 fn first_problem(boot: &Boot) -> Option<String> {
     if let Some(failure) = &boot.failure {
         return Some(failure.problem.clone());
     }
-    let wrong = boot.checks.iter().filter(|check| matches!(check.outcome, Outcome::Wrong { .. }));
-    let first = wrong.min_by_key(|check| check.stage.unwrap_or(Stage::Finished))?;
+    let first = boot.first_wrong()?;
     let Outcome::Wrong { problem } = &first.outcome else { return None };
     Some(format!("{}: {problem}", first.name))
 }
@@ -69,14 +68,15 @@ fn push_boot(text: &mut String, boot: &Boot) {
     for check in &boot.checks {
         push_check(text, check);
     }
-    if boot.is_wrong() {
+    // A boot that came to its end has told these in its checks.
+    if boot.failure.is_some() {
         for trouble in boot.troubles.iter().take(MAX_LINES) {
             let _ = writeln!(text, "  {:6.1} s  {}", seconds(trouble.at.as_secs_f64()), trouble.line);
         }
-        for log in &boot.logs {
-            let _ = writeln!(text, "  {}:", log.path);
-            push_lines(text, &log.lines[log.lines.len().saturating_sub(2 * MAX_LINES)..], 4);
-        }
+    }
+    for log in &boot.logs {
+        let _ = writeln!(text, "  {}:", log.path);
+        push_lines(text, &log.lines[log.lines.len().saturating_sub(2 * MAX_LINES)..], 4);
     }
 }
 
@@ -99,5 +99,41 @@ fn push_check(text: &mut String, check: &Check) {
 fn push_lines(text: &mut String, lines: &[String], indentation: usize) {
     for line in lines {
         let _ = writeln!(text, "{:indentation$}{line}", "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_word_and_names_the_stage() {
+        let report = sample::report();
+        let text = text(&report);
+        let last = text.lines().last().unwrap();
+        assert!(last.starts_with("wrong: `my & "), "{last}");
+        assert!(
+            last.contains("first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint")
+        );
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "first boot: up in 77.3 s");
+        assert_eq!(lines[1], "  good     cloud-init has done its work");
+        assert!(lines.contains(
+            &"after a restart: failed in cloud-init: network after 365.0 s: nothing went on for 300 s: a hang"
+        ));
+        assert!(lines.contains(&"  unknown  port 80 answers: no port leads there"));
+        assert!(text.contains("not looked at: another first boot"));
+    }
+
+    #[test]
+    fn what_is_good_is_said_in_few_lines() {
+        let text = text(&sample::good_report());
+        assert_eq!(
+            text,
+            "first boot: up in 77.3 s\n  good     cloud-init has done its work\n  \
+             good     `app --version` succeeds and prints a match of `^app`\n\
+             good: `my.img` is as it should be (2 checks, 460.5 s)\n"
+        );
     }
 }

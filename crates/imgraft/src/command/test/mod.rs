@@ -2,13 +2,14 @@
 
 mod agent;
 mod live;
+mod ways;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use customize::recipe::{Boot, Recipe};
 use judge::Limits;
-use judge::verdict::Verdict;
+use judge::verdict::{Report, Verdict};
 use vm::{Channel, Console, Disk};
 
 use self::live::Live;
@@ -45,6 +46,8 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
     let why_no_agent = add_seed(&mut plan, arguments, user_data, &mut files)?;
     plan.add_kernel(&subject, &arguments.machine, &mut files)?;
     plan.add_network(&arguments.machine)?;
+    let ways = ways::open(&mut plan.machine, &expected);
+    let login = expected.ssh.as_ref().map(|login| ways::login(login, arguments, &subject));
     plan.say(messages);
 
     let mut limits = Limits::of(plan.machine.accelerator);
@@ -59,12 +62,22 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
             folder: sockets.path(),
             expected: &expected,
             limits,
+            ways,
+            login,
             why_no_agent,
         },
         &mut live,
     );
     live.finish()?;
     let report = judged.map_err(|error| explain(&error))?;
+    for (path, make) in
+        [(&arguments.junit, judge::report::junit as fn(&Report) -> String), (&arguments.html, judge::report::page)]
+    {
+        if let Some(path) = path {
+            std::fs::write(path, make(&report))
+                .map_err(|error| Failure::because(format!("`{}` cannot be written", path.display()), &error))?;
+        }
+    }
     if arguments.json {
         print_json(&report)?;
     } else {

@@ -1,0 +1,43 @@
+//! Ways into the guest for what is tried over its network.
+
+use customize::recipe::{Boot, Login};
+use judge::{SshLogin, Way};
+use vm::{Forward, Machine, Network, Protocol};
+
+use crate::cli::test::Test;
+use crate::machine::{Subject, free_port};
+
+/// Where sshd listens.
+const SSH_PORT: u16 = 22;
+
+/// Leads a port of this host to each of the guest's that is expected to answer; a machine without a network has none.
+pub(super) fn open(machine: &mut Machine, expected: &Boot) -> Vec<Way> {
+    let Network::User { forwards, .. } = &mut machine.network else { return Vec::new() };
+    let wanted = expected.ports.iter().copied().chain(expected.ssh.as_ref().map(|_| SSH_PORT));
+    for guest_port in wanted {
+        let is_there = forwards.iter().any(|forward| is_tcp_of_loopback(forward) && forward.guest_port == guest_port);
+        if let (false, Some(host_port)) = (is_there, free_port()) {
+            forwards.push(Forward::tcp(host_port, guest_port));
+        }
+    }
+    let ways = forwards.iter().filter(|forward| is_tcp_of_loopback(forward));
+    ways.map(|forward| Way { host_port: forward.host_port, guest_port: forward.guest_port }).collect()
+}
+
+fn is_tcp_of_loopback(forward: &Forward) -> bool {
+    let address = forward.host_address;
+    forward.protocol == Protocol::Tcp && (address.is_loopback() || address.is_unspecified())
+}
+
+/// Who logs in, with what.
+pub(super) fn login(login: &Login, arguments: &Test, subject: &Subject) -> Result<SshLogin, String> {
+    let identity = arguments.expected.identity.clone();
+    let user = match login {
+        Login::User(user) => Some(user.clone()),
+        Login::Default => arguments.content.users.first().cloned().or_else(|| subject.user()),
+    };
+    match user {
+        Some(user) => Ok(SshLogin { user, identity }),
+        None => Err("nothing in the image tells its own user: name one".to_owned()),
+    }
+}
