@@ -13,7 +13,8 @@ Examples:
   imgraft seed serve --user ada --ssh-key ~/.ssh/id_ed25519.pub --listen 127.0.0.1:8000
   qemu-system-x86_64 … -smbios 'type=1,serial=ds=nocloud;dsmode=net;s=http://10.0.2.2:8000/web/'
   imgraft seed serve seeds/ --listen 10.0.0.1:8000 --log requests.jsonl --phone-home-dir done/
-  qemu-system-x86_64 … -uuid ec2aaaaa-0000-0000-0000-000000000001 -netdev \\
+  id=ec2aaaaa-0000-4000-8000-000000000001
+  qemu-system-x86_64 … -uuid $id -smbios type=1,serial=$id -device virtio-net-pci,netdev=n -netdev \\
     \"user,id=n,net=169.254.0.0/16,guestfwd=tcp:169.254.169.254:80-cmd:imgraft seed serve --inetd …\"
 
 What is there:
@@ -25,6 +26,7 @@ What is there:
   /phone-home…           where cloud-init's phone_home may post
   /…                     any other file in FOLDER
 
+cloud-init takes a machine for Amazon's whose UUID begins with ec2, and whose serial number is the same.
 The address goes to standard output, the log to standard error. Whoever reaches it reads all of it.";
 
 #[derive(Debug, Args)]
