@@ -167,8 +167,8 @@ fn connect(child: &mut Child, path: &Path, stderr: &mut Stderr) -> Result<UnixSt
 }
 
 impl Running {
-    /// What the machine did next, if it does anything within `timeout`. What was done before QEMU ended is told
-    /// first.
+    /// What the machine did next, if it does anything within `timeout`. Nothing comes, and that at once, when QEMU has
+    /// ended and all that it did has been told: [`What::MonitorClosed`] is a part of that.
     pub fn next(&self, timeout: Duration) -> Option<Occurrence> {
         let occurrence = self.occurrences.recv_timeout(timeout).ok()?;
         if let What::Console(bytes) = &occurrence.what {

@@ -1,6 +1,8 @@
 //! `imgraft boot`: an image in QEMU, with its console on this terminal.
 
-use vm::{Console, Error};
+use std::time::Duration;
+
+use vm::{Console, Error, Running, What};
 
 use crate::cli::boot::Boot;
 use crate::failure::Failure;
@@ -48,6 +50,7 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
         })
     };
     let (mut running, _process) = LeftoverProcess::start(start).map_err(|error| unstarted(explain(&error)))?;
+    watch(&running, messages);
     let status = running.wait().map_err(|error| Failure::of(&error))?;
     if !status.success() {
         return Err(Failure::new(format!("QEMU ended with {status}")).causes(lines(&running.stderr())));
@@ -56,6 +59,25 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
         messages.detail(line);
     }
     Ok(())
+}
+
+/// Waits until QEMU ends, and says what the guest cannot.
+fn watch(running: &Running, messages: &Messages) {
+    let mut has_said = false;
+    loop {
+        match running.next(Duration::MAX).map(|occurrence| occurrence.what) {
+            // QEMU stops the machine then, which looks like one that hangs.
+            Some(What::Event { name, data }) if name == "BLOCK_IO_ERROR" && data["nospace"] == true && !has_said => {
+                has_said = true;
+                messages.warning(
+                    "no space is left for what the guest writes, in TMPDIR or /var/tmp, and the machine waits: make \
+                     room, then type Ctrl-A c, `cont`, and Ctrl-A c again\r",
+                );
+            }
+            Some(What::MonitorClosed) | None => return,
+            Some(_) => {}
+        }
+    }
 }
 
 /// What becomes of what the guest writes.

@@ -65,6 +65,11 @@ impl MachineFolder {
         self.is_used && self.leftover.is_some()
     }
 
+    /// Whether `path` is in it and goes with it.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        self.leftover.is_some() && path.starts_with(&self.path)
+    }
+
     /// The seed with `content`, on a disk.
     pub(crate) fn seed(&mut self, content: &SeedContent) -> Result<PathBuf, Failure> {
         let seed = content.seed().map_err(|failure| failure.within("the seed was not made"))?;

@@ -89,7 +89,10 @@ impl Plan {
             }
             None => folder.seed(content)?,
         };
-        self.reasons.push(format!("seed         `{}`", path.display()));
+        self.reasons.push(match folder.holds(&path) {
+            true => "seed         made of what you say, on a disk of its own".to_owned(),
+            false => format!("seed         `{}`", path.display()),
+        });
         self.machine.disks.push(Disk::read_only(path, "raw"));
         Ok(())
     }
