@@ -23,9 +23,14 @@ pub(crate) fn source_date_epoch() -> Result<Option<Time>, Failure> {
 
 /// The folders that programs are looked for in.
 pub(crate) fn search_path() -> Vec<PathBuf> {
+    paths("PATH")
+}
+
+/// The paths that the variable `name` has, with colons between them.
+pub(crate) fn paths(name: &str) -> Vec<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
-    let value = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&value).collect()
+    let value = std::env::var_os(name).unwrap_or_default();
+    std::env::split_paths(&value).filter(|path| name == "PATH" || !path.as_os_str().is_empty()).collect()
 }
 
 /// The variables whose names begin with `prefix`, in their order.
@@ -41,6 +46,24 @@ pub(crate) fn names_that_begin_with(prefix: &str) -> Vec<OsString> {
 pub(crate) fn home() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
     std::env::var_os("HOME").map(PathBuf::from)
+}
+
+/// The path that the variable `name` has; one that is set to nothing has none.
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The text that the variable `name` has; one that is set to nothing hides others.
+pub(crate) fn text(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
+    std::env::var(name).ok()
+}
+
+/// The time.
+pub(crate) fn now() -> std::time::SystemTime {
+    #[expect(clippy::disallowed_methods, reason = "the clock is the binary's")]
+    std::time::SystemTime::now()
 }
 
 /// The time, in seconds since 1970.

@@ -8,6 +8,8 @@ mod compat;
 mod container;
 mod content;
 mod disk;
+#[allow(dead_code, reason = "for the commands that fetch")]
+mod download_progress;
 mod environment;
 mod failure;
 mod flags;
@@ -17,6 +19,8 @@ mod leftover;
 mod lock;
 mod machine;
 mod message;
+#[allow(dead_code, reason = "for the commands that fetch")]
+mod network;
 mod output;
 mod progress;
 mod proof;

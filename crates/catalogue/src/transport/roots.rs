@@ -10,8 +10,8 @@ use ureq::tls::Certificate;
 pub struct Roots {
     /// A file in PEM in place of the platform's: `SSL_CERT_FILE`.
     pub file: Option<PathBuf>,
-    /// A folder of such files, under the names that OpenSSL gives them, in place of the platform's: `SSL_CERT_DIR`.
-    pub folder: Option<PathBuf>,
+    /// Folders of such files, under the names that OpenSSL gives them, in place of the platform's: `SSL_CERT_DIR`.
+    pub folders: Vec<PathBuf>,
     /// Files in PEM besides those.
     pub extra: Vec<PathBuf>,
 }
@@ -23,13 +23,16 @@ impl Roots {
     ///
     /// What is wrong with a file that was named, or that there are none at all.
     pub(super) fn load(&self) -> Result<Vec<Certificate<'static>>, String> {
-        let mut found = match (&self.file, &self.folder) {
-            (None, None) => load_native_certs(),
-            (file, folder) => load_certs_from_paths(file.as_deref(), folder.as_deref()),
+        let mut found = match (&self.file, &self.folders[..]) {
+            (None, []) => load_native_certs(),
+            (file, _) => load_certs_from_paths(file.as_deref(), None),
         };
         // A platform's collection may have some that cannot be read.
         if let (Some(file), true) = (&self.file, found.certs.is_empty()) {
             return Err(nothing_in(file, &found));
+        }
+        for folder in &self.folders {
+            found.certs.extend(load_certs_from_paths(None, Some(folder)).certs);
         }
         for file in &self.extra {
             let extra = load_certs_from_paths(Some(file), None);

@@ -2,6 +2,9 @@
 
 pub(crate) mod boot;
 pub(crate) mod machine;
+pub(crate) mod cache;
+#[allow(dead_code, reason = "for the commands that fetch")]
+pub(crate) mod network;
 pub(crate) mod seed;
 pub(crate) mod serve;
 pub(crate) mod test;
@@ -90,6 +93,12 @@ pub(crate) enum Command {
     /// Boot an image and judge its first boot
     #[command(after_help = test::EXAMPLES)]
     Test(Box<test::Test>),
+    /// Look at the files that were fetched, and remove some
+    #[command(after_help = cache::EXAMPLES)]
+    Cache {
+        #[command(subcommand)]
+        command: cache::Command,
+    },
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
     #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
     InstallCompat(InstallCompat),

@@ -2,6 +2,7 @@
 
 mod boot;
 mod build;
+mod cache;
 mod cat;
 mod check;
 mod compat_docs;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Seed { command } => seed::run(command, messages)?,
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
+        Command::Cache { command } => return cache::run(command, messages),
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

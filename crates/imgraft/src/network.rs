@@ -1,0 +1,101 @@
+//! The network and the cache, as arguments and environment have them.
+
+use std::path::PathBuf;
+
+use catalogue::cache;
+use catalogue::transport::{Error, Options, Proxies, Retry, Roots};
+use catalogue::{Cache, Client};
+use customize::ByteSize;
+
+use crate::cli::network::{CacheFolder, Network};
+use crate::environment;
+use crate::failure::{Failure, in_one_line};
+
+impl CacheFolder {
+    /// The cache.
+    ///
+    /// # Errors
+    ///
+    /// That nobody says where it is.
+    pub(crate) fn open(&self) -> Result<Cache, Failure> {
+        let own = self.cache_dir.clone().or_else(|| environment::path("IMGRAFT_CACHE_DIR"));
+        let folder = own.or_else(|| system_folder().map(|folder| folder.join("imgraft")));
+        folder.map(Cache::new).ok_or_else(|| {
+            Failure::new("there is no folder to keep fetched files in: HOME is not set")
+                .hint("say where with `--cache-dir` or IMGRAFT_CACHE_DIR")
+        })
+    }
+}
+
+/// The system's folder for caches.
+fn system_folder() -> Option<PathBuf> {
+    if cfg!(target_os = "macos") {
+        return environment::home().map(|home| home.join("Library/Caches"));
+    }
+    // One that is not absolute is to be ignored (XDG Base Directory Specification).
+    let folder = environment::path("XDG_CACHE_HOME").filter(|folder| folder.is_absolute());
+    folder.or_else(|| environment::home().map(|home| home.join(".cache")))
+}
+
+impl Network {
+    /// Whoever fetches files.
+    pub(crate) fn client(&self) -> Client {
+        let seed = environment::random_bytes().map_or(0, u64::from_ne_bytes);
+        Client::new(Options {
+            roots: Roots {
+                file: environment::path("SSL_CERT_FILE"),
+                folders: environment::paths("SSL_CERT_DIR"),
+                extra: self.ca.clone(),
+            },
+            proxies: proxies(),
+            offline: self.offline,
+            retry: Retry { seed, ..Retry::default() },
+            ..Options::default()
+        })
+    }
+}
+
+/// The proxies that the environment has, by the names that curl knows: the one in lower case comes first.
+fn proxies() -> Proxies {
+    let first = |names: &[&str]| names.iter().find_map(|name| environment::text(name));
+    Proxies {
+        http: first(&["http_proxy"]),
+        https: first(&["https_proxy", "HTTPS_PROXY"]),
+        all: first(&["all_proxy", "ALL_PROXY"]),
+        none_for: first(&["no_proxy", "NO_PROXY"]),
+    }
+}
+
+/// Why a file did not come, and what to do about it.
+pub(crate) fn fetch_failure(error: &Error) -> Failure {
+    match error {
+        Error::Cache(error) => cache_failure(error),
+        // Each address has a line of its own.
+        Error::NoMirror { causes, .. } => {
+            Failure::new(error.to_string()).causes(causes.iter().map(|cause| in_one_line(cause)).collect())
+        }
+        Error::Offline { .. } | Error::OfflineDamaged { .. } => {
+            Failure::of(error).hint("once without `--offline`, and it is in the cache from then on")
+        }
+        _ => Failure::of(error),
+    }
+}
+
+/// What is wrong with the cache, and what to do about it.
+pub(crate) fn cache_failure(error: &cache::Error) -> Failure {
+    match error {
+        cache::Error::NoSpace { folder, needed_bytes, available_bytes } => {
+            let message = match needed_bytes {
+                Some(needed_bytes) => format!(
+                    "there is no room in `{}`: {} are needed, and {} are free",
+                    folder.display(),
+                    ByteSize(*needed_bytes),
+                    ByteSize(*available_bytes)
+                ),
+                None => error.to_string(),
+            };
+            Failure::new(message).hint("`imgraft cache prune` makes room; `--cache-dir` takes another folder")
+        }
+        _ => Failure::of(error),
+    }
+}
