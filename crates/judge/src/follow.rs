@@ -172,7 +172,7 @@ impl Follower {
             self.login_at = Some(at);
         }
         if !self.is_dead
-            && let Some((stage, meaning)) = dead_end(text)
+            && let Some((stage, meaning)) = dead_end(text).filter(|(stage, _)| can_end_in(*stage, self.stage))
         {
             self.die(at, stage, meaning, text, signs);
         }
@@ -231,6 +231,15 @@ fn stage_begun_by(text: &str, current: Stage) -> Option<Stage> {
     BEGINNINGS.iter().filter(|beginning| is_begun(beginning)).map(|(_, stage)| *stage).max()
 }
 
+/// Whether a boot that came to `current` can be at a prompt of `stage`: later, it is a text like another.
+fn can_end_in(stage: Stage, current: Stage) -> bool {
+    match stage {
+        Stage::Firmware | Stage::BootLoader => current <= Stage::BootLoader,
+        Stage::Initramfs => current <= Stage::Systemd,
+        _ => true,
+    }
+}
+
 /// What a prompt that nobody answers means.
 fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
     let text = text.trim();
@@ -265,8 +274,8 @@ fn fatal(text: &str, current: Stage) -> Option<(Stage, &'static str)> {
         if has("BdsDxe: failed to start Boot") || has("Access Denied") && has("BdsDxe") {
             return Some((Stage::Firmware, "the firmware refused the boot loader"));
         }
-        if has("you need to load the kernel first") || is_missing_kernel(text) {
-            return Some((Stage::BootLoader, "the boot loader did not find the kernel"));
+        if let Some(meaning) = missing_file(text) {
+            return Some((Stage::BootLoader, meaning));
         }
         if has("error: no such device") || has("error: no such partition") || has("error: unknown filesystem") {
             return Some((Stage::BootLoader, "the boot loader did not find the partition that it looked for"));
@@ -301,11 +310,18 @@ fn fatal(text: &str, current: Stage) -> Option<(Stage, &'static str)> {
     None
 }
 
-/// GRUB's `error: file '/vmlinuz' not found`, of a kernel or an initrd.
-fn is_missing_kernel(text: &str) -> bool {
-    let Some((_, rest)) = text.split_once("error: file ") else { return false };
+/// What GRUB's `error: file '/vmlinuz' not found` means, of a kernel or an initramfs.
+fn missing_file(text: &str) -> Option<&'static str> {
+    let no_kernel = Some("the boot loader did not find the kernel");
+    if text.contains("you need to load the kernel first") {
+        return no_kernel;
+    }
+    let (_, rest) = text.split_once("error: file ").filter(|(_, rest)| rest.contains("not found"))?;
     let name = rest.rsplit('/').next().unwrap_or(rest).to_ascii_lowercase();
-    rest.contains("not found") && ["linu", "initr", "kernel", "bzimage"].iter().any(|part| name.contains(part))
+    if name.starts_with("initr") || name.starts_with("initramfs") {
+        return Some("the boot loader did not find the initramfs");
+    }
+    no_kernel.filter(|_| ["linu", "kernel", "bzimage"].iter().any(|part| name.contains(part)))
 }
 
 /// Whether the line tells of something wrong although the boot goes on.

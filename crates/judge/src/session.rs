@@ -381,7 +381,8 @@ impl<'a> View<'a> {
                 self.fatal.get_or_insert(trouble);
             }
             Sign::Trouble(trouble) => {
-                if self.troubles.len() < MAX_TROUBLES {
+                let is_new = self.troubles.iter().all(|other| other.line != trouble.line);
+                if is_new && self.troubles.len() < MAX_TROUBLES {
                     self.watcher.trouble(&trouble);
                     self.troubles.push(trouble);
                 }
