@@ -248,6 +248,22 @@ fn a_served_seed_is_read() {
     }
 }
 
+/// Newer versions put what the machine's firmware says into the address; here, in capitals.
+#[test]
+fn a_machine_finds_its_seed_by_its_own_number() {
+    let world = World::empty();
+    world.file("seeds/4c4c4544-0042-3510/user-data", "mine");
+    let serving = Serving::start(&world, "-q seed serve seeds", &[]);
+    let url = format!("{}__dmi.system-uuid__/", serving.url);
+    let line = world.run_words("seed line", &["--url", &url]).succeeds().stdout;
+    let version = versions().into_iter().find(|version| version.release == "trixie").unwrap();
+    let read = version.run("nocloud_net.py", &["cmdline", line.trim_end()]);
+    assert!(
+        read.contains("\"user-data\": \"mine\"") && read.contains("\"hostname\": \"4c4c4544-0042-3510\""),
+        "{read}"
+    );
+}
+
 #[test]
 fn the_metadata_service_is_crawled_with_a_token() {
     let world = world();

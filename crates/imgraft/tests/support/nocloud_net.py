@@ -13,7 +13,7 @@ from cloudinit.sources import DSMODE_NETWORK
 way, line = sys.argv[1:]
 util.find_devs_with = lambda *_, **__: []
 util.get_cmdline = lambda: "root=LABEL=x ro %s quiet" % (line if way == "cmdline" else "")
-told = {"system-serial-number": line} if way == "dmi" else {}
+told = {"system-serial-number": line if way == "dmi" else "", "system-uuid": "4C4C4544-0042-3510"}
 nocloud.dmi.read_dmi_data = lambda key: told.get(key, "")
 
 with tempfile.TemporaryDirectory() as root:

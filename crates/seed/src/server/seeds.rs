@@ -1,5 +1,6 @@
 //! Where the seeds come from that are served.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -140,7 +141,11 @@ impl Seeds {
     }
 
     fn make_meta_data(&self, instance: Option<&str>, place: &Place, meta_data: &MetaData) -> io::Result<Content> {
-        let name = instance.unwrap_or_default();
+        // However the name is spelled, it is the same instance.
+        let name = match (place, instance) {
+            (Place::Folder(folder), Some(name)) => folder.file_name().and_then(OsStr::to_str).unwrap_or(name),
+            (_, name) => name.unwrap_or_default(),
+        };
         let (digest, has_own) = self.digest_of(name, place)?;
         if instance.is_none() && !has_own {
             return Ok(Arc::clone(&self.shared.meta_data));
@@ -320,6 +325,8 @@ mod tests {
         }
 
         let meta_data = |name| read(seeds.file(name, SeedFile::MetaData).unwrap()).unwrap();
+        assert_eq!(meta_data(Some("52:54:00:AA:BB:02")), meta_data(Some("52-54-00-aa-bb-02")));
+        assert_ne!(meta_data(Some("52-54-00-aa-bb-02")), meta_data(Some("52-54-00-AA-bb-01")));
         let (all, one) = (meta_data(None), meta_data(Some("web-1")));
         assert_eq!(all, read(Some(Arc::clone(&seeds.shared.meta_data))).unwrap());
         fs::write(path("web-1/network-config"), "version: 2").unwrap();
