@@ -48,7 +48,8 @@ impl Plan {
             format!("guest        {}: {}", architecture.what, architecture.reason),
             format!("accelerator  {}: {}", choice.accelerator, choice.reason),
         ];
-        if flags.direct_kernel && architecture.what == Architecture::X86_64 {
+        let is_direct = flags.direct_kernel && flags.firmware.is_none();
+        if is_direct && architecture.what == Architecture::X86_64 {
             reasons.push("firmware     none is waited for: the kernel is started directly".to_owned());
         } else {
             machine.firmware = firmware(architecture.what, kind.what, flags.secure_boot)?;
