@@ -20,6 +20,7 @@
 //! ```
 
 mod base64;
+pub mod check;
 mod digest;
 mod disk;
 mod error;

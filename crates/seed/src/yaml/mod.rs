@@ -20,10 +20,14 @@ mod tag;
 mod text;
 mod timestamp;
 
+pub(crate) use construct::key_text;
 pub use construct::{Duplicate, Tree, parse};
 pub use integer::Integer;
 pub use node::{Entry, Node, Style, Value};
 pub use position::{Position, Positions};
+
+pub(crate) use text::named;
+pub(crate) use timestamp::is_date;
 
 use std::fmt;
 use std::ops::Range;

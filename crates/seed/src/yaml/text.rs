@@ -139,7 +139,7 @@ impl<'text> Text<'text> {
 }
 
 /// A character, for people.
-pub(super) fn named(character: char) -> String {
+pub(crate) fn named(character: char) -> String {
     match character {
         END => "the end of the text".to_owned(),
         '\t' => "a tab".to_owned(),

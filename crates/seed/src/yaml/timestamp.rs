@@ -50,6 +50,11 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     Some(Timestamp::Valid(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}")))
 }
 
+/// Whether `text` is a date that there is, such as `2030-12-31`.
+pub(crate) fn is_date(text: &str) -> bool {
+    text.len() == 10 && matches!(timestamp(text), Some(Timestamp::Valid(_)))
+}
+
 /// The zone at the end, where there is one; `None` where something else is there.
 fn zone(rest: &mut Cursor) -> Option<Result<String, &'static str>> {
     if rest.0.is_empty() {

@@ -1,0 +1,85 @@
+//! A cloud-config: YAML, the schema, and what the schema cannot say.
+
+use super::facts::Facts;
+use super::finding::{Finding, Findings};
+use super::schema::{self, Schema};
+use super::{Role, lint};
+use crate::yaml::{Tree, Value, parse};
+
+/// Keys that belong to another file.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("network", "the network's configuration is a file of its own, `network-config`"),
+    ("ethernets", "the network's configuration is a file of its own, `network-config`"),
+    ("instance-id", "it is in `meta-data`"),
+    ("instance_id", "`instance-id` is in `meta-data`"),
+    ("local-hostname", "it is in `meta-data`; here it is `hostname`"),
+    ("files", "files are written by `write_files`"),
+    ("commands", "commands are run by `runcmd`"),
+    ("cmd", "commands are run by `runcmd`"),
+    ("scripts", "commands are run by `runcmd`"),
+    ("install", "packages are installed by `packages`"),
+    ("passwd", "the password of a user is in `users`, that of the stock user is `password`"),
+    ("autoinstall", "this is for Ubuntu's installer, which has a schema of its own"),
+];
+
+/// Looks at the cloud-config that the findings' text is.
+pub(super) fn check(findings: &mut Findings<'_>, role: Role, facts: &mut Facts, source: usize) {
+    let tree = match parse(findings.text) {
+        Ok(tree) => tree,
+        Err(error) => return findings.push(Finding::of_yaml(error)),
+    };
+    let root = &tree.root;
+    match &root.value {
+        Value::Null => {
+            let end = findings.text.lines().next().unwrap_or_default().len();
+            return findings.push(Finding::note("empty", "this cloud-config says nothing", 0..end));
+        }
+        Value::Mapping(_) => {}
+        _ => {
+            let message = format!("a cloud-config is a mapping of keys, not {}", root.kind());
+            let finding = Finding::error("yaml", message, schema::first_line(root));
+            return findings.push(finding.hint("cloud-init ignores all of it"));
+        }
+    }
+    duplicates(&tree, findings);
+    Schema::CloudConfig.check(root, findings);
+    explain_strangers(findings);
+    lint::cloud_config(root, role, findings);
+    facts.cloud_config(root, source, role);
+}
+
+/// Tells of keys of which only the last one counts.
+pub(super) fn duplicates(tree: &Tree, findings: &mut Findings<'_>) {
+    for duplicate in &tree.duplicates {
+        let message = format!("the key `{}` is there again: this one is lost", duplicate.key);
+        let line = findings.text[..duplicate.kept.start].matches('\n').count() + 1;
+        let hint = format!("the one in line {line} counts; put both together, or take one away");
+        findings.push(Finding::warning("duplicate-key", message, duplicate.lost.clone()).hint(hint));
+    }
+}
+
+/// Says where keys belong that are not known at the top.
+fn explain_strangers(findings: &mut Findings<'_>) {
+    let within = Schema::CloudConfig.keys_within();
+    let text = findings.text;
+    findings.revise(|finding| {
+        let span = finding.span.clone().unwrap_or_default();
+        let is_stranger = finding.rule == schema::RULE
+            && finding.message.starts_with("there is no key `")
+            && !finding.message.contains(" in `");
+        let key = text.get(span).unwrap_or_default().trim_matches(['"', '\'']);
+        if !is_stranger {
+            return Some(finding);
+        }
+        if let Some((_, hint)) = ELSEWHERE.iter().find(|(name, _)| *name == key) {
+            return Some(Finding { label: None, ..finding }.hint(*hint));
+        }
+        let owners: Vec<&str> = within.iter().filter(|(name, _)| *name == key).map(|(_, owner)| *owner).collect();
+        match owners[..] {
+            [owner] => {
+                Some(Finding { label: None, ..finding }.hint(format!("it is a key of `{owner}`: is it indented?")))
+            }
+            _ => Some(finding),
+        }
+    });
+}

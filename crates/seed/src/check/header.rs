@@ -1,0 +1,227 @@
+//! Which kind of user-data a text is: cloud-init goes by how it begins, and by nothing else.
+
+use super::Role;
+use super::finding::{Finding, Findings};
+use super::schema::Schema;
+use super::suggest;
+
+/// What a text is to cloud-init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    CloudConfig,
+    Archive,
+    Jsonp,
+    Script,
+    Boothook,
+    PartHandler,
+    Include,
+    IncludeOnce,
+    Jinja,
+}
+
+impl Kind {
+    /// In the order in which cloud-init tries them: the longest first.
+    const ALL: [Self; 9] = [
+        Self::Archive,
+        Self::Jsonp,
+        Self::Jinja,
+        Self::Boothook,
+        Self::CloudConfig,
+        Self::PartHandler,
+        Self::IncludeOnce,
+        Self::Include,
+        Self::Script,
+    ];
+
+    /// What a text of this kind begins with.
+    pub(super) fn header(self) -> &'static str {
+        match self {
+            Self::CloudConfig => "#cloud-config",
+            Self::Archive => "#cloud-config-archive",
+            Self::Jsonp => "#cloud-config-jsonp",
+            Self::Script => "#!",
+            Self::Boothook => "#cloud-boothook",
+            Self::PartHandler => "#part-handler",
+            Self::Include => "#include",
+            Self::IncludeOnce => "#include-once",
+            Self::Jinja => "## template: jinja",
+        }
+    }
+
+    /// Its name, for people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::CloudConfig => "cloud-config",
+            Self::Archive => "cloud-config archive",
+            Self::Jsonp => "cloud-config JSON patch",
+            Self::Script => "script",
+            Self::Boothook => "boothook",
+            Self::PartHandler => "part handler",
+            Self::Include => "include",
+            Self::IncludeOnce => "include once",
+            Self::Jinja => "Jinja template",
+        }
+    }
+
+    /// The kind of a MIME type.
+    pub(super) fn of_type(content_type: &str) -> Option<Self> {
+        Some(match content_type {
+            "text/cloud-config" => Self::CloudConfig,
+            "text/cloud-config-archive" => Self::Archive,
+            "text/cloud-config-jsonp" => Self::Jsonp,
+            "text/x-shellscript"
+            | "text/x-shellscript-per-boot"
+            | "text/x-shellscript-per-instance"
+            | "text/x-shellscript-per-once" => Self::Script,
+            "text/cloud-boothook" => Self::Boothook,
+            "text/part-handler" => Self::PartHandler,
+            "text/x-include-url" => Self::Include,
+            "text/x-include-once-url" => Self::IncludeOnce,
+            "text/jinja2" => Self::Jinja,
+            _ => return None,
+        })
+    }
+
+    /// The kind of a text; letters may be capitals, and white space may come first.
+    pub(super) fn of(text: &str) -> Option<Self> {
+        let start = text.trim_start();
+        let begins = |header: &str| start.get(..header.len()).is_some_and(|start| start.eq_ignore_ascii_case(header));
+        Self::ALL.into_iter().find(|kind| begins(kind.header()))
+    }
+}
+
+/// Tells of a header that is taken, although it is not as it should be.
+pub(super) fn look(kind: Kind, findings: &mut Findings<'_>) {
+    let text = findings.text;
+    let start = text.len() - text.trim_start().len();
+    let line = text[start..].lines().next().unwrap_or_default();
+    let span = start..start + line.trim_end().len();
+    if start > 0 && kind != Kind::Script {
+        let message = format!("`{}` does not begin in the first line", kind.header());
+        findings.push(
+            Finding::note("header", message, span.clone()).hint("some programs that look for it find it nowhere else"),
+        );
+    }
+    let rest = line.get(kind.header().len()..).unwrap_or_default();
+    let goes_on = rest.starts_with(|next: char| !next.is_whitespace());
+    if goes_on && matches!(kind, Kind::CloudConfig | Kind::Boothook | Kind::PartHandler) {
+        let message = format!("`{}` is taken for `{}`", line.trim_end(), kind.header());
+        findings.push(Finding::warning("header", message, span));
+    }
+}
+
+/// Why cloud-init knows no kind for the text.
+pub(super) fn unknown(findings: &mut Findings<'_>) {
+    let text = findings.text;
+    let start = text.len() - text.trim_start().len();
+    let line = text[start..].lines().next().unwrap_or_default().trim_end();
+    let span = start..start + line.len();
+    let ignored = "cloud-init ignores this: its first line says no kind";
+    let finding = Finding::error("header", ignored, span.clone());
+    findings.push(if let Some(rest) = text[start..].strip_prefix('\u{feff}') {
+        let finding =
+            Finding::error("header", "cloud-init ignores this: a byte order mark stands before the first line", span);
+        match Kind::of(rest) {
+            Some(kind) => {
+                finding.hint(format!("save the file without it: the first character is that of `{}`", kind.header()))
+            }
+            None => finding.hint("save the file without it"),
+        }
+    } else if let Some(kind) = meant(line) {
+        finding.label(format!("did you mean `{}`?", kind.header()))
+    } else if let Some((at, kind)) = later(text) {
+        let finding = Finding::error("header", format!("`{}` is not the first line", kind.header()), at);
+        finding.hint("cloud-init looks at the first line only, and ignores this as it is")
+    } else if looks_like_network(text) {
+        finding.hint("this looks like a network-config, which is a file of its own")
+    } else if looks_like_cloud_config(text) {
+        finding.hint("the first line of a cloud-config is `#cloud-config`")
+    } else if line.starts_with('<') {
+        finding.hint("this is not for cloud-init on Linux")
+    } else {
+        let headers: Vec<&str> = Kind::ALL.iter().map(|kind| kind.header()).collect();
+        finding.hint(format!("it begins with one of {}", suggest::list(&headers, "and")))
+    });
+}
+
+/// The kind whose header was meant.
+fn meant(line: &str) -> Option<Kind> {
+    let plain = |text: &str| {
+        text.chars().filter(|character| character.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase()
+    };
+    let wanted = plain(line);
+    if wanted.len() < 5 || line.contains(": ") && !line.starts_with('#') {
+        return None;
+    }
+    let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Script);
+    let distances = kinds.map(|kind| (strsim::damerau_levenshtein(&plain(kind.header()), &wanted), kind));
+    distances.filter(|(distance, _)| *distance <= 2).min_by_key(|(distance, _)| *distance).map(|(_, kind)| kind)
+}
+
+/// A header after comments and empty lines.
+fn later(text: &str) -> Option<(std::ops::Range<usize>, Kind)> {
+    let mut at = 0;
+    for line in text.split_inclusive('\n') {
+        let words = line.trim();
+        if let Some(kind) = Kind::of(line).filter(|_| at > 0) {
+            let start = at + (line.len() - line.trim_start().len());
+            return Some((start..start + words.len(), kind));
+        }
+        if !words.is_empty() && !words.starts_with('#') && words != "---" {
+            return None;
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// The keys at the beginnings of lines.
+fn top_keys(text: &str) -> impl Iterator<Item = &str> {
+    let keys = text.lines().filter_map(|line| line.split_once(':').map(|(key, _)| key));
+    keys.filter(|key| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)))
+}
+
+fn looks_like_cloud_config(text: &str) -> bool {
+    let known = Schema::CloudConfig.top_level_keys();
+    top_keys(text).any(|key| known.contains(&key))
+}
+
+pub(super) fn looks_like_network(text: &str) -> bool {
+    let keys: Vec<&str> = top_keys(text).collect();
+    let has = |key: &str| keys.contains(&key);
+    has("network") || has("ethernets") || has("version") && (has("config") || has("bonds") || has("wifis"))
+}
+
+/// What a file is, and why that is thought.
+pub(super) fn guess(name: &str, bytes: &[u8]) -> (Role, &'static str) {
+    let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase().replace('_', "-");
+    let by_name = "by its name";
+    if name.contains("user-data") || name.contains("userdata") {
+        return (Role::UserData, by_name);
+    }
+    if name.contains("vendor-data") || name.contains("vendordata") {
+        return (Role::VendorData, by_name);
+    }
+    if name.contains("meta-data") || name.contains("metadata") {
+        return (Role::MetaData, by_name);
+    }
+    if name.contains("network") || name.starts_with("net.") || name.contains("netplan") {
+        return (Role::NetworkConfig, by_name);
+    }
+    let by_content = "by its content";
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64 << 10)]);
+    if Kind::of(&text).is_some() {
+        return (Role::UserData, by_content);
+    }
+    if looks_like_network(&text) {
+        return (Role::NetworkConfig, by_content);
+    }
+    let is_meta_data = text.lines().any(|line| {
+        let key = line.trim_start_matches(['{', ' ', '"', '\'']);
+        key.starts_with("instance-id") || key.starts_with("local-hostname")
+    });
+    if is_meta_data && !looks_like_cloud_config(&text) {
+        return (Role::MetaData, by_content);
+    }
+    (Role::UserData, "as nothing else fits")
+}

@@ -1,0 +1,164 @@
+//! The guest's network: versions 1 and 2, by cloud-init's schemas and by what the interfaces say.
+
+use super::finding::{Finding, Findings, Severity};
+use super::header::Kind;
+use super::schema::{self, Schema, first_line};
+use super::{Checker, Document, cloud_config, lint};
+use crate::yaml::{Node, Value, parse};
+
+/// Keys of version 2 that netplan knows and cloud-init's own renderers do not.
+const NETPLAN_KEYS: &[&str] = &[
+    "wifis",
+    "modems",
+    "tunnels",
+    "vrfs",
+    "dummy-devices",
+    "nm-devices",
+    "virtual-ethernets",
+    "openvswitch",
+    "access-points",
+    "accept-ra",
+    "activation-mode",
+    "critical",
+    "dhcp-identifier",
+    "emit-lldp",
+    "ignore-carrier",
+    "infiniband-mode",
+    "ipv6-address-generation",
+    "ipv6-address-token",
+    "ipv6-mtu",
+    "ipv6-privacy",
+    "link-local",
+    "macaddress",
+    "neigh-suppress",
+    "networkmanager",
+    "optional-addresses",
+    "ra-overrides",
+    "receive-checksum-offload",
+    "regulatory-domain",
+    "routing-policy",
+    "auth",
+    "delay-virtual-functions-rebind",
+    "embedded-switch-mode",
+    "transmit-checksum-offload",
+    "tcp-segmentation-offload",
+    "tcp6-segmentation-offload",
+    "generic-segmentation-offload",
+    "generic-receive-offload",
+    "large-receive-offload",
+    "virtual-function-count",
+];
+
+/// Looks at `network-config`.
+pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
+    let Some((text, source)) = checker.text(document) else { return };
+    let mut findings = Findings::new(text, source);
+    let tree = match parse(text) {
+        Ok(tree) => tree,
+        Err(error) => {
+            checker.kind("network-config");
+            findings.push(Finding::of_yaml(error));
+            return checker.add(findings);
+        }
+    };
+    cloud_config::duplicates(&tree, &mut findings);
+    checker.facts.configures_network = Some(look(&tree.root, &mut findings, |kind| checker.kind(kind)));
+    checker.add(findings);
+}
+
+/// Looks at the tree; whether it has an interface.
+fn look(root: &Node, findings: &mut Findings<'_>, mut kind: impl FnMut(&'static str)) -> bool {
+    if root.value == Value::Null {
+        kind("nothing");
+        findings.push(Finding::note("empty", "this network-config says nothing", 0..0).anywhere());
+        return true;
+    }
+    if root.entries().is_none() {
+        kind("network-config");
+        let message = format!("a network-config is a mapping of keys, not {}", root.kind());
+        findings.push(Finding::error("network", message, first_line(root)));
+        return false;
+    }
+    if is_user_data(root, findings.text) {
+        kind("user-data");
+        let message = "this is user-data, and was given as network-config";
+        findings.push(Finding::error("network", message, first_line(root)));
+        return false;
+    }
+    let config = match root.entry("network") {
+        None => root,
+        Some(entry) => {
+            for other in root.entries().unwrap_or_default().iter().filter(|other| other.key != entry.key) {
+                let message = "a key cannot stand beside `network`";
+                findings.push(Finding::error(schema::RULE, message, other.key.span.clone()).hint("is it indented?"));
+            }
+            &entry.value
+        }
+    };
+    if config.text("config") == Some("disabled") {
+        kind("network disabled");
+        return false;
+    }
+    let version = config.entry("version");
+    let number = version.and_then(|entry| match &entry.value.value {
+        Value::Integer(number) => number.as_i64(),
+        _ => None,
+    });
+    match (number, version) {
+        (Some(1), _) => {
+            kind("network version 1");
+            Schema::NetworkV1.check(config, findings);
+            lint::network_v1(config, findings)
+        }
+        (Some(2), _) => {
+            kind("network version 2");
+            Schema::NetworkV2.check(config, findings);
+            of_netplan(findings);
+            lint::network_v2(config, findings)
+        }
+        (_, Some(entry)) => {
+            kind("network-config");
+            let message = "there is no such version of a network-config: 1 and 2 are";
+            let finding = Finding::error(schema::RULE, message, entry.value.span.clone());
+            let is_quoted = matches!(entry.value.as_str(), Some("1" | "2"));
+            findings.push(if is_quoted { finding.hint("it is a number, without quotes") } else { finding });
+            true
+        }
+        (_, None) => {
+            kind("network-config");
+            let finding = Finding::error(schema::RULE, "the `version` is missing", first_line(config));
+            findings.push(match config.get("ethernets").is_some() {
+                true => finding.hint("`ethernets` is of version 2: add `version: 2`"),
+                false => finding.hint("add `version: 1` or `version: 2`"),
+            });
+            true
+        }
+    }
+}
+
+fn is_user_data(root: &Node, text: &str) -> bool {
+    let known = Schema::CloudConfig.top_level_keys();
+    let is_network = |key: &str| ["network", "version", "config", "ethernets"].contains(&key);
+    let keys = root.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
+    let (mut has_network, mut has_other) = (false, false);
+    for key in keys {
+        has_network |= is_network(key);
+        has_other |= known.contains(&key) && !is_network(key);
+    }
+    !has_network && (has_other || Kind::of(text) == Some(Kind::CloudConfig))
+}
+
+/// What netplan takes is no error where it renders.
+fn of_netplan(findings: &mut Findings<'_>) {
+    let text = findings.text;
+    findings.revise(|finding| {
+        let key = text.get(finding.span.clone().unwrap_or_default()).unwrap_or_default();
+        if finding.rule == schema::RULE && finding.message.starts_with("there is no key") && NETPLAN_KEYS.contains(&key)
+        {
+            let hint = "guests without netplan, such as Debian's, do without it";
+            let message = format!("only netplan knows `{key}`");
+            return Some(Finding { severity: Severity::Warning, message, label: None, ..finding }.hint(hint));
+        }
+        Some(finding)
+    });
+}

@@ -1,0 +1,94 @@
+//! A tree as JSON, for a schema, and the way back from a JSON pointer to the tree.
+
+use serde_json::{Map, Number, Value as Json};
+
+use crate::yaml::{Entry, Node, Value, key_text};
+
+/// What stands for a value that JSON does not have. It is no key that can be written in YAML.
+const NO_JSON: &str = "\0";
+
+/// The tree as JSON.
+pub(super) fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(*value),
+        Value::Integer(value) => match value.as_i64() {
+            Some(value) => Json::from(value),
+            // Schemas have no bounds out there.
+            None if value.to_string().starts_with('-') => Json::from(i64::MIN),
+            None => Json::from(u64::MAX),
+        },
+        Value::Float(value) => {
+            let finite = if value.is_finite() { *value } else { f64::MAX };
+            Number::from_f64(finite).map_or(Json::Null, Json::Number)
+        }
+        Value::String(text) => Json::String(text.clone()),
+        // cloud-init's schemas take bytes for a string.
+        Value::Binary(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
+        // No type of JSON is theirs: an object with a key that no schema has comes nearest.
+        Value::Timestamp(_) | Value::Other(_) => Json::Object(Map::from_iter([(NO_JSON.to_owned(), Json::Null)])),
+        Value::Sequence(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Mapping(entries) => {
+            Json::Object(entries.iter().map(|entry| (key(&entry.key), json(&entry.value))).collect())
+        }
+    }
+}
+
+/// A key as JSON has it. One that is no text in YAML is no text that a schema has.
+fn key(node: &Node) -> String {
+    match &node.value {
+        Value::String(text) => text.clone(),
+        value => format!("{NO_JSON}{}", key_text(value)),
+    }
+}
+
+/// The key as people know it.
+pub(super) fn shown_key(key: &str) -> &str {
+    key.strip_prefix(NO_JSON).unwrap_or(key)
+}
+
+/// A value with the keys that lead to it.
+#[derive(Clone, Debug)]
+pub(super) struct Found<'tree> {
+    pub(super) node: &'tree Node,
+    /// The entry whose value it is; `None` in a list and at the root.
+    pub(super) entry: Option<&'tree Entry>,
+    /// As in `users[1].name`.
+    pub(super) path: String,
+}
+
+impl<'tree> Found<'tree> {
+    pub(super) fn root(node: &'tree Node) -> Self {
+        Self { node, entry: None, path: String::new() }
+    }
+
+    /// What the JSON pointer `pointer` leads to.
+    pub(super) fn at(root: &'tree Node, pointer: &str) -> Option<Self> {
+        let mut found = Self::root(root);
+        for segment in pointer.split('/').skip(1) {
+            found = found.step(&segment.replace("~1", "/").replace("~0", "~"))?;
+        }
+        Some(found)
+    }
+
+    fn step(self, segment: &str) -> Option<Self> {
+        match &self.node.value {
+            Value::Sequence(items) => {
+                let node = items.get(segment.parse::<usize>().ok()?)?;
+                Some(Self { node, entry: None, path: format!("{}[{segment}]", self.path) })
+            }
+            Value::Mapping(_) => {
+                let entry = self.child(segment)?;
+                let dot = if self.path.is_empty() { "" } else { "." };
+                let path = format!("{}{dot}{}", self.path, shown_key(segment));
+                Some(Self { node: &entry.value, entry: Some(entry), path })
+            }
+            _ => None,
+        }
+    }
+
+    /// The entry with this key, as JSON has it.
+    pub(super) fn child(&self, name: &str) -> Option<&'tree Entry> {
+        self.node.entries()?.iter().find(|entry| key(&entry.key) == name)
+    }
+}
