@@ -33,6 +33,10 @@ fn it_says_where_it_is_and_what_it_is_asked() {
     judge("curl").args(["-sSf", "-d", "instance_id=..%2fi&hostname=web", &call]).succeed();
     let said = serving.end();
     assert!(said.starts_with("serving; a guest in QEMU's user network finds it at http://10.0.2.2:"), "{said}");
+    assert!(
+        said.contains("\nit is told so with -smbios 'type=1,serial=ds=nocloud;dsmode=net;s=http://10.0.2.2:"),
+        "{said}"
+    );
     assert!(said.contains(" GET /web-1/user-data 200 17 me/1\n"), "{said}");
     assert!(said.contains("phoned home: instance `../i`, `web`\n"), "{said}");
 

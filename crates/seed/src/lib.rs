@@ -5,6 +5,9 @@
 //! the label that cloud-init looks for. The content is not copied, and is not to change as long as the
 //! medium is used. The same content and the same time give the same bytes.
 //!
+//! What a guest's user wants can be said without YAML ([`UserData`]), and in several files ([`multipart`]). Without a
+//! medium, a guest is told in a [`Line`] where its seed is, such as at a [`server`].
+//!
 //! Refused: a file of 4 GiB or more on a disk, of 8 GiB or more in an archive.
 //!
 //! ```

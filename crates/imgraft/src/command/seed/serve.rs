@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
-use seed::MetaData;
 use seed::server::{Ec2, Pair, Seeds, Server, Service};
+use seed::{LineReader, MetaData};
 
 use super::journal::Journal;
 use crate::cli::serve::Serve;
@@ -76,8 +76,12 @@ fn seeds(arguments: &Serve) -> Result<(Seeds, Ec2), Failure> {
 fn announce(address: SocketAddr, messages: &Messages) -> Result<(), Failure> {
     message::print(&format!("http://{address}/\n"))?;
     if address.ip().is_loopback() {
-        let port = address.port();
-        messages.note(format_args!("serving; a guest in QEMU's user network finds it at http://10.0.2.2:{port}/"));
+        // What that network calls this machine's loopback.
+        let url = format!("http://10.0.2.2:{}/", address.port());
+        messages.note(format_args!("serving; a guest in QEMU's user network finds it at {url}"));
+        if let Ok(line) = seed::Line::new(Some(&url), None, None) {
+            messages.note(format_args!("it is told so with {}", line.for_reader(LineReader::Qemu)));
+        }
     } else {
         messages.note("serving; whoever reaches this machine can read all of it");
     }
