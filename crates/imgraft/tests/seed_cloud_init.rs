@@ -248,6 +248,22 @@ fn a_served_seed_is_read() {
     }
 }
 
+/// What the line says besides the address is what older versions need: they read the seed then leave it to a stage
+/// before there is a network, which has read nothing.
+#[test]
+fn without_dsmode_older_versions_leave_a_seed_of_the_network_alone() {
+    let world = World::empty();
+    let serving = Serving::start(&world, "-q seed serve", &[]);
+    for version in versions() {
+        let is_of_the_network =
+            |line: String| version.run("nocloud_net.py", &["dmi", &line]).contains("\"is of the network\": true");
+        let knows_by_address = version.release == "trixie";
+        assert_eq!(is_of_the_network(format!("ds=nocloud;s={}", serving.url)), knows_by_address, "{version:?}");
+        assert!(is_of_the_network(format!("ds=nocloud-net;s={}", serving.url)), "{version:?}");
+        assert!(is_of_the_network(format!("ds=nocloud;dsmode=net;s={}", serving.url)), "{version:?}");
+    }
+}
+
 /// Newer versions put what the machine's firmware says into the address; here, in capitals.
 #[test]
 fn a_machine_finds_its_seed_by_its_own_number() {
