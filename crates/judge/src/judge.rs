@@ -38,6 +38,8 @@ pub struct Plan<'a> {
     pub ways: Vec<Way>,
     /// Who can log in by SSH, or why that cannot be looked at.
     pub login: Option<Result<SshLogin, String>>,
+    /// Whether the report is to tell what the guest did when: asking for it takes some seconds.
+    pub with_timeline: bool,
     /// Why there may be no agent, where that is known before.
     pub why_no_agent: Option<String>,
 }
@@ -136,7 +138,9 @@ fn finish(
         };
         report(session, boot, check);
     }
-    timeline::fetch(session, boot);
+    if plan.with_timeline {
+        timeline::fetch(session, boot);
+    }
     // What was expected besides has its own lines.
     if let Some(stage) = boot.failed_stage() {
         boot.logs = examine::logs(session, stage);

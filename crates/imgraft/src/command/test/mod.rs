@@ -64,6 +64,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
             limits,
             ways,
             login,
+            with_timeline: arguments.html.is_some() || arguments.json,
             why_no_agent,
         },
         &mut live,

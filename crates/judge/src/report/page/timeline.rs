@@ -17,6 +17,8 @@ const AXIS: f64 = 22.0;
 const HEADING: f64 = 28.0;
 /// The width of a letter, about.
 const LETTER: f64 = 6.6;
+/// What took less is not drawn, in seconds.
+const SHORTEST_S: f64 = 0.05;
 /// The most rows of a kind.
 const MAX_ROWS: usize = 16;
 /// The longest name in the gutter, in letters.
@@ -159,6 +161,7 @@ fn longest(boot: &Boot, spans: &[Span]) -> Vec<Span> {
     let mut spans: Vec<Span> = spans
         .iter()
         .filter(|span| !stages.contains(&span.name.as_str()) && span.at_s + span.took_s <= boot.end_s + 1.0)
+        .filter(|span| span.is_failed || span.took_s >= SHORTEST_S)
         .cloned()
         .collect();
     spans.sort_by(|one, other| {
