@@ -14,8 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let roots = Roots { extra: authorities.iter().map(PathBuf::from).collect(), ..Roots::default() };
     let client = Client::new(Options { roots, ..Options::default() });
-    let download =
-        Download { name: url.clone(), urls: vec![url.clone()], digest: digest.parse()?, size_bytes: None };
+    let download = Download { name: url.clone(), urls: vec![url.clone()], digest: digest.parse()?, size_bytes: None };
     let entry = client.fetch(&download, &Cache::new(cache), &Silent)?;
     println!("{}", entry.path().display());
     Ok(())

@@ -19,6 +19,10 @@ const SIZE: usize = 4_000_000;
 
 /// Runs this test again, as one who fetches the file of `world` whose digest is that of `bytes`.
 fn start(test: &str, world: &World, bytes: &[u8]) -> Child {
+    command(test, world, bytes).spawn().unwrap()
+}
+
+fn command(test: &str, world: &World, bytes: &[u8]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -26,7 +30,17 @@ fn start(test: &str, world: &World, bytes: &[u8]) -> Child {
         .env("FETCH_DIGEST", sha256(bytes).to_string())
         .env("FETCH_CACHE", world.cache.folder())
         .env("FETCH_ROOTS", world.site.authority());
-    command.spawn().unwrap()
+    command
+}
+
+/// The same with files of `kib` KiB at most, and a process that hears of it.
+fn start_with_limit(test: &str, world: &World, bytes: &[u8], kib: u32) -> Child {
+    let plain = command(test, world, bytes);
+    let mut command = Command::new("/bin/bash");
+    command.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {kib}; exec \"$@\"")).arg("bash");
+    command.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null()).stdout(Stdio::null());
+    command.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// What a process does that was started to fetch something; says whether it was.
@@ -133,4 +147,25 @@ fn killed_at_any_moment_and_started_again_the_file_is_whole_or_not_there() {
         }
     }
     panic!("it never came to its end");
+}
+
+#[test]
+fn a_write_that_fails_is_told_and_gone_on_from() {
+    if fetched() {
+        return;
+    }
+    let bytes = noise(SIZE, 6);
+    let world = World::with(&bytes);
+    let name = "a_write_that_fails_is_told_and_gone_on_from";
+    let output = start_with_limit(name, &world, &bytes, 2000).wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("doing: \"writing\""), "{stderr}");
+    assert!(stderr.contains("FileTooLarge") || stderr.contains("File too large"), "{stderr}");
+    world.assert_has_none(&bytes);
+    // The last buffer that was written whole ends before the limit.
+    let have = world.part_bytes(&bytes).unwrap();
+    assert!((1..=2000 << 10).contains(&have), "{have}");
+    assert!(start(name, &world, &bytes).wait().unwrap().success());
+    world.assert_holds(&bytes);
+    assert_eq!(world.site.requests()[1].header("range"), Some(&*format!("bytes={have}-")));
 }

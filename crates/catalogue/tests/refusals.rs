@@ -231,6 +231,12 @@ fn whoever_says_nothing_is_not_waited_for() {
         let said = small(&site, Options { retry, ..impatient(&site) }).unwrap_err();
         assert!(said.starts_with(&format!("`URL`: {error}")), "{fault:?}: {said}");
     }
+    // Not one that is always about to say something, either.
+    site.put(LIST, "x".repeat(1000)).always(LIST, Fault::Trickle { after_bytes: 10 });
+    let document_timeout = Duration::from_millis(300);
+    let said = small(&site, Options { document_timeout, ..options(&site) });
+    assert_eq!(said, Err("`URL`: it did not come within 0.3 s".to_owned()));
+
     let bytes = noise(500_000, 4);
     let world = World::with(&bytes);
     for fault in [Fault::Stall { after_bytes: 200_000 }, Fault::Hangup, Fault::Garbage, Fault::SlowHeaders] {

@@ -1,8 +1,8 @@
 //! The transport that goes over the network.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::address::Address;
 use super::transfer::Transfer;
@@ -28,6 +28,8 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How long an answer's headers may take.
     pub answer_timeout: Duration,
+    /// How long a document may take.
+    pub document_timeout: Duration,
     /// For how long there may be no byte.
     pub stall_timeout: Duration,
     /// What is told to servers of who asks.
@@ -44,6 +46,7 @@ impl Default for Options {
             retry: Retry::default(),
             connect_timeout: Duration::from_secs(20),
             answer_timeout: Duration::from_secs(60),
+            document_timeout: Duration::from_secs(600),
             stall_timeout: Duration::from_secs(30),
             user_agent: concat!("imgraft/", env!("CARGO_PKG_VERSION")).to_owned(),
         }
@@ -74,8 +77,22 @@ impl Client {
             return Err(too_large());
         }
         let mut bytes = Vec::new();
-        let read = answer.body.into_reader().take(limit_bytes.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|error| self.web.failed(&answer.url, ureq::Error::from(error)))?;
+        let mut reader = answer.body.into_reader().take(limit_bytes.saturating_add(1));
+        let begin = Instant::now();
+        let timeout = self.web.options().document_timeout;
+        let mut buffer = [0; 8 << 10];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.web.failed(&answer.url, ureq::Error::from(error))),
+            }
+            if begin.elapsed() > timeout {
+                let problem = format!("it did not come within {} s", timeout.as_secs_f64());
+                return Err(Failed::answer(&answer.url, problem, Again::Never));
+            }
+        }
         if bytes.len() as u64 > limit_bytes {
             return Err(too_large());
         }

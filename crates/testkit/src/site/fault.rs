@@ -15,6 +15,11 @@ pub enum Fault {
         /// How many bytes of the body are sent.
         after_bytes: u64,
     },
+    /// A byte comes now and then after so many bytes of the body.
+    Trickle {
+        /// How many bytes of the body are sent as usual.
+        after_bytes: u64,
+    },
     /// Another status, and no file.
     Status {
         /// The status.

@@ -257,20 +257,22 @@ fn send(
     }
 
     let end = first(&faults, |fault| match fault {
-        Fault::Cut { after_bytes } => Some((*after_bytes, false)),
-        Fault::Stall { after_bytes } => Some((*after_bytes, true)),
+        Fault::Cut { after_bytes } | Fault::Stall { after_bytes } | Fault::Trickle { after_bytes } => {
+            Some((*after_bytes, fault))
+        }
         _ => None,
     });
     let limit = end.map_or(u64::MAX, |(after_bytes, _)| after_bytes);
-    if let Some(source) = answer.source {
-        send_body(&mut source.take(limit), is_chunked, stream.get_mut(), tell)?;
-    }
-    if let Some((_, is_stall)) = end {
+    let mut source = answer.source.unwrap_or_else(|| Box::new(io::empty()));
+    send_body(&mut source.by_ref().take(limit), is_chunked, stream.get_mut(), tell)?;
+    if let Some((_, fault)) = end {
         may_go_on = false;
         stream.get_mut().flush()?;
-        if is_stall {
+        match fault {
             // Until the client has had enough.
-            let _ = stream.read(&mut [0]);
+            Fault::Stall { .. } => drop(stream.read(&mut [0])),
+            Fault::Trickle { .. } => trickle(&mut source, stream.get_mut())?,
+            _ => {}
         }
     } else if is_chunked {
         stream.get_mut().write_all(b"0\r\n\r\n")?;
@@ -299,6 +301,17 @@ fn send_body(
             out.write_all(b"\r\n")?;
         }
     }
+}
+
+/// A byte now and then.
+fn trickle(source: &mut impl Read, out: &mut impl Write) -> io::Result<()> {
+    let mut byte = [0];
+    while source.read(&mut byte)? > 0 {
+        out.write_all(&byte)?;
+        out.flush()?;
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Headers without an end.
