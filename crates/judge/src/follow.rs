@@ -53,7 +53,6 @@ pub struct Line {
 #[derive(Clone, Debug)]
 pub struct Follower {
     cutter: Lines,
-    firmware_cutter: Lines,
     stage: Stage,
     /// What showed so far.
     lines: Vec<Line>,
@@ -70,7 +69,6 @@ impl Default for Follower {
     fn default() -> Self {
         Self {
             cutter: Lines::default(),
-            firmware_cutter: Lines::default(),
             stage: Stage::Firmware,
             lines: Vec::new(),
             shapes: HashSet::new(),
@@ -95,22 +93,6 @@ impl Follower {
         if unfinished != self.unfinished_seen {
             self.prompt(at, &unfinished, &mut signs);
             self.unfinished_seen = unfinished;
-        }
-        signs
-    }
-
-    /// As [`feed`](Self::feed), of what a firmware says in its own log. Only what it says of booting is kept.
-    pub fn feed_firmware(&mut self, at: Duration, bytes: &[u8]) -> Vec<Sign> {
-        let mut signs = Vec::new();
-        for text in self.firmware_cutter.feed(bytes) {
-            let is_told = ["SeaBIOS (", "Booting from ", "Boot failed", "No bootable device"];
-            let is_told =
-                is_told.iter().any(|begin| text.starts_with(begin)) && !text.starts_with("Booting from 0000:");
-            // It says its name again when it has moved.
-            if is_told && self.lines.last().is_none_or(|last| last.text != text) {
-                self.line(at, &text, &mut signs);
-                self.lines.push(Line { at, text });
-            }
         }
         signs
     }

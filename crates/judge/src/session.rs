@@ -1,7 +1,5 @@
 //! A machine that boots, followed to where its first boot ends.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,7 +70,6 @@ pub(crate) struct View<'a> {
     pub(crate) stages: Vec<StageTime>,
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) watcher: &'a mut dyn Watcher,
-    firmware_log: Option<File>,
     /// The first thing that ends the boot.
     fatal: Option<Trouble>,
     /// What the monitor said: the guest reset itself, or powered off.
@@ -93,15 +90,11 @@ impl<'a> Session<'a> {
         limits: Limits,
         watcher: &'a mut dyn Watcher,
     ) -> Result<Self, vm::Error> {
-        // A log that is there is another machine's.
-        let firmware_log = folder.join("firmware.log");
-        let _ = std::fs::remove_file(&firmware_log);
-        let machine = Machine { firmware_log: Some(firmware_log.clone()), ..machine.clone() };
-        let running = watcher.start(&machine, folder)?;
+        let running = watcher.start(machine, folder)?;
         let stream = running.channel(PORT)?;
         let agent =
             Agent::new(stream).map_err(|error| vm::Error::Io { what: "the agent's channel".to_owned(), error })?;
-        let view = View::new(watcher, File::open(firmware_log).ok());
+        let view = View::new(watcher);
         Ok(Self { running, agent, view, limits, second_tries: 0 })
     }
 
@@ -289,10 +282,9 @@ impl<'a> Session<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(watcher: &'a mut dyn Watcher, firmware_log: Option<File>) -> Self {
+    fn new(watcher: &'a mut dyn Watcher) -> Self {
         let begun_at = Duration::ZERO;
         Self {
-            firmware_log,
             follower: Follower::default(),
             stages: vec![StageTime { stage: Stage::Firmware, at: begun_at }],
             troubles: Vec::new(),
@@ -348,14 +340,6 @@ impl<'a> View<'a> {
             occurrence = running.next(Duration::ZERO);
         }
         let now = running.since_start();
-        let mut said = [0; 4096];
-        while let Some(log) = &mut self.firmware_log
-            && let Ok(length @ 1..) = log.read(&mut said)
-        {
-            for sign in self.follower.feed_firmware(now, &said[..length]) {
-                self.sign(now, sign);
-            }
-        }
         if !self.is_closed && now.saturating_sub(self.monitor_at) > MONITOR_INTERVAL {
             self.monitor_at = now;
             if let Ok(progress) = running.monitor().progress() {

@@ -65,6 +65,7 @@ fn a_good_boot_goes_through_all_stages_without_trouble() {
 #[test]
 fn what_a_boot_fails_at_is_known_when_it_shows() {
     for (name, stages, failed, meaning) in [
+        ("no-loader-bios", &TO_THE_END[..1], Firmware, "the firmware found no boot loader on the disk"),
         ("no-loader-uefi", &[][..], Firmware, "the firmware found no boot loader on the disk, and tries the network"),
         ("uefi-shell", &TO_THE_END[..1], Firmware, "the firmware found no boot loader on the disk"),
         ("no-kernel", &TO_THE_END[..1], BootLoader, "the boot loader did not find the kernel"),
@@ -80,27 +81,6 @@ fn what_a_boot_fails_at_is_known_when_it_shows() {
         assert_eq!(told.stages, stages, "{name}");
         assert_eq!(told.fatal, [(failed, meaning.to_owned())], "{name}");
     }
-}
-
-#[test]
-fn seabioss_own_log_tells_that_nothing_can_be_booted() {
-    let mut follower = Follower::default();
-    let mut told = Told::default();
-    told.take(follower.feed_firmware(Duration::ZERO, &console("no-loader-bios.firmware.txt")));
-    assert_eq!(told.fatal, [(Firmware, "the firmware found no boot loader on the disk".to_owned())]);
-    // Of a long log only what people want to know.
-    let lines: Vec<&str> = follower.lines().iter().map(|line| line.text.as_str()).collect();
-    assert_eq!(
-        lines,
-        [
-            "SeaBIOS (version 1.16.2-debian-1.16.2-1)",
-            "Booting from Hard Disk...",
-            "Boot failed: not a bootable disk",
-            "Booting from Floppy...",
-            "Boot failed: could not read the boot disk",
-            "No bootable device.",
-        ]
-    );
 }
 
 #[test]

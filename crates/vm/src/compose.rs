@@ -17,7 +17,6 @@ impl Machine {
         self.board(&mut line);
         self.processors(&mut line);
         self.firmware(&mut line);
-        self.firmware_log(&mut line);
         self.kernel(&mut line);
         for disk in &self.disks {
             line.option("-drive", disk_value(disk), disk.writes.reason());
@@ -81,17 +80,6 @@ impl Machine {
             let flash = with_writes(flash.with_path("file", &variables.path), variables.writes);
             line.option("-drive", flash, "the firmware's variables, this machine's own");
         }
-    }
-
-    fn firmware_log(&self, line: &mut CommandLine) {
-        let Some(path) = &self.firmware_log else { return };
-        if self.architecture != Architecture::X86_64 {
-            return;
-        }
-        let file = Parts::new("file").with("id", "firmware").with_path("path", path);
-        line.option("-chardev", file, "what the firmware says where no screen is looked at");
-        let port = Parts::new("isa-debugcon").with("iobase", "0x402").with("chardev", "firmware");
-        line.option("-device", port, "SeaBIOS's own port for that");
     }
 
     fn kernel(&self, line: &mut CommandLine) {

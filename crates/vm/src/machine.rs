@@ -32,9 +32,6 @@ pub struct Machine {
     pub channels: Vec<Channel>,
     /// Where its first serial port leads to.
     pub console: Console,
-    /// A file that the firmware's own words go to, where it has some besides those on a console: SeaBIOS says
-    /// there that nothing can be booted.
-    pub firmware_log: Option<PathBuf>,
     /// Whether the machine ends when the guest restarts it.
     pub ends_at_reboot: bool,
 }
@@ -55,7 +52,6 @@ impl Machine {
             direct_kernel: None,
             channels: Vec::new(),
             console: Console::Terminal,
-            firmware_log: None,
             ends_at_reboot: false,
         }
     }
