@@ -169,3 +169,28 @@ fn a_write_that_fails_is_told_and_gone_on_from() {
     world.assert_holds(&bytes);
     assert_eq!(world.site.requests()[1].header("range"), Some(&*format!("bytes={have}-")));
 }
+
+#[test]
+fn whoever_prunes_takes_nothing_from_who_fetches() {
+    if fetched() {
+        return;
+    }
+    let bytes = noise(1_000_000, 7);
+    let world = World::with(&bytes);
+    let everything = Rule { all: true, ..Rule::default() };
+    let mut removed = 0;
+    for _ in 0..10 {
+        let mut process = start("whoever_prunes_takes_nothing_from_who_fetches", &world, &bytes);
+        let status = loop {
+            let pruned = world.cache.prune(&everything, std::time::SystemTime::now(), false).unwrap();
+            removed += pruned.entries.len();
+            assert!(pruned.parts.iter().all(|part| part.have_bytes == 0), "{pruned:?}");
+            if let Some(status) = process.try_wait().unwrap() {
+                break status;
+            }
+        };
+        assert!(status.success());
+    }
+    world.cache.prune(&everything, std::time::SystemTime::now(), false).unwrap();
+    assert!(removed <= 10 && world.site.requests().len() >= removed);
+}

@@ -136,11 +136,15 @@ impl Cache {
 
 /// Opens a regular file to read it, with a shared lock; nothing if it is not there.
 pub(super) fn open_shared(path: &Path) -> io::Result<Option<File>> {
-    let Some(file) = open(path)? else { return Ok(None) };
-    // An exclusive lock is held for a moment only, by one who is about to remove it. Without locks, a file that is
-    // pruned while it is open stays readable all the same.
-    let _ = flock(&file, FlockOperation::LockShared);
-    Ok(Some(file))
+    loop {
+        let Some(file) = open(path)? else { return Ok(None) };
+        // An exclusive lock is held for a moment only, by one who is about to remove it. Without locks, a file that
+        // is pruned while it is open stays readable all the same.
+        let _ = flock(&file, FlockOperation::LockShared);
+        if is_at(&file, path)? {
+            return Ok(Some(file));
+        }
+    }
 }
 
 /// Opens a regular file to read it; nothing if it is not there.

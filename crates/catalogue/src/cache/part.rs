@@ -244,8 +244,9 @@ impl Part {
             cache.write_note(&digest, note, false);
         }
         let _ = fs::remove_file(cache.beside(&digest, PART_NOTE));
-        // Its lock goes, and whoever waits for that sees that it has moved.
-        drop(self);
+        // From the right to write to the right to read, without a moment in which it could be pruned. Whoever waits
+        // for the part sees that it has moved.
+        let _ = flock(&self.file, FlockOperation::LockShared);
         match cache.find(&digest)? {
             Found::Entry(entry) => Ok(entry),
             _ => Err(Error::of("opening", &target)(io::ErrorKind::NotFound.into())),

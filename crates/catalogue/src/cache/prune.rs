@@ -75,8 +75,9 @@ impl Cache {
         for entry in rule.select(&listing.entries, now) {
             let note = self.note_path(&entry.digest);
             match remove_unused(&entry.path, &note, dry_run).map_err(Error::of("removing", &entry.path))? {
-                true => pruned.entries.push(entry.clone()),
-                false => pruned.in_use.push(entry.clone()),
+                Removal::Done => pruned.entries.push(entry.clone()),
+                Removal::InUse => pruned.in_use.push(entry.clone()),
+                Removal::Gone => {}
             }
         }
         let gone_bytes: u64 = pruned.entries.iter().map(|entry| entry.size_bytes).sum();
@@ -86,7 +87,8 @@ impl Cache {
                 continue;
             }
             let note = self.beside(&part.digest, PART_NOTE);
-            if remove_unused(&part.path, &note, dry_run).map_err(Error::of("removing", &part.path))? {
+            let removal = remove_unused(&part.path, &note, dry_run).map_err(Error::of("removing", &part.path))?;
+            if removal == Removal::Done {
                 pruned.parts.push(part);
             }
         }
@@ -115,17 +117,31 @@ impl Cache {
     }
 }
 
-/// Removes the file at `path` and its `note`; says whether nobody else has a lock on it.
-fn remove_unused(path: &Path, note: &Path, dry_run: bool) -> io::Result<bool> {
-    let Some(file) = open(path)? else { return Ok(true) };
+/// What became of a file that was to go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Removal {
+    /// It went, or would have.
+    Done,
+    /// Somebody has a lock on it.
+    InUse,
+    /// It had gone before, or has another name now.
+    Gone,
+}
+
+/// Removes the file at `path` and its `note`, unless somebody uses it.
+fn remove_unused(path: &Path, note: &Path, dry_run: bool) -> io::Result<Removal> {
+    let Some(file) = open(path)? else { return Ok(Removal::Gone) };
     if !lock(&file)? {
-        return Ok(false);
+        return Ok(Removal::InUse);
     }
-    if !dry_run && is_at(&file, path)? {
+    if !is_at(&file, path)? {
+        return Ok(Removal::Gone);
+    }
+    if !dry_run {
         fs::remove_file(path)?;
         let _ = fs::remove_file(note);
     }
-    Ok(true)
+    Ok(Removal::Done)
 }
 
 fn lock(file: &File) -> io::Result<bool> {

@@ -1,4 +1,24 @@
 //! How files come here: over HTTPS, whole and as their digests say, or not at all.
+//!
+//! ```no_run
+//! use catalogue::transport::{Options, Silent};
+//! use catalogue::{Cache, Client, Download, Transport};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::new(Options::default());
+//! let list = client.small("https://cloud-images.ubuntu.com/noble/current/SHA256SUMS", 1 << 20)?;
+//! # let (text, urls) = ("sha256:…", vec![]);
+//! let download = Download { name: "noble".to_owned(), urls, digest: text.parse()?, size_bytes: None };
+//! let entry = client.fetch(&download, &Cache::new("/var/cache/imgraft"), &Silent)?;
+//! println!("{}", entry.path().display());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A file whose digest is known may come from anybody, over any connection; a document may not. Of a server nothing
+//! is believed: lengths, ranges and tags only save the time in which the digest would find the same. Refused are
+//! redirects away from TLS or more than ten, encoded bodies, headers of more than 64 KiB, names of users in
+//! addresses, and anything but 200 and 206.
 
 mod address;
 mod client;
