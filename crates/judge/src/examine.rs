@@ -12,8 +12,8 @@ use crate::verdict::{Check, Log, Outcome};
 pub(crate) const QUESTION: Duration = Duration::from_secs(120);
 /// The most lines that a check shows.
 pub(crate) const MAX_LINES: usize = 40;
-/// The most bytes of such a line.
-const MAX_LINE_BYTES: usize = 400;
+/// The most characters of such a line.
+const MAX_LINE_LENGTH: usize = 400;
 
 /// A guest that can be asked.
 pub(crate) trait Guest {
@@ -103,7 +103,8 @@ fn cloud_init_status<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> 
     let errors = stage_errors(guest)?;
     let lines: Vec<String> = errors.iter().map(|(stage, error)| format!("{}: {error}", stage.name())).collect();
     if status == "done" && errors.is_empty() {
-        if detail.contains("DataSourceNone") {
+        let is_none = json.as_ref().is_some_and(|json| json["datasource"] == "none");
+        if is_none || detail.contains("DataSourceNone") {
             let seen = Seen::wrong("it found no seed: its data source is DataSourceNone");
             return Ok(seen.stage(Stage::DsIdentify));
         }
@@ -311,7 +312,7 @@ pub(crate) fn text_lines(text: &[u8]) -> Vec<String> {
 /// A line without its end where it is very long, and without control characters.
 pub(crate) fn shortened(line: &str) -> String {
     let mut text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if let Some((at, _)) = text.char_indices().nth(MAX_LINE_BYTES) {
+    if let Some((at, _)) = text.char_indices().nth(MAX_LINE_LENGTH) {
         text.truncate(at);
         text.push('…');
     }
@@ -321,4 +322,54 @@ pub(crate) fn shortened(line: &str) -> String {
 /// The text as one word of a shell.
 pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_in_words_is_read() {
+        // What 22.4.2 says without `--format`, with the dots of a wait.
+        let text = "....\nstatus: error\ntime: Wed, 25 Nov 2026 22:09:27 +0000\ndetail:\n('scripts-user', RuntimeError('x'))\n";
+        assert_eq!(status_of_text(text), ("error".to_owned(), "('scripts-user', RuntimeError('x'))".to_owned()));
+        assert_eq!(status_of_text(".status: done\n").0, "done");
+        assert_eq!(status_of_text("usage: cloud-init"), ("unknown".to_owned(), String::new()));
+    }
+
+    #[test]
+    fn complaints_are_those_of_the_last_boot_with_all_their_lines() {
+        let log = "\
+2026-11-25 21:00:00,000 - util.py[DEBUG]: Cloud-init v. 22.4.2 running 'init-local' at x. Up 1 seconds.
+2026-11-25 21:00:01,000 - util.py[WARNING]: of the boot before
+2026-11-25 22:00:00,000 - util.py[DEBUG]: Cloud-init v. 22.4.2 running 'init-local' at x. Up 1 seconds.
+2026-11-25 22:00:01,000 - util.py[DEBUG]: Cloud-init v. 22.4.2 running 'init' at x. Up 2 seconds.
+2026-11-25 22:00:02,000 - util.py[WARNING]: Failed loading yaml blob. Invalid format: \"while
+  in \"<unicode string>\", line 4, column 5\"
+2026-11-25 22:00:03,000 - util.py[DEBUG]: fine
+ and more of it
+2026-11-25 22:00:04,000 - util.py[DEBUG]: Cloud-init v. 22.4.2 running 'modules:final' at x. Up 9 seconds.
+2026-11-25 22:00:05,000 - util.py[ERROR]: Traceback
+2026-11-25 22:00:06,000 - util.py[DEPRECATED]: old, and no complaint
+";
+        let found = complaints(log);
+        let stages: Vec<Stage> = found.iter().map(|(stage, _)| *stage).collect();
+        assert_eq!(stages, [Stage::Network, Stage::Network, Stage::Final]);
+        assert!(found[1].1.contains("line 4, column 5"), "{found:?}");
+        assert!(found[2].1.contains("[ERROR]: Traceback"), "{found:?}");
+    }
+
+    #[test]
+    fn a_word_of_a_shell_is_one_whatever_is_in_it() {
+        for text in ["a", "a b", "it's", "$(touch /tmp/x)`id`", "", "\\", "'"] {
+            let said = testkit::judge::judge("sh").args(["-c", &format!("printf %s {}", quoted(text))]).succeed();
+            assert_eq!(said.stdout, text);
+        }
+    }
+
+    #[test]
+    fn a_line_is_bounded_and_has_no_control_characters() {
+        assert_eq!(shortened("a\x1b[0mb"), "a [0mb");
+        assert_eq!(shortened(&"ä".repeat(1000)).chars().count(), MAX_LINE_LENGTH + 1);
+    }
 }

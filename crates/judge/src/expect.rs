@@ -185,3 +185,71 @@ fn differences(file: &ExpectedFile, found: &Found) -> Vec<String> {
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use customize::recipe::Recipe;
+
+    use super::*;
+    use crate::local::Local;
+    use crate::verdict::Outcome;
+
+    /// What comes out of expectations on this machine: the problem of each, or nothing where it is good.
+    fn problems(recipe: &str) -> Vec<(String, Option<String>)> {
+        let expected = Recipe::parse(recipe).unwrap().boot;
+        let mut found = Vec::new();
+        expectations(&mut Local::start(), &expected, &mut |check| {
+            let problem = match check.outcome {
+                Outcome::Good => None,
+                Outcome::Wrong { problem } => Some(problem),
+                Outcome::NotLookedAt { reason } => panic!("{reason}"),
+            };
+            found.push((check.name, problem));
+        });
+        found
+    }
+
+    #[test]
+    fn commands_are_held_to_their_status_and_their_output() {
+        let found = problems(
+            "[[boot.command]]\nrun = 'echo a'\noutput = 'a'\n[[boot.command]]\nrun = 'echo a'\noutput = 'b'\n\
+             [[boot.command]]\nrun = 'echo a b'\nmatches = 'b$'\n[[boot.command]]\nrun = 'exit 3'\nstatus = 3\n\
+             [[boot.command]]\nrun = 'exit 3'\n[[boot.command]]\nrun = 'kill -9 $$'\n",
+        );
+        let expected = [
+            ("`echo a` succeeds and prints `a`", None),
+            ("`echo a` succeeds and prints `b`", Some("it printed something else")),
+            ("`echo a b` succeeds and prints a match of `b$`", None),
+            ("`exit 3` ends with 3", None),
+            ("`exit 3` succeeds", Some("it ended with 3")),
+            ("`kill -9 $$` succeeds", Some("signal 9 ended it")),
+        ];
+        assert_eq!(found, expected.map(|(name, problem)| (name.to_owned(), problem.map(str::to_owned))));
+    }
+
+    #[test]
+    fn files_are_held_to_all_that_is_said_of_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "one\ntwo\n").unwrap();
+        let digest = testkit::judge::judge("sha256sum").arg(&path).succeed().stdout;
+        let digest = digest.split(' ').next().unwrap();
+        let file = |more: &str| format!("[[boot.file]]\npath = '{}'\n{more}\n", path.display());
+        let zeros = "0".repeat(64);
+        let recipe = [
+            file(&format!("sha256 = '{digest}'")),
+            file(&format!("sha256 = '{zeros}'")),
+            file("matches = 'two$'"),
+            file("text = 'two'"),
+            file("mode = '0000'"),
+            file("owner = '4294967294:daemon'"),
+            file("absent = true"),
+            "[[boot.file]]\npath = '/nothing/here'\nabsent = true\n[[boot.file]]\npath = '/nothing/here'\n".to_owned(),
+        ];
+        let found: Vec<Option<String>> = problems(&recipe.concat()).into_iter().map(|(_, problem)| problem).collect();
+        let has = |index: usize, part: &str| found[index].as_ref().is_some_and(|problem| problem.contains(part));
+        assert!(found[0].is_none() && found[2].is_none() && found[7].is_none(), "{found:?}");
+        assert!(has(1, digest) && has(3, "something else") && has(4, "its mode is 06"), "{found:?}");
+        assert!(has(5, "its owner is ") && has(6, "there is one, a file") && has(8, "it is not there"), "{found:?}");
+    }
+}

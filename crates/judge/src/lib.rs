@@ -2,6 +2,23 @@
 //!
 //! A machine is started, its console followed from the firmware to cloud-init's end, and a small [`agent`] in the guest
 //! is asked the rest. What a boot fails at is noticed when it shows; a hang is noticed by that nothing goes on.
+//!
+//! Following a console needs no machine:
+//!
+//! ```
+//! use std::time::Duration;
+//! use judge::Stage;
+//! use judge::follow::{Follower, Sign};
+//!
+//! let mut follower = Follower::default();
+//! let signs = follower.feed(Duration::from_secs(4), b"error: file `/vmlinuz' not found.\r\n");
+//! let [Sign::Fatal(trouble)] = &signs[..] else { panic!("{signs:?}") };
+//! assert_eq!(trouble.stage, Stage::BootLoader);
+//! assert_eq!(trouble.meaning, "the boot loader did not find the kernel");
+//! ```
+//!
+//! A login prompt without cloud-init, an agent that does not answer, a host too busy to emulate in time: what is not
+//! known of an image is told apart from what is wrong with it.
 
 pub mod agent;
 pub mod console;

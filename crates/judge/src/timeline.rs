@@ -36,7 +36,7 @@ fn kernel_begin(lines: &[Line]) -> Option<f64> {
     // The kernel says it only when its console is there, with the time at which it happened.
     let stamped = lines.iter().filter(|line| line.at > first.at).find_map(|line| {
         let stamp = line.text.strip_prefix('[')?.split_once(']')?.0.trim().parse::<f64>().ok()?;
-        (stamp > 3.0).then(|| line.at.as_secs_f64() - stamp)
+        (stamp > 3.0).then_some(line.at.as_secs_f64() - stamp)
     });
     Some(stamped.unwrap_or(first.at.as_secs_f64()))
 }
