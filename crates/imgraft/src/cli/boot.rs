@@ -13,7 +13,7 @@ Examples:
   imgraft boot my.img --user ada --ssh-key ~/.ssh/id_ed25519.pub
   imgraft boot my.img --user-data user-data.yaml --forward 8080:80
   imgraft boot my.img --seed seed.iso --persist
-  imgraft boot my.img --seed seed.iso --print-command | bash
+  imgraft boot my.img --user ada --keep files --print-command > start.sh
 
 The console is here: Ctrl-A x ends the machine, Ctrl-A c changes to QEMU's monitor and back. Unless
 you say --persist, the guest writes to a file that is gone when the machine ends, and the image stays as it is.

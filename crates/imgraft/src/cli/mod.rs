@@ -87,7 +87,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: seed::Command,
     },
-    /// Start an image in QEMU, with its console here and nothing of it changed
+    /// Start an image in QEMU with its console here, and leave the image as it is
     #[command(after_help = boot::EXAMPLES)]
     Boot(Box<boot::Boot>),
     /// Boot an image and judge its first boot
