@@ -13,7 +13,7 @@ pub(crate) const QUESTION: Duration = Duration::from_secs(120);
 /// The most lines that a check shows.
 pub(crate) const MAX_LINES: usize = 40;
 /// The most characters of such a line.
-const MAX_LINE_LENGTH: usize = 400;
+const MAX_LINE_LENGTH: usize = 300;
 
 /// A guest that can be asked.
 pub(crate) trait Guest {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use vm::{Machine, Occurrence, Running, What};
 
 use crate::agent::{Agent, Found, Hello, Output, PORT, Silence};
+use crate::examine::shortened;
 use crate::follow::{Follower, Sign, Trouble};
 use crate::progress::{Deeds, Limits, Progress};
 use crate::stage::Stage;
@@ -229,7 +230,8 @@ impl<'a> Session<'a> {
                 self.pump(SLICE);
             }
             if !fatal.line.contains(HOSTS_FAULT) {
-                return Some(self.failure(fatal.stage, fatal.meaning));
+                let lines = self.view.lines_round(&fatal.line);
+                return Some(Failure { lines, ..self.failure(fatal.stage, fatal.meaning) });
             }
             self.second_tries += 1;
             if self.second_tries > MAX_SECOND_TRIES || self.running.monitor().reset().is_err() {
@@ -393,15 +395,30 @@ impl<'a> View<'a> {
     }
 
     /// The last lines of the console, with the one that has not ended.
-    pub(crate) fn last_lines(&self) -> Vec<String> {
+    fn last_lines(&self) -> Vec<String> {
         let lines = self.follower.lines();
-        let mut last: Vec<String> =
-            lines[lines.len().saturating_sub(LAST_LINES)..].iter().map(|line| line.text.clone()).collect();
-        let unfinished = self.follower.unfinished();
-        if !unfinished.trim().is_empty() {
-            last.push(unfinished.trim().to_owned());
+        self.told(lines.len().saturating_sub(LAST_LINES), lines.len())
+    }
+
+    /// The lines round the last one that is `line`; the last lines where it is none that has ended.
+    fn lines_round(&self, line: &str) -> Vec<String> {
+        let lines = self.follower.lines();
+        match lines.iter().rposition(|other| other.text.trim() == line) {
+            Some(at) => self.told((at + 1).saturating_sub(LAST_LINES), (at + 1 + LAST_LINES / 2).min(lines.len())),
+            None => self.last_lines(),
         }
-        last
+    }
+
+    /// Lines for people: none twice in a row, and none without an end.
+    fn told(&self, begin: usize, end: usize) -> Vec<String> {
+        let lines = self.follower.lines();
+        let mut told: Vec<String> = lines[begin..end].iter().map(|line| shortened(&line.text)).collect();
+        let unfinished = self.follower.unfinished();
+        if end == lines.len() && !unfinished.trim().is_empty() {
+            told.push(shortened(unfinished.trim()));
+        }
+        told.dedup();
+        told
     }
 
     /// The console's text, with the time of each line.

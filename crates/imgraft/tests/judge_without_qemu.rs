@@ -1,0 +1,191 @@
+//! `imgraft test` with a stand-in for QEMU that plays consoles of real boots: what is said, and the exit codes.
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::World;
+use testkit::judge::{find, judge};
+
+/// What a guest whose first boot went well answers.
+fn answers() -> Value {
+    json!({
+        "hello": { "hello": 1, "boot_id": "b", "machine_id": "0123456789abcdef0123456789abcdef", "uptime_s": 60.5,
+            "time_s": 1_700_000_060.5, "python": "3.11.2" },
+        "run": {
+            "cloud-init status --wait --long --format json": [0, "{\"status\": \"done\", \"detail\": \"DataSourceNoCloud\"}"],
+            "systemctl is-system-running --wait": [0, "running\n"],
+            "systemctl list-units --state=failed --all --no-legend --no-pager --plain": [0, ""],
+            "dmesg": [0, "[    0.000000] Linux version 6.1\n"],
+            "systemctl is-active -- 'ssh'": [0, "active\n"],
+            "app --version": [0, "app 1.2\n"],
+        },
+        "stat": { "/usr/local/bin/app": { "exists": true, "kind": "file", "mode": 0o755, "uid": 0, "gid": 0,
+            "user": "root", "group": "root", "size_bytes": 3 } },
+        "read": { "/run/cloud-init/status.json": "{\"v1\": {\"init\": {\"errors\": []}}}", "/var/log/cloud-init.log": "" },
+    })
+}
+
+/// A folder with a base, a QEMU that is none, and the console that it plays.
+fn world(console: &str, answers: Option<Value>) -> World {
+    let world = World::new();
+    let consoles = Path::new(env!("CARGO_MANIFEST_DIR")).join("../judge/tests/consoles");
+    world.file("guest/console", fs::read(consoles.join(console)).unwrap());
+    if let Some(answers) = answers {
+        world.file("guest/answers.json", answers.to_string());
+    }
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fake_qemu.py");
+    let python = find("python3").expect("python3 is installed");
+    let script = format!("#!/bin/sh\nexec {} {} \"$@\"\n", python.display(), program.display());
+    world.file("bin/qemu-system-x86_64", script).mode("bin/qemu-system-x86_64", 0o755);
+    world
+}
+
+/// How `imgraft test` ends, what it prints and what it says.
+fn test(world: &World, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
+    let mut command = world.command("test base.img --arch x86_64 --accel tcg --firmware bios --network restricted");
+    let output = command.args(arguments).env("PATH", path).env("FAKE_QEMU", world.path("guest")).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+const EXPECTED: [&str; 6] = [
+    "--expect-service=ssh",
+    "--expect-output",
+    "app --version",
+    "^app 1",
+    "--expect-file",
+    "/usr/local/bin/app:0755:root:root",
+];
+
+/// The text with the same time everywhere.
+fn without_times(text: &str) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        let digits = word.trim_start_matches('(');
+        let is_time = digits.contains('.') && digits.parse::<f64>().is_ok();
+        words.push(if is_time { word.replace(digits, "T") } else { word.to_owned() });
+    }
+    words.join(" ")
+}
+
+#[test]
+fn a_good_guest_is_good() {
+    let world = world("good.txt", Some(answers()));
+    let outputs = ["--console", "console.txt", "--junit", "junit.xml", "--html", "page.html"];
+    let (code, stdout, stderr) = test(&world, &[&EXPECTED[..], &outputs].concat());
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert_eq!(
+        without_times(&stdout),
+        "first boot: up in T s\n\
+         \x20 good     cloud-init has done its work\n\
+         \x20 good     cloud-init has nothing to complain about\n\
+         \x20 good     no unit of systemd has failed\n\
+         \x20 good     the kernel has met no error in a file system\n\
+         \x20 good     service `ssh` is active\n\
+         \x20 good     `app --version` succeeds and prints a match of `^app 1`\n\
+         \x20 good     `/usr/local/bin/app` has mode 0755, belongs to root:root\n\
+         good: `base.img` is as it should be (7 checks, T s)\n"
+    );
+    for stage in ["boot loader", "kernel", "systemd", "cloud-init: network", "cloud-init: finished"] {
+        assert!(stderr.lines().any(|line| line.ends_with(&format!(" s  {stage}"))), "{stage}: {stderr}");
+    }
+    assert_eq!(fs::read(world.path("console.txt")).unwrap(), fs::read(world.path("guest/console")).unwrap());
+    judge("xmllint").arg("--noout").arg(world.path("junit.xml")).succeed();
+    assert!(fs::read_to_string(world.path("page.html")).unwrap().contains("<svg"));
+}
+
+#[test]
+fn what_is_not_as_expected_ends_with_1() {
+    let mut answers = answers();
+    answers["run"]["app --version"] = json!([1, "app: no licence\n"]);
+    answers["stat"]["/usr/local/bin/app"]["mode"] = json!(0o644);
+    answers["read"]["/var/log/cloud-init.log"] = json!(
+        "2026-11-25 22:00:00,000 - util.py[DEBUG]: Cloud-init v. 22.4.2 running 'init' at x. Up 2 seconds.\n\
+         2026-11-25 22:00:02,000 - util.py[WARNING]: Failed loading yaml blob\n"
+    );
+    let world = world("good.txt", Some(answers));
+    let (code, stdout, stderr) = test(&world, &EXPECTED);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    for line in [
+        "  wrong    cloud-init has nothing to complain about: 1 complaint in its log",
+        "  wrong    `app --version` succeeds and prints a match of `^app 1`: it ended with 1",
+        "           app: no licence",
+        "  wrong    `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644",
+    ] {
+        assert!(stdout.lines().any(|other| other == line), "{line}: {stdout}");
+    }
+    let last = without_times(stdout.lines().last().unwrap());
+    let expected = "wrong: `base.img`: first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log (T s)";
+    assert_eq!(last, expected);
+}
+
+#[test]
+fn what_a_boot_fails_at_is_named_with_its_lines() {
+    let world = world("no-kernel.txt", None);
+    let (code, stdout, _) = test(&world, &[]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.starts_with("first boot: failed in boot loader after "), "{stdout}");
+    assert!(stdout.contains("\n    error: file `/vmlinuz-6.1.0-56-cloud-amd64' not found.\n"), "{stdout}");
+    let last = without_times(stdout.lines().last().unwrap());
+    assert_eq!(last, "wrong: `base.img`: first boot, boot loader: the boot loader did not find the kernel (T s)");
+}
+
+#[test]
+fn a_hang_is_found_by_that_nothing_goes_on() {
+    let world = world("hang-in-bootcmd.txt", None);
+    let (code, stdout, _) = test(&world, &["--stall", "2s", "--json"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let failure = &report["boots"][0]["failure"];
+    assert_eq!((&failure["stage"], &report["verdict"]), (&"network".into(), &"wrong".into()), "{stdout}");
+    assert!(failure["problem"].as_str().unwrap().ends_with(" s: a hang"), "{stdout}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_ends_with_2() {
+    // No agent.
+    let world = world("good.txt", None);
+    let (code, stdout, _) = test(&world, &["--stall", "4s", "--expect-run", "true"]);
+    assert_eq!(code, Some(2), "{stdout}");
+    assert!(
+        stdout.contains(
+            "not looked at: the guest: no agent answers in the guest: it needs a cloud-init that takes vendor-data"
+        ),
+        "{stdout}"
+    );
+    // A host that is too busy.
+    fs::copy(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../judge/tests/consoles/busy-host.txt"),
+        world.path("guest/console"),
+    )
+    .unwrap();
+    let (code, stdout, stderr) = test(&world, &["-v"]);
+    assert_eq!(code, Some(2), "{stdout}{stderr}");
+    assert!(stdout.contains("not looked at: first boot: the host is too busy for the emulator"), "{stdout}");
+    assert!(stderr.contains("the host was too busy for the emulator: the machine is started again"), "{stderr}");
+    // A QEMU that does not start.
+    world
+        .file("bin/qemu-system-x86_64", "#!/bin/sh\necho 'qemu: no such thing' >&2\nexit 1\n")
+        .mode("bin/qemu-system-x86_64", 0o755);
+    let (code, stdout, stderr) = test(&world, &[]);
+    assert_eq!((code, stdout.as_str()), (Some(2), ""), "{stderr}");
+    assert!(stderr.contains("error: `base.img` was not tested") && stderr.contains("qemu: no such thing"), "{stderr}");
+    // Wrong usage and files that are not there.
+    for (arguments, said) in [
+        (&["--expect-status", "true", "x"][..], "`x` is not an exit status from 0 to 255"),
+        (&["--recipe", "none.toml"], "the recipe `none.toml` cannot be read"),
+        (&["--user-data", "none.yaml"], "`none.yaml` cannot be read"),
+        (&["--no-seed", "--seed", "a.iso"], "cannot be used with"),
+        (&["--console", "none/console"], "`none/console` cannot be written"),
+    ] {
+        let (code, stdout, stderr) = test(&world, arguments);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{arguments:?}: {stderr}");
+        assert!(stderr.contains(said), "{arguments:?}: {stderr}");
+    }
+}
