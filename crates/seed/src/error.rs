@@ -9,6 +9,11 @@ pub enum Error {
     Iso(iso9660::Error),
     /// The FAT cannot be made.
     Vfat(fat::Error),
+    /// A disk has no seed on it.
+    NotASeed {
+        /// Why not.
+        problem: String,
+    },
     /// The medium has no room for a file of this size, however large it is made.
     TooLarge {
         /// The file.
@@ -26,6 +31,7 @@ impl fmt::Display for Error {
             Self::Storage(_) => write!(f, "reading the seed's content"),
             Self::Iso(_) => write!(f, "making an ISO 9660"),
             Self::Vfat(_) => write!(f, "making a FAT"),
+            Self::NotASeed { problem } => write!(f, "it is no seed: {problem}"),
             Self::TooLarge { name, size_bytes, limit } => {
                 write!(f, "`{name}` is too large: size_bytes={size_bytes}, and {limit}")
             }
@@ -39,7 +45,7 @@ impl std::error::Error for Error {
             Self::Storage(error) => Some(error),
             Self::Iso(error) => Some(error),
             Self::Vfat(error) => Some(error),
-            Self::TooLarge { .. } => None,
+            Self::NotASeed { .. } | Self::TooLarge { .. } => None,
         }
     }
 }

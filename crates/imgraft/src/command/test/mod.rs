@@ -15,7 +15,7 @@ use vm::{Channel, Console, Disk};
 use self::live::Live;
 use super::boot::explain;
 use super::build::read_recipe;
-use crate::cli::test::Test;
+use crate::cli::test::{AgentPart, Test};
 use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
 use crate::message::{Messages, print, print_json};
@@ -109,9 +109,23 @@ fn add_seed(
         plan.reasons.push("seed         none: you say so".to_owned());
         return Ok(Some("without a seed, nothing brings one".to_owned()));
     }
+    if let (Some(path), true, true) =
+        (&arguments.seed.seed, arguments.content.is_empty(), arguments.agent != AgentPart::None)
+    {
+        let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
+        let disk = crate::content::of_file(path).map_err(unreadable)?;
+        // What is no seed is none for the guest either, and judged as it is.
+        if let Ok(mut seed) = seed::read(&disk) {
+            let why = agent::add(&mut seed, arguments.agent)?;
+            let made = files.seed_disk(&seed)?;
+            plan.reasons.push(format!("seed         that on `{}`, and the agent beside it", path.display()));
+            plan.machine.disks.push(Disk::read_only(made, "raw"));
+            return Ok(why);
+        }
+    }
     if arguments.seed.seed.is_some() || arguments.seed.seed_url.is_some() {
         plan.add_seed(&arguments.seed, &arguments.content, files)?;
-        return Ok(Some("a seed that is there brings none, unless its own vendor-data does".to_owned()));
+        return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
     let mut seed = arguments.content.seed()?;
     if let Some(path) = user_data {
