@@ -6,7 +6,7 @@ use std::sync::{Mutex, Once, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
-use signal_hook::consts::TERM_SIGNALS;
+use signal_hook::consts::{SIGHUP, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -102,7 +102,9 @@ fn forget(left: &Left) {
 
 /// Waits for the signals that end a program, removes what is left, and ends it.
 fn watch() -> io::Result<()> {
-    let mut signals = Signals::new(TERM_SIGNALS)?;
+    // A terminal that is closed ends a program as well, unless nohup keeps it from that.
+    let hang_up = (!is_ignored(SIGHUP)).then_some(&SIGHUP);
+    let mut signals = Signals::new(TERM_SIGNALS.iter().chain(hang_up))?;
     std::thread::Builder::new().name("leftovers".to_owned()).spawn(move || {
         for signal in signals.forever() {
             // Not given back: nothing is to be made any more.
@@ -125,6 +127,14 @@ fn watch() -> io::Result<()> {
         }));
     }
     Ok(())
+}
+
+/// Whether whoever started this program had it ignore a signal.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let bits = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    bits >> (signal - 1) & 1 != 0
 }
 
 /// Ends programs first: they may use the files.
@@ -177,6 +187,13 @@ mod tests {
         one.keep();
         drop(other);
         assert!(folder.path().join("one").exists() && !folder.path().join("other").exists());
+    }
+
+    #[test]
+    fn only_what_is_ignored_is() {
+        // Rust's own start has it so, that a write to a closed pipe is an error.
+        assert!(is_ignored(signal_hook::consts::SIGPIPE));
+        assert!(!is_ignored(signal_hook::consts::SIGTERM));
     }
 
     #[test]
