@@ -307,9 +307,10 @@ fn notes_without_files_go_and_what_is_not_ours_stays() {
     for name in [format!("{hex}.json"), format!("{hex}.part.json"), format!("{hex}.json.123")] {
         fs::write(folder.join(name), "{}").unwrap();
     }
+    fs::write(folder.join(format!("{}.json.123", digests[0].hex())), "{").unwrap();
     fs::write(folder.join("mine.json"), "{}").unwrap();
     world.cache.prune(&Rule::default(), SystemTime::now(), true).unwrap();
-    assert_eq!(world.names().len(), 6);
+    assert_eq!(world.names().len(), 7);
     world.cache.prune(&Rule::default(), SystemTime::now(), false).unwrap();
     let mut left = vec![digests[0].hex(), format!("{}.json", digests[0].hex()), "mine.json".to_owned()];
     left.sort();

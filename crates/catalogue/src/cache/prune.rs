@@ -98,8 +98,8 @@ impl Cache {
         Ok(pruned)
     }
 
-    /// Removes notes whose files are not there: what a process leaves that is killed at the wrong moment. One that
-    /// is removed while its file appears costs that file one more reading.
+    /// Removes notes whose files are not there, and half notes: what a process leaves that is killed at the wrong
+    /// moment. One that is removed while it is written costs its file one more reading.
     fn remove_orphans(&self) -> Result<(), Error> {
         for algorithm in Algorithm::ALL {
             let folder = self.folder.join(algorithm.name());
@@ -108,7 +108,7 @@ impl Cache {
                 let hex = file.strip_suffix(PART).unwrap_or(file);
                 let is_ours = Digest::from_hex(algorithm, hex).is_ok()
                     && (ending.is_empty() || ending.strip_prefix('.').is_some_and(|id| id.parse::<u32>().is_ok()));
-                if is_ours && !folder.join(file).exists() {
+                if is_ours && !(ending.is_empty() && folder.join(file).exists()) {
                     let _ = fs::remove_file(folder.join(&name));
                 }
             }
