@@ -59,6 +59,8 @@ def agent(server):
         print(json.dumps(dict(answer(answers, request), id=request["id"])), file=stream, flush=True)
 
 
+with open(folder + "/process", "w") as file:
+    file.write(str(os.getpid()))
 threads = [(monitor, listen("monitor"))]
 channel = listen("channel0")
 if os.path.exists(folder + "/answers.json"):

@@ -148,6 +148,40 @@ fn a_hang_is_found_by_that_nothing_goes_on() {
 }
 
 #[test]
+fn complaints_can_be_allowed() {
+    let mut answers = answers();
+    answers["read"]["/var/log/cloud-init.log"] =
+        json!("2026-11-25 22:00:02,000 - util.py[WARNING]: Failed loading yaml blob\n");
+    let world = world("good.txt", Some(answers));
+    assert_eq!(test(&world, &[]).0, Some(1));
+    assert_eq!(test(&world, &["--allow-complaints"]).0, Some(0));
+}
+
+#[test]
+fn a_signal_leaves_neither_the_machine_nor_its_files() {
+    let world = world("hang-in-bootcmd.txt", None);
+    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
+    fs::create_dir(world.path("tmp")).unwrap();
+    let mut command = world.command("test base.img --arch x86_64 --accel tcg --firmware bios");
+    command.env("PATH", path).env("FAKE_QEMU", world.path("guest")).env("TMPDIR", world.path("tmp"));
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let process = loop {
+        match fs::read_to_string(world.path("guest/process")) {
+            Ok(text) if !text.is_empty() => break text,
+            _ => std::thread::sleep(std::time::Duration::from_millis(20)),
+        }
+        assert!(child.try_wait().unwrap().is_none(), "it ended before its machine was there");
+    };
+    assert!(fs::read_dir(world.path("tmp")).unwrap().count() > 0);
+    judge("sh").args(["-c", &format!("kill -TERM {}", child.id())]).succeed();
+    assert!(!child.wait().unwrap().success());
+    // It is waited for before the program itself ends.
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    assert!(status.is_empty() || status.contains("State:\tZ"), "{status}");
+    assert_eq!(fs::read_dir(world.path("tmp")).unwrap().count(), 0);
+}
+
+#[test]
 fn what_cannot_be_looked_at_ends_with_2() {
     // No agent.
     let world = world("good.txt", None);
@@ -159,6 +193,11 @@ fn what_cannot_be_looked_at_ends_with_2() {
         ),
         "{stdout}"
     );
+    let (code, stdout, _) = test(&world, &["--stall", "4s", "--agent", "none", "--two-boots", "--reboot"]);
+    assert_eq!(code, Some(2), "{stdout}");
+    for reason in ["the guest: no agent answers in the guest: you say so", "a restart: ", "another first boot: "] {
+        assert!(stdout.contains(&format!("not looked at: {reason}")), "{stdout}");
+    }
     // A host that is too busy.
     fs::copy(
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../judge/tests/consoles/busy-host.txt"),

@@ -119,7 +119,7 @@ fn finish(
         not_looked_at.push(format!("the guest: {silence}{why}"));
         return None;
     }
-    for check in examine::always(session) {
+    for check in examine::always(session, plan.expected) {
         report(session, boot, check);
     }
     let mut found = Vec::new();

@@ -77,6 +77,8 @@ pub(crate) struct View<'a> {
     pub(crate) was_reset: bool,
     was_shut_down: bool,
     is_closed: bool,
+    /// What keeps the host from going on with the guest.
+    hosts_problem: Option<&'static str>,
     progress: Progress,
     io_bytes: u64,
     monitor_at: Duration,
@@ -243,6 +245,9 @@ impl<'a> Session<'a> {
             return None;
         }
         let stage = self.view.follower.stage();
+        if let Some(problem) = self.view.hosts_problem {
+            return Some(Failure { is_hosts: true, ..self.failure(stage, problem.to_owned()) });
+        }
         if self.view.is_closed {
             let said = self.running.stderr();
             let said = said.trim();
@@ -295,6 +300,7 @@ impl<'a> View<'a> {
             was_reset: false,
             was_shut_down: false,
             is_closed: false,
+            hosts_problem: None,
             progress: Progress::default(),
             io_bytes: 0,
             monitor_at: Duration::ZERO,
@@ -332,6 +338,15 @@ impl<'a> View<'a> {
                 What::Console(bytes) => self.console(since_start, &bytes),
                 What::Event { name, .. } if name == "RESET" => self.was_reset = true,
                 What::Event { name, .. } if name == "SHUTDOWN" => self.was_shut_down = true,
+                What::Event { name, data } if name == "BLOCK_IO_ERROR" => {
+                    let problem = match data["nospace"] == true {
+                        true => {
+                            "there is no room on the host for what the guest writes: it goes to TMPDIR, or /var/tmp"
+                        }
+                        false => "the host cannot read or write a disk of the guest",
+                    };
+                    self.hosts_problem.get_or_insert(problem);
+                }
                 What::Event { .. } => {}
                 What::MonitorClosed | What::ConsoleClosed => self.is_closed = true,
             }

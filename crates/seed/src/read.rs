@@ -34,7 +34,7 @@ pub fn read(disk: &dyn ReadAt) -> Result<Seed, Error> {
             let names = names.ok_or_else(|| not_a_seed("it has neither Rock Ridge nor Joliet".to_owned()))?;
             NAMES.map(|name| of_iso(&iso, names, name))
         }
-        Err(iso9660::Error::NotAnIso { .. }) => {
+        Err(iso9660::Error::NotAnIso) => {
             let volume =
                 FileSystem::open(disk).map_err(|_| not_a_seed("it is neither an ISO 9660 nor a FAT".to_owned()))?;
             check_label(&volume.label().map_err(Error::Vfat)?)?;

@@ -15,8 +15,8 @@ use crate::mode::Mode;
 use crate::owner::Owner;
 use crate::verb::Pattern;
 
-const BOOT_KEYS: [&str; 9] =
-    ["user-data", "services", "packages", "ports", "ssh", "reboot", "two-boots", "command", "file"];
+const BOOT_KEYS: [&str; 10] =
+    ["user-data", "services", "packages", "ports", "ssh", "reboot", "two-boots", "allow-complaints", "command", "file"];
 const COMMAND_KEYS: [&str; 5] = ["run", "user", "status", "output", "matches"];
 const FILE_KEYS: [&str; 7] = ["path", "mode", "owner", "sha256", "text", "matches", "absent"];
 
@@ -41,6 +41,8 @@ pub struct Boot {
     pub reboot: bool,
     /// Another first boot has another machine-id.
     pub two_boots: bool,
+    /// cloud-init may warn of something, as long as it does its work.
+    pub allow_complaints: bool,
 }
 
 /// Who logs in.
@@ -170,11 +172,12 @@ pub(super) fn boot(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) ->
     };
     let reboot = table.boolean("reboot").unwrap_or_default();
     let two_boots = table.boolean("two-boots").unwrap_or_default();
+    let allow_complaints = table.boolean("allow-complaints").unwrap_or_default();
     let commands = table.array("command");
     let commands = commands.into_iter().filter_map(|value| command(value, table.problems())).collect();
     let files = table.array("file");
     let files = files.into_iter().filter_map(|value| file(value, table.problems())).collect();
-    Some(Boot { user_data, services, packages, ports, ssh, commands, files, reboot, two_boots })
+    Some(Boot { user_data, services, packages, ports, ssh, commands, files, reboot, two_boots, allow_complaints })
 }
 
 fn ports(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Vec<u16> {
@@ -259,6 +262,7 @@ ports = [22, 8_080]
 ssh = "developer"
 reboot = true
 two-boots = true
+allow-complaints = true
 
 [[boot.command]]
 run = "autonoe --version"
@@ -299,6 +303,7 @@ absent = true
             (boot.services.len(), &boot.packages[..], &boot.ports[..]),
             (2, &["git".to_owned()][..], &[22, 8080][..])
         );
+        assert!(boot.allow_complaints);
         assert_eq!((boot.ssh, boot.reboot, boot.two_boots), (Some(Login::User("developer".to_owned())), true, true));
         let [version, failing] = &boot.commands[..] else { panic!("{:?}", boot.commands) };
         assert!(version.output.as_ref().unwrap().accepts(b"autonoe 1.2\n"));

@@ -154,6 +154,10 @@ pub(crate) struct Expected {
     /// Boot a second time as if it were the first: the machine-id is another one
     #[arg(long, help_heading = EXPECTED)]
     two_boots: bool,
+
+    /// Let cloud-init warn of something, as long as it does its work
+    #[arg(long, help_heading = EXPECTED)]
+    allow_complaints: bool,
 }
 
 /// What brings the program that runs commands.
@@ -203,6 +207,7 @@ impl Expected {
         }
         boot.reboot |= self.reboot;
         boot.two_boots |= self.two_boots;
+        boot.allow_complaints |= self.allow_complaints;
         Ok(boot)
     }
 }
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn flags_say_what_a_recipe_says() {
         let recipe = "[boot]\nservices = ['a']\npackages = ['b']\nports = [80]\nssh = true\nreboot = true\n\
-                      two-boots = true\n\
+                      two-boots = true\nallow-complaints = true\n\
                       [[boot.command]]\nrun = 'c d'\n[[boot.command]]\nrun = 'e'\nstatus = 3\n\
                       [[boot.command]]\nrun = 'f'\nmatches = '^g'\n\
                       [[boot.file]]\npath = '/h'\nmode = '0755'\nowner = 'i:j'\n[[boot.file]]\npath = '/k'\n\
@@ -285,6 +290,7 @@ mod tests {
             "--expect-ssh",
             "--reboot",
             "--two-boots",
+            "--allow-complaints",
             "--expect-run=c d",
             "--expect-status",
             "e",
