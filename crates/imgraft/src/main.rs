@@ -28,6 +28,7 @@ mod report;
 mod reproducible;
 mod seed_content;
 mod seed_output;
+mod seed_report;
 mod snippet;
 mod soundness;
 mod time;

@@ -57,6 +57,13 @@ impl Messages {
         }
     }
 
+    /// As [`warning`](Self::warning), with its place shown in a drawing.
+    pub(crate) fn drawing(&self, drawing: &str) {
+        if !self.quiet {
+            say(format_args!("{}\n", drawing.trim_end()));
+        }
+    }
+
     /// Why nothing was done. This is said even when quiet.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {

@@ -96,6 +96,12 @@ impl SeedContent {
             && files.into_iter().all(Option::is_none)
     }
 
+    /// Whether a file of user-data stays as it is.
+    pub(crate) fn wants_nothing_else(&self) -> bool {
+        let Self { users, ssh_keys, packages, commands, timezone, .. } = self;
+        users.is_empty() && ssh_keys.is_empty() && packages.is_empty() && commands.is_empty() && timezone.is_none()
+    }
+
     /// The seed, with all files read.
     ///
     /// # Errors

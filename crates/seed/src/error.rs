@@ -14,6 +14,13 @@ pub enum Error {
         /// Why not.
         problem: String,
     },
+    /// A medium cannot be read.
+    Medium {
+        /// What it is.
+        what: &'static str,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The medium has no room for a file of this size, however large it is made.
     TooLarge {
         /// The file.
@@ -32,6 +39,7 @@ impl fmt::Display for Error {
             Self::Iso(_) => write!(f, "making an ISO 9660"),
             Self::Vfat(_) => write!(f, "making a FAT"),
             Self::NotASeed { problem } => write!(f, "it is no seed: {problem}"),
+            Self::Medium { what, .. } => write!(f, "reading {what}"),
             Self::TooLarge { name, size_bytes, limit } => {
                 write!(f, "`{name}` is too large: size_bytes={size_bytes}, and {limit}")
             }
@@ -45,6 +53,7 @@ impl std::error::Error for Error {
             Self::Storage(error) => Some(error),
             Self::Iso(error) => Some(error),
             Self::Vfat(error) => Some(error),
+            Self::Medium { source, .. } => Some(source.as_ref()),
             Self::NotASeed { .. } | Self::TooLarge { .. } => None,
         }
     }

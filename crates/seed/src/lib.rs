@@ -30,8 +30,8 @@ mod error;
 mod line;
 mod meta_data;
 mod mime;
+pub mod read;
 pub mod server;
-mod read;
 mod tar;
 mod user_data;
 pub mod yaml;
@@ -44,7 +44,6 @@ pub use error::Error;
 pub use line::{Line, LineError, LineReader};
 pub use meta_data::{InstanceId, MetaData};
 pub use mime::{Kind, Part, multipart};
-pub use read::read;
 pub use user_data::UserData;
 
 /// The bytes of one of a seed's files.

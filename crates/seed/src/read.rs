@@ -1,99 +1,168 @@
-//! A seed that is on a disk already.
+//! What is on a medium that carries a seed, whoever made it.
 
+use std::io::Read;
 use std::sync::Arc;
 
-use fat::FileSystem;
 use iso9660::{Iso, Names};
-use storage::{Memory, ReadAt};
+use storage::{Memory, ReadAt, Reader, WriteAt};
 
-use crate::{Content, Error, Seed};
+use crate::check::Role;
+use crate::{Content, Error, Seed, tar};
 
-/// The largest disk that is read, in bytes.
+/// The largest file of a seed that is read.
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
+/// The largest disk that a seed is taken from, in bytes.
 const MAX_DISK_BYTES: u64 = 128 << 20;
+/// Where an ISO 9660 says that it is one.
+const ISO_MAGIC: (u64, &[u8]) = (32_769, b"CD001");
+/// Where a FAT's boot sector does, and an MBR.
+const BOOT_MAGIC: (u64, &[u8]) = (510, &[0x55, 0xaa]);
+const TAR_MAGIC: (u64, &[u8]) = (257, b"ustar");
 
-/// The seed on `disk`: an ISO 9660 or a FAT that cloud-init finds by its label.
+/// What was found on a medium.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What the medium is.
+    pub what: &'static str,
+    /// The label by which cloud-init looks for it; `None` where it is no disk.
+    pub label: Option<String>,
+    /// The seed's files that are on it.
+    pub files: Vec<(Role, Vec<u8>)>,
+}
+
+/// What is on the medium `storage`; `None` where it is none that is known. Nothing is written to it.
 ///
 /// # Errors
 ///
-/// [`Error::NotASeed`] for what cloud-init would not take, and for a disk of more than 128 MiB; [`Error::Iso`],
-/// [`Error::Vfat`] and [`Error::Storage`] where it cannot be read.
-pub fn read(disk: &dyn ReadAt) -> Result<Seed, Error> {
+/// [`Error::Medium`] where it is broken, and where a file on it is larger than [`MAX_FILE_BYTES`].
+pub fn read(storage: Arc<dyn WriteAt>) -> Result<Option<Found>, Error> {
+    if has(&storage, ISO_MAGIC)? {
+        return iso(&storage).map(Some);
+    }
+    if has(&storage, TAR_MAGIC)? {
+        return archive(&storage).map(Some);
+    }
+    if has(&storage, BOOT_MAGIC)? {
+        return fat(storage);
+    }
+    Ok(None)
+}
+
+/// The seed on `disk`, if it is one that cloud-init finds: an ISO 9660 or a FAT with the label and both files.
+///
+/// # Errors
+///
+/// [`Error::NotASeed`] for what cloud-init would not take, and for a disk of more than 128 MiB; else as [`read`].
+pub fn seed(disk: &dyn ReadAt) -> Result<Seed, Error> {
+    let not_a_seed = |problem: String| Error::NotASeed { problem };
     if disk.size_bytes() > MAX_DISK_BYTES {
-        return Err(not_a_seed(format!(
-            "it has {} bytes, and one of more than 128 MiB is not read",
-            disk.size_bytes()
-        )));
+        let size_bytes = disk.size_bytes();
+        return Err(not_a_seed(format!("it has {size_bytes} bytes, and one of more than 128 MiB is not read")));
     }
     let mut bytes = vec![0; disk.size_bytes() as usize];
     disk.read_at(0, &mut bytes)?;
-    let disk = Arc::new(Memory::from(bytes));
-    let mut files = match Iso::open(Arc::clone(&disk)) {
-        Ok(iso) => {
-            check_label(iso.volume_id())?;
-            let names = [Names::RockRidge, Names::Joliet].into_iter().find(|names| iso.has(*names));
-            let names = names.ok_or_else(|| not_a_seed("it has neither Rock Ridge nor Joliet".to_owned()))?;
-            NAMES.map(|name| of_iso(&iso, names, name))
-        }
-        Err(iso9660::Error::NotAnIso) => {
-            let volume =
-                FileSystem::open(disk).map_err(|_| not_a_seed("it is neither an ISO 9660 nor a FAT".to_owned()))?;
-            check_label(&volume.label().map_err(Error::Vfat)?)?;
-            NAMES.map(|name| of_fat(&volume, name))
-        }
-        Err(error) => return Err(Error::Iso(error)),
+    let found = read(Arc::new(Memory::from(bytes)))?;
+    let Some(Found { label: Some(label), files, .. }) = found else {
+        return Err(not_a_seed("it is neither an ISO 9660 nor a FAT".to_owned()));
     };
-    let mut take = |index: usize| std::mem::replace(&mut files[index], Ok(None));
-    let required = |found: Result<Option<Content>, Error>, name: &str| {
-        found?.ok_or_else(|| not_a_seed(format!("there is no `{name}`")))
+    // In small letters or in capitals, and in nothing between.
+    if !["cidata", "CIDATA"].contains(&label.as_str()) {
+        return Err(not_a_seed(format!("its label is `{label}` and not `cidata`")));
+    }
+    let file = |role: Role| -> Option<Content> {
+        let (_, bytes) = files.iter().find(|(found, _)| *found == role)?;
+        Some(Arc::new(Memory::from(bytes.clone())))
     };
+    let required = |role: Role| file(role).ok_or_else(|| not_a_seed(format!("there is no `{}`", role.name())));
     Ok(Seed {
-        user_data: required(take(0), NAMES[0])?,
-        meta_data: required(take(1), NAMES[1])?,
-        network_config: take(2)?,
-        vendor_data: take(3)?,
+        user_data: required(Role::UserData)?,
+        meta_data: required(Role::MetaData)?,
+        network_config: file(Role::NetworkConfig),
+        vendor_data: file(Role::VendorData),
     })
 }
 
-const NAMES: [&str; 4] = ["user-data", "meta-data", "network-config", "vendor-data"];
+const ROLES: [Role; 4] = [Role::UserData, Role::MetaData, Role::VendorData, Role::NetworkConfig];
 
-/// cloud-init finds a label in small letters or in capitals.
-fn check_label(label: &str) -> Result<(), Error> {
-    match label {
-        "cidata" | "CIDATA" => Ok(()),
-        _ => Err(not_a_seed(format!("its label is `{label}` and not `cidata`"))),
+fn has(storage: &dyn ReadAt, (offset, magic): (u64, &[u8])) -> Result<bool, Error> {
+    let mut bytes = vec![0; magic.len()];
+    if storage.size_bytes() < offset + magic.len() as u64 {
+        return Ok(false);
     }
+    storage.read_at(offset, &mut bytes)?;
+    Ok(bytes == magic)
 }
 
-fn of_iso(iso: &Iso<Arc<Memory>>, names: Names, name: &str) -> Result<Option<Content>, Error> {
-    let entry = match iso.find(names, &[name]) {
-        Ok(entry) => entry,
-        Err(iso9660::Error::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(Error::Iso(error)),
+fn broken(what: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Medium { what, source: Box::new(error) }
+}
+
+fn too_large(what: &'static str, role: Role, size_bytes: u64) -> Error {
+    let problem = format!("`{}` is too large: size_bytes={size_bytes}, and {MAX_FILE_BYTES} is the limit", role.name());
+    broken(what, std::io::Error::other(problem))
+}
+
+fn iso(storage: &dyn ReadAt) -> Result<Found, Error> {
+    const WHAT: &str = "an ISO 9660";
+    let iso = Iso::open(storage).map_err(|error| broken(WHAT, error))?;
+    let mut found = Found { what: WHAT, label: Some(iso.volume_id().trim_end().to_owned()), files: Vec::new() };
+    let Some(names) = [Names::RockRidge, Names::Joliet].into_iter().find(|names| iso.has(*names)) else {
+        // Plain names have no `-`, and are no names of a seed.
+        return Ok(found);
     };
-    let content = iso.content(&entry).map_err(Error::Iso)?;
-    let mut bytes = Vec::new();
-    for part in content.parts() {
-        let begin = bytes.len();
-        // All of it is on the disk, which is in memory.
-        bytes.resize(begin + part.size_bytes() as usize, 0);
-        part.read_at(0, &mut bytes[begin..])?;
+    for role in ROLES {
+        let entry = match iso.find(names, &[role.name()]) {
+            Ok(entry) => entry,
+            Err(iso9660::Error::NotFound { .. }) => continue,
+            Err(error) => return Err(broken(WHAT, error)),
+        };
+        if entry.size_bytes > MAX_FILE_BYTES {
+            return Err(too_large(WHAT, role, entry.size_bytes));
+        }
+        let content = iso.content(&entry).map_err(|error| broken(WHAT, error))?;
+        let mut bytes = Vec::new();
+        for part in content.parts() {
+            Reader::new(part).read_to_end(&mut bytes).map_err(|error| broken(WHAT, error))?;
+        }
+        found.files.push((role, bytes));
     }
-    Ok(Some(Arc::new(Memory::from(bytes))))
+    Ok(found)
 }
 
-fn of_fat(volume: &FileSystem<Arc<Memory>>, name: &str) -> Result<Option<Content>, Error> {
-    let mut reader = match volume.reader(&[name]) {
-        Ok(reader) => reader,
-        Err(fat::Error::NotFound { .. }) => return Ok(None),
-        Err(error) => return Err(Error::Vfat(error)),
-    };
-    let mut bytes = Vec::new();
-    std::io::copy(&mut reader, &mut bytes).map_err(|error| not_a_seed(format!("`{name}` cannot be read: {error}")))?;
-    Ok(Some(Arc::new(Memory::from(bytes))))
+fn fat(storage: Arc<dyn WriteAt>) -> Result<Option<Found>, Error> {
+    const WHAT: &str = "a FAT";
+    // A disk with partitions has the same magic.
+    let Ok(filesystem) = fat::FileSystem::open(storage) else { return Ok(None) };
+    let label = filesystem.label().map_err(|error| broken(WHAT, error))?;
+    let mut found = Found { what: WHAT, label: Some(label.trim_end().to_owned()), files: Vec::new() };
+    let root: [&str; 0] = [];
+    for entry in filesystem.read_directory(&root).map_err(|error| broken(WHAT, error))? {
+        let Some(role) = ROLES.into_iter().find(|role| role.name() == entry.name) else { continue };
+        if entry.metadata.size_bytes > MAX_FILE_BYTES {
+            return Err(too_large(WHAT, role, entry.metadata.size_bytes));
+        }
+        let mut bytes = Vec::new();
+        let mut reader = filesystem.reader(&[role.name()]).map_err(|error| broken(WHAT, error))?;
+        reader.read_to_end(&mut bytes).map_err(|error| broken(WHAT, error))?;
+        found.files.push((role, bytes));
+    }
+    Ok(Some(found))
 }
 
-fn not_a_seed(problem: String) -> Error {
-    Error::NotASeed { problem }
+fn archive(storage: &dyn ReadAt) -> Result<Found, Error> {
+    const WHAT: &str = "a tar archive";
+    let mut found = Found { what: WHAT, label: None, files: Vec::new() };
+    for entry in tar::entries(storage)? {
+        let name = entry.name.rsplit('/').next().unwrap_or_default();
+        let Some(role) = ROLES.into_iter().find(|role| role.name() == name) else { continue };
+        if entry.size_bytes > MAX_FILE_BYTES {
+            return Err(too_large(WHAT, role, entry.size_bytes));
+        }
+        let mut bytes = vec![0; usize::try_from(entry.size_bytes).unwrap_or(usize::MAX)];
+        storage.read_at(entry.offset, &mut bytes)?;
+        found.files.push((role, bytes));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -101,7 +170,7 @@ mod tests {
     use super::*;
     use crate::{InstanceId, Medium, MetaData, medium};
 
-    fn seed() -> Seed {
+    fn example() -> Seed {
         let content = |text: &str| -> Content { Arc::new(Memory::from(text.as_bytes().to_vec())) };
         let meta_data = MetaData { local_hostname: b"web".to_vec(), ..MetaData::default() };
         let (user, vendor) = (content("#cloud-config\n{}\n"), content(&"#!/bin/sh\n".repeat(1000)));
@@ -120,8 +189,8 @@ mod tests {
     #[test]
     fn a_disk_that_was_made_is_read_again() {
         for kind in [Medium::Iso, Medium::Vfat] {
-            let disk = medium(&seed(), kind, 1_700_000_000).unwrap();
-            assert_eq!(texts(&read(&disk).unwrap()), texts(&seed()), "{kind:?}");
+            let disk = medium(&example(), kind, 1_700_000_000).unwrap();
+            assert_eq!(texts(&seed(&disk).unwrap()), texts(&example()), "{kind:?}");
         }
     }
 
@@ -139,8 +208,8 @@ mod tests {
         };
         let both = ["user-data", "meta-data"];
         let expected = vec![("user-data", b"#cloud-config\n".to_vec()), ("meta-data", Vec::new())];
-        assert_eq!(texts(&read(&made("cidata", &both)).unwrap()), expected);
-        let problem = |disk: Memory| read(&disk).unwrap_err().to_string();
+        assert_eq!(texts(&seed(&made("cidata", &both)).unwrap()), expected);
+        let problem = |disk: Memory| seed(&disk).unwrap_err().to_string();
         assert_eq!(problem(made("CiData", &both)), "it is no seed: its label is `CiData` and not `cidata`");
         assert_eq!(problem(made("cidata", &both[..1])), "it is no seed: there is no `meta-data`");
         assert_eq!(problem(Memory::from(vec![0; 4096])), "it is no seed: it is neither an ISO 9660 nor a FAT");

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use storage::Sequence;
-use zerocopy::{FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
+use storage::{ReadAt, Sequence};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{Error, Seed};
 
@@ -14,7 +14,7 @@ const RECORD_BYTES: u64 = 20 * BLOCK_BYTES;
 const MAX_SIZE_BYTES: u64 = (8 << 30) - 1;
 
 /// POSIX, "ustar Interchange Format". Numbers are octal digits with a NUL behind them.
-#[derive(FromZeros, Immutable, IntoBytes, KnownLayout, Unaligned)]
+#[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 struct RawHeader {
     /// 0x000
@@ -104,4 +104,48 @@ fn put(field: &mut [u8], text: &str) {
 fn put_octal(field: &mut [u8], number: u64) {
     let digits = field.len() - 1;
     put(field, &format!("{number:0digits$o}"));
+}
+
+/// A file in an archive.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) size_bytes: u64,
+    /// Where its content begins, in bytes.
+    pub(crate) offset: u64,
+}
+
+/// The most members that are looked at.
+const MAX_MEMBERS: usize = 10_000;
+
+/// The files in the archive `storage`, up to its end or to where it is none any more.
+pub(crate) fn entries(storage: &dyn ReadAt) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    for _ in 0..MAX_MEMBERS {
+        let mut raw = RawHeader::new_zeroed();
+        if storage.size_bytes().saturating_sub(at) < BLOCK_BYTES {
+            break;
+        }
+        storage.read_at(at, raw.as_mut_bytes())?;
+        let Some(size_bytes) = octal(&raw.size).filter(|_| raw.magic.starts_with(b"ustar")) else { break };
+        let offset = at + BLOCK_BYTES;
+        let is_whole = storage.size_bytes() - offset >= size_bytes;
+        if matches!(raw.typeflag, b'0' | 0) && is_whole {
+            entries.push(Entry { name: text(&raw.name), size_bytes, offset });
+        }
+        if !is_whole {
+            break;
+        }
+        at = offset + size_bytes.next_multiple_of(BLOCK_BYTES);
+    }
+    Ok(entries)
+}
+
+fn text(field: &[u8]) -> String {
+    let length = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    String::from_utf8_lossy(&field[..length]).into_owned()
+}
+
+fn octal(field: &[u8]) -> Option<u64> {
+    u64::from_str_radix(text(field).trim(), 8).ok()
 }

@@ -6,6 +6,7 @@ pub(crate) mod cache;
 #[allow(dead_code, reason = "for the commands that fetch")]
 pub(crate) mod network;
 pub(crate) mod seed;
+pub(crate) mod seed_check;
 pub(crate) mod serve;
 pub(crate) mod test;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use seed::LineReader;
 
+use super::seed_check::{self, Check};
 use super::serve::{self, Serve};
 use crate::seed_content::{SeedContent, parse_hostname};
 
@@ -13,6 +14,7 @@ Examples:
   imgraft seed iso --user ada --ssh-key ~/.ssh/id_ed25519.pub --package git,curl -o seed.iso
   imgraft seed iso --user-data user-data.yaml -o seed.iso
   imgraft seed vfat --user-data base.yaml --user-data setup.sh --run 'systemctl start app' -o seed.img
+  imgraft seed check user-data.yaml
   qemu-system-x86_64 … -drive file=seed.iso,format=raw,if=virtio";
 
 const MEDIUM_EXAMPLES: &str = "\
@@ -44,6 +46,9 @@ pub(crate) enum Command {
     /// Make a tar archive
     #[command(after_help = MEDIUM_EXAMPLES)]
     Tar(Files),
+    /// Look for what is wrong with a seed before a guest does
+    #[command(after_help = seed_check::EXAMPLES)]
+    Check(Check),
     /// Print a seed as one line: for the kernel's command line, or as a machine's serial number
     #[command(after_help = LINE_EXAMPLES)]
     Line(Line),
@@ -60,6 +65,10 @@ pub(crate) struct Files {
     /// The file to make; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
+
+    /// Write the seed although `imgraft seed check` finds errors in it, and do not look
+    #[arg(long)]
+    pub(crate) no_check: bool,
 }
 
 #[derive(Debug, Args)]

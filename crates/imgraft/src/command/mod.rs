@@ -43,7 +43,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Get(arguments) => get::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
-        Command::Seed { command } => seed::run(command, messages)?,
+        Command::Seed { command } => return seed::run(command, messages),
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
         Command::Cache { command } => return cache::run(command, messages),

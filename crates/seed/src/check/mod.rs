@@ -28,12 +28,14 @@ mod part;
 mod schema;
 mod script;
 mod suggest;
+mod whole;
 
 use crate::yaml::{Position, Positions};
 use facts::Facts;
 use finding::Findings;
 pub use finding::{Finding, Severity};
 pub use schema::CLOUD_INIT_VERSION;
+pub use whole::check_seed;
 
 /// What a document is to cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -120,7 +122,7 @@ impl Report {
     }
 }
 
-/// Looks at the documents of one seed.
+/// Looks at documents of one seed.
 pub fn check(documents: &[Document<'_>]) -> Report {
     let mut checker = Checker::default();
     for document in documents {

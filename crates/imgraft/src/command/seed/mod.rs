@@ -1,9 +1,12 @@
 //! `imgraft seed`, a file for each of the things that can be done about a seed.
 
+mod check;
 mod journal;
 mod line;
 mod make;
 mod serve;
+
+use std::process::ExitCode;
 
 use seed::Medium;
 
@@ -11,12 +14,14 @@ use crate::cli::seed::Command;
 use crate::failure::Failure;
 use crate::message::Messages;
 
-pub(super) fn run(command: Command, messages: &Messages) -> Result<(), Failure> {
+pub(super) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Failure> {
     match command {
-        Command::Iso(files) => make::run(Medium::Iso, &files, messages),
-        Command::Vfat(files) => make::run(Medium::Vfat, &files, messages),
-        Command::Tar(files) => make::run(Medium::Tar { folder: "" }, &files, messages),
-        Command::Line(arguments) => line::run(&arguments),
-        Command::Serve(arguments) => serve::run(&arguments, messages),
+        Command::Check(arguments) => return check::run(&arguments, messages),
+        Command::Iso(files) => make::run(Medium::Iso, &files, messages)?,
+        Command::Vfat(files) => make::run(Medium::Vfat, &files, messages)?,
+        Command::Tar(files) => make::run(Medium::Tar { folder: "" }, &files, messages)?,
+        Command::Line(arguments) => line::run(&arguments)?,
+        Command::Serve(arguments) => serve::run(&arguments, messages)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

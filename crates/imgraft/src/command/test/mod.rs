@@ -115,7 +115,7 @@ fn add_seed(
         let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
         let disk = crate::content::of_file(path).map_err(unreadable)?;
         // What is no seed is none for the guest either, and judged as it is.
-        if let Ok(mut seed) = seed::read(&disk) {
+        if let Ok(mut seed) = seed::read::seed(&disk) {
             let why = agent::add(&mut seed, arguments.agent)?;
             let made = files.seed_disk(&seed)?;
             plan.reasons.push(format!("seed         that on `{}`, and the agent beside it", path.display()));

@@ -10,13 +10,13 @@ use crate::yaml::{Node, Value};
 
 /// Folders that are empty after a boot, and what is known about each.
 const PASSING: &[(&str, &str)] = &[
-    ("/run", "it is in memory, and gone after the next boot"),
-    ("/var/run", "it is in memory, and gone after the next boot"),
-    ("/dev/shm", "it is in memory, and gone after the next boot"),
-    ("/tmp", "it is emptied while the guest starts"),
-    ("/proc", "it is the kernel's"),
-    ("/sys", "it is the kernel's"),
-    ("/dev", "it is the kernel's"),
+    ("/run", "is in memory, and empty after the next boot"),
+    ("/var/run", "is in memory, and empty after the next boot"),
+    ("/dev/shm", "is in memory, and empty after the next boot"),
+    ("/tmp", "is emptied while the guest starts"),
+    ("/proc", "is the kernel's"),
+    ("/sys", "is the kernel's"),
+    ("/dev", "is the kernel's"),
 ];
 
 pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
@@ -63,7 +63,7 @@ fn place(path: &str, node: &Node, findings: &mut Findings<'_>) {
         findings.push(finding.hint(hint));
     }
     if let Some((folder, why)) = PASSING.iter().find(|(folder, _)| is_within(path, folder)) {
-        let message = format!("`{path}` does not last: of `{folder}` is known that {why}");
+        let message = format!("`{path}` does not last: `{folder}` {why}");
         let finding = match *folder {
             "/run" | "/var/run" | "/dev/shm" => Finding::note("passing-path", message, node.span.clone()),
             _ => Finding::warning("passing-path", message, node.span.clone()),
@@ -154,6 +154,10 @@ fn content(file: &Node, findings: &mut Findings<'_>) {
         (Value::Binary(bytes), _) => Some(bytes.clone()),
         _ => return,
     };
+    if content.as_str().is_some_and(|text| text.contains("...")) {
+        let message = "the content is to be put in here";
+        return findings.push(Finding::warning("encoding", message, content.span.clone()));
+    }
     let problem = match bytes {
         None => "the content is no base64",
         Some(bytes) if is_packed && !bytes.starts_with(&[0x1f, 0x8b]) => "the content is no gzip",

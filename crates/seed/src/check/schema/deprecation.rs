@@ -54,7 +54,7 @@ impl Search<'_, '_, '_> {
         let version = text("version").unwrap_or("an unknown version");
         let hint = text("description").map(plain).filter(|hint| !hint.is_empty());
         let span = found.entry.map_or(&found.node.span, |entry| &entry.key.span).clone();
-        let what = if keyword == "deprecated" { "is deprecated" } else { "is taken in another form" };
+        let what = if keyword == "deprecated" { "is deprecated" } else { "has a form that is deprecated" };
         let message = format!("`{}` {what} since cloud-init {version}", found.path);
         if self.seen.insert((span.start, message.clone())) {
             self.findings.push(Finding { hint, ..Finding::warning("deprecated", message, span) });

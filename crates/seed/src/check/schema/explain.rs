@@ -126,10 +126,19 @@ impl<'tree> Explainer<'_, 'tree, '_> {
         };
         let finding = Finding::error(RULE, message, span);
         let hint = match expected.takes("a string") {
-            true => self.findings.surprise(node),
+            true => self.split_by_colon(found).or_else(|| self.findings.surprise(node)),
             false => unquoted(node, expected),
         };
         Finding { hint, ..finding }
+    }
+
+    /// That a text in a list has a `: ` in it, which makes a mapping of it.
+    fn split_by_colon(&self, found: &Found<'tree>) -> Option<String> {
+        let is_item = found.entry.is_none() && !found.path.is_empty();
+        let [entry] = found.node.entries()? else { return None };
+        let is_block = self.findings.written(found.node).starts_with(|first| first != '{');
+        let hint = "the `: ` makes a mapping of this text: put all of it in quotes";
+        (is_item && is_block && entry.value.entries().is_none()).then(|| hint.to_owned())
     }
 
     fn simple(&mut self, found: &Found<'tree>, kind: &ValidationErrorKind, error: &ValidationError<'_>) {

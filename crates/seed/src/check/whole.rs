@@ -1,0 +1,30 @@
+//! A whole seed: whether cloud-init finds it, and all that it needs.
+
+use super::finding::{Finding, Findings};
+use super::{Checked, Document, Report, Role, check};
+
+/// As [`check`], of all that the seed `name` has. A disk has a `label`, by which cloud-init finds it.
+pub fn check_seed(name: &str, label: Option<&str>, documents: &[Document<'_>]) -> Report {
+    let mut report = check(documents);
+    let mut findings = Findings::new("", report.sources.len());
+    if let Some(label) = label.filter(|label| !["cidata", "CIDATA"].contains(label)) {
+        let message = format!("cloud-init does not find this disk: its label is `{label}`");
+        findings.push(
+            Finding::error("label", message, 0..0).anywhere().hint("the label is `cidata` or `CIDATA`, not mixed"),
+        );
+    }
+    for (role, content) in [(Role::UserData, "it may be empty"), (Role::MetaData, "it needs an `instance-id`")] {
+        if !documents.iter().any(|document| document.role == role) {
+            let message = format!("cloud-init passes this seed over: it has no `{}`", role.name());
+            findings.push(Finding::error("missing-file", message, 0..0).anywhere().hint(content));
+        }
+    }
+    if !findings.is_empty() {
+        report.sources.push(super::Source { name: name.to_owned(), text: String::new() });
+        report.findings.extend(findings.into_vec());
+    }
+    if documents.is_empty() {
+        report.documents.push(Checked { name: name.to_owned(), role: Role::UserData, kinds: Vec::new() });
+    }
+    report
+}
