@@ -215,7 +215,13 @@ fn no_seed() {
 fn bad_yaml() {
     let world = world();
     world.file("bad.yaml", "#cloud-config\nruncmd:\n  - [ echo, hi\npackages: {\n");
-    let judged = Judged::of(&world, &["base.img", "--user-data", "bad.yaml"]);
+    // On a seed that is there, of another program: the agent comes beside what is on it.
+    world
+        .file("seed/user-data", fs::read(world.path("bad.yaml")).unwrap())
+        .file("seed/meta-data", "instance-id: bad\n");
+    let made = judge("genisoimage").args(["-quiet", "-volid", "cidata", "-joliet", "-rock", "-o"]);
+    made.arg(world.path("seed.iso")).arg(world.path("seed")).succeed();
+    let judged = Judged::of(&world, &["base.img", "--seed", "seed.iso"]);
     let wrong = judged.checks(0, "wrong");
     let [(stage, name, _), ..] = wrong[..] else { panic!("{judged}") };
     assert_eq!(stage, "network", "{judged}");

@@ -163,11 +163,11 @@ pub(crate) struct Expected {
 /// What brings the program that runs commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum AgentPart {
-    /// vendor-data, beside one that is there
+    /// A part of vendor-data, beside what is there
     VendorData,
-    /// user-data, beside what is there
+    /// A part of user-data, beside what is there
     UserData,
-    /// Nothing: only the console is looked at
+    /// Nothing does: only the console is looked at
     None,
 }
 
