@@ -1,6 +1,7 @@
 //! `imgraft`: grafts files onto stock cloud images.
 
 mod backing;
+mod bases;
 mod cli;
 mod command;
 mod commit;
@@ -8,7 +9,6 @@ mod compat;
 mod container;
 mod content;
 mod disk;
-#[allow(dead_code, reason = "for the commands that fetch")]
 mod download_progress;
 mod environment;
 mod failure;
@@ -19,7 +19,6 @@ mod leftover;
 mod lock;
 mod machine;
 mod message;
-#[allow(dead_code, reason = "for the commands that fetch")]
 mod network;
 mod output;
 mod progress;

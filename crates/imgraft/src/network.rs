@@ -38,8 +38,8 @@ fn system_folder() -> Option<PathBuf> {
 }
 
 impl Network {
-    /// Whoever fetches files.
-    pub(crate) fn client(&self) -> Client {
+    /// Whoever fetches files; `allow_http` lets documents come without TLS, too.
+    pub(crate) fn client(&self, allow_http: bool) -> Client {
         let seed = environment::random_bytes().map_or(0, u64::from_ne_bytes);
         Client::new(Options {
             roots: Roots {
@@ -49,6 +49,7 @@ impl Network {
             },
             proxies: proxies(),
             offline: self.offline,
+            allow_http,
             retry: Retry { seed, ..Retry::default() },
             ..Options::default()
         })

@@ -85,14 +85,25 @@ fn a_package_that_is_to_be_kept_and_is_not_there_is_an_error() {
 }
 
 #[test]
-fn a_base_that_would_have_to_be_fetched_is_refused_by_name() {
+fn a_base_that_is_not_in_the_catalogue_is_refused_by_name() {
     let world = World::new();
-    world.file("autonoe.toml", AUTONOE).file("autonoe", "x");
-    world.refuses(
-        "build autonoe.toml --input autonoe=autonoe",
-        "error: imgraft cannot fetch the base ubuntu:24.04 (server, amd64) yet\n\
-         hint: download the image and give it with `--base IMAGE`\n",
-    );
+    for (base, said) in [
+        (
+            "name = \"ubuntu:24.40\"",
+            "error: there is no release `24.40` of ubuntu in the catalogue\nhint: did you mean `ubuntu:24.04`?\n",
+        ),
+        (
+            "name = \"debian:12\"\nvariant = \"server\"",
+            "error: there is no variant `server` of debian\nhint: there are `generic`, `genericcloud`, `nocloud`\n",
+        ),
+        (
+            "name = \"debian:12/generic\"\nvariant = \"nocloud\"",
+            "error: the recipe's base is `debian:12/generic`, and its variant `nocloud`\nhint: say one of them\n",
+        ),
+    ] {
+        world.file("r.toml", format!("output = \"x.img\"\n[base]\n{base}\n"));
+        world.refuses("build r.toml", said);
+    }
 }
 
 #[test]

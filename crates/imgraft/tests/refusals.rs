@@ -41,9 +41,8 @@ fn a_missing_file_is_named() {
         "error: `nope.img` cannot be read\n  cause: no such file or directory\n",
     );
     world.refuses(
-        "build --base ubuntu:24.04 -o out.img --put app:/srv/app",
-        "error: `ubuntu:24.04` cannot be read\n  cause: no such file or directory\n\
-         hint: imgraft cannot fetch bases yet: download the image and give its path\n",
+        "build --base ubuntu:24.05 -o out.img --put app:/srv/app",
+        "error: there is no release `24.05` of ubuntu in the catalogue\nhint: did you mean `ubuntu:24.04`?\n",
     );
 }
 

@@ -1,14 +1,19 @@
 //! The command line: the one definition behind parsing, help, completions and man pages.
 
+pub(crate) mod base;
 pub(crate) mod boot;
 pub(crate) mod machine;
 pub(crate) mod cache;
 #[allow(dead_code, reason = "for the commands that fetch")]
+pub(crate) mod cache;
+pub(crate) mod fetch;
+pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
 pub(crate) mod serve;
 pub(crate) mod test;
+pub(crate) mod update;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -100,6 +105,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: cache::Command,
     },
+    /// Get a base: found by its name, verified, and kept in the cache
+    #[command(after_help = fetch::EXAMPLES)]
+    Fetch(fetch::Fetch),
+    /// Look for the newest build of a recipe's base, and have the lock say that one
+    #[command(after_help = update::EXAMPLES)]
+    Update(update::Update),
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
     #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
     InstallCompat(InstallCompat),
@@ -117,10 +128,13 @@ pub(crate) enum Command {
 const BUILD_EXAMPLES: &str = "\
 Examples:
   imgraft build                                     the recipe is ./imgraft.toml
-  imgraft build recipes/autonoe.toml --base noble.img --input autonoe=dist/autonoe
-  imgraft build --base noble.img --put dist/app:/usr/local/bin/app:0755 -o app.img
+  imgraft build recipes/autonoe.toml --input autonoe=dist/autonoe
+  imgraft build --base ubuntu:24.04 --put dist/app:/usr/local/bin/app:0755 -o app.img
   imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
+
+A base that goes by a name is fetched and verified as `imgraft fetch` does. Which bytes it was is written to
+imgraft.lock beside the recipe, and the next build takes the same; `imgraft update` takes newer ones.
 
 Changes are carried out in the order given, those of the recipe first. Times of new files are
 SOURCE_DATE_EPOCH where that is set, else those of your files, and for what has no file the time at
@@ -280,9 +294,17 @@ pub(crate) struct Build {
     /// The recipe; ./imgraft.toml where nothing else says what to do
     pub(crate) recipe: Option<PathBuf>,
 
-    /// The image to begin with; it is never changed
-    #[arg(long, value_name = "IMAGE")]
+    /// What to begin with: a file, which is never changed, a name such as `ubuntu:24.04`, or an address with
+    /// `#sha256:…` behind it
+    #[arg(long, value_name = "BASE")]
     pub(crate) base: Option<PathBuf>,
+
+    /// Take the base that imgraft.lock has, and fail where it has none
+    #[arg(long, conflicts_with = "base")]
+    pub(crate) locked: bool,
+
+    #[command(flatten)]
+    pub(crate) source: base::BaseSource,
 
     /// The file or tree that is an input of the recipe
     #[arg(long = "input", value_name = "NAME=PATH", value_parser = input_parser())]

@@ -4,13 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
-use customize::recipe::{Base, InputError, Recipe};
+use catalogue::{BaseRef, Catalogue, Entry, Name};
+use customize::recipe::{Base, BaseName, InputError, Recipe};
 
+use crate::bases::{Bases, LockFile, name_failure};
 use crate::cli::Build;
+use crate::cli::base::BaseSource;
 use crate::disk::OpenedFile;
 use crate::failure::Failure;
 use crate::graft::{self, Job, Manner};
 use crate::message::Messages;
+use crate::network::fetch_failure;
 use crate::snippet::recipe_failure;
 
 /// The recipe that is used where none is named.
@@ -41,7 +45,17 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         (None, None) if dry_run => PathBuf::from("new image"),
         (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
     };
-    let base = open_base(arguments.base.as_deref(), recipe.base.as_ref(), &folder)?;
+    let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form);
+    let choice = Choice {
+        bases: &arguments.source,
+        folder: &folder,
+        locked: arguments.locked,
+        dry_run,
+        overlay: form.overlay,
+        messages,
+    };
+    // What is in the cache stays there while this is held.
+    let (base, _entry) = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
     let target = resolve_target(&target_name, &base)?;
     let expected_base = match recipe.base {
         Some(Base::Published { name, .. }) => Some(name),
@@ -51,7 +65,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         Job {
             base,
             backing: arguments.backing,
-            form: arguments.form.form(arguments.format, arguments.overlay).or(recipe.form),
+            form,
             target,
             target_name,
             size: arguments.size.size.or(recipe.size),
@@ -108,26 +122,126 @@ fn input_failure(error: &InputError) -> Failure {
     }
 }
 
-/// Opens the base, which the command line names before the recipe does.
-fn open_base(given: Option<&Path>, recipe: Option<&Base>, folder: &Path) -> Result<OpenedFile, Failure> {
-    let path = match (given, recipe) {
-        (Some(path), _) => path.to_owned(),
-        (None, Some(Base::File(path))) => folder.join(path),
-        (None, Some(Base::Published { name, architecture, variant })) => {
-            let details: Vec<&str> = [variant, architecture].into_iter().flatten().map(String::as_str).collect();
-            let details = if details.is_empty() { String::new() } else { format!(" ({})", details.join(", ")) };
-            return Err(Failure::new(format!("imgraft cannot fetch the base {name}{details} yet"))
-                .hint("download the image and give it with `--base IMAGE`"));
+/// The name of the catalogue that a recipe says.
+pub(super) fn published(name: &BaseName, variant: Option<&str>) -> Result<Name, Failure> {
+    let catalogue = Catalogue::builtin();
+    let parsed = Name::parse(catalogue, &name.to_string()).map_err(|error| name_failure(&error))?;
+    match (variant, &name.variant) {
+        (None, _) => Ok(parsed),
+        (Some(variant), Some(named)) if variant != named => {
+            Err(Failure::new(format!("the recipe's base is `{name}`, and its variant `{variant}`"))
+                .hint("say one of them"))
         }
-        (None, None) => return Err(Failure::new("there is no base").hint("give it with `--base IMAGE`")),
-    };
-    OpenedFile::open(&path).map_err(|failure| {
-        let looks_like_a_name = given.is_some() && path.to_string_lossy().contains(':') && !path.exists();
-        match looks_like_a_name {
-            true => failure.hint("imgraft cannot fetch bases yet: download the image and give its path"),
-            false => failure,
+        (Some(variant), _) => parsed.with_variant(catalogue, variant).map_err(|error| name_failure(&error)),
+    }
+}
+
+/// How the base is chosen.
+struct Choice<'a> {
+    bases: &'a BaseSource,
+    /// The recipe's folder.
+    folder: &'a Path,
+    /// Whether the lock has to have it.
+    locked: bool,
+    dry_run: bool,
+    /// Whether the new image needs the base as a file.
+    overlay: bool,
+    messages: &'a Messages,
+}
+
+impl Choice<'_> {
+    /// Opens the base, which the command line names before the recipe does.
+    fn open(&self, given: Option<&Path>, recipe: Option<&Base>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+        match (given, recipe) {
+            (Some(path), _) => self.open_given(path),
+            (None, Some(Base::File(path))) => Ok((OpenedFile::open(&self.folder.join(path))?, None)),
+            (None, Some(Base::Published { name, architecture, variant })) => {
+                let name = published(name, variant.as_deref())?;
+                self.open_published(&name, architecture.as_deref())
+            }
+            (None, None) => Err(Failure::new("there is no base").hint("give it with `--base BASE`")),
         }
-    })
+    }
+
+    /// Opens what `--base` names: a file, if there is one, and else what is published.
+    fn open_given(&self, path: &Path) -> Result<(OpenedFile, Option<Entry>), Failure> {
+        let reference = match path.to_str() {
+            Some(text) if !path.exists() => text.parse().map_err(|error| name_failure(&error))?,
+            _ => BaseRef::File(path.to_owned()),
+        };
+        let entry = match reference {
+            BaseRef::File(file) => {
+                return OpenedFile::open(&file).map(|opened| (opened, None)).map_err(|failure| {
+                    let nearest = path.to_str().filter(|_| !path.exists() && file == path);
+                    match nearest.and_then(|text| catalogue::name::nearest_name(Catalogue::builtin(), text)) {
+                        Some(name) => failure.hint(format!("did you mean the base `{name}`?")),
+                        None => failure,
+                    }
+                });
+            }
+            BaseRef::Address(address) => Bases::new(self.bases, self.messages)?.get_address(&address)?,
+            BaseRef::Name(name) => {
+                let bases = Bases::new(self.bases, self.messages)?;
+                let base = bases.find(&name, &bases.architecture(None))?;
+                let entry = bases.get(&name, &base).map_err(|error| fetch_failure(&error))?;
+                bases.tell(&base);
+                entry
+            }
+        };
+        self.open_entry(entry)
+    }
+
+    /// Opens what the lock has of a recipe's base, and else what is published, which the lock has from then on.
+    fn open_published(&self, name: &Name, architecture: Option<&str>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+        let bases = Bases::new(self.bases, self.messages)?;
+        let architecture = bases.architecture(architecture);
+        let mut lock = LockFile::open(self.folder)?;
+        let locked = lock.get(name, &architecture).filter(|base| base.is(name, &architecture)).cloned();
+        if let Some(base) = locked {
+            let entry = bases.get(name, &base).map_err(|error| {
+                let failure = fetch_failure(&error);
+                match error {
+                    catalogue::transport::Error::Status { status: 403 | 404 | 410, .. } => {
+                        failure.hint("publishers remove old builds: `imgraft update` has the lock say the newest one")
+                    }
+                    _ => failure,
+                }
+            })?;
+            bases.tell(&base);
+            return self.open_entry(entry);
+        }
+        if self.locked {
+            return Err(self.not_locked(&lock, name, &architecture));
+        }
+        let base = bases.find(name, &architecture)?;
+        let entry = bases.get(name, &base).map_err(|error| fetch_failure(&error))?;
+        bases.tell(&base);
+        if !self.dry_run {
+            lock.put(base)?;
+            self.messages.note(format_args!("wrote {}", lock.path.display()));
+        }
+        self.open_entry(entry)
+    }
+
+    fn not_locked(&self, lock: &LockFile, name: &Name, architecture: &str) -> Failure {
+        let path = lock.path.display();
+        let problem = match (&lock.lock, lock.get(name, architecture)) {
+            (None, _) => format!("there is no lock: `{path}`"),
+            (Some(_), None) => format!("the lock `{path}` does not have `{name}` ({architecture})"),
+            (Some(_), Some(base)) => format!("the recipe asks for `{name}`, and the lock `{path}` has {base}"),
+        };
+        Failure::new(problem).hint("`imgraft update` writes it; without `--locked`, this does")
+    }
+
+    fn open_entry(&self, entry: Entry) -> Result<(OpenedFile, Option<Entry>), Failure> {
+        if self.overlay {
+            self.messages.warning(format_args!(
+                "the overlay needs {}, which `imgraft cache prune` may remove",
+                entry.path().display()
+            ));
+        }
+        Ok((OpenedFile::open(entry.path())?, Some(entry)))
+    }
 }
 
 /// Where the new image really goes: a symlink stands for what it points to.

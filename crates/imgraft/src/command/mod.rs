@@ -10,6 +10,7 @@ mod completions;
 mod convert;
 mod customize;
 mod diff;
+mod fetch;
 mod get;
 mod inspect;
 mod install_compat;
@@ -18,6 +19,7 @@ mod man;
 mod resize;
 mod seed;
 mod test;
+mod update;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +46,9 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Seed { command } => return seed::run(command, messages),
+        Command::Fetch(arguments) => fetch::run(arguments, messages)?,
+        Command::Update(arguments) => update::run(&arguments, messages)?,
+        Command::Seed { command } => seed::run(command, messages)?,
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
         Command::Cache { command } => return cache::run(command, messages),

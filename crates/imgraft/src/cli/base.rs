@@ -1,0 +1,41 @@
+//! What commands that begin with a base have in common.
+
+use std::path::PathBuf;
+
+use catalogue::config::is_http;
+use catalogue::openpgp::Fingerprint;
+use clap::Args;
+
+use super::network::Network;
+
+/// How a base that goes by a name is found and verified.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct BaseSource {
+    /// The machine that a base of the catalogue is for, such as amd64 or arm64 [default: what the recipe
+    /// says, else this machine]
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) arch: Option<String>,
+
+    /// Take the base from a mirror: the address that takes the place of the publisher's site
+    #[arg(long, value_name = "URL", value_parser = parse_url)]
+    pub(crate) mirror: Option<String>,
+
+    /// Take the publisher's public keys from this file, and from nowhere else
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keyring: Option<PathBuf>,
+
+    /// Take lists for good that this key signed, too: the 40 digits of its fingerprint
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) signer: Vec<Fingerprint>,
+
+    /// Take what the publisher's lists say without verifying it
+    #[arg(long)]
+    pub(crate) insecure: bool,
+
+    #[command(flatten)]
+    pub(crate) network: Network,
+}
+
+fn parse_url(text: &str) -> Result<String, &'static str> {
+    if is_http(text) { Ok(text.to_owned()) } else { Err("an address of https or http is needed") }
+}
