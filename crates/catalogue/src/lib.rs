@@ -2,6 +2,7 @@
 
 pub mod base;
 pub mod cache;
+pub mod config;
 pub mod entry;
 pub mod find;
 pub mod index;
@@ -15,6 +16,7 @@ pub mod transport;
 pub use base::{Base, Verified};
 pub use cache::{Cache, Digest, Entry};
 pub use transport::{Client, Download, Progress, Transport};
+pub use config::{Config, ConfigError};
 pub use entry::Catalogue;
 pub use find::{FindError, Finder};
 pub use keys::{KeySources, KeysError};

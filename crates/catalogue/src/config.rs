@@ -1,0 +1,177 @@
+//! What a user or a machine's owner says once: mirrors, and who signs what is on them.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::entry::Catalogue;
+use crate::openpgp::{Fingerprint, ParseFingerprintError};
+
+/// How large such a file may be, in bytes.
+pub const LIMIT_BYTES: u64 = 1 << 20;
+
+/// What such a file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    mirrors: BTreeMap<String, Mirror>,
+}
+
+/// Where a distribution's images are taken from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mirror {
+    /// The address that takes the place of the distribution's site.
+    pub url: Option<String>,
+    /// A file with the keys that its lists are verified with.
+    pub keyring: Option<PathBuf>,
+    /// Keys that may sign its lists, besides the publisher's.
+    pub signers: Vec<Fingerprint>,
+}
+
+/// Why a text is no such file.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// It is not TOML of that form.
+    Toml(Box<toml::de::Error>),
+    /// There is no such distribution.
+    Distribution {
+        /// What it is called.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// A mirror's address is not one of HTTP.
+    Url {
+        /// The distribution.
+        name: String,
+        /// The address.
+        url: String,
+    },
+    /// A fingerprint is none.
+    Signer {
+        /// The distribution.
+        name: String,
+        /// What is wrong with it.
+        source: ParseFingerprintError,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    mirror: BTreeMap<String, Record>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    keyring: Option<PathBuf>,
+    #[serde(default)]
+    signers: Vec<String>,
+}
+
+impl Config {
+    /// What `text` says:
+    ///
+    /// ```
+    /// let text = r#"
+    /// [mirror.ubuntu]
+    /// url = "https://mirror.example/ubuntu-cloud-images"
+    /// keyring = "/etc/imgraft/keys.gpg"
+    /// signers = ["0123456789ABCDEF0123456789ABCDEF01234567"]
+    /// "#;
+    /// let config = catalogue::Config::parse(catalogue::Catalogue::builtin(), text)?;
+    /// assert!(config.mirror("ubuntu").url.is_some());
+    /// # Ok::<(), catalogue::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Every [`ConfigError`].
+    pub fn parse(catalogue: &Catalogue, text: &str) -> Result<Self, ConfigError> {
+        let document: Document = toml::from_str(text).map_err(|error| ConfigError::Toml(Box::new(error)))?;
+        let mut mirrors = BTreeMap::new();
+        for (name, Record { url, keyring, signers }) in document.mirror {
+            if catalogue.distribution(&name).is_none() {
+                let known = catalogue.distributions().map(|(name, _)| name.to_owned()).collect();
+                return Err(ConfigError::Distribution { name, known });
+            }
+            if let Some(url) = url.as_ref().filter(|url| !is_http(url)) {
+                return Err(ConfigError::Url { name, url: url.clone() });
+            }
+            let signers: Result<Vec<Fingerprint>, _> = signers.iter().map(|signer| signer.parse()).collect();
+            let signers = signers.map_err(|source| ConfigError::Signer { name: name.clone(), source })?;
+            mirrors.insert(name, Mirror { url, keyring, signers });
+        }
+        Ok(Self { mirrors })
+    }
+
+    /// The addresses of the mirrors.
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        self.mirrors.values().filter_map(|mirror| mirror.url.as_deref())
+    }
+
+    /// What is said of a distribution.
+    pub fn mirror(&self, distribution: &str) -> Mirror {
+        self.mirrors.get(distribution).cloned().unwrap_or_default()
+    }
+}
+
+/// Whether `url` is an address that can be asked.
+pub fn is_http(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Toml(error) => write!(f, "{}", error.to_string().trim_end()),
+            Self::Distribution { name, known } => {
+                write!(f, "there is no distribution `{name}` that could have a mirror: {} have", known.join(" and "))
+            }
+            Self::Url { name, url } => {
+                write!(f, "the mirror of {name} is `{url}`, which is no address of https or http")
+            }
+            Self::Signer { name, .. } => write!(f, "a signer of {name} is none"),
+        }
+    }
+}
+
+impl Error for ConfigError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Signer { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_it_is_named() {
+        let error = |text: &str| Config::parse(Catalogue::builtin(), text).unwrap_err().to_string();
+        for (text, expected) in [
+            ("[mirror.fedora]\n", "there is no distribution `fedora` that could have a mirror: debian and ubuntu have"),
+            (
+                "[mirror.debian]\nurl = \"mirror\"\n",
+                "the mirror of debian is `mirror`, which is no address of https or http",
+            ),
+            ("[mirror.ubuntu]\nsigners = [\"7DB87C81\"]\n", "a signer of ubuntu is none"),
+        ] {
+            assert_eq!(error(text), expected);
+        }
+        assert!(error("[mirror.ubuntu]\nurls = []\n").contains("unknown field `urls`"));
+        assert!(error("mirror = 1\n").contains("line 1"));
+        assert_eq!(Config::parse(Catalogue::builtin(), "").unwrap().mirror("ubuntu"), Mirror::default());
+    }
+}
