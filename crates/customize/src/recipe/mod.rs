@@ -60,13 +60,17 @@ pub enum Base {
     },
 }
 
-/// A distribution and a release of it: `ubuntu:24.04`.
+/// A distribution and a release of it: `ubuntu:24.04`, and where more is said, `ubuntu:24.04/minimal@20260826`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseName {
     /// `ubuntu`, as `os-release` has it in `ID`.
     pub distribution: String,
     /// `24.04` or `noble`.
     pub release: String,
+    /// `minimal`: which of several.
+    pub variant: Option<String>,
+    /// `20260826` or `sha256:…`: which build.
+    pub pin: Option<String>,
 }
 
 /// A file or a tree of the host that goes into the image.
@@ -215,9 +219,19 @@ impl FromStr for BaseName {
     type Err = BaseNameError;
 
     fn from_str(text: &str) -> Result<Self, BaseNameError> {
-        match text.split_once(':') {
-            Some((distribution, release)) if !distribution.is_empty() && !release.is_empty() => {
-                Ok(Self { distribution: distribution.to_owned(), release: release.to_owned() })
+        let part = |text: &str, at: char| match text.split_once(at) {
+            Some((text, part)) => (text.to_owned(), Some(part.to_owned())),
+            None => (text.to_owned(), None),
+        };
+        let (rest, pin) = part(text, '@');
+        let (rest, variant) = part(&rest, '/');
+        let (distribution, release) = part(&rest, ':');
+        let is_named = |part: &Option<String>| part.as_ref().is_none_or(|part| !part.is_empty());
+        match release {
+            Some(release)
+                if !distribution.is_empty() && !release.is_empty() && is_named(&variant) && is_named(&pin) =>
+            {
+                Ok(Self { distribution, release, variant, pin })
             }
             _ => Err(BaseNameError { text: text.to_owned() }),
         }
@@ -241,7 +255,9 @@ impl std::error::Error for BaseNameError {}
 
 impl fmt::Display for BaseName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.distribution, self.release)
+        write!(f, "{}:{}", self.distribution, self.release)?;
+        self.variant.as_ref().map_or(Ok(()), |variant| write!(f, "/{variant}"))?;
+        self.pin.as_ref().map_or(Ok(()), |pin| write!(f, "@{pin}"))
     }
 }
 

@@ -245,7 +245,14 @@ mod tests {
         assert!(problems("[base]\nname = \"a:b\"\nfile = \"x\"\n")[0].contains("not both"));
         assert!(problems("[base]\narch = \"amd64\"\n")[0].contains("a base needs a `name` or a `file`"));
         assert!(problems("[base]\nfile = \"x\"\narch = \"amd64\"\n")[0].contains("goes with a `name`"));
-        assert!(problems("[base]\nname = \"ubuntu\"\n")[0].contains("`DISTRIBUTION:RELEASE`"));
+        for name in ["ubuntu", "ubuntu:", ":24.04", "ubuntu:24.04/", "ubuntu:24.04@"] {
+            assert!(problems(&format!("[base]\nname = \"{name}\"\n"))[0].contains("`DISTRIBUTION:RELEASE`"), "{name}");
+        }
+        for name in ["ubuntu:24.04", "ubuntu:noble/minimal", "debian:12@20260316-2418", "a:b/c@sha256:00"] {
+            let base = Recipe::parse(&format!("base.name = \"{name}\"")).unwrap().base;
+            let Some(Base::Published { name: read, .. }) = base else { panic!("{base:?}") };
+            assert_eq!(read.to_string(), name);
+        }
         assert_eq!(Recipe::parse("[base]\nfile = \"x\"").unwrap().base, Some(Base::File(PathBuf::from("x"))));
     }
 
