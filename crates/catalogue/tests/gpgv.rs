@@ -1,71 +1,14 @@
 //! Signatures and keys that GnuPG makes, and `gpgv` as the judge of what is taken.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "gpgv knows what time it is, and so has to be told the other")]
 
+mod agreement;
 mod gnupg;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use catalogue::openpgp::{Fingerprint, Keyring, Refusal, Signed, verify_detached, verify_inline};
-use catalogue::time::Time;
+use agreement::{both_accept, both_refuse, both_refuse_with, only_we_refuse, ours};
+use catalogue::openpgp::Fingerprint;
 use gnupg::{Gpgv, Home};
 
 const DOCUMENT: &[u8] = b"ab12 *noble.img\n- a line that begins with a dash\nblanks at its end \t\n\nthe last\n";
-
-fn now() -> Time {
-    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
-}
-
-fn ours(keys: &[u8], document: &[u8], signature: Option<&[u8]>) -> Result<Signed, Refusal> {
-    let keys = Keyring::parse(keys).unwrap();
-    match signature {
-        Some(signature) => verify_detached(document, signature, &keys, now()),
-        None => verify_inline(document, &keys, now()).map(|inline| inline.signed),
-    }
-}
-
-/// Both take it for good, and for one of `signer`'s.
-#[track_caller]
-fn both_accept(name: &str, signer: Fingerprint, keys: &[u8], document: &[u8], signature: Option<&[u8]>) -> Signed {
-    let gpgv = Gpgv::of(keys, document, signature, &[]);
-    let signed = ours(keys, document, signature).unwrap_or_else(|refusal| panic!("{name}: {refusal}\n{}", gpgv.said));
-    assert!(gpgv.accepts(), "{name}: {}", gpgv.said);
-    assert_eq!(signed.signer, signer, "{name}");
-    assert!(gpgv.valid.contains(&(signed.key, signed.signer)), "{name}: {signed:?}\n{}", gpgv.said);
-    signed
-}
-
-/// Neither takes it: we for this reason, and `gpgv` with this word, where there is one.
-#[track_caller]
-fn both_refuse(name: &str, reason: &str, word: &str, keys: &[u8], document: &[u8], signature: Option<&[u8]>) {
-    both_refuse_with(&[], name, reason, word, keys, document, signature);
-}
-
-#[track_caller]
-fn both_refuse_with(
-    weak: &[&str],
-    name: &str,
-    reason: &str,
-    word: &str,
-    keys: &[u8],
-    document: &[u8],
-    signature: Option<&[u8]>,
-) {
-    let gpgv = Gpgv::of(keys, document, signature, weak);
-    assert!(!gpgv.accepts(), "{name}: {}", gpgv.said);
-    assert!(word.is_empty() || gpgv.says(word), "{name}: {word} is not in {}", gpgv.said);
-    let refusal = ours(keys, document, signature).expect_err(name).to_string();
-    assert!(refusal.contains(reason), "{name}: {refusal}\n{}", gpgv.said);
-}
-
-/// `gpgv` takes it for good, and we do not, for this reason.
-#[track_caller]
-fn only_we_refuse(name: &str, reason: &str, keys: &[u8], document: &[u8], signature: Option<&[u8]>) {
-    let gpgv = Gpgv::of(keys, document, signature, &[]);
-    assert!(gpgv.accepts(), "{name}: {}", gpgv.said);
-    let refusal = ours(keys, document, signature).expect_err(name).to_string();
-    assert!(refusal.contains(reason), "{name}: {refusal}");
-}
 
 #[test]
 fn good_signatures_of_every_kind_are_taken() {
