@@ -62,6 +62,7 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
         }
     };
     cloud_config::duplicates(&tree, &mut findings);
+    lint::keys::check(&tree.root, &mut findings);
     checker.facts.configures_network = Some(look(&tree.root, &mut findings, |kind| checker.kind(kind)));
     checker.add(findings);
 }

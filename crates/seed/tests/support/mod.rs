@@ -9,10 +9,16 @@ use testkit::judge::judge;
 
 /// Runs `program` in the system's Python with `input` as its standard input; what it printed, a line each.
 pub(crate) fn python(program: &str, input: &str) -> Vec<String> {
+    python_with(program, &[], input)
+}
+
+/// As [`python`], with arguments.
+pub(crate) fn python_with(program: &str, arguments: &[&str], input: &str) -> Vec<String> {
     let mut file: File = tempfile::tempfile().unwrap();
     file.write_all(input.as_bytes()).unwrap();
     std::io::Seek::rewind(&mut file).unwrap();
-    let verdict = judge("/usr/bin/python3").args(["-c", program]).stdin(file).succeed();
+    let python = judge("/usr/bin/python3").args(["-W", "ignore", "-c", program]);
+    let verdict = python.args(arguments).stdin(file).succeed();
     verdict.stdout.lines().map(str::to_owned).collect()
 }
 
@@ -105,4 +111,46 @@ impl Dice {
     pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
+}
+
+/// Python that holds configurations against a schema of ours with the installed cloud-init's validator. `changed`
+/// is a keyword of cloud-init's since 24.1, and so is given to older ones here.
+const VALIDATE: &str = r#"
+import json, sys, yaml, functools
+from cloudinit.config import schema as s
+made = s.get_jsonschema_validator()
+Validator = made[0]
+def told(validator, value, instance, schema):
+    if value:
+        yield s.SchemaDeprecationError("x", version="1") if "version" in s.SchemaDeprecationError.__init__.__code__.co_varnames else s.SchemaDeprecationError("x")
+Validator.VALIDATORS["deprecated"] = told
+Validator.VALIDATORS["changed"] = told
+schema = json.load(open(sys.argv[1]))
+validator = Validator(schema, format_checker=made[1]())
+def path(error):
+    text = ""
+    for step in error.path:
+        text += "[%d]" % step if isinstance(step, int) else ("." if text else "") + str(step)
+    return text
+for line in sys.stdin:
+    value = yaml.safe_load(json.loads(line))
+    wrapped = sys.argv[2] == "network" and "network" in value
+    try:
+        errors = list(validator.iter_errors(value))
+    except TypeError:
+        # A key that is no text, where a pattern is looked for in it.
+        print("[true, null]")
+        continue
+    known = [e for e in errors if isinstance(e, s.SchemaDeprecationError)]
+    print(json.dumps([len(known) < len(errors), sorted({path(e) for e in known})]))
+"#;
+
+/// Whether each of `texts` is invalid by `schema`, and where something deprecated is in it, unless that cannot be said.
+pub(crate) fn validate(schema: &str, texts: &[String]) -> Vec<(bool, Option<Vec<String>>)> {
+    let path = format!("{}/schemas/{schema}.json", env!("CARGO_MANIFEST_DIR"));
+    let kind = if schema.contains("network") { "network" } else { "cloud-config" };
+    let input: Vec<String> = texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string()).collect();
+    let said = python_with(VALIDATE, &[&path, kind], &(input.join("\n") + "\n"));
+    assert_eq!(said.len(), texts.len(), "Python says a line to each");
+    said.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -2,6 +2,7 @@
 
 mod commands;
 pub(super) mod hostname;
+pub(super) mod keys;
 mod network;
 mod packages;
 mod passwords;
@@ -17,6 +18,7 @@ pub(super) use network::{version_1 as network_v1, version_2 as network_v2};
 
 /// Looks at a cloud-config, which is a mapping.
 pub(super) fn cloud_config(root: &Node, role: Role, findings: &mut Findings<'_>) {
+    keys::check(root, findings);
     users::check(root, role, findings);
     passwords::check(root, findings);
     ssh_key::check(root, findings);

@@ -4,7 +4,7 @@ use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
 
-use super::instance::{Found, shown_key};
+use super::instance::{Found, StandIn, json, shown_key};
 use crate::check::finding::{Finding, Findings};
 use crate::check::suggest::{did_you_mean, list};
 use crate::yaml::{Node, Value, key_text};
@@ -187,7 +187,8 @@ impl<'tree> Explainer<'_, 'tree, '_> {
 
     fn twice(&mut self, found: &Found<'tree>) {
         let items = found.node.items().unwrap_or_default();
-        let same = |item: &Node, other: &Node| super::instance::json(item) == super::instance::json(other);
+        let json = |item: &Node| json(item, StandIn::Object);
+        let same = |item: &Node, other: &Node| json(item) == json(other);
         let twice =
             items.iter().enumerate().find(|(index, item)| items[..*index].iter().any(|other| same(item, other)));
         let span = twice.map_or_else(|| place(found), |(_, item)| first_line(item));

@@ -7,8 +7,22 @@ use crate::yaml::{Entry, Node, Value, key_text};
 /// What stands for a value that JSON does not have. It is no key that can be written in YAML.
 const NO_JSON: &str = "\0";
 
+/// Larger than any bound in a schema, and no integer.
+const OUT_OF_BOUNDS: f64 = 4_503_599_627_370_495.5;
+
+/// What a value that JSON does not have is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum StandIn {
+    Number,
+    Object,
+}
+
 /// The tree as JSON.
-pub(super) fn json(node: &Node) -> Json {
+///
+/// No type of JSON is a date's. Where a schema takes neither a number nor an object it takes no date, and where it
+/// takes both it has nothing against one.
+pub(super) fn json(node: &Node, stand_in: StandIn) -> Json {
+    let json = |node: &Node| json(node, stand_in);
     match &node.value {
         Value::Null => Json::Null,
         Value::Bool(value) => Json::Bool(*value),
@@ -19,18 +33,31 @@ pub(super) fn json(node: &Node) -> Json {
             None => Json::from(u64::MAX),
         },
         Value::Float(value) => {
-            let finite = if value.is_finite() { *value } else { f64::MAX };
+            // What is not finite is no integer, and beyond all bounds.
+            let finite = if value.is_finite() { *value } else { OUT_OF_BOUNDS.copysign(*value) };
             Number::from_f64(finite).map_or(Json::Null, Json::Number)
         }
         Value::String(text) => Json::String(text.clone()),
         // cloud-init's schemas take bytes for a string.
         Value::Binary(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
-        // No type of JSON is theirs: an object with a key that no schema has comes nearest.
-        Value::Timestamp(_) | Value::Other(_) => Json::Object(Map::from_iter([(NO_JSON.to_owned(), Json::Null)])),
-        Value::Sequence(items) => Json::Array(items.iter().map(json).collect()),
+        Value::Timestamp(_) | Value::Other(_) => {
+            let object = || Json::Object(Map::from_iter([(NO_JSON.to_owned(), Json::Null)]));
+            if stand_in == StandIn::Object { object() } else { Json::from(OUT_OF_BOUNDS) }
+        }
+        Value::Sequence(items) => Json::Array(items.iter().map(&json).collect()),
         Value::Mapping(entries) => {
             Json::Object(entries.iter().map(|entry| (key(&entry.key), json(&entry.value))).collect())
         }
+    }
+}
+
+/// Whether there is a value in it that JSON does not have.
+pub(super) fn has_stand_in(node: &Node) -> bool {
+    match &node.value {
+        Value::Timestamp(_) | Value::Other(_) => true,
+        Value::Sequence(items) => items.iter().any(has_stand_in),
+        Value::Mapping(entries) => entries.iter().any(|entry| has_stand_in(&entry.value)),
+        _ => false,
     }
 }
 

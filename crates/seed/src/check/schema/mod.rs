@@ -14,6 +14,7 @@ use std::sync::OnceLock;
 use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value as Json, json};
 
+use self::instance::StandIn;
 use super::finding::Findings;
 use crate::yaml::Node;
 
@@ -76,8 +77,7 @@ impl Schema {
             .with_draft(Draft::Draft4)
             .should_validate_formats(true)
             .with_format("date", is_date)
-            // cloud-init has these two checked where Python's modules for it are there, which they are nowhere.
-            .with_format("uri", |_| true)
+            // cloud-init has it checked where a module for it is there, which Debian and Ubuntu do not have.
             .with_format("hostname", |_| true)
             .offline()
             .build(&schema)
@@ -88,8 +88,11 @@ impl Schema {
     /// Holds `node` against the schema.
     pub(super) fn check(self, node: &Node, findings: &mut Findings<'_>) {
         let Some(compiled) = self.compiled() else { return };
-        let instance = instance::json(node);
-        explain::errors(compiled.validator.iter_errors(&instance), node, &compiled.schema, findings);
+        let instance = instance::json(node, StandIn::Number);
+        let other = instance::has_stand_in(node).then(|| instance::json(node, StandIn::Object));
+        let errors = compiled.validator.iter_errors(&instance);
+        let other = other.iter().flat_map(|other| compiled.validator.iter_errors(other));
+        explain::errors(errors.chain(other), node, &compiled.schema, findings);
         deprecation::warnings(&compiled.validator.evaluate(&instance), node, &compiled.schema, findings);
     }
 
