@@ -21,7 +21,9 @@ fn answers() -> Value {
             "systemctl is-system-running --wait": [0, "running\n"],
             "systemctl list-units --state=failed --all --no-legend --no-pager --plain": [0, ""],
             "dmesg": [0, "[    0.000000] Linux version 6.1\n"],
-            "systemctl is-active -- 'ssh'": [0, "active\n"],
+            "systemctl show --property=LoadState,ActiveState,TriggeredBy -- 'ssh'":
+                [0, "TriggeredBy=ssh.socket\nLoadState=loaded\nActiveState=inactive\n"],
+            "systemctl is-active -- 'ssh.socket'": [0, "active\n"],
             "app --version": [0, "app 1.2\n"],
         },
         "stat": { "/usr/local/bin/app": { "exists": true, "kind": "file", "mode": 0o755, "uid": 0, "gid": 0,
@@ -103,6 +105,8 @@ fn a_good_guest_is_good() {
 #[test]
 fn what_is_not_as_expected_ends_with_1() {
     let mut answers = answers();
+    answers["run"]["systemctl show --property=LoadState,ActiveState,TriggeredBy -- 'ssh'"] =
+        json!([0, "LoadState=not-found\nActiveState=inactive\n"]);
     answers["run"]["app --version"] = json!([1, "app: no licence\n"]);
     answers["stat"]["/usr/local/bin/app"]["mode"] = json!(0o644);
     answers["read"]["/var/log/cloud-init.log"] = json!(
@@ -115,6 +119,7 @@ fn what_is_not_as_expected_ends_with_1() {
     for line in [
         "  wrong    cloud-init has nothing to complain about: 1 complaint in its log",
         "  wrong    `app --version` succeeds and prints a match of `^app 1`: it ended with 1",
+        "  wrong    service `ssh` is active: there is no such service",
         "           app: no licence",
         "  wrong    `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644",
     ] {

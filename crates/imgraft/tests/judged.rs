@@ -73,7 +73,7 @@ runcmd:
 const RECIPE: &str = r#"
 [boot]
 user-data = "user-data.yaml"
-services = ["cloud-init", "ssh"]
+services = ["cloud-final", "ssh"]
 packages = ["cloud-init", "openssh-server"]
 ports = [22]
 ssh = "developer"

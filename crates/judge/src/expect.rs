@@ -34,22 +34,57 @@ pub(crate) fn expectations<G: Guest + ?Sized>(guest: &mut G, expected: &Boot, re
 fn service<G: Guest + ?Sized>(guest: &mut G, name: &str) -> Result<Seen, Silence> {
     let deadline = guest.now() + guest.patience() / SERVICE_PATIENCE;
     loop {
-        let said = guest.run(&format!("systemctl is-active -- {}", quoted(name)), None, QUESTION)?;
-        let state = String::from_utf8_lossy(&said.stdout).trim().to_owned();
-        let is_settled = !matches!(state.as_str(), "activating" | "reloading" | "deactivating" | "inactive");
-        if state == "active" {
+        let show = format!("systemctl show --property=LoadState,ActiveState,TriggeredBy -- {}", quoted(name));
+        let said = guest.run(&show, None, QUESTION)?;
+        let unit = Unit::of(&String::from_utf8_lossy(&said.stdout));
+        if unit.active_state == "active" {
             return Ok(Seen::good());
         }
+        if unit.load_state == "not-found" {
+            return Ok(Seen::wrong("there is no such service"));
+        }
+        for trigger in &unit.triggered_by {
+            let said = guest.run(&format!("systemctl is-active -- {}", quoted(trigger)), None, QUESTION)?;
+            if said.stdout.trim_ascii() == b"active" {
+                return Ok(Seen::good().lines(vec![format!("it starts when it is wanted: {trigger} is active")]));
+            }
+        }
+        let is_settled =
+            !matches!(unit.active_state.as_str(), "activating" | "reloading" | "deactivating" | "inactive");
         if is_settled || guest.now() > deadline {
             let status = format!("systemctl status --no-pager --full --lines=10 -- {}", quoted(name));
             let status = guest.run(&status, None, QUESTION)?;
             let mut lines = text_lines(&status.stdout);
             lines.extend(text_lines(&status.stderr));
             lines.truncate(MAX_LINES);
-            let state = if state.is_empty() { "unknown".to_owned() } else { state };
-            return Ok(Seen::wrong(format!("it is {state}")).lines(lines));
+            return Ok(Seen::wrong(format!("it is {}", unit.active_state)).lines(lines));
         }
         guest.wait(SERVICE_INTERVAL);
+    }
+}
+
+/// A unit, as `systemctl show` has it.
+#[derive(Debug, PartialEq, Eq)]
+struct Unit {
+    load_state: String,
+    active_state: String,
+    /// The sockets, timers and paths that start it.
+    triggered_by: Vec<String>,
+}
+
+impl Unit {
+    fn of(shown: &str) -> Self {
+        let value = |name: &str| {
+            let of = |line: &str| line.strip_prefix(name)?.strip_prefix('=').map(str::to_owned);
+            shown.lines().find_map(of).unwrap_or_else(|| "unknown".to_owned())
+        };
+        let triggers = value("TriggeredBy");
+        let triggers = triggers.split_ascii_whitespace().filter(|name| *name != "unknown");
+        Self {
+            load_state: value("LoadState"),
+            active_state: value("ActiveState"),
+            triggered_by: triggers.map(str::to_owned).collect(),
+        }
     }
 }
 
@@ -207,6 +242,16 @@ mod tests {
             found.push((check.name, problem));
         });
         found
+    }
+
+    #[test]
+    fn a_unit_is_read_with_what_starts_it() {
+        // As it is of `ssh` in Ubuntu 24.04, before anybody has logged in.
+        let unit = Unit::of("TriggeredBy=ssh.socket\nLoadState=loaded\nActiveState=inactive\n");
+        assert_eq!((unit.active_state.as_str(), &unit.triggered_by[..]), ("inactive", &["ssh.socket".to_owned()][..]));
+        let unit = Unit::of("LoadState=not-found\nActiveState=inactive\n");
+        assert_eq!((unit.load_state.as_str(), unit.triggered_by.len()), ("not-found", 0));
+        assert_eq!(Unit::of("").active_state, "unknown");
     }
 
     #[test]

@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(mode.unwrap().bits(), 0o755);
         assert_eq!(owner, &Some("root:root".parse::<Owner>().unwrap()));
         assert_eq!(recipe.keep.packages, ["cloud-init", "openssh-server", "git", "curl", "ca-certificates"]);
-        assert_eq!(recipe.boot.services, ["cloud-init", "ssh"]);
+        assert_eq!(recipe.boot.services, ["cloud-final", "ssh"]);
         assert_eq!(recipe.boot.commands[0].run, "autonoe --version");
         assert_eq!(recipe.boot.files[0].mode.unwrap().bits(), 0o755);
     }
