@@ -54,15 +54,15 @@ impl<'a> DownloadProgress<'a> {
         if let Some(bar) = &state.bar {
             bar.set_length(total_bytes.unwrap_or(0));
             bar.set_position(have_bytes);
-            // What was there before did not come at this rate.
-            bar.reset_eta();
-            bar.reset_elapsed();
+            bar.set_message("");
         }
     }
 
     fn received(&self, state: &mut State, have_bytes: u64) {
         if let Some(bar) = &state.bar {
             bar.set_position(have_bytes);
+            // The bar's own rate would count what was there before.
+            bar.set_message(state.lines.pace(have_bytes, state.total_bytes, Instant::now()));
         } else if let Some(line) = state.lines.line(have_bytes, state.total_bytes, Instant::now()) {
             self.messages.note(format_args!("{}: {line}", self.name));
         }
@@ -84,7 +84,7 @@ impl<'a> DownloadProgress<'a> {
 
 fn new_bar() -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-    let template = "{bar:32} {binary_bytes:>10} of {binary_total_bytes:10} {binary_bytes_per_sec:>12} {eta:>4} left";
+    let template = "{bar:32} {binary_bytes:>10} of {binary_total_bytes:10}  {msg}";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("━╸ "));
     }
@@ -150,22 +150,27 @@ impl Lines {
         }
         self.told_tenth = tenth_of(have_bytes);
         self.told = now;
-        let seconds = now.duration_since(self.start).as_secs_f64().max(0.001);
-        let rate = have_bytes.saturating_sub(self.start_bytes) as f64 / seconds;
-        let rate_text = format!("{}/s", ByteSize(rate as u64));
+        let pace = self.pace(have_bytes, total_bytes, now);
         Some(match total {
-            None => format!("{}, {rate_text}", ByteSize(have_bytes)),
+            None => format!("{}, {pace}", ByteSize(have_bytes)),
             Some(total) => {
                 let percent = (u128::from(have_bytes) * 100 / u128::from(total)) as u64;
-                let left = total.saturating_sub(have_bytes);
-                let eta = match left {
-                    0 => String::new(),
-                    _ if rate < 1.0 => ", no byte comes".to_owned(),
-                    left => format!(", {} left", duration(left as f64 / rate)),
-                };
-                format!("{percent} % of {}, {rate_text}{eta}", ByteSize(total))
+                format!("{percent} % of {}, {pace}", ByteSize(total))
             }
         })
+    }
+
+    /// How fast it comes, and how long that will take.
+    fn pace(&self, have_bytes: u64, total_bytes: Option<u64>, now: Instant) -> String {
+        let seconds = now.duration_since(self.start).as_secs_f64().max(0.001);
+        let rate = have_bytes.saturating_sub(self.start_bytes) as f64 / seconds;
+        let left = match total_bytes.map_or(0, |total| total.saturating_sub(have_bytes)) {
+            0 => String::new(),
+            _ if rate < 1.0 && seconds < 5.0 => String::new(),
+            _ if rate < 1.0 => ", no byte comes".to_owned(),
+            left => format!(", {} left", duration(left as f64 / rate)),
+        };
+        format!("{}/s{left}", ByteSize(rate as u64))
     }
 }
 
@@ -194,7 +199,7 @@ mod tests {
         assert_eq!(line(19, 3), None);
         assert_eq!(line(20, 5).as_deref(), Some("20 % of 100.0 MiB, 2.0 MiB/s, 40 s left"));
         assert_eq!(line(21, 6), None);
-        assert_eq!(line(22, 15).as_deref(), Some("22 % of 100.0 MiB, 819.2 KiB/s, 98 s left"));
+        assert_eq!(line(22, 15).as_deref(), Some("22 % of 100.0 MiB, 819.1 KiB/s, 98 s left"));
         assert_eq!(line(22, 16), None);
         // Several tenths at once have one line.
         assert_eq!(line(100, 18).as_deref(), Some("100 % of 100.0 MiB, 5.0 MiB/s"));
