@@ -310,7 +310,7 @@ fn an_output_that_cannot_be_is_refused() {
         "error: there is no name for the new image\nhint: give it with `-o IMAGE`\n",
     );
     world
-        .refuses("build --put app:/srv/app -o out.img", "error: there is no base\nhint: give it with `--base IMAGE`\n");
+        .refuses("build --put app:/srv/app -o out.img", "error: there is no base\nhint: give it with `--base BASE`\n");
 }
 
 #[test]
