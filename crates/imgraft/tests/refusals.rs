@@ -309,8 +309,7 @@ fn an_output_that_cannot_be_is_refused() {
         "build --base base.img --put app:/srv/app",
         "error: there is no name for the new image\nhint: give it with `-o IMAGE`\n",
     );
-    world
-        .refuses("build --put app:/srv/app -o out.img", "error: there is no base\nhint: give it with `--base BASE`\n");
+    world.refuses("build --put app:/srv/app -o out.img", "error: there is no base\nhint: give it with `--base BASE`\n");
 }
 
 #[test]
