@@ -120,7 +120,9 @@ fn cloud_init_status<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> 
         return Ok(Seen::good());
     }
     let stage = errors.iter().map(|(stage, _)| *stage).min().unwrap_or(Stage::Final);
-    let detail = if detail.is_empty() { String::new() } else { format!(": {}", shortened(detail.trim())) };
+    // The detail is the data source in newer versions, and the errors in older ones.
+    let detail = errors.first().map_or(detail.as_str(), |(_, error)| error).trim();
+    let detail = if detail.is_empty() { String::new() } else { format!(": {}", shortened(detail)) };
     Ok(Seen::wrong(format!("its status is `{status}`{detail}")).stage(stage).lines(lines))
 }
 
