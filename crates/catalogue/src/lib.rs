@@ -15,12 +15,10 @@ pub mod transport;
 
 pub use base::{Base, Verified};
 pub use cache::{Cache, Digest, Entry};
-pub use transport::{Client, Download, Progress, Transport};
 pub use config::{Config, ConfigError};
 pub use entry::Catalogue;
 pub use find::{FindError, Finder};
 pub use keys::{KeySources, KeysError};
 pub use lock::{Lock, LockError};
 pub use name::{Address, BaseRef, Name, NameError, Pin};
-pub use transport::{Download, Progress, Transport};
 pub use transport::{Client, Download, Progress, Transport};

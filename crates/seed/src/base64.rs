@@ -33,7 +33,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 /// The bytes of a text that has base64 and nothing else, white space neither.
 pub(crate) fn decode_strict(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
-    let is_whole = text.len() % 4 == 0 && text.len() - digits.len() <= 2;
+    let is_whole = text.len().is_multiple_of(4) && text.len() - digits.len() <= 2;
     (is_whole && digits.bytes().all(|byte| digit(byte).is_some())).then(|| decode(text)).flatten()
 }
 

@@ -2,9 +2,6 @@
 
 pub(crate) mod base;
 pub(crate) mod boot;
-pub(crate) mod machine;
-pub(crate) mod cache;
-#[allow(dead_code, reason = "for the commands that fetch")]
 pub(crate) mod cache;
 pub(crate) mod fetch;
 pub(crate) mod machine;
@@ -35,9 +32,9 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  it could not be done, and nothing was changed; `check`: something is wrong with the image;
-     `diff`: the images differ
-  2  wrong usage; `check`, `diff`: an image could not be looked at";
+  1  it could not be done, and nothing was changed; `check`, `test`: something is wrong with the
+     image; `seed check`: with the seed; `diff`: the images differ
+  2  wrong usage; `check`, `diff`, `test`: an image could not be looked at";
 
 /// Graft files onto stock cloud images: no root, no KVM, no mount.
 #[derive(Debug, Parser)]

@@ -48,7 +48,6 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Seed { command } => return seed::run(command, messages),
         Command::Fetch(arguments) => fetch::run(arguments, messages)?,
         Command::Update(arguments) => update::run(&arguments, messages)?,
-        Command::Seed { command } => seed::run(command, messages)?,
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
         Command::Cache { command } => return cache::run(command, messages),

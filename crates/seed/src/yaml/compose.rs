@@ -25,7 +25,7 @@ pub(super) struct Raw {
 pub(super) enum Content {
     Scalar(String),
     Sequence(Vec<Rc<Raw>>),
-    Mapping(Vec<(Rc<Raw>, Rc<Raw>)>),
+    Mapping(Pairs),
 }
 
 impl Raw {
@@ -54,6 +54,9 @@ pub(super) fn compose(text: &str) -> Result<Option<Rc<Raw>>, Error> {
             .hint("cloud-init reads one document; several texts are parts of a MIME message or of an archive")),
     }
 }
+
+/// The keys of a mapping, each with its value.
+type Pairs = Vec<(Rc<Raw>, Rc<Raw>)>;
 
 struct Composer<'text> {
     scanner: Scanner<'text>,
@@ -307,7 +310,7 @@ impl Composer<'_> {
         Ok(items)
     }
 
-    fn block_mapping(&mut self, depth: usize) -> Result<Vec<(Rc<Raw>, Rc<Raw>)>, Error> {
+    fn block_mapping(&mut self, depth: usize) -> Result<Pairs, Error> {
         let mut entries = Vec::new();
         while self.take(&Token::Key)? {
             let key = self.block_part(depth)?;
@@ -374,7 +377,7 @@ impl Composer<'_> {
         }
     }
 
-    fn flow_mapping(&mut self, depth: usize) -> Result<Vec<(Rc<Raw>, Rc<Raw>)>, Error> {
+    fn flow_mapping(&mut self, depth: usize) -> Result<Pairs, Error> {
         let mut entries = Vec::new();
         while self.peek()? != &Token::FlowMappingEnd {
             if !entries.is_empty() && !self.take(&Token::FlowEntry)? {

@@ -87,7 +87,7 @@ fn zone(rest: &mut Cursor) -> Option<Result<String, &'static str>> {
 }
 
 fn invalid_date(year: u32, month: u32, day: u32) -> Option<&'static str> {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days = match month {
         1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
         4 | 6 | 9 | 11 => 30,
