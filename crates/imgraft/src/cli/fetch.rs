@@ -15,10 +15,11 @@ Examples:
   imgraft fetch https://example.org/disk.img --sha256 0e25ca6ee9f0…
   qemu-img info $(imgraft fetch jammy --print-path)
 
-Names are DISTRIBUTION:RELEASE or a release's codename, then /VARIANT and @BUILD where they matter; a BUILD is
-a serial or a digest, `sha256:…`. An image is in use when its publisher's signature is good and its digest is
-the signed one. Keys are taken from the machine's keyring, from --keyring or from a key server, and only those
-whose fingerprints are known here. Debian signs nothing: its digests are taken for TLS, and that is said.
+Names are DISTRIBUTION:RELEASE or a release's codename, then /VARIANT and @BUILD where they matter;
+a BUILD is a serial or a digest, `sha256:…`. An image is used only if its publisher's signature is
+good and its digest is the signed one. Keys are taken from the machine's keyring, from --keyring or
+from a key server, and only those whose fingerprints are known here. Debian signs nothing: its
+digests are taken for TLS, and that is said.
 
 ~/.config/imgraft/config.toml may name mirrors:
   [mirror.ubuntu]

@@ -130,8 +130,9 @@ Examples:
   imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
 
-A base that goes by a name is fetched and verified as `imgraft fetch` does. Which bytes it was is written to
-imgraft.lock beside the recipe, and the next build takes the same; `imgraft update` takes newer ones.
+A base that goes by a name is fetched and verified as `imgraft fetch` does. Which bytes it was is
+written to imgraft.lock beside the recipe, and the next build takes the same; `imgraft update` takes
+newer ones.
 
 Changes are carried out in the order given, those of the recipe first. Times of new files are
 SOURCE_DATE_EPOCH where that is set, else those of your files, and for what has no file the time at

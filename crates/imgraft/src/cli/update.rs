@@ -11,8 +11,9 @@ Examples:
   imgraft update                                    the recipe is ./imgraft.toml
   imgraft update recipes/autonoe.toml --dry-run     say what would change
 
-imgraft.lock, beside the recipe, says which bytes the base is; `imgraft build` takes those and no others.
-This looks for the newest build and has the lock say that one. Nothing is downloaded before the next build.";
+imgraft.lock, beside the recipe, says which bytes the base is; `imgraft build` takes those and no
+others. This looks for the newest build and has the lock say that one. Nothing is downloaded before
+the next build.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Update {
