@@ -266,6 +266,16 @@ fn a_server_that_is_not_there_is_not_asked_for_long() {
     world.client().fetch(&download, &world.cache, &diary).unwrap();
     let problem = format!("`{url}`: nobody answers there");
     assert_eq!(diary.lines()[..2], [format!("retrying: {problem}"), format!("next: {problem}")]);
+
+    // A name that is nobody's (RFC 6761).
+    let bytes = noise(10, 7);
+    world.site.put(PATH, bytes.clone());
+    let url = "https://mirror.invalid/x".to_owned();
+    let diary = Diary::default();
+    let download = Download { urls: vec![url.clone(), world.site.url(PATH)], ..world.download(&bytes) };
+    world.client().fetch(&download, &world.cache, &diary).unwrap();
+    let problem = format!("`{url}`: the host's name is not known");
+    assert_eq!(diary.lines()[..2], [format!("retrying: {problem}"), format!("next: {problem}")]);
 }
 
 #[test]

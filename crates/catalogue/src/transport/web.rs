@@ -273,6 +273,10 @@ fn of_io(error: &io::Error) -> (String, Again) {
         ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable => {
             ("nobody answers there".to_owned(), Again::Hardly)
         }
+        // The standard library has no kind for that.
+        _ if error.to_string().starts_with("failed to lookup address information") => {
+            ("the host's name is not known".to_owned(), Again::Hardly)
+        }
         UnexpectedEof => ("the connection ended too early".to_owned(), Again::Later),
         _ => ("the connection broke".to_owned(), Again::Later),
     }
