@@ -3,8 +3,8 @@
 use super::facts::Facts;
 use super::finding::{Finding, Findings};
 use super::schema::{self, Schema};
-use super::{Role, lint};
-use crate::yaml::{Tree, Value, parse};
+use super::{Role, lint, suggest};
+use crate::yaml::{Positions, Tree, Value, parse};
 
 /// Keys that belong to another file.
 const ELSEWHERE: &[(&str, &str)] = &[
@@ -50,9 +50,10 @@ pub(super) fn check(findings: &mut Findings<'_>, role: Role, facts: &mut Facts, 
 
 /// Tells of keys of which only the last one counts.
 pub(super) fn duplicates(tree: &Tree, findings: &mut Findings<'_>) {
+    let positions = Positions::new(findings.text);
     for duplicate in &tree.duplicates {
         let message = format!("the key `{}` is there again: this one is lost", duplicate.key);
-        let line = findings.text[..duplicate.kept.start].matches('\n').count() + 1;
+        let line = positions.of(duplicate.kept.start).line;
         let hint = format!("the one in line {line} counts; put both together, or take one away");
         findings.push(Finding::warning("duplicate-key", message, duplicate.lost.clone()).hint(hint));
     }
@@ -76,8 +77,9 @@ fn explain_strangers(findings: &mut Findings<'_>) {
         }
         let owners: Vec<&str> = within.iter().filter(|(name, _)| *name == key).map(|(_, owner)| *owner).collect();
         match owners[..] {
-            [owner] => {
-                Some(Finding { label: None, ..finding }.hint(format!("it is a key of `{owner}`: is it indented?")))
+            [_] | [_, _] => {
+                let hint = format!("it is a key of {}: is it indented?", suggest::list(&owners, "and"));
+                Some(Finding { label: None, ..finding }.hint(hint))
             }
             _ => Some(finding),
         }

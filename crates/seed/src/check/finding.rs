@@ -75,6 +75,9 @@ impl Finding {
     }
 }
 
+/// How much of one text is told: who has that much to do looks again.
+const MAX_FINDINGS: usize = 1000;
+
 /// The findings in one text.
 pub(super) struct Findings<'text> {
     /// The text.
@@ -96,7 +99,16 @@ impl<'text> Findings<'text> {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
-        let span = finding.span.map(|span| span.start.min(self.text.len())..span.end.min(self.text.len()));
+        if self.found.len() >= MAX_FINDINGS {
+            return;
+        }
+        let span = finding.span.map(|span| {
+            // Whole characters, as they are to be shown.
+            let down = |at: usize| (0..=at).rev().find(|&at| self.text.is_char_boundary(at)).unwrap_or(0);
+            let start = down(span.start.min(self.text.len()));
+            let end = (span.end.max(start)..=self.text.len()).find(|&at| self.text.is_char_boundary(at));
+            start..end.unwrap_or(self.text.len())
+        });
         self.found.push(Finding { source: self.source, span, ..finding });
     }
 

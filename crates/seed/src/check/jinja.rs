@@ -51,7 +51,9 @@ pub(super) fn check(checker: &mut Checker, findings: &mut Findings<'_>, place: P
     }
     for finding in found.into_vec() {
         let is_unknown = finding.span.as_ref().is_some_and(|span| {
-            blanked.expressions.iter().any(|expression| expression.start < span.end && span.start < expression.end)
+            // They are in the order of the text, and apart.
+            let next = blanked.expressions.partition_point(|expression| expression.end <= span.start);
+            blanked.expressions.get(next).is_some_and(|expression| expression.start < span.end)
         });
         let is_twice = finding.rule == "duplicate-key" && blanked.has_statements;
         if is_unknown || is_twice {
@@ -93,6 +95,8 @@ fn blank(text: &str, from: usize) -> Result<Blanked, Box<Finding>> {
 
 /// Where the next thing of a template begins.
 fn next(text: &str, from: usize) -> Option<(usize, (&'static str, &'static str))> {
-    let places = PAIRS.iter().filter_map(|pair| text[from..].find(pair.0).map(|at| (from + at, *pair)));
-    places.min_by_key(|(at, _)| *at)
+    text[from..].match_indices('{').find_map(|(at, _)| {
+        let pair = PAIRS.iter().find(|(open, _)| text[from + at..].starts_with(open))?;
+        Some((from + at, *pair))
+    })
 }

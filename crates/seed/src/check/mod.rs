@@ -175,8 +175,9 @@ impl Checker {
                 let source = self.source(document.name, &text);
                 let mut findings = Findings::new(&text, source);
                 // What is before the error is the same in both.
+                const REPLACEMENT: usize = char::REPLACEMENT_CHARACTER.len_utf8();
                 let at = error.valid_up_to();
-                let finding = Finding::error("text", format!("`{}` is no UTF-8", document.name), at..at + 1);
+                let finding = Finding::error("text", format!("`{}` is no UTF-8", document.name), at..at + REPLACEMENT);
                 findings.push(finding.hint("cloud-init reads texts as UTF-8; binary content is put in as base64"));
                 self.add(findings);
                 None

@@ -7,7 +7,7 @@ use super::{Checker, Document, cloud_config, lint};
 use crate::yaml::{Node, Value, parse};
 
 /// Keys of version 2 that netplan knows and cloud-init's own renderers do not.
-const NETPLAN_KEYS: &[&str] = &[
+pub(super) const NETPLAN_KEYS: &[&str] = &[
     "wifis",
     "modems",
     "tunnels",

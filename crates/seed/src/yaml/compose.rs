@@ -273,7 +273,7 @@ impl Composer<'_> {
         let text = self.scanner.text.text;
         let is_flow = text[start..].starts_with(['[', '{']);
         let end = end.filter(|_| !is_flow).unwrap_or(self.end).max(start);
-        let span = start..end;
+        let span = placed(&properties, &tag, start..end);
         Rc::new(Raw { tag, is_tagged: properties.tag.is_some(), content, span, style: Style::Collection })
     }
 
@@ -431,7 +431,16 @@ fn scalar(properties: &Properties, text: String, style: Style, span: Range<usize
         (None, Style::Quoted | Style::Block) => Tag::Scalar(Kind::String),
         _ => Tag::Scalar(resolve::kind(&text)),
     };
+    let span = placed(properties, &tag, span);
     Raw { tag, is_tagged: properties.tag.is_some(), content: Content::Scalar(text), span, style }
+}
+
+/// The place of a node; with its tag, where that is what will be spoken of.
+fn placed(properties: &Properties, tag: &Tag, span: Range<usize>) -> Range<usize> {
+    match (tag, properties.start) {
+        (Tag::Unknown(_), Some(start)) => start..span.end,
+        _ => span,
+    }
 }
 
 /// A token, for people.

@@ -154,3 +154,34 @@ pub(crate) fn validate(schema: &str, texts: &[String]) -> Vec<(bool, Option<Vec<
     assert_eq!(said.len(), texts.len(), "Python says a line to each");
     said.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// Python that says in which lines cloud-init would mark a text, but for keys that are too much or missing.
+const LINES: &str = r#"
+import json, sys
+from cloudinit import safeyaml
+from cloudinit.config import schema as s
+made = s.get_jsonschema_validator()
+made[0].VALIDATORS["changed"] = lambda *a: iter(())
+validator = made[0](json.load(open(sys.argv[1])), format_checker=made[1]())
+for text in sys.stdin:
+    value, marks = safeyaml.load_with_marks(json.loads(text))
+    value.pop("schemamarks", None)
+    lines = []
+    try:
+        for error in validator.iter_errors(value):
+            if isinstance(error, s.SchemaDeprecationError) or error.validator in ("additionalProperties", "required"):
+                continue
+            lines.append(marks.get(".".join(map(str, error.path))))
+    except TypeError:
+        pass
+    print(json.dumps([line for line in lines if line]))
+"#;
+
+/// The lines of each of `texts` in which cloud-init finds a value wrong by `schema`.
+pub(crate) fn lines(schema: &str, texts: &[String]) -> Vec<Vec<usize>> {
+    let path = format!("{}/schemas/{schema}.json", env!("CARGO_MANIFEST_DIR"));
+    let input: Vec<String> = texts.iter().map(|text| serde_json::Value::from(text.as_str()).to_string()).collect();
+    let said = python_with(LINES, &[&path], &(input.join("\n") + "\n"));
+    assert_eq!(said.len(), texts.len(), "Python says a line to each");
+    said.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}

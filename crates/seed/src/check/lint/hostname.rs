@@ -36,7 +36,7 @@ pub(in crate::check) fn check_name(key: &str, node: &Node, findings: &mut Findin
         }
         return;
     };
-    if problem(&name.replace('_', "-")).is_none() && name.contains('_') {
+    if problem(&name.replace('_', "x")).is_none() && name.contains('_') {
         let message = format!("`{name}` has a `_`, which no name server and not every program takes");
         findings.push(Finding::warning("hostname", message, node.span.clone()).hint("use `-`"));
     } else if let Some(problem) = problem(name) {

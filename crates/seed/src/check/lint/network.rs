@@ -3,12 +3,48 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::check::finding::{Finding, Findings};
+use crate::check::network::NETPLAN_KEYS;
 use crate::check::suggest;
 use crate::yaml::{Entry, Node, Value};
 
 /// The kinds of interfaces of version 2.
 const KINDS: [&str; 9] =
     ["ethernets", "bonds", "bridges", "vlans", "wifis", "modems", "tunnels", "vrfs", "dummy-devices"];
+
+/// The keys of an interface of version 2 that cloud-init knows.
+const KEYS: &[&str] = &[
+    "renderer",
+    "dhcp4",
+    "dhcp6",
+    "dhcp4-overrides",
+    "dhcp6-overrides",
+    "addresses",
+    "gateway4",
+    "gateway6",
+    "optional",
+    "mtu",
+    "nameservers",
+    "routes",
+    "match",
+    "set-name",
+    "wakeonlan",
+    "interfaces",
+    "parameters",
+    "id",
+    "link",
+    "accept-ra",
+    "macaddress",
+    "mode",
+    "local",
+    "remote",
+    "table",
+    "key",
+    "keys",
+    "peers",
+    "ttl",
+    "port",
+    "password",
+];
 
 /// Looks at a configuration of version 2; whether it has an interface.
 pub(in crate::check) fn version_2(config: &Node, findings: &mut Findings<'_>) -> bool {
@@ -27,6 +63,7 @@ pub(in crate::check) fn version_2(config: &Node, findings: &mut Findings<'_>) ->
             continue;
         }
         matching(kind, entry, findings);
+        strangers(interface, findings);
         for key in ["gateway4", "gateway6"] {
             if let Some(found) = interface.entry(key) {
                 let message = format!("`{key}` is deprecated: netplan warns of it");
@@ -74,7 +111,18 @@ fn matching(kind: &str, entry: &Entry, findings: &mut Findings<'_>) {
     if kind == "ethernets" && found.is_none() && name.contains(['*', '?', '[']) {
         let message = format!("`{name}` is taken for the name of one interface");
         let hint = format!("several are matched by `match: {{name: \"{name}\"}}` under any name");
-        findings.push(Finding::error("match", message, entry.key.span.clone()).hint(hint));
+        findings.push(Finding::warning("match", message, entry.key.span.clone()).hint(hint));
+    }
+}
+
+/// Tells of keys of an interface that nobody knows; the schema lets them pass.
+fn strangers(interface: &Node, findings: &mut Findings<'_>) {
+    for entry in interface.entries().unwrap_or_default() {
+        let known = || KEYS.iter().chain(NETPLAN_KEYS).copied();
+        let Some(key) = entry.key.as_str().filter(|key| known().all(|known| known != *key)) else { continue };
+        let message = format!("neither cloud-init nor netplan knows `{key}`");
+        let finding = Finding::warning("network", message, entry.key.span.clone());
+        findings.push(Finding { label: suggest::did_you_mean(key, KEYS.iter().copied()), ..finding });
     }
 }
 

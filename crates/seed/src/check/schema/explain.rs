@@ -91,7 +91,7 @@ impl<'tree> Explainer<'_, 'tree, '_> {
 
     fn unexpected(&mut self, found: &Found<'tree>, unexpected: &[String], error: &ValidationError<'_>) {
         let known = keys_beside(self.schema, error.schema_path().as_str());
-        for name in unexpected {
+        for name in unexpected.iter().take(MAX_ERRORS) {
             let Some(entry) = found.child(name) else { continue };
             let name = shown_key(name);
             let within = if found.path.is_empty() { String::new() } else { format!(" in `{}`", found.path) };
@@ -114,6 +114,10 @@ impl<'tree> Explainer<'_, 'tree, '_> {
         if let (Some(text), false) = (node.as_str(), expected.options.is_empty())
             && expected.kinds.iter().all(|kind| kind == "a string" || !expected.is_only_kinds)
         {
+            if expected.options.iter().any(|option| option == text) {
+                let message = format!("`{}` is `{text}` without quotes, not the string", found.path);
+                return Finding::error(RULE, message, span);
+            }
             let options: Vec<&str> = expected.options.iter().map(String::as_str).collect();
             let message = format!("`{}` cannot be `{text}`", found.path);
             let finding = Finding::error(RULE, message, span);

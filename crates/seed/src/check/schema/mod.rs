@@ -102,7 +102,7 @@ impl Schema {
         properties.map(|properties| properties.keys().map(String::as_str).collect()).unwrap_or_default()
     }
 
-    /// Where the keys of modules are, the keys by the path of the module's own key: `users` has `name`.
+    /// Keys that are within a key of the top: `name` is in `users`, and elsewhere.
     pub(super) fn keys_within(self) -> Vec<(&'static str, &'static str)> {
         let Some(compiled) = self.compiled() else { return Vec::new() };
         let mut keys = Vec::new();
@@ -110,11 +110,36 @@ impl Schema {
         for definition in definitions.into_iter().flat_map(Map::values) {
             let modules = definition.get("properties").and_then(Json::as_object);
             for (module, schema) in modules.into_iter().flatten() {
-                let inner = schema.get("properties").and_then(Json::as_object);
-                keys.extend(inner.into_iter().flat_map(Map::keys).map(|key| (key.as_str(), module.as_str())));
+                let mut inner = Vec::new();
+                collect_keys(&compiled.schema, schema, MAX_COMBINED, &mut inner);
+                keys.extend(inner.into_iter().map(|key| (key, module.as_str())));
             }
         }
+        keys.sort_unstable();
+        keys.dedup();
         keys
+    }
+}
+
+/// How deep forms are in forms that keys are looked for in.
+const MAX_COMBINED: usize = 6;
+
+/// The keys of a mapping, or of those in a list, in any of the forms that `schema` has.
+fn collect_keys<'schema>(root: &'schema Json, schema: &'schema Json, depth: usize, keys: &mut Vec<&'schema str>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    let properties = schema.get("properties").and_then(Json::as_object);
+    keys.extend(properties.into_iter().flat_map(Map::keys).map(String::as_str));
+    if let Some(found) =
+        schema.get("$ref").and_then(Json::as_str).and_then(|name| root.pointer(name.strip_prefix('#')?))
+    {
+        collect_keys(root, found, depth, keys);
+    }
+    for keyword in ["oneOf", "anyOf", "allOf", "items"] {
+        match schema.get(keyword) {
+            Some(Json::Array(forms)) => forms.iter().for_each(|form| collect_keys(root, form, depth, keys)),
+            Some(form) => collect_keys(root, form, depth, keys),
+            None => {}
+        }
     }
 }
 

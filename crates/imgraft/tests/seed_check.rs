@@ -1,0 +1,148 @@
+//! `imgraft seed check`, and the look before a seed is written.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+
+mod support;
+
+use std::fs::{self, File};
+use std::process::{Output, Stdio};
+
+use support::World;
+use testkit::judge::judge;
+
+const RIGHT: &str = "#cloud-config\nhostname: web\nruncmd:\n- echo hi\n";
+const WRONG: &str = "#cloud-config\npackage:\n- nginx\n";
+const WARNED: &str = "#cloud-config\nhostname: web\nhostname: web\n";
+
+fn world() -> World {
+    let world = World::empty();
+    world.file("right.yaml", RIGHT).file("wrong.yaml", WRONG).file("warned.yaml", WARNED);
+    world.file("net.yaml", "version: 2\nethernets:\n  eth0: {dhcp4: true}\n");
+    world
+}
+
+fn output(world: &World, arguments: &str) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = world.command(arguments).stdin(Stdio::null()).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+#[test]
+fn what_is_wrong_is_shown_in_its_line() {
+    let world = world();
+    let (code, stdout, stderr) = output(&world, "seed check wrong.yaml");
+    let expected = "\
+error: there is no key `package`
+ --> wrong.yaml:2:1
+  |
+2 | package:
+  | ^^^^^^^ did you mean `packages`?
+
+";
+    assert_eq!((code, stdout.as_str()), (1, expected));
+    assert_eq!(stderr, "`wrong.yaml` is user-data by its content: cloud-config\n1 error\n");
+
+    let (code, stdout, stderr) = output(&world, "seed check right.yaml net.yaml");
+    assert_eq!((code, stdout.as_str()), (0, ""));
+    assert_eq!(
+        stderr,
+        "`right.yaml` is user-data by its content: cloud-config\n`net.yaml` is network-config by its name: network version \
+         2\nnothing is wrong\n"
+    );
+}
+
+#[test]
+fn the_exit_code_says_how_it_is() {
+    let world = world();
+    for (arguments, expected) in [
+        ("seed check right.yaml", 0),
+        ("seed check warned.yaml", 0),
+        ("seed check --strict warned.yaml", 1),
+        ("seed check wrong.yaml", 1),
+        ("seed check right.yaml wrong.yaml", 1),
+        ("seed check --as network-config right.yaml", 1),
+        ("seed check not-there.yaml", 2),
+        ("seed check - -", 2),
+        ("seed check", 2),
+    ] {
+        let (code, _, stderr) = output(&world, arguments);
+        assert_eq!(code, expected, "{arguments}: {stderr}");
+    }
+}
+
+#[test]
+fn json_says_all_of_it() {
+    let world = world();
+    let (code, stdout, _) = output(&world, "seed check --json wrong.yaml warned.yaml");
+    assert_eq!(code, 1);
+    let said: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(said["errors"], 1);
+    assert_eq!(said["warnings"], 1);
+    assert_eq!(said["files"][0]["kinds"][0], "cloud-config");
+    let finding = &said["findings"][0];
+    assert_eq!((&finding["file"], &finding["line"], &finding["column"]), (&"wrong.yaml".into(), &2.into(), &1.into()));
+    assert_eq!((&finding["severity"], &finding["rule"]), (&"error".into(), &"schema".into()));
+    assert_eq!(said["findings"][1]["rule"], "duplicate-key");
+}
+
+#[test]
+fn standard_input_is_a_file_like_others() {
+    let world = world();
+    let mut command = world.command("seed check --as user-data -");
+    let output = command.stdin(File::open(world.path("wrong.yaml")).unwrap()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("--> -:2:1"), "{output:?}");
+}
+
+#[test]
+fn folders_and_media_are_looked_into() {
+    let world = world();
+    fs::create_dir(world.path("seed")).unwrap();
+    fs::copy(world.path("wrong.yaml"), world.path("seed/user-data")).unwrap();
+    let (code, stdout, _) = output(&world, "seed check seed");
+    assert_eq!(code, 1);
+    assert!(stdout.contains("--> seed/user-data:2:1"), "{stdout}");
+    assert!(stdout.contains("`seed`: cloud-init passes this seed over: it has no `meta-data`"), "{stdout}");
+
+    for kind in ["iso", "vfat", "tar"] {
+        world.run(&format!("-q seed {kind} --no-check --user-data wrong.yaml -o medium")).succeeds();
+        let (code, stdout, stderr) = output(&world, "seed check medium");
+        assert_eq!(code, 1, "{kind}");
+        assert!(stdout.contains("--> medium:user-data:2:1"), "{kind}: {stdout}");
+        assert!(stderr.contains("`medium:meta-data` is meta-data by its name"), "{kind}: {stderr}");
+    }
+    // As others make them.
+    let path = |name| world.path(name);
+    judge("cloud-localds").arg(path("other.iso")).arg(path("wrong.yaml")).succeed();
+    judge("cloud-localds").args(["-d", "qcow2", "-f", "vfat"]).arg(path("other.img")).arg(path("wrong.yaml")).succeed();
+    judge("genisoimage").args(["-quiet", "-V", "Seed", "-r", "-o"]).arg(path("label.iso")).arg(path("seed")).succeed();
+    for name in ["other.iso", "other.img"] {
+        let (code, stdout, _) = output(&world, &format!("seed check {name}"));
+        assert_eq!(code, 1, "{name}");
+        assert!(stdout.contains(&format!("--> {name}:user-data:2:1")), "{name}: {stdout}");
+        assert!(!stdout.contains("label"), "{name}: {stdout}");
+    }
+    let (_, stdout, _) = output(&world, "seed check label.iso");
+    assert!(stdout.contains("cloud-init does not find this disk: its label is `Seed`"), "{stdout}");
+}
+
+#[test]
+fn a_wrong_seed_is_not_written_unless_that_is_asked_for() {
+    let world = world();
+    for kind in ["iso", "vfat", "tar"] {
+        let (code, _, stderr) = output(&world, &format!("seed {kind} --user-data wrong.yaml -o out"));
+        assert_eq!(code, 1, "{kind}");
+        assert!(stderr.contains("--> wrong.yaml:2:1"), "{kind}: {stderr}");
+        assert!(stderr.ends_with("the seed was not written; `--no-check` writes it as it is\n"), "{kind}: {stderr}");
+        assert!(!world.path("out").exists(), "{kind}");
+        let (code, _, stderr) = output(&world, &format!("seed {kind} --no-check --user-data wrong.yaml -o out"));
+        assert_eq!((code, stderr.contains("error")), (0, false), "{kind}");
+        fs::remove_file(world.path("out")).unwrap();
+    }
+    let (code, _, stderr) = output(&world, "seed iso --user-data warned.yaml -o out");
+    assert_eq!(code, 0);
+    assert!(stderr.starts_with("warning: the key `hostname` is there again: this one is lost"), "{stderr}");
+    // The original looks at nothing.
+    let (code, _, stderr) = output(&world, "cloud-localds out2 wrong.yaml");
+    assert_eq!((code, stderr.contains("package")), (0, false), "{stderr}");
+}
