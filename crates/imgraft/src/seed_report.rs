@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use seed::Seed;
-use seed::check::{Document, Finding, Report, Role, Severity, check_seed};
+use seed::check::{Document, Finding, Report, Role, Severity, check};
 use storage::{ReadAt, Reader};
 
 use crate::failure::Failure;
@@ -71,7 +71,7 @@ pub(crate) fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messag
     let names: Vec<String> = files.iter().map(|(role, _)| name(*role, content)).collect();
     let documents = files.iter().zip(&names).map(|((role, bytes), name)| Document { name, role: *role, bytes });
     let documents: Vec<Document<'_>> = documents.collect();
-    let report = check_seed("seed", None, &documents);
+    let report = check(&documents);
     let errors = report.count(Severity::Error);
     for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         messages.drawing(&draw(&report, finding));

@@ -21,11 +21,14 @@ pub(super) struct Raw {
     pub(super) style: Style,
 }
 
+/// A key and its value.
+pub(super) type RawEntry = (Rc<Raw>, Rc<Raw>);
+
 #[derive(Debug)]
 pub(super) enum Content {
     Scalar(String),
     Sequence(Vec<Rc<Raw>>),
-    Mapping(Pairs),
+    Mapping(Vec<RawEntry>),
 }
 
 impl Raw {
@@ -54,9 +57,6 @@ pub(super) fn compose(text: &str) -> Result<Option<Rc<Raw>>, Error> {
             .hint("cloud-init reads one document; several texts are parts of a MIME message or of an archive")),
     }
 }
-
-/// The keys of a mapping, each with its value.
-type Pairs = Vec<(Rc<Raw>, Rc<Raw>)>;
 
 struct Composer<'text> {
     scanner: Scanner<'text>,
@@ -310,7 +310,7 @@ impl Composer<'_> {
         Ok(items)
     }
 
-    fn block_mapping(&mut self, depth: usize) -> Result<Pairs, Error> {
+    fn block_mapping(&mut self, depth: usize) -> Result<Vec<RawEntry>, Error> {
         let mut entries = Vec::new();
         while self.take(&Token::Key)? {
             let key = self.block_part(depth)?;
@@ -377,7 +377,7 @@ impl Composer<'_> {
         }
     }
 
-    fn flow_mapping(&mut self, depth: usize) -> Result<Pairs, Error> {
+    fn flow_mapping(&mut self, depth: usize) -> Result<Vec<RawEntry>, Error> {
         let mut entries = Vec::new();
         while self.peek()? != &Token::FlowMappingEnd {
             if !entries.is_empty() && !self.take(&Token::FlowEntry)? {

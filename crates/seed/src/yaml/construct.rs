@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::rc::Rc;
 
-use super::compose::{Content, Raw, compose};
+use super::compose::{Content, Raw, RawEntry, compose};
 use super::node::{Entry, Node, Style, Value};
 use super::resolve::{self, Kind};
 use super::tag::Tag;
@@ -127,7 +127,7 @@ impl Constructor {
         Ok(if items.is_empty() { Value::Sequence(Vec::new()) } else { Value::Other("a list of pairs") })
     }
 
-    fn mapping(&mut self, raw: &Raw, entries: &[(Rc<Raw>, Rc<Raw>)]) -> Result<Vec<Entry>, Error> {
+    fn mapping(&mut self, raw: &Raw, entries: &[RawEntry]) -> Result<Vec<Entry>, Error> {
         let mut flat = Vec::new();
         let merged = self.flatten(raw, entries, &mut flat)?;
         let mut made: Vec<Entry> = Vec::with_capacity(flat.len());
@@ -182,7 +182,7 @@ impl Constructor {
     fn flatten<'raw>(
         &mut self,
         raw: &Raw,
-        entries: &'raw [(Rc<Raw>, Rc<Raw>)],
+        entries: &'raw [RawEntry],
         flat: &mut Vec<Pair<'raw>>,
     ) -> Result<usize, Error> {
         for (key, value) in entries.iter().filter(|(key, _)| key.tag == Tag::Scalar(Kind::Merge)) {

@@ -157,8 +157,8 @@ impl<'tree> Explainer<'_, 'tree, '_> {
             Kind::Required { property } => {
                 let property = property.as_str().unwrap_or_default();
                 let message = format!("{name} lacks the key `{property}`");
-                let near = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
-                let near = near.into_iter().find(|key| strsim::damerau_levenshtein(key, property) <= 2);
+                let mut near = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
+                let near = near.find(|key| strsim::damerau_levenshtein(key, property) <= 2);
                 let finding = Finding::error(RULE, message, place(found));
                 return self.tell(match near {
                     Some(near) => finding.hint(format!("`{near}` is another key")),
