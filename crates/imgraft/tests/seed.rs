@@ -13,7 +13,8 @@ use testkit::judge::{assert_fsck_vfat_clean, assert_qemu_img_check, judge};
 
 fn world() -> World {
     let world = World::empty();
-    world.file("user.yaml", "#cloud-config\n").file("net.yaml", "version: 2\n");
+    world.file("user.yaml", "#cloud-config\n").file("other.yaml", "#cloud-config\nhostname: b\n");
+    world.file("net.yaml", "version: 2\nethernets:\n  eth0: {dhcp4: true}\n").file("meta.yaml", "instance-id: a\n");
     world
 }
 
@@ -34,7 +35,7 @@ fn seeds_are_found_by_their_label() {
     let meta_data = judge("isoinfo").args(["-R", "-x", "/meta-data", "-i"]).arg(world.path("seed.iso")).succeed();
     assert!(meta_data.stdout.contains("\"local-hostname\": \"web\""), "{meta_data}");
 
-    world.run("seed tar --user-data user.yaml --meta-data net.yaml -o seed.tar").succeeds();
+    world.run("seed tar --user-data user.yaml --meta-data meta.yaml -o seed.tar").succeeds();
     let listed = judge("tar").arg("-tf").arg(world.path("seed.tar")).succeed();
     assert_eq!(listed.stdout, "user-data\nmeta-data\n");
 }
@@ -53,7 +54,7 @@ fn the_same_content_gives_the_same_bytes_and_another_one_another_instance() {
         assert!(make(&format!("{kind} --user-data user.yaml"), None) == one, "{kind}");
         assert!(make(&format!("{kind} --user-data user.yaml"), Some("315532800")) == one, "{kind}");
         assert!(make(&format!("{kind} --user-data user.yaml"), Some("1700000000")) != one, "{kind}");
-        assert!(make(&format!("{kind} --user-data net.yaml"), None) != one, "{kind}");
+        assert!(make(&format!("{kind} --user-data other.yaml"), None) != one, "{kind}");
     }
 }
 
@@ -106,7 +107,7 @@ fn a_payload_of_any_size_fits() {
     let listed = judge("mdir").args(["-b", "-i"]).arg(world.path("seed.img")).arg("::").succeed();
     assert_eq!(listed.stdout, "::/user-data\n::/meta-data\n");
     file.set_len(4 << 30).unwrap();
-    let run = world.run("seed iso --user-data large --meta-data net.yaml -o seed.iso");
+    let run = world.run("seed iso --user-data large --meta-data meta.yaml -o seed.iso");
     run.says(
         "error: `seed.iso` was not made\n  cause: making an ISO 9660\n  cause: the file `user-data` is too large for ISO 9660: 4294967296 bytes\n",
     );
