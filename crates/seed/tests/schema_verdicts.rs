@@ -202,6 +202,6 @@ fn networks_are_as_valid_as_cloud_init_finds_them() {
         let version = if schema.ends_with('1') { "version: 1" } else { "version: 2" };
         let mutated = (0..1000).map(|_| mutated(&mut dice, originals)).filter(|text| text.contains(version));
         let texts = originals.iter().map(|&text| text.to_owned()).chain(mutated).collect();
-        compare(Role::NetworkConfig, schema, texts, 150);
+        compare(Role::NetworkConfig, schema, texts, 100);
     }
 }
