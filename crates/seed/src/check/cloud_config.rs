@@ -1,5 +1,7 @@
 //! A cloud-config: YAML, the schema, and what the schema cannot say.
 
+use std::cell::LazyCell;
+
 use super::facts::Facts;
 use super::finding::{Finding, Findings};
 use super::schema::{self, Schema};
@@ -61,7 +63,7 @@ pub(super) fn duplicates(tree: &Tree, findings: &mut Findings<'_>) {
 
 /// Says where keys belong that are not known at the top.
 fn explain_strangers(findings: &mut Findings<'_>) {
-    let within = Schema::CloudConfig.keys_within();
+    let within = LazyCell::new(|| Schema::CloudConfig.keys_within());
     let text = findings.text;
     findings.revise(|finding| {
         let span = finding.span.clone().unwrap_or_default();

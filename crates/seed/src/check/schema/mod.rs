@@ -29,11 +29,6 @@ pub(crate) enum Schema {
     NetworkV2,
 }
 
-struct Compiled {
-    schema: Json,
-    validator: Validator,
-}
-
 impl Schema {
     fn text(self) -> &'static str {
         match self {
@@ -52,72 +47,127 @@ impl Schema {
         }
     }
 
-    fn compiled(self) -> Option<&'static Compiled> {
-        static CLOUD_CONFIG: OnceLock<Option<Compiled>> = OnceLock::new();
-        static NETWORK_V1: OnceLock<Option<Compiled>> = OnceLock::new();
-        static NETWORK_V2: OnceLock<Option<Compiled>> = OnceLock::new();
+    /// The schema; nothing where the one that we ship were none, which a test excludes.
+    fn whole(self) -> &'static Json {
+        static CLOUD_CONFIG: OnceLock<Json> = OnceLock::new();
+        static NETWORK_V1: OnceLock<Json> = OnceLock::new();
+        static NETWORK_V2: OnceLock<Json> = OnceLock::new();
         let place = match self {
             Self::CloudConfig => &CLOUD_CONFIG,
             Self::NetworkV1 => &NETWORK_V1,
             Self::NetworkV2 => &NETWORK_V2,
         };
-        place.get_or_init(|| self.compile()).as_ref()
+        place.get_or_init(|| {
+            let mut schema: Json = serde_json::from_str(self.text()).unwrap_or_default();
+            count_beside_references(&mut schema);
+            if let Some(definition) = self.definition() {
+                schema["allOf"] = json!([{ "$ref": format!("#/$defs/{definition}") }]);
+                if let Some(keywords) = schema.as_object_mut() {
+                    keywords.remove("oneOf");
+                }
+            }
+            schema
+        })
     }
 
-    /// `None` where the schema that we ship were none, which a test excludes.
-    fn compile(self) -> Option<Compiled> {
-        let mut schema: Json = serde_json::from_str(self.text()).ok()?;
-        count_beside_references(&mut schema);
-        if let Some(definition) = self.definition() {
-            let definitions = schema.get_mut("$defs")?.take();
-            let reference = json!([{ "$ref": format!("#/$defs/{definition}") }]);
-            schema = json!({ "$defs": definitions, "allOf": reference });
+    /// The part of the schema that says something about the keys of `node`.
+    ///
+    /// A schema of cloud-config is one of some sixty modules, each of which looks at its own keys: what is not
+    /// there need not be made ready, which takes longer than all else.
+    fn part(self, node: &Node) -> Json {
+        let whole = self.whole();
+        let concerns = |module: &Json| {
+            let definition = module.get("$ref").and_then(Json::as_str).and_then(|name| whole.pointer(&name[1..]));
+            let properties = definition.and_then(|definition| definition.get("properties")?.as_object());
+            properties.is_none_or(|properties| properties.keys().any(|key| node.get(key).is_some()))
+        };
+        let modules = whole.get("allOf").and_then(Json::as_array).into_iter().flatten();
+        let modules: Vec<Json> = match self {
+            Self::CloudConfig => modules.filter(|module| concerns(module)).cloned().collect(),
+            Self::NetworkV1 | Self::NetworkV2 => modules.cloned().collect(),
+        };
+        let mut part = json!({});
+        // A list of none is no schema.
+        if !modules.is_empty() {
+            part["allOf"] = Json::Array(modules);
         }
-        let validator = jsonschema::options()
+        for keyword in ["properties", "additionalProperties"] {
+            if let Some(value) = whole.get(keyword) {
+                part[keyword] = value.clone();
+            }
+        }
+        let mut definitions = Map::new();
+        collect_definitions(whole, &part, &mut definitions);
+        part["$defs"] = Json::Object(definitions);
+        part
+    }
+
+    /// `None` where the schema is none.
+    fn compile(schema: &Json) -> Option<Validator> {
+        jsonschema::options()
             .with_draft(Draft::Draft4)
             .should_validate_formats(true)
             .with_format("date", is_date)
             // cloud-init has it checked where a module for it is there, which Debian and Ubuntu do not have.
             .with_format("hostname", |_| true)
             .offline()
-            .build(&schema)
-            .ok()?;
-        Some(Compiled { schema, validator })
+            .build(schema)
+            .ok()
     }
 
     /// Holds `node` against the schema.
     pub(super) fn check(self, node: &Node, findings: &mut Findings<'_>) {
-        let Some(compiled) = self.compiled() else { return };
+        let schema = self.part(node);
+        let Some(validator) = Self::compile(&schema) else { return };
         let instance = instance::json(node, StandIn::Number);
         let other = instance::has_stand_in(node).then(|| instance::json(node, StandIn::Object));
-        let errors = compiled.validator.iter_errors(&instance);
-        let other = other.iter().flat_map(|other| compiled.validator.iter_errors(other));
-        explain::errors(errors.chain(other), node, &compiled.schema, findings);
-        deprecation::warnings(&compiled.validator.evaluate(&instance), node, &compiled.schema, findings);
+        let errors = validator.iter_errors(&instance);
+        let other = other.iter().flat_map(|other| validator.iter_errors(other));
+        explain::errors(errors.chain(other), node, &schema, findings);
+        deprecation::warnings(&validator.evaluate(&instance), node, &schema, findings);
     }
 
     /// The keys that a mapping can have at its top.
     pub(super) fn top_level_keys(self) -> Vec<&'static str> {
-        let properties = self.compiled().and_then(|compiled| compiled.schema.get("properties")?.as_object());
+        let properties = self.whole().get("properties").and_then(Json::as_object);
         properties.map(|properties| properties.keys().map(String::as_str).collect()).unwrap_or_default()
     }
 
     /// Keys that are within a key of the top: `name` is in `users`, and elsewhere.
     pub(super) fn keys_within(self) -> Vec<(&'static str, &'static str)> {
-        let Some(compiled) = self.compiled() else { return Vec::new() };
         let mut keys = Vec::new();
-        let definitions = compiled.schema.get("$defs").and_then(Json::as_object);
+        let definitions = self.whole().get("$defs").and_then(Json::as_object);
         for definition in definitions.into_iter().flat_map(Map::values) {
             let modules = definition.get("properties").and_then(Json::as_object);
             for (module, schema) in modules.into_iter().flatten() {
                 let mut inner = Vec::new();
-                collect_keys(&compiled.schema, schema, MAX_COMBINED, &mut inner);
+                collect_keys(self.whole(), schema, MAX_COMBINED, &mut inner);
                 keys.extend(inner.into_iter().map(|key| (key, module.as_str())));
             }
         }
         keys.sort_unstable();
         keys.dedup();
         keys
+    }
+}
+
+/// The definitions that `schema` refers to, and those that these do.
+fn collect_definitions(whole: &Json, schema: &Json, definitions: &mut Map<String, Json>) {
+    match schema {
+        Json::Array(schemas) => schemas.iter().for_each(|schema| collect_definitions(whole, schema, definitions)),
+        Json::Object(keywords) => {
+            for value in keywords.values() {
+                collect_definitions(whole, value, definitions);
+            }
+            let name = keywords.get("$ref").and_then(Json::as_str).and_then(|name| name.strip_prefix("#/$defs/"));
+            if let Some(name) = name.filter(|name| !definitions.contains_key(*name))
+                && let Some(definition) = whole.get("$defs").and_then(|all| all.get(name))
+            {
+                definitions.insert(name.to_owned(), definition.clone());
+                collect_definitions(whole, definition, definitions);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -179,9 +229,24 @@ mod tests {
     #[test]
     fn the_schemas_are_schemas() {
         for schema in [Schema::CloudConfig, Schema::NetworkV1, Schema::NetworkV2] {
-            assert!(schema.compiled().is_some(), "{schema:?}");
+            assert!(schema.whole().get("allOf").is_some() && Schema::compile(schema.whole()).is_some(), "{schema:?}");
         }
         assert!(Schema::CloudConfig.top_level_keys().contains(&"runcmd"));
+    }
+
+    #[test]
+    fn each_module_looks_at_its_own_keys() {
+        let whole = Schema::CloudConfig.whole();
+        let modules = whole["allOf"].as_array().unwrap();
+        assert!(modules.len() > 50);
+        for module in modules {
+            let definition = whole.pointer(&module["$ref"].as_str().unwrap()[1..]).unwrap();
+            let keywords: Vec<&String> = definition.as_object().unwrap().keys().collect();
+            let is_open = definition.get("additionalProperties").is_none_or(|others| *others == Json::Bool(true));
+            assert!(is_open, "{module}");
+            let known = ["type", "properties", "additionalProperties"];
+            assert!(keywords.iter().all(|keyword| known.contains(&keyword.as_str())), "{module}: {keywords:?}");
+        }
     }
 
     #[test]
