@@ -208,10 +208,8 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
         return Ok(Seen::good());
     }
     if state.timed_out {
-        let jobs = guest.run("systemctl list-jobs --no-pager --no-legend --plain", None, QUESTION)?;
-        return Ok(Seen::wrong("systemd is still starting units")
-            .stage(Stage::Systemd)
-            .lines(text_lines(&jobs.stdout)));
+        let listed = guest.run(LIST_JOBS, None, QUESTION)?;
+        return Ok(Seen::wrong("systemd is still starting units").stage(Stage::Systemd).lines(jobs(&listed.stdout)));
     }
     let listed =
         guest.run("systemctl list-units --state=failed --all --no-legend --no-pager --plain", None, QUESTION)?;
@@ -229,6 +227,25 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     lines.truncate(MAX_LINES);
     let stage = units.iter().map(|unit| stage_of_unit(unit)).min().unwrap_or(Stage::Systemd);
     Ok(Seen::wrong(units.join(", ")).stage(stage).lines(lines))
+}
+
+const LIST_JOBS: &str = "systemctl list-jobs --no-pager --no-legend --plain";
+
+/// What `systemctl list-jobs` lists in the order of a hash table that every boot seeds anew: the jobs that run, which
+/// the others wait for, come first, then those in the order in which they were asked for.
+fn jobs(listed: &[u8]) -> Vec<String> {
+    let mut lines = text_lines(listed);
+    // Number, unit, what is done to it, and whether that runs or waits.
+    lines.sort_by_key(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        (words.last() != Some(&"running"), words.first().and_then(|number| number.parse::<u64>().ok()))
+    });
+    let left_out = lines.len().saturating_sub(MAX_LINES);
+    lines.truncate(MAX_LINES);
+    if left_out > 0 {
+        lines.push(format!("and {left_out} more"));
+    }
+    lines
 }
 
 /// The stage that a unit is: cloud-init's have their own.
@@ -297,15 +314,16 @@ fn is_key_art(line: &str) -> bool {
 
 /// What a guest does that hangs.
 pub(crate) fn occupation<G: Guest + ?Sized>(guest: &mut G) -> Vec<Log> {
-    let commands = [
-        ("systemctl list-jobs", "systemctl list-jobs --no-pager --no-legend --plain | head -20"),
-        ("ps", "ps -eo pid,ppid,etimes,args --sort=-etimes | grep -v ' \\[' | tail -n 25"),
-        ("tail cloud-init.log", "tail -n 8 /var/log/cloud-init.log"),
+    type Lines = fn(&[u8]) -> Vec<String>;
+    let commands: [(&str, &str, Lines); 3] = [
+        ("systemctl list-jobs", LIST_JOBS, jobs),
+        ("ps", "ps -eo pid,ppid,etimes,args --sort=-etimes | grep -v ' \\[' | tail -n 25", text_lines),
+        ("tail cloud-init.log", "tail -n 8 /var/log/cloud-init.log", text_lines),
     ];
     let mut logs = Vec::new();
-    for (name, command) in commands {
+    for (name, command, lines) in commands {
         if let Ok(output) = guest.run(command, None, Duration::from_secs(30)) {
-            let lines = text_lines(&output.stdout);
+            let lines = lines(&output.stdout);
             if !lines.is_empty() {
                 logs.push(Log { path: name.to_owned(), lines });
             }
@@ -368,6 +386,30 @@ mod tests {
         assert_eq!(stages, [Stage::Network, Stage::Network, Stage::Final]);
         assert!(found[1].1.contains("line 4, column 5"), "{found:?}");
         assert!(found[2].1.contains("[ERROR]: Traceback"), "{found:?}");
+    }
+
+    #[test]
+    fn the_jobs_that_the_others_wait_for_come_first() {
+        // Lines of a guest of systemd 252, in which cloud-init's service hung.
+        let waiting = "\
+104 serial-getty@ttyS0.service           start waiting
+4   sysinit.target                       start waiting
+111 getty-static.service                 start waiting
+";
+        let running = "86  cloud-init.service                   start running\n";
+        let found = jobs([waiting, running].concat().as_bytes());
+        let units: Vec<&str> = found.iter().filter_map(|line| line.split_ascii_whitespace().nth(1)).collect();
+        assert_eq!(
+            units,
+            ["cloud-init.service", "sysinit.target", "serial-getty@ttyS0.service", "getty-static.service"]
+        );
+        let many: String = (0..100).map(|n| format!("{n} unit-{n}.service start waiting\n")).collect();
+        let found = jobs([many.as_str(), running].concat().as_bytes());
+        assert!(found[0].contains("cloud-init.service"), "{found:?}");
+        assert_eq!(
+            (found.len(), found[MAX_LINES].as_str()),
+            (MAX_LINES + 1, &*format!("and {} more", 101 - MAX_LINES))
+        );
     }
 
     #[test]
