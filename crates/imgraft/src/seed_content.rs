@@ -20,7 +20,7 @@ const KEYS_LIMIT_BYTES: u64 = 1 << 20;
 const HEADING: &str = "First boot";
 
 /// What the guest gets. Without any of it, it gets an empty seed.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct SeedContent {
     /// What the guest's user wants: cloud-config, a script, …; `-` is standard input. Several are put into
     /// one: lists of cloud-configs are joined, and of other values the last one stays
@@ -70,6 +70,10 @@ pub(crate) struct SeedContent {
     /// What the platform wants
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub(crate) vendor_data: Option<PathBuf>,
+
+    /// Take it as it is: do not look for what `imgraft seed check` finds
+    #[arg(long, help_heading = HEADING)]
+    pub(crate) no_check: bool,
 }
 
 /// Where public keys are.

@@ -62,10 +62,6 @@ impl std::fmt::Display for Judged {
 const USER_DATA: &str = "\
 #cloud-config
 hostname: judged
-users:
-  - default
-  - name: developer
-    shell: /bin/bash
 runcmd:
   - echo done > /root/done
 ";
@@ -112,7 +108,8 @@ fn a_good_image_is_as_expected_after_a_restart_too_and_has_an_identity_of_its_ow
         digest.split_ascii_whitespace().next().unwrap(),
     );
     world.file("user-data.yaml", USER_DATA).file("recipe.toml", recipe);
-    let outputs = ["--html", "page.html", "--junit", "junit.xml", "--console", "console.txt"];
+    // What flags say comes beside the recipe's user-data.
+    let outputs = ["--user", "developer", "--html", "page.html", "--junit", "junit.xml", "--console", "console.txt"];
     let judged = Judged::of(&world, &[&["base.img", "--recipe", "recipe.toml"][..], &outputs].concat());
     assert_eq!((judged.code, &judged.report["verdict"]), (Some(0), &"good".into()), "{judged}");
     let boots = judged.report["boots"].as_array().unwrap();

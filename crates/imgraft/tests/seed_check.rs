@@ -133,7 +133,7 @@ fn a_wrong_seed_is_not_written_unless_that_is_asked_for() {
         let (code, _, stderr) = output(&world, &format!("seed {kind} --user-data wrong.yaml -o out"));
         assert_eq!(code, 1, "{kind}");
         assert!(stderr.contains("--> wrong.yaml:2:1"), "{kind}: {stderr}");
-        assert!(stderr.ends_with("the seed was not written; `--no-check` writes it as it is\n"), "{kind}: {stderr}");
+        assert!(stderr.ends_with("no seed was made; `--no-check` takes it as it is\n"), "{kind}: {stderr}");
         assert!(!world.path("out").exists(), "{kind}");
         let (code, _, stderr) = output(&world, &format!("seed {kind} --no-check --user-data wrong.yaml -o out"));
         assert_eq!((code, stderr.contains("error")), (0, false), "{kind}");
@@ -145,4 +145,28 @@ fn a_wrong_seed_is_not_written_unless_that_is_asked_for() {
     // The original looks at nothing.
     let (code, _, stderr) = output(&world, "cloud-localds out2 wrong.yaml");
     assert_eq!((code, stderr.contains("package")), (0, false), "{stderr}");
+}
+
+#[test]
+fn no_guest_gets_a_wrong_seed_unless_that_is_asked_for() {
+    let world = World::new();
+    world.file("recipe/wrong.yaml", WRONG).file("recipe/app.toml", "[boot]\nuser-data = 'wrong.yaml'\n");
+    let advice = "no seed was made; `--no-check` takes it as it is\n";
+    for (arguments, code) in [
+        ("boot base.img --user-data recipe/wrong.yaml", 1),
+        ("seed serve --user-data recipe/wrong.yaml", 1),
+        ("test base.img --user-data recipe/wrong.yaml", 2),
+        ("test base.img --recipe recipe/app.toml", 2),
+    ] {
+        let (ended, stdout, stderr) = output(&world, arguments);
+        assert_eq!((ended, stdout.as_str()), (code, ""), "{arguments}: {stderr}");
+        assert!(stderr.contains("--> recipe/wrong.yaml:2:1"), "{arguments}: {stderr}");
+        assert!(stderr.ends_with(advice), "{arguments}: {stderr}");
+    }
+    let (ended, stdout, _) =
+        output(&world, "boot base.img --no-check --user-data recipe/wrong.yaml --keep files --print-command");
+    assert!(ended == 0 && stdout.contains("seed.iso"), "{stdout}");
+    let seed = world.path("files/seed.iso");
+    let written = judge("isoinfo").args(["-R", "-x", "/user-data", "-i"]).arg(seed).succeed().stdout;
+    assert_eq!(written, WRONG);
 }

@@ -222,7 +222,7 @@ fn qemu_takes_the_line_for_the_serial_number() {
 fn a_served_seed_is_read() {
     let world = world();
     world.file("net.yaml", "version: 2\nethernets: {}\n").file("seeds/one/vendor-data", "#cloud-config\n{}\n");
-    let arguments = "-q seed serve seeds --user-data a.yaml --network-config net.yaml --user ada";
+    let arguments = "-q seed serve seeds --no-check --user-data a.yaml --network-config net.yaml --user ada";
     let serving = Serving::start(&world, arguments, &["--ssh-key", KEY]);
     // Without `/` at its end, as older versions would not add it.
     let url = format!("{}one", serving.url);

@@ -65,10 +65,6 @@ pub(crate) struct Files {
     /// The file to make; `-` is standard output
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-
-    /// Write the seed although `imgraft seed check` finds errors in it, and do not look
-    #[arg(long)]
-    pub(crate) no_check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
     let mut plan = Plan::new(&subject, &arguments.machine).map_err(unstarted)?;
     plan.machine.console = Console::Terminal;
     plan.add_image(&subject, arguments.persist);
-    plan.add_seed(&arguments.seed, &arguments.content, &mut folder).map_err(unstarted)?;
+    plan.add_seed(&arguments.seed, &arguments.content, &mut folder, messages).map_err(unstarted)?;
     plan.add_kernel(&subject, &arguments.machine, &mut folder).map_err(unstarted)?;
     let ssh = plan.add_network(&arguments.machine).map_err(unstarted)?;
     let user = arguments.content.users.first().cloned().or_else(|| subject.user());

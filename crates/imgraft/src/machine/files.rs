@@ -14,7 +14,6 @@ use crate::commit::{folder_failure, is_full, no_space};
 use crate::failure::Failure;
 use crate::leftover::Leftover;
 use crate::output::{Folder, with_temporary_name};
-use crate::seed_content::SeedContent;
 use crate::{environment, seed_output};
 
 /// The longest path of a folder with sockets in it, in bytes: `sockaddr_un` has 104 on some systems, with the socket's
@@ -68,12 +67,6 @@ impl MachineFolder {
     /// Whether `path` is in it and goes with it.
     pub(crate) fn holds(&self, path: &Path) -> bool {
         self.leftover.is_some() && path.starts_with(&self.path)
-    }
-
-    /// The seed with `content`, on a disk.
-    pub(crate) fn seed(&mut self, content: &SeedContent) -> Result<PathBuf, Failure> {
-        let seed = content.seed().map_err(|failure| failure.within("the seed was not made"))?;
-        self.seed_disk(&seed)
     }
 
     /// The disk that `seed` is on.

@@ -12,10 +12,10 @@ pub(crate) use self::files::MachineFolder;
 pub(crate) use self::network::{Ssh, free_port, parse_forward};
 pub(crate) use self::subject::{Subject, Use};
 use crate::cli::machine::{MachineFlags, SeedSource};
-use crate::environment;
 use crate::failure::Failure;
 use crate::message::Messages;
 use crate::seed_content::SeedContent;
+use crate::{environment, seed_report};
 
 /// The most processors that a machine gets unasked: a first boot has no more to do at once.
 const MAX_CPUS: u32 = 4;
@@ -70,6 +70,7 @@ impl Plan {
         source: &SeedSource,
         content: &SeedContent,
         folder: &mut MachineFolder,
+        messages: &Messages,
     ) -> Result<(), Failure> {
         if !content.is_empty() && (source.seed.is_some() || source.seed_url.is_some()) {
             return Err(Failure::new("a seed that is there and flags that make one")
@@ -88,7 +89,11 @@ impl Plan {
                 self.reasons.push("seed         none; `--user NAME --ssh-key FILE` makes one".to_owned());
                 return Ok(());
             }
-            None => folder.seed(content)?,
+            None => {
+                let seed = content.seed().map_err(|failure| failure.within("the seed was not made"))?;
+                seed_report::refuse_wrong(&seed, content, messages)?;
+                folder.seed_disk(&seed)?
+            }
         };
         self.reasons.push(match folder.holds(&path) {
             true => "seed         made of what you say, on a disk of its own".to_owned(),

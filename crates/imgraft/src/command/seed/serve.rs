@@ -10,12 +10,12 @@ use seed::{LineReader, MetaData};
 
 use super::journal::Journal;
 use crate::cli::serve::Serve;
-use crate::environment;
 use crate::failure::Failure;
 use crate::message::{self, Messages};
+use crate::{environment, seed_report};
 
 pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure> {
-    let (seeds, ec2) = seeds(arguments)?;
+    let (seeds, ec2) = seeds(arguments, messages)?;
     let journal = Journal::open(arguments.log.as_deref(), arguments.phone_home_dir.as_deref(), *messages)?;
     let journal = Arc::new(journal);
     // Of one connection to the next, only what is served stays the same for processes that each answer one. Who knows
@@ -49,9 +49,10 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
 }
 
 /// What is served, read and checked before anybody can ask for it.
-fn seeds(arguments: &Serve) -> Result<(Seeds, Ec2), Failure> {
+fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure> {
     let content = &arguments.content;
     let (seed, public_keys) = content.seed_and_keys()?;
+    seed_report::refuse_wrong(&seed, content, messages)?;
     let hostname = content.hostname.clone().unwrap_or_default();
     let meta_data = MetaData { local_hostname: hostname.clone().into_bytes(), ..MetaData::default() };
     let made = content.meta_data.is_none().then_some(meta_data);

@@ -19,6 +19,8 @@ use crate::cli::test::{AgentPart, Test};
 use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
 use crate::message::{Messages, print, print_json};
+use crate::seed_content::SeedContent;
+use crate::{content as source, seed_report};
 
 /// It could not be looked at.
 const NOT_LOOKED_AT: u8 = 2;
@@ -35,7 +37,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
         Some(path) => read_recipe(path, true)?,
         None => Recipe::default(),
     };
-    let user_data = recipe_user_data(arguments, &recipe.boot);
+    let content = content(arguments, &recipe.boot);
     let expected = arguments.expected.with(recipe.boot).map_err(Failure::new)?;
     let subject = Subject::open(&arguments.image, Use::Throwaway, arguments.backing, messages)?;
     let mut files = MachineFolder::private()?;
@@ -43,7 +45,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
     plan.machine.console = Console::Piped;
     plan.machine.channels.push(Channel { name: judge::agent::PORT.to_owned() });
     plan.add_image(&subject, false);
-    let why_no_agent = add_seed(&mut plan, arguments, user_data, &mut files)?;
+    let why_no_agent = add_seed(&mut plan, arguments, &content, &mut files, messages)?;
     plan.add_kernel(&subject, &arguments.machine, &mut files)?;
     plan.add_network(&arguments.machine)?;
     let ways = ways::open(&mut plan.machine, &expected);
@@ -91,29 +93,32 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The recipe's user-data, where the command line has none.
-fn recipe_user_data(arguments: &Test, boot: &Boot) -> Option<std::path::PathBuf> {
-    let folder = arguments.recipe.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let is_free = arguments.content.user_data.is_empty() && arguments.seed.seed.is_none();
-    boot.user_data.as_ref().filter(|_| is_free && arguments.seed.seed_url.is_none()).map(|path| folder.join(path))
+/// What the flags say, with the recipe's user-data where they have none and no seed is there.
+fn content(arguments: &Test, boot: &Boot) -> SeedContent {
+    let mut content = arguments.content.clone();
+    let has_seed = arguments.no_seed || arguments.seed.seed.is_some() || arguments.seed.seed_url.is_some();
+    if content.user_data.is_empty() && !has_seed {
+        let folder = arguments.recipe.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        content.user_data.extend(boot.user_data.as_ref().map(|path| folder.join(path)));
+    }
+    content
 }
 
 /// Gives the machine its seed, with what starts the agent; says why there may be no agent.
 fn add_seed(
     plan: &mut Plan,
     arguments: &Test,
-    user_data: Option<std::path::PathBuf>,
+    content: &SeedContent,
     files: &mut MachineFolder,
+    messages: &Messages,
 ) -> Result<Option<String>, Failure> {
     if arguments.no_seed {
         plan.reasons.push("seed         none: you say so".to_owned());
         return Ok(Some("without a seed, nothing brings one".to_owned()));
     }
-    if let (Some(path), true, true) =
-        (&arguments.seed.seed, arguments.content.is_empty(), arguments.agent != AgentPart::None)
-    {
+    if let (Some(path), true, true) = (&arguments.seed.seed, content.is_empty(), arguments.agent != AgentPart::None) {
         let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
-        let disk = crate::content::of_file(path).map_err(unreadable)?;
+        let disk = source::of_file(path).map_err(unreadable)?;
         // What is no seed is none for the guest either, and judged as it is.
         if let Ok(mut seed) = seed::read::seed(&disk) {
             let why = agent::add(&mut seed, arguments.agent)?;
@@ -124,14 +129,11 @@ fn add_seed(
         }
     }
     if arguments.seed.seed.is_some() || arguments.seed.seed_url.is_some() {
-        plan.add_seed(&arguments.seed, &arguments.content, files)?;
+        plan.add_seed(&arguments.seed, content, files, messages)?;
         return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
-    let mut seed = arguments.content.seed()?;
-    if let Some(path) = user_data {
-        let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
-        seed.user_data = crate::content::of_file(&path).map_err(unreadable)?;
-    }
+    let mut seed = content.seed()?;
+    seed_report::refuse_wrong(&seed, content, messages)?;
     let why = agent::add(&mut seed, arguments.agent)?;
     let path = files.seed_disk(&seed)?;
     plan.reasons.push(format!(
