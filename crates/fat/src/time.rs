@@ -1,5 +1,6 @@
 use std::cell::Cell;
 
+use ::time::{Date, Month, OffsetDateTime};
 use hadris_fat::FatDateTime;
 use hadris_fat::time::TimeProvider;
 
@@ -12,7 +13,6 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-const SECONDS_PER_DAY: i64 = 86_400;
 /// 1980-01-01, where FAT begins.
 const FIRST_SECOND: i64 = 315_532_800;
 /// 2107-12-31 23:59:58, where it ends.
@@ -22,46 +22,25 @@ impl Time {
     /// As FAT has it: in steps of two seconds, cut to the years 1980 to 2107.
     pub(crate) fn to_fat(self) -> FatDateTime {
         let seconds = self.seconds.clamp(FIRST_SECOND, LAST_SECOND);
-        let (year, month, day) = date_of(seconds.div_euclid(SECONDS_PER_DAY));
-        let second_of_day = seconds.rem_euclid(SECONDS_PER_DAY) as u32;
-        let [hour, minute, second] = [second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60];
-        let mut time = FatDateTime::new(year as u16, month as u8, day as u8, hour as u8, minute as u8, second as u8);
+        let Ok(moment) = OffsetDateTime::from_unix_timestamp(seconds) else { return FatDateTime::EPOCH };
+        let (year, month, day) = moment.to_calendar_date();
+        let (hour, minute, second) = moment.to_hms();
+        let mut time = FatDateTime::new(year as u16, month.into(), day, hour, minute, second);
         // What the two-second steps lose; only the creation time has room for it.
         let nanoseconds = if seconds == self.seconds { self.nanoseconds } else { 0 };
-        time.time_tenth = (second % 2 * 100 + nanoseconds.min(999_999_999) / 10_000_000) as u8;
+        time.time_tenth = second % 2 * 100 + (nanoseconds.min(999_999_999) / 10_000_000) as u8;
         time
     }
 
     /// From a date and a time that were stored; a date that does not exist is FAT's first.
     pub(crate) fn from_fat(date: u16, time: u16) -> Self {
-        let (year, month, day) = (1980 + i64::from(date >> 9), i64::from(date >> 5 & 15), i64::from(date & 31));
-        if !(1..=12).contains(&month) || day == 0 {
-            return Self { seconds: FIRST_SECOND, nanoseconds: 0 };
-        }
+        let month = Month::try_from((date >> 5 & 15) as u8);
+        let day =
+            month.and_then(|month| Date::from_calendar_date(1980 + i32::from(date >> 9), month, (date & 31) as u8));
+        let Ok(day) = day else { return Self { seconds: FIRST_SECOND, nanoseconds: 0 } };
         let second_of_day = i64::from(time >> 11) * 3600 + i64::from(time >> 5 & 63) * 60 + i64::from(time & 31) * 2;
-        Self { seconds: days_to(year, month, day) * SECONDS_PER_DAY + second_of_day, nanoseconds: 0 }
+        Self { seconds: day.midnight().assume_utc().unix_timestamp() + second_of_day, nanoseconds: 0 }
     }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar, in eras of 400 years that begin with a
-/// March.
-fn days_to(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
-/// The inverse of [`days_to`].
-fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = (month_from_march + 2) % 12 + 1;
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 thread_local! {

@@ -1,26 +1,13 @@
 //! Times as people read them.
 
+use ::time::OffsetDateTime;
 use guest::Time;
 
-const SECONDS_PER_DAY: i64 = 86_400;
-
-/// Year, month and day of a day counted from 1970-01-01, by the Gregorian calendar.
-fn date(day: i64) -> (i64, i64, i64) {
-    // Counted in eras of 400 years that begin on March 1, so that the leap day is a year's last.
-    let day = day + 719_468;
-    let (era, day_of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day_of_year - (153 * month_from_march + 2) / 5 + 1)
-}
-
-/// `2024-04-23 18:05`, in UTC.
+/// `2024-04-23 18:05`, in UTC; seconds since 1970 where it is beyond the year 9999.
 pub(crate) fn minutes(time: Time) -> String {
-    let (year, month, day) = date(time.seconds.div_euclid(SECONDS_PER_DAY));
-    let second = time.seconds.rem_euclid(SECONDS_PER_DAY);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", second / 3600, second / 60 % 60)
+    let Ok(moment) = OffsetDateTime::from_unix_timestamp(time.seconds) else { return time.seconds.to_string() };
+    let (year, month, day) = moment.to_calendar_date();
+    format!("{year:04}-{:02}-{day:02} {:02}:{:02}", u8::from(month), moment.hour(), moment.minute())
 }
 
 /// `2024-04-23T18:05:09Z`.

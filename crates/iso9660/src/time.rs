@@ -1,6 +1,7 @@
 //! Times as ISO 9660 has them, in UTC.
 
-const SECONDS_PER_DAY: i64 = 86_400;
+use ::time::{Date, Month, OffsetDateTime};
+
 /// 1900-01-01, where a record's times begin.
 const FIRST_SECOND: i64 = -2_208_988_800;
 /// 2155-12-31 23:59:59, where they end.
@@ -25,37 +26,20 @@ pub(crate) fn to_digits(seconds: i64) -> [u8; 17] {
 
 /// Seconds since 1970 of a record's time; nothing where it is no date.
 pub(crate) fn from_record(bytes: [u8; 7]) -> Option<i64> {
-    let [year, month, day, hour, minute, second, _] = bytes.map(i64::from);
-    let quarters = i64::from(bytes[6] as i8).clamp(-MAX_QUARTERS, MAX_QUARTERS);
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let days = days_to(1900 + year, month, day);
-    Some(days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - quarters * 900)
+    let [year, month, day, hour, minute, second, quarters] = bytes;
+    let quarters = i64::from(quarters as i8).clamp(-MAX_QUARTERS, MAX_QUARTERS);
+    let day = Date::from_calendar_date(1900 + i32::from(year), Month::try_from(month).ok()?, day).ok()?;
+    let [hour, minute, second] = [hour, minute, second].map(i64::from);
+    Some(day.midnight().assume_utc().unix_timestamp() + hour * 3600 + minute * 60 + second - quarters * 900)
 }
 
 /// Year, month, day, hour, minute and second.
-fn civil(seconds: i64) -> [i64; 6] {
+fn civil(seconds: i64) -> [i32; 6] {
     let seconds = seconds.clamp(FIRST_SECOND, LAST_SECOND);
-    let second = seconds.rem_euclid(SECONDS_PER_DAY);
-    // Eras of 400 years that begin on March 1, so that the leap day is a year's last.
-    let days = seconds.div_euclid(SECONDS_PER_DAY) + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + i64::from(month <= 2);
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    [year, month, day, second / 3600, second / 60 % 60, second % 60]
-}
-
-/// Days from 1970-01-01 on; the inverse of what [`civil`] does.
-fn days_to(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = moment.to_calendar_date();
+    let (hour, minute, second) = moment.to_hms();
+    [year, u8::from(month).into(), day.into(), hour.into(), minute.into(), second.into()]
 }
 
 #[cfg(test)]
