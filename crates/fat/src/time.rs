@@ -92,6 +92,8 @@ mod tests {
         assert_eq!(round_trip(i64::MAX), LAST_SECOND);
         assert_eq!(round_trip(i64::MIN), FIRST_SECOND);
         assert_eq!(Time::from_fat(0, 0).seconds, FIRST_SECOND);
+        // 2023-02-29.
+        assert_eq!(Time::from_fat(43 << 9 | 2 << 5 | 29, 0).seconds, FIRST_SECOND);
         assert!(Time::from_fat(0xffff, 0xffff).seconds >= FIRST_SECOND);
     }
 }

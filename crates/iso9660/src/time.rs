@@ -53,6 +53,7 @@ mod tests {
         assert_eq!(to_record(1_713_895_509), [124, 4, 23, 18, 5, 9, 0]);
         assert_eq!(from_record([124, 4, 23, 20, 5, 9, 8]), Some(1_713_895_509));
         assert_eq!(from_record([0; 7]), None);
+        assert_eq!(from_record([123, 2, 29, 0, 0, 0, 0]), None);
         for seconds in [FIRST_SECOND, -1, 0, 951_782_400, 4_107_542_400, LAST_SECOND] {
             assert_eq!(from_record(to_record(seconds)), Some(seconds));
         }
