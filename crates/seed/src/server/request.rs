@@ -125,9 +125,13 @@ impl Requests {
             httparse::Error::TooManyHeaders => self.refusal(431, "there are too many headers"),
             _ => self.refusal(400, "this is no request of HTTP"),
         })?;
-        if parsed.path.is_some_and(|target| target.len() > limits.target_bytes)
-            || parsed.path.is_none() && available.len() > limits.target_bytes
-        {
+        // Of an address that has not come to its end, what is there counts, and nothing that is before it.
+        let target_bytes = match (parsed.path, parsed.method) {
+            (Some(target), _) => target.len(),
+            (None, Some(_)) => available.iter().skip_while(|&&byte| byte != b' ').skip(1).count(),
+            (None, None) => 0,
+        };
+        if target_bytes > limits.target_bytes {
             return Err(self.refusal(414, "the address is too long"));
         }
         let httparse::Status::Complete(length) = status else {
@@ -176,5 +180,43 @@ impl Requests {
     fn refusal(&self, status: u16, reason: &'static str) -> Refusal {
         let line = self.buffer.split(|&byte| byte == b'\n').next().unwrap_or_default();
         Refusal::Answer { status, reason, head: line[..line.len().min(200)].to_vec() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::super::Pair;
+    use super::*;
+
+    /// What becomes of a request that arrives in two pieces.
+    fn arrived(first: &[u8], second: &[u8]) -> Result<Request, Refusal> {
+        let mut wire = Pair { input: first.chain(second), output: Vec::new() };
+        Requests::new().next(&mut wire, &Limits::default())
+    }
+
+    #[test]
+    fn an_address_may_be_as_long_however_it_arrives() {
+        let longest = Limits::default().target_bytes;
+        for (newlines, length, is_taken) in [(0, longest, true), (3000, 5, true), (0, longest + 1, false)] {
+            let target = format!("/{}", "x".repeat(length - 1));
+            let start = format!("{}GET {target}", "\r\n".repeat(newlines / 2));
+            for cut in [start.len(), start.len() - 1, start.len() - target.len() - 1, newlines] {
+                let (first, second) = start.split_at(cut);
+                let second = format!("{second} HTTP/1.1\r\nHost: x\r\n\r\n");
+                match arrived(first.as_bytes(), second.as_bytes()) {
+                    Ok(request) => assert!(is_taken && request.target == target, "{length} and {cut}"),
+                    Err(Refusal::Answer { status: 414, .. }) => assert!(!is_taken, "{length} and {cut}"),
+                    Err(refusal) => panic!("{length} and {cut}: {refusal:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_method_without_an_end_is_too_long_a_head() {
+        let refusal = arrived(&vec![b'X'; Limits::default().head_bytes], b"").unwrap_err();
+        assert!(matches!(refusal, Refusal::Answer { status: 431, .. }), "{refusal:?}");
     }
 }
