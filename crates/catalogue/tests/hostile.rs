@@ -1,8 +1,12 @@
 //! Whatever a server or a disk has in the place of lists, keys, signatures and locks, it is an answer and no panic.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "exercise/armor.rs"]
+mod armor;
+
 use std::fmt::Write as _;
 
+use armor::binary;
 use catalogue::cache::Algorithm;
 use catalogue::index::sums::Sums;
 use catalogue::index::{manifest, streams};
@@ -46,14 +50,6 @@ impl Numbers {
         }
         damaged
     }
-}
-
-/// The bytes of an armor.
-fn binary(armored: &[u8]) -> Vec<u8> {
-    use base64::Engine as _;
-    let text = std::str::from_utf8(armored).unwrap().replace("\r\n", "\n");
-    let body = text.split_once("\n\n").unwrap().1.split("\n=").next().unwrap().replace('\n', "");
-    base64::engine::general_purpose::STANDARD.decode(body).unwrap()
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! No text panics, hangs or takes more than its share.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+#[path = "exercise/check.rs"]
+mod exercise;
 mod support;
 
+use exercise::look;
 use seed::check::{Document, Role, Severity, check};
 use seed::yaml::{MAX_DEPTH, parse};
 use support::Dice;
-
-const ROLES: [Role; 4] = [Role::UserData, Role::VendorData, Role::NetworkConfig, Role::MetaData];
 
 const TEXTS: &[&str] = &[
     "#cloud-config\nusers:\n- default\n- {name: a, passwd: $6$x$y, ssh_authorized_keys: [ssh-ed25519 AAAA], sudo: ALL}\nwrite_files:\n- {path: /tmp/a, permissions: 0644, encoding: gz+b64, content: !!binary aGk=, owner: 'a:a'}\nruncmd: [[a, b], 'c: d', yes]\nmounts: [[a, /b]]\nhostname: a.b\nchpasswd: {users: [{name: a, password: b}]}\n",
@@ -64,24 +65,6 @@ const BYTES: &[&[u8]] = &[
     b"\xf0\x9f\x98\x80",
     b"\x1f\x8b",
 ];
-
-fn look(bytes: &[u8]) {
-    for role in ROLES {
-        let report = check(&[Document { name: "x", role, bytes }]);
-        for finding in &report.findings {
-            let source = &report.sources[finding.source];
-            if let Some(span) = &finding.span {
-                assert!(span.start <= span.end && span.end <= source.text.len(), "{finding:?}");
-                assert!(
-                    source.text.is_char_boundary(span.start) && source.text.is_char_boundary(span.end),
-                    "{finding:?}"
-                );
-            }
-            report.position(finding);
-        }
-    }
-    let _ = Role::guess("x", bytes);
-}
 
 #[test]
 fn mutated_bytes_are_looked_at() {
