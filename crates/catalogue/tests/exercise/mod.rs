@@ -52,11 +52,8 @@ keyring = '/a'
 signers = ['D2EB 4462 6FDD C30B 513D  5BB7 1A5D 6C4C 7DB8 7C81']
 ";
 
-/// Something that is changed, and what has to be so of it nevertheless.
-struct Case {
-    sound: Vec<u8>,
-    holds: fn(&Published, &[u8]),
-}
+/// What has to be so of something that was changed.
+type Holds = fn(&Published, &[u8]);
 
 /// What is published, and what is made of it when nothing was changed.
 pub(crate) struct Published {
@@ -67,7 +64,8 @@ pub(crate) struct Published {
     text_keys: Keyring,
     text_signed: Signed,
     text: String,
-    cases: Vec<Case>,
+    /// What is changed.
+    cases: Vec<(Vec<u8>, Holds)>,
 }
 
 impl Published {
@@ -83,7 +81,7 @@ impl Published {
         assert!(text_signed.signer == text_keys.fingerprints()[0] && text_signed.key != text_signed.signer);
         let inline = verify_inline(TEXT_INLINE, &text_keys, NOW).unwrap();
         assert_eq!(inline.signed, text_signed);
-        let cases: [(&[u8], fn(&Self, &[u8])); 16] = [
+        let cases: [(&[u8], Holds); 16] = [
             (&binary(SIGNATURE), Self::signature),
             (SIGNATURE, Self::signature),
             (TEXT_SIGNATURE, Self::text_signature),
@@ -101,14 +99,14 @@ impl Published {
             (b"ubuntu:24.04/server@20240821", Self::name),
             (TEXT_SIGNATURE_OF_LINES, Self::text_signature),
         ];
-        let cases = cases.into_iter().map(|(sound, holds)| Case { sound: sound.to_vec(), holds }).collect();
+        let cases = cases.into_iter().map(|(sound, holds)| (sound.to_vec(), holds)).collect();
         Self { keys, signed, forged, text_keys, text_signed, text: inline.text, cases }
     }
 
     /// What `input` says: what is changed and how, and the changes.
     pub(crate) fn any(&self, input: &[u8]) {
         let Some((first, input)) = input.split_first() else { return };
-        let Case { sound, holds } = &self.cases[usize::from(first & 0xf)];
+        let (sound, holds) = &self.cases[usize::from(first & 0xf)];
         let changed = match first >> 4 {
             0..=5 => with_bytes(sound, input),
             6..=11 => with_a_piece(sound, input),
