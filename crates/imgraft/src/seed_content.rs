@@ -71,7 +71,7 @@ pub(crate) struct SeedContent {
     #[arg(long, value_name = "FILE", help_heading = HEADING)]
     pub(crate) vendor_data: Option<PathBuf>,
 
-    /// Take it as it is: do not look for what `imgraft seed check` finds
+    /// Give the guest the seed as it is, whatever `imgraft seed check` would find in it
     #[arg(long, help_heading = HEADING)]
     pub(crate) no_check: bool,
 }
