@@ -82,6 +82,8 @@ mod tests {
             ("Wed, 24 Apr 2024 18:05:09 GMT", date, Some(86_400)),
             ("Fri, 01 Mar 2024 00:00:00 GMT", Some("Wed, 28 Feb 2024 00:00:00 GMT"), Some(2 * 86_400)),
             ("Tue, 23 Apr 2024 18:00:00 GMT", date, Some(0)),
+            // The example of RFC 9110, and what GNU date says it is.
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some("Thu, 01 Jan 1970 00:00:00 GMT"), Some(784_111_777)),
             ("Tue, 23 Apr 2024 18:06:10 GMT", None, None),
             ("soon", date, None),
             ("-1", date, None),
