@@ -106,20 +106,12 @@ impl SeedContent {
         users.is_empty() && ssh_keys.is_empty() && packages.is_empty() && commands.is_empty() && timezone.is_none()
     }
 
-    /// The seed, with all files read.
+    /// The seed, with all files read and nobody having looked at it, and the keys that are let in, for where there is
+    /// another place for them, too.
     ///
     /// # Errors
     ///
     /// Files that cannot be read, keys that are none, and what cannot be put beside others.
-    pub(crate) fn seed(&self) -> Result<Seed, Failure> {
-        self.seed_and_keys().map(|(seed, _)| seed)
-    }
-
-    /// The seed, and the keys that are let in, for where there is another place for them, too.
-    ///
-    /// # Errors
-    ///
-    /// As with [`seed`](Self::seed).
     pub(crate) fn seed_and_keys(&self) -> Result<(Seed, Vec<String>), Failure> {
         let mut reader = FileReader::default();
         let wanted = self.wanted(&mut reader)?;

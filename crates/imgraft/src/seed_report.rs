@@ -58,12 +58,17 @@ pub(crate) fn summary(errors: usize, warnings: usize, notes: usize) -> String {
     }
 }
 
-/// Looks at `seed` before a guest gets it: warnings are shown, and errors are a failure.
-/// `content` is what it was made of, and may say that nobody is to look.
-pub(crate) fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messages) -> Result<(), Failure> {
-    if content.no_check {
-        return Ok(());
+/// The seed with `content`, which is looked at before a guest gets it unless `content` says that nobody is to look:
+/// warnings are shown, and errors are a failure. The keys that are let in come with it.
+pub(crate) fn checked_seed(content: &SeedContent, messages: &Messages) -> Result<(Seed, Vec<String>), Failure> {
+    let (seed, keys) = content.seed_and_keys()?;
+    if !content.no_check {
+        refuse_wrong(&seed, content, messages)?;
     }
+    Ok((seed, keys))
+}
+
+fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messages) -> Result<(), Failure> {
     let mut files: Vec<(Role, Vec<u8>)> = Vec::new();
     for (name, content) in seed.files() {
         let Some(role) = role(name) else { continue };

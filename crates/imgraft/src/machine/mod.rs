@@ -90,8 +90,8 @@ impl Plan {
                 return Ok(());
             }
             None => {
-                let seed = content.seed().map_err(|failure| failure.within("the seed was not made"))?;
-                seed_report::refuse_wrong(&seed, content, messages)?;
+                let (seed, _) = seed_report::checked_seed(content, messages)
+                    .map_err(|failure| failure.within("the seed was not made"))?;
                 folder.seed_disk(&seed)?
             }
         };

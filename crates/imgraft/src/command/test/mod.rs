@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
 use crate::message::{Messages, print, print_json};
 use crate::seed_content::SeedContent;
-use crate::{content as source, seed_report};
+use crate::{content, seed_report};
 
 /// It could not be looked at.
 const NOT_LOOKED_AT: u8 = 2;
@@ -37,7 +37,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
         Some(path) => read_recipe(path, true)?,
         None => Recipe::default(),
     };
-    let content = content(arguments, &recipe.boot);
+    let content = seed_content(arguments, &recipe.boot);
     let expected = arguments.expected.with(recipe.boot).map_err(Failure::new)?;
     let subject = Subject::open(&arguments.image, Use::Throwaway, arguments.backing, messages)?;
     let mut files = MachineFolder::private()?;
@@ -94,7 +94,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
 }
 
 /// What the flags say, with the recipe's user-data where they have none and no seed is there.
-fn content(arguments: &Test, boot: &Boot) -> SeedContent {
+fn seed_content(arguments: &Test, boot: &Boot) -> SeedContent {
     let mut content = arguments.content.clone();
     let has_seed = arguments.no_seed || arguments.seed.seed.is_some() || arguments.seed.seed_url.is_some();
     if content.user_data.is_empty() && !has_seed {
@@ -118,7 +118,7 @@ fn add_seed(
     }
     if let (Some(path), true, true) = (&arguments.seed.seed, content.is_empty(), arguments.agent != AgentPart::None) {
         let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
-        let disk = source::of_file(path).map_err(unreadable)?;
+        let disk = content::of_file(path).map_err(unreadable)?;
         // What is no seed is none for the guest either, and judged as it is.
         if let Ok(mut seed) = seed::read::seed(&disk) {
             let why = agent::add(&mut seed, arguments.agent)?;
@@ -132,8 +132,7 @@ fn add_seed(
         plan.add_seed(&arguments.seed, content, files, messages)?;
         return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
-    let mut seed = content.seed()?;
-    seed_report::refuse_wrong(&seed, content, messages)?;
+    let (mut seed, _) = seed_report::checked_seed(content, messages)?;
     let why = agent::add(&mut seed, arguments.agent)?;
     let path = files.seed_disk(&seed)?;
     plan.reasons.push(format!(
