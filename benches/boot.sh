@@ -2,9 +2,9 @@
 # benches/boot.sh [--runs N] [--base IMAGE] [--binary IMGRAFT] [--json FILE]
 #
 # How long a first boot takes, from start to cloud-init's closing line on the console: by `imgraft boot` and
-# `imgraft test` as they choose by themselves, with `--direct-kernel`, and by the line that cloud-init's documentation has,
-# `qemu-system-x86_64 -m 2048 -drive … -drive … -nographic`. Same image, same seed, taken in turns; the median of N
-# runs (default 3). The documented line writes to a copy, which is not counted; no way out is left to any of them,
+# `imgraft test` as they choose by themselves, with `--direct-kernel`, and by the line that cloud-init's documentation
+# has, `qemu-system-x86_64 -m 2048 -drive … -drive … -nographic`. Same image, same seed, taken in turns; the median of
+# N runs (default 3). The documented line writes to a copy, which is not counted; no way out is left to any of them,
 # for nobody's network is to be measured. A missed target is printed and is no failure.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
