@@ -6,11 +6,31 @@ use crate::{Format, vhd, vmdk};
 /// What a qcow2 file begins with.
 pub(crate) const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 
-const EXPECTED: &str = "the header of a qcow2, VMDK or VHD image, or a partition table or an ext file system at the start of a whole number of \
+const EXPECTED: &str = "the header of a qcow2, VMDK or VHD image, or a partition table or a file system at the start of a whole number of \
                         512-byte sectors";
 
-/// The bytes from the file's start that are looked at: an ISO 9660 image's descriptor ends last.
-const PROBED_BYTES: u64 = 0x8006;
+/// The bytes from the file's start that are looked at: the magic of btrfs ends last.
+const PROBED_BYTES: u64 = 0x10048;
+
+/// What a disk can begin with: a partition table, or a file system on all of it. Whether that can be used is
+/// for those who read it.
+const DISKS: [(usize, &[u8]); 9] = [
+    (510, &[0x55, 0xaa]),
+    (512, b"EFI PART"),
+    // ext2, ext3, ext4
+    (1080, &[0x53, 0xef]),
+    // xfs
+    (0, b"XFSB"),
+    // btrfs
+    (0x10040, b"_BHRfS_M"),
+    // LVM2, in the second sector or the first
+    (0x218, b"LVM2 001"),
+    (0x18, b"LVM2 001"),
+    // f2fs
+    (1024, &[0x10, 0x20, 0xf5, 0xf2]),
+    // A GPT that counts in sectors of 4096 bytes
+    (4096, b"EFI PART"),
+];
 
 /// A format that is known by its magic and not read.
 struct Foreign {
@@ -62,7 +82,7 @@ pub fn probe(file: &dyn ReadAt) -> Result<Format> {
     if let Some(foreign) = FOREIGN.iter().find(|foreign| has(foreign.offset, foreign.magic)) {
         return Err(Error::unsupported(foreign.name));
     }
-    let is_disk = has(510, &[0x55, 0xaa]) || has(512, b"EFI PART") || has(1080, &[0x53, 0xef]);
+    let is_disk = DISKS.iter().any(|&(offset, magic)| has(offset, magic));
     if is_disk && size_bytes.is_multiple_of(512) {
         return Ok(Format::Raw);
     }
@@ -126,6 +146,10 @@ mod tests {
         assert_eq!(probed(with(512, 510, &[0x55, 0xaa])), "raw");
         assert_eq!(probed(with(1024, 512, b"EFI PART")), "raw");
         assert_eq!(probed(with(2048, 1080, &[0x53, 0xef])), "raw");
+        assert_eq!(probed(with(512, 0, b"XFSB")), "raw");
+        // "zeros only", as far as anybody had looked.
+        assert_eq!(probed(with(128 << 10, 0x10040, b"_BHRfS_M")), "raw");
+        assert_eq!(probed(with(4096, 0x218, b"LVM2 001")), "raw");
         assert_eq!(probed(with(512, 0, b"KDMV")), "vmdk");
         assert_eq!(probed(with(512, 0, b"conectix")), "vhd");
         assert_eq!(probed(with(4096, 4096 - 512, b"conectix")), "vhd");
