@@ -17,6 +17,8 @@ pub enum Error {
     NoRoot {
         /// What there is in its place, one text for each partition with something in it.
         found: Vec<String>,
+        /// Those of them that cannot be looked into, and may be the root.
+        unsupported: Vec<String>,
     },
     /// Several file systems look like a root.
     SeveralRoots {
@@ -88,6 +90,13 @@ pub enum PathProblem {
         /// Which one: `partition 2 (xfs)`.
         volume: String,
     },
+    /// Whether the guest mounts a file system there is known only when it starts.
+    Undecided {
+        /// Where.
+        mount_point: GuestPath,
+        /// Which one: `partition 5 (ext4)`.
+        volume: String,
+    },
     /// The directory has a name in it that no file can have.
     BadName {
         /// The name.
@@ -147,10 +156,14 @@ impl fmt::Display for Error {
         match self {
             Self::Storage(error) => error.fmt(f),
             Self::Partition(error) => error.fmt(f),
-            Self::NoRoot { found } if found.is_empty() => {
+            Self::NoRoot { found, .. } if found.is_empty() => {
                 write!(f, "there is no file system on the disk")
             }
-            Self::NoRoot { found } => {
+            Self::NoRoot { unsupported, .. } if !unsupported.is_empty() => {
+                write!(f, "the root file system was not found where imgraft can look, and what is on ")?;
+                write!(f, "{} is not supported", unsupported.join(", "))
+            }
+            Self::NoRoot { found, .. } => {
                 write!(f, "there is no root file system on the disk: no ext4 has `/etc` and an `os-release`")?;
                 write!(f, " (found {})", found.join(", "))
             }
@@ -189,6 +202,11 @@ impl PathProblem {
             Self::NotUsable { mount_point, volume } => {
                 write!(f, "`{path}`: `{mount_point}` is on {volume}, which imgraft cannot use")
             }
+            Self::Undecided { mount_point, volume } => write!(
+                f,
+                "`{path}`: whether `{mount_point}` is on {volume}, the guest decides by its machine-id, which has to \
+                 be the one that the partition was made for"
+            ),
             Self::BadName { name } => {
                 write!(f, "the directory `{path}` has a name in it that no file can have: `{}`", Printable(name))
             }

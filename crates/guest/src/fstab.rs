@@ -46,6 +46,16 @@ pub fn parse(text: &str) -> Vec<Entry> {
     text.lines().filter_map(entry).collect()
 }
 
+/// Whether a line of `text` is for this mount point, whatever is mounted there and when.
+pub(crate) fn names_mount_point(text: &str, point: &GuestPath) -> bool {
+    let mut lines = text.lines().map(str::split_ascii_whitespace);
+    lines.any(|mut fields| {
+        let is_comment = fields.next().is_none_or(|field| field.starts_with('#'));
+        let named = fields.next().filter(|_| !is_comment).map(|field| GuestPath::new(unescape(field)));
+        matches!(named, Some(Ok(path)) if path == *point)
+    })
+}
+
 fn entry(line: &str) -> Option<Entry> {
     let mut fields = line.split_ascii_whitespace();
     let device = fields.next().filter(|field| !field.starts_with('#'))?;
@@ -149,6 +159,13 @@ mod tests {
                     /dev/sda6 /swapfile swap sw 0 0\n/home /srv/home none bind 0 0\nserver:/x /mnt nfs4 ro 0 0\n\
                     proc /proc proc defaults 0 0\n/dev/sr0 /media iso9660 ro,noauto 0 0\nUUID=only-one-field\n";
         assert_eq!(points(text), []);
+    }
+
+    #[test]
+    fn any_line_for_a_mount_point_names_it() {
+        let text = "# /dev/vda9 /srv ext4\nserver:/x /home nfs4 noauto 0 0\n/dev/vda2 /a\\040b/ ext4\n";
+        let named = |path: &str| names_mount_point(text, &GuestPath::new(path).unwrap());
+        assert!(named("/home") && named("/a b") && !named("/srv") && !named("/"));
     }
 
     #[test]

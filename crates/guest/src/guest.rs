@@ -87,12 +87,12 @@ impl Guest {
         root.into_iter().chain(others.map(|mount| mount.point.clone())).collect()
     }
 
-    /// Mounts what fstab lists, outer mount points first.
+    /// Mounts what fstab lists, outer mount points first, and then what is mounted by its type.
     fn mount_all(&mut self) -> Result<(), Error> {
         let path = GuestPath::new("/etc/fstab").map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
         let text = match self.read_text(&path, FSTAB_LIMIT_BYTES) {
             Ok(text) => text,
-            Err(Error::Path { .. }) => return Ok(()),
+            Err(Error::Path { .. }) => String::new(),
             Err(error) => return Err(error),
         };
         let mut entries = fstab::parse(&text);
@@ -106,7 +106,7 @@ impl Guest {
                 self.mounts.push(Mount { point: found.path, what });
             }
         }
-        Ok(())
+        self.mount_by_type(&text)
     }
 
     /// What is at `path`.
@@ -224,6 +224,7 @@ impl Guest {
         let problem = match &mount.what {
             Mounted::Absent(device) => PathProblem::NotOnThisDisk { mount_point, device: device.clone() },
             Mounted::Unusable(volume) => PathProblem::NotUsable { mount_point, volume: volume.clone() },
+            Mounted::Undecided(volume) => PathProblem::Undecided { mount_point, volume: volume.clone() },
             Mounted::Volume(_) => return Ok(()),
         };
         Err(Error::path(path, problem))
@@ -259,9 +260,15 @@ impl Tree for Guest {
         let file_system = self.file_system(parent)?;
         let found = file_system.lookup(&parent.node, name);
         let found = found.map_err(|error| self.error(parent, Some(path), error))?;
-        Ok(found.map(|(node, kind)| {
+        let missing = || {
+            // systemd makes the directory that it mounts at.
+            let is_mounted = self.mounts.iter().any(|mount| mount.point == *path);
+            is_mounted.then(|| self.cross_mounts(path, Location { unmounted: None, ..parent.clone() }))
+        };
+        let there = found.map(|(node, kind)| {
             self.cross_mounts(path, Location { volume: parent.volume, node, kind, unmounted: None })
-        }))
+        });
+        Ok(there.or_else(missing))
     }
 
     fn kind(&self, location: &Location) -> FileKind {
@@ -288,6 +295,6 @@ fn is_name(name: &[u8]) -> bool {
 pub fn open_volumes(disk: &Arc<dyn WriteAt>) -> Result<Vec<Volume>, Error> {
     match partition::read(disk)? {
         Table::None => Ok(vec![Volume::open(disk, None)?]),
-        Table::Gpt(gpt) => gpt.partitions.into_iter().map(|partition| Volume::open(disk, Some(partition))).collect(),
+        table => table.partitions().iter().map(|partition| Volume::open(disk, Some(partition.clone()))).collect(),
     }
 }

@@ -1,7 +1,7 @@
 //! A disk image as a guest: one tree of files across its partitions, as the guest would mount them.
 //!
 //! [`Guest::open`] reads the partition table, looks at what each partition holds, finds the root
-//! file system by what is in it and mounts the others by the guest's own `/etc/fstab`. Paths are
+//! file system by what is in it and mounts the others by the guest's own `/etc/fstab`, or by their types. Paths are
 //! [`GuestPath`]s and resolve inside the guest: an absolute symlink begins at the guest's root, `..`
 //! of the root is the root, and there is no way out.
 //!
@@ -23,6 +23,7 @@
 //! ```
 
 mod accounts;
+mod by_type;
 pub mod diff;
 mod edit;
 mod error;

@@ -1,5 +1,6 @@
 //! Which file system is mounted where: the root by what is in it, the others by its fstab.
 
+use crate::by_type;
 use crate::error::{Error, FileSystemError};
 use crate::file_system::FileSystem;
 use crate::fstab::Device;
@@ -23,6 +24,8 @@ pub(crate) enum Mounted {
     Unusable(String),
     /// One that is not on this disk.
     Absent(Device),
+    /// One, by its name, that the guest mounts or does not: that is not known before it starts.
+    Undecided(String),
 }
 
 impl Mounted {
@@ -52,6 +55,11 @@ pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
         {
             roots.push(index);
         }
+    }
+    if let (true, Some(usr)) = (roots.is_empty(), by_type::usr(volumes)) {
+        // What says that it is a root is on that partition.
+        let others = volumes.iter().enumerate().filter(|&(index, _)| index != usr);
+        roots.extend(others.filter(|(_, volume)| volume.has_empty_usr()).map(|(index, _)| index));
     }
     match roots[..] {
         [root] => Ok(root),
@@ -89,6 +97,8 @@ fn no_root(volumes: &mut Vec<Volume>) -> Error {
             return Error::FileSystem { volume: name, path: None, error };
         }
     }
-    let found = volumes.iter().filter(|volume| volume.kind().is_some()).map(Volume::to_string).collect();
-    Error::NoRoot { found }
+    let name = |volume: &Volume| volume.to_string();
+    let unsupported = volumes.iter().filter(|volume| volume.is_unsupported()).map(name).collect();
+    let found = volumes.iter().filter(|volume| volume.kind().is_some()).map(name).collect();
+    Error::NoRoot { found, unsupported }
 }

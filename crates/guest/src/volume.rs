@@ -127,6 +127,26 @@ impl Volume {
         found.1 == FileKind::Regular
     }
 
+    /// Whether there is something that files can be in, of a kind that is known by name only.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.content, Content::Other(kind) if kind != "swap")
+    }
+
+    /// Whether the file system has an `/etc`, and room for another to be mounted at its `/usr`.
+    pub(crate) fn has_empty_usr(&self) -> bool {
+        let Some(file_system) = self.file_system().filter(|file_system| file_system.is_unix()) else { return false };
+        let root = file_system.root();
+        let has_etc = matches!(file_system.lookup(&root, b"etc"), Ok(Some((_, FileKind::Directory))));
+        let is_empty = match file_system.lookup(&root, b"usr") {
+            Ok(Some((usr, FileKind::Directory))) => {
+                file_system.read_directory(&usr).is_ok_and(|names| names.is_empty())
+            }
+            Ok(None) => true,
+            _ => false,
+        };
+        has_etc && is_empty
+    }
+
     /// Whether a journal was left dirty and has been replayed.
     pub fn journal_replayed(&self) -> bool {
         self.file_system().is_some_and(FileSystem::journal_replayed)
@@ -141,7 +161,7 @@ impl Volume {
                 self.file_system().is_some_and(|file_system| file_system.uuid().eq_ignore_ascii_case(uuid))
             }
             Device::PartitionUuid(uuid) => {
-                partition.is_some_and(|partition| partition.unique_guid.to_string().eq_ignore_ascii_case(uuid))
+                partition.is_some_and(|partition| partition.partuuid.eq_ignore_ascii_case(uuid))
             }
             Device::PartitionLabel(label) => partition.is_some_and(|partition| partition.name == *label),
             Device::Node(node) => {

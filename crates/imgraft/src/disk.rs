@@ -242,5 +242,14 @@ impl Looked {
 
 /// The guest on `disk`, which is that of the image at `path`.
 pub(crate) fn guest(path: &Path, disk: Arc<dyn WriteAt>) -> Result<Guest, Failure> {
-    Guest::open(disk).map_err(|error| Failure::because(format!("`{}` cannot be used", path.display()), &error))
+    Guest::open(disk).map_err(|error| {
+        let failure = Failure::because(format!("`{}` cannot be used", path.display()), &error);
+        match error {
+            guest::Error::NoRoot { unsupported, .. } if !unsupported.is_empty() => failure.hint(
+                "imgraft works in guests whose root is ext2, ext3 or ext4 on a partition: take an image that has one, \
+                 or the libguestfs tools, which start a virtual machine to read the others",
+            ),
+            _ => failure,
+        }
+    })
 }

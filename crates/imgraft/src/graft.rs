@@ -114,6 +114,10 @@ pub(crate) fn run(job: Job, messages: &Messages) -> Result<Report, Failure> {
         graft.done.check_sources().map_err(|error| plan_failure(&error, way.spill()))?;
         return Ok(report);
     }
+    if job.in_place && job.operations.is_empty() && graft.changed.is_empty() && report.has_grown_nothing() {
+        report.tell_unchanged(messages);
+        return Ok(report);
+    }
     let committed = way.commit(&graft, &job, messages)?;
     report.file_size_bytes = Some(committed.file_size_bytes);
     report.in_place = committed.in_place;

@@ -172,11 +172,35 @@ impl Report {
         print(&(lines.join("\n") + "\n"))
     }
 
+    /// Whether disk and root are as large as they were.
+    pub(crate) fn has_grown_nothing(&self) -> bool {
+        let is_same = |change: &Change| change.from == change.to;
+        self.grown.as_ref().is_some_and(|grown| is_same(&grown.disk_bytes) && is_same(&grown.root_bytes))
+    }
+
+    fn size_already(&self) -> String {
+        let size = ByteSize(self.virtual_size_bytes);
+        format!("the disk of {} has {size} already, and its root takes what it can", self.output)
+    }
+
+    /// Says that there was nothing to do.
+    pub(crate) fn tell_unchanged(&self, messages: &Messages) {
+        messages.note(format_args!("{}: nothing was changed", self.size_already()));
+    }
+
     /// Says what was done.
     pub(crate) fn tell(&self, messages: &Messages, in_place: bool, start: Instant) {
         if let Some(Grown { disk_bytes, root, root_bytes }) = &self.grown {
-            let text = |change: &Change| format!("{} to {}", ByteSize(change.from), ByteSize(change.to));
-            messages.note(format_args!("grew the disk from {}, {root} from {}", text(disk_bytes), text(root_bytes)));
+            let grew = |what: &str, change: &Change| {
+                let (from, to) = (ByteSize(change.from), ByteSize(change.to));
+                (change.from != change.to).then(|| format!("{what} from {from} to {to}"))
+            };
+            let grown: Vec<String> =
+                [grew("the disk", disk_bytes), grew(root, root_bytes)].into_iter().flatten().collect();
+            match grown.is_empty() {
+                true => messages.note(self.size_already()),
+                false => messages.note(format_args!("grew {}", grown.join(", "))),
+            }
         }
         self.lines().iter().for_each(|line| messages.note(line));
         if !self.kept_packages.is_empty() {

@@ -1,9 +1,9 @@
 use storage::{Finding, ReadAt};
 
-use crate::Error;
 use crate::gpt::{Copy, Which};
 use crate::mbr::Mbr;
-use crate::read::{Found, find, unsupported_mbr};
+use crate::read::{Found, find};
+use crate::{Error, check_mbr};
 
 /// Checks the disk's partition table and lists what is wrong with it; changes nothing.
 ///
@@ -11,7 +11,7 @@ use crate::read::{Found, find, unsupported_mbr};
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for an MBR with partitions and no GPT; [`Error::Storage`].
+/// [`Error::Unsupported`] for a table of a shape that no tool writes; [`Error::Storage`].
 pub fn check(disk: &dyn ReadAt) -> Result<Vec<Finding>, Error> {
     let mbr = Mbr::read(disk)?;
     let mut findings = Vec::new();
@@ -22,7 +22,7 @@ pub fn check(disk: &dyn ReadAt) -> Result<Vec<Finding>, Error> {
                 let problem = "there is a protective MBR, but no GPT header in sector 1 or the last one";
                 Ok(vec![Finding::new("GPT header", problem)])
             }
-            Mbr::Partitions { types } => Err(unsupported_mbr(&types)),
+            Mbr::Partitions => check_mbr::check(disk),
         };
     };
     let disk_lbas = disk.size_bytes() / sector_size;
@@ -56,7 +56,7 @@ pub fn check(disk: &dyn ReadAt) -> Result<Vec<Finding>, Error> {
 fn check_mbr(mbr: &Mbr, disk_lbas: u64, findings: &mut Vec<Finding>) {
     let problem = match *mbr {
         Mbr::None => "there is none, and Linux sees no GPT without it".to_owned(),
-        Mbr::Partitions { .. } => "it lists partitions but not the protective one, of type 0xee".to_owned(),
+        Mbr::Partitions => "it lists partitions but not the protective one, of type 0xee".to_owned(),
         Mbr::Protective { starting_lba, .. } if starting_lba != 1 => {
             format!("the protective partition starts at sector {starting_lba}, not 1")
         }

@@ -10,12 +10,13 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::gpt::{Copy, Which, has_signature};
-use crate::mbr::{self, Mbr};
-use crate::read::{Found, Partition, find, unsupported_mbr};
-use crate::{Error, Table, read};
+use crate::mbr::Mbr;
+use crate::protective::{self, Growth};
+use crate::read::{Found, Partition, find};
+use crate::{Error, grow_mbr, read};
 
 /// Partitions end at a multiple of this, as the tools that make them do it.
-const ALIGNMENT_BYTES: u64 = 1 << 20;
+pub(crate) const ALIGNMENT_BYTES: u64 = 1 << 20;
 /// An entry's length, which [`Copy`] has seen to.
 const ENTRY_BYTES: u64 = 128;
 
@@ -82,33 +83,45 @@ struct Writer<'a> {
 /// MBR covers it all, and the partition in slot `number` grows to the last usable sector, aligned to
 /// 1 MiB. A partition that already ends there or further stays as it is. Returns the partition.
 ///
+/// In a hybrid MBR the records of that partition and of the disk's end follow. Where an MBR divides the disk,
+/// the partition grows as far as one can say, 2 TiB; around a logical one the extended partition grows too.
+///
 /// # Errors
 ///
 /// [`Error::NotLast`] where another partition lies behind it; [`Error::Corrupt`] where the primary
-/// GPT is damaged or there is no such partition; [`Error::Unsupported`] for a table that is no GPT;
+/// GPT is damaged or there is no such partition; [`Error::Unsupported`] for a disk without a table;
 /// [`Error::Storage`]. Nothing is written but after the last one.
 pub fn grow(disk: &dyn WriteAt, number: u32) -> Result<Partition, Error> {
     let mbr = Mbr::read(&disk)?;
     let Some(Found { sector_size }) = find(&disk, &mbr)? else {
-        return Err(match mbr {
-            Mbr::Partitions { types } => unsupported_mbr(&types),
-            _ => Error::unsupported("growing a partition of a disk without a GPT"),
-        });
+        if mbr != Mbr::Partitions {
+            return Err(Error::unsupported("growing a partition of a disk without a partition table"));
+        }
+        grow_mbr::grow(disk, number)?;
+        return grown(disk, number);
     };
     let primary = Copy::read(&disk, sector_size, 1, Which::Primary)?;
     let mut writer = Writer::new(disk, sector_size, &primary)?;
-    let ending_lba = writer.check(&primary, number)?;
+    let (entry, ending_lba) = writer.check(&primary, number)?;
+    let growth = Growth {
+        first_lba: entry.starting_lba,
+        partition_end: [entry.ending_lba + 1, ending_lba + 1],
+        disk_lbas: [primary.header.backup_lba.saturating_add(1), writer.disk_lbas],
+    };
     writer.forget_old_backup(&primary)?;
     writer.set_ending_lba(number, ending_lba)?;
     writer.write()?;
-    mbr::protect(disk, writer.disk_lbas)?;
-    match read(&disk)? {
-        Table::Gpt(gpt) => gpt.partition(number).cloned().ok_or_else(|| no_partition(number)),
-        Table::None => Err(no_partition(number)),
-    }
+    protective::follow(disk, &growth)?;
+    grown(disk, number)
 }
 
-fn no_partition(number: u32) -> Error {
+/// The partition as it is now.
+fn grown(disk: &dyn WriteAt, number: u32) -> Result<Partition, Error> {
+    let table = read(&disk)?;
+    table.partitions().iter().find(|one| one.number == number).cloned().ok_or_else(|| no_partition(number))
+}
+
+pub(crate) fn no_partition(number: u32) -> Error {
     Error::corrupt(format!("partition {number}"), "there is no such partition")
 }
 
@@ -134,8 +147,8 @@ impl<'a> Writer<'a> {
         self.disk_lbas.saturating_sub(2 + self.entry_lbas())
     }
 
-    /// Where the partition will end; refuses where it cannot.
-    fn check(&self, primary: &Copy, number: u32) -> Result<u64, Error> {
+    /// The partition, and where it will end; refuses where it cannot.
+    fn check<'p>(&self, primary: &'p Copy, number: u32) -> Result<(&'p GPTPartitionEntry, u64), Error> {
         let entry = primary.used().find(|(slot, _)| *slot == number).ok_or_else(|| no_partition(number))?.1;
         let (start, end) = (entry.starting_lba, entry.ending_lba);
         let behind = primary.used().filter(|(_, other)| other.starting_lba > start);
@@ -153,7 +166,7 @@ impl<'a> Writer<'a> {
             ));
         }
         let step = ALIGNMENT_BYTES / self.sector_size;
-        Ok(((last_usable + 1) / step * step).saturating_sub(1).max(end))
+        Ok((entry, ((last_usable + 1) / step * step).saturating_sub(1).max(end)))
     }
 
     /// Zeroes the backup where it was, for nobody to take it for the disk's: it is in the middle now.
@@ -202,7 +215,7 @@ impl<'a> Writer<'a> {
 }
 
 /// CRC-32 as UEFI has it: polynomial 0x04C11DB7, reflected.
-fn crc32(data: &[u8]) -> u32 {
+pub(crate) fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |crc, &byte| {
         (0..8).fold(crc ^ u32::from(byte), |crc: u32, _| (crc >> 1) ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 })
     })

@@ -2,9 +2,10 @@
 //!
 //! Reads GPT with sectors of 512 and of 4096 bytes, from the backup where the primary copy is
 //! damaged, and gives the partitions under the numbers of their slots: 1, 14, 15 and 16 stay 1, 14,
-//! 15 and 16. A disk without a table is [`Table::None`]: its file system begins at byte 0. An MBR
-//! with partitions and without a GPT is refused by name, and so are the GPT variants that no known
-//! tool writes: headers of other than 92 bytes, entries of other than 128, more than 1024 slots.
+//! 15 and 16. Without a GPT, an MBR's primary and logical partitions are read as Linux numbers them. A disk
+//! without a table is [`Table::None`]: its file system begins at byte 0. What no known tool writes is refused
+//! by name: GPT headers of other than 92 bytes, entries of other than 128, more than 1024 slots, two
+//! extended partitions, more than 256 logical ones.
 //!
 //! [`grow`] gives the room that a larger disk has to the partition that lies last on it.
 //!
@@ -18,24 +19,32 @@
 //! match partition::read(&disk)? {
 //!     Table::None => {}
 //!     Table::Gpt(gpt) => assert!(gpt.partition(15).is_some()),
+//!     Table::Mbr(mbr) => assert!(!mbr.partitions.is_empty()),
 //! }
 //! # Ok::<(), partition::Error>(())
 //! ```
 
+#[cfg(test)]
+mod adversary;
 mod check;
+mod check_mbr;
+mod ebr;
 mod error;
 mod gpt;
 mod grow;
+mod grow_mbr;
 mod mbr;
+mod protective;
 mod read;
 mod types;
 
 pub use check::check;
 pub use error::Error;
 pub use grow::grow;
-pub use read::{Gpt, Partition, Table, read};
+pub use read::{Gpt, MbrTable, Partition, Table, read};
 pub use types::{
-    BIOS_BOOT, EFI_SYSTEM, LINUX_EXTENDED_BOOT, LINUX_FILESYSTEM, LINUX_HOME, LINUX_LVM, LINUX_RAID, LINUX_ROOT_ARM64,
-    LINUX_ROOT_X86_64, LINUX_SWAP, MICROSOFT_BASIC_DATA, type_name,
+    BIOS_BOOT, COREOS_USR, EFI_SYSTEM, LINUX_EXTENDED_BOOT, LINUX_FILESYSTEM, LINUX_HOME, LINUX_LVM, LINUX_RAID,
+    LINUX_ROOT_ARM64, LINUX_ROOT_X86_64, LINUX_SRV, LINUX_SWAP, LINUX_USR_ARM64, LINUX_USR_X86_64, LINUX_VAR,
+    LINUX_VAR_TMP, MICROSOFT_BASIC_DATA, PartitionType, type_name,
 };
 pub use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! The first sector as a master boot record: the protective one of a GPT disk, a real one, or none.
 
-use storage::{ReadAt, WriteAt};
+use storage::ReadAt;
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
@@ -9,15 +9,15 @@ use crate::Error;
 /// UEFI specification, "Legacy Master Boot Record (MBR)".
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct RawMbr {
+pub(crate) struct RawMbr {
     /// 0x000: code; a FAT without partitions has its parameters here.
     boot_code: [u8; 440],
     /// 0x1b8
-    unique_mbr_signature: U32,
+    pub(crate) unique_mbr_signature: U32,
     /// 0x1bc
     unknown: U16,
     /// 0x1be
-    partition_record: [RawRecord; 4],
+    pub(crate) partition_record: [RawRecord; 4],
     /// 0x1fe: 0xaa55.
     signature: U16,
 }
@@ -25,25 +25,58 @@ struct RawMbr {
 /// UEFI specification, "Legacy MBR Partition Record".
 #[derive(Clone, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct RawRecord {
+pub(crate) struct RawRecord {
     /// 0x0: 0x80 for the active partition, else 0.
     boot_indicator: u8,
     /// 0x1
-    starting_chs: [u8; 3],
+    pub(crate) starting_chs: [u8; 3],
     /// 0x4
-    os_type: u8,
+    pub(crate) os_type: u8,
     /// 0x5
-    ending_chs: [u8; 3],
+    pub(crate) ending_chs: [u8; 3],
     /// 0x8
-    starting_lba: U32,
+    pub(crate) starting_lba: U32,
     /// 0xc
-    size_in_lba: U32,
+    pub(crate) size_in_lba: U32,
 }
 
 const _: () = assert!(size_of::<RawMbr>() == 512 && size_of::<RawRecord>() == 16);
 
 const SIGNATURE: u16 = 0xaa55;
-const GPT_PROTECTIVE: u8 = 0xee;
+pub(crate) const GPT_PROTECTIVE: u8 = 0xee;
+/// An MBR counts in these, whatever the disk's sectors are: those of images are 512 bytes.
+pub(crate) const SECTOR_BYTES: u64 = 512;
+
+impl RawMbr {
+    /// Reads a sector as an MBR or one of the records that are like one. The caller has seen that it is
+    /// inside the disk.
+    pub(crate) fn read(disk: &dyn ReadAt, lba: u64) -> Result<Self, Error> {
+        let mut bytes = [0; SECTOR_BYTES as usize];
+        disk.read_at(lba * SECTOR_BYTES, &mut bytes)?;
+        Ok(zerocopy::transmute!(bytes))
+    }
+
+    pub(crate) fn is_signed(&self) -> bool {
+        self.signature.get() == SIGNATURE
+    }
+}
+
+impl RawRecord {
+    /// Whether it is for the partition that has the logical ones in it: by cylinders, by sectors, or Linux's own.
+    pub(crate) fn is_extended(&self) -> bool {
+        matches!(self.os_type, 0x05 | 0x0f | 0x85)
+    }
+
+    /// Whether it is for a partition of the MBR, which cannot begin where the MBR itself is.
+    pub(crate) fn is_used(&self) -> bool {
+        self.os_type != 0 && self.starting_lba.get() != 0 && self.size_in_lba.get() != 0
+    }
+
+    /// First sector, from where the record counts, and number of sectors.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (u64::from(self.starting_lba.get()), u64::from(self.size_in_lba.get()))
+    }
+}
 
 /// What the first sector is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,19 +85,17 @@ pub(crate) enum Mbr {
     None,
     /// A record that keeps tools without GPT off the disk; it may list real partitions too (hybrid).
     Protective { starting_lba: u32, size_in_lba: u32 },
-    /// Partitions, the types of which are listed.
-    Partitions { types: Vec<u8> },
+    /// Partitions.
+    Partitions,
 }
 
 impl Mbr {
     /// Reads the first sector; a disk smaller than one has none.
     pub(crate) fn read(disk: &dyn ReadAt) -> Result<Self, Error> {
-        let mut bytes = [0; 512];
-        if disk.size_bytes() < 512 {
+        if disk.size_bytes() < SECTOR_BYTES {
             return Ok(Self::None);
         }
-        disk.read_at(0, &mut bytes)?;
-        Ok(Self::from(&zerocopy::transmute!(bytes)))
+        Ok(Self::from(&RawMbr::read(disk, 0)?))
     }
 }
 
@@ -74,47 +105,26 @@ impl From<&RawMbr> for Mbr {
         // ext4 with a boot loader in its first sector. Where there is code in place of the records,
         // it does not look like records.
         let records_are_plausible = raw.partition_record.iter().all(|record| record.boot_indicator & 0x7f == 0);
-        if raw.signature.get() != SIGNATURE || !records_are_plausible || is_fat(&raw.boot_code) {
+        if !raw.is_signed() || !records_are_plausible || is_fat(&raw.boot_code) {
             return Self::None;
         }
-        let mut types = Vec::new();
+        let mut has_partitions = false;
         for record in &raw.partition_record {
             if record.os_type == GPT_PROTECTIVE {
                 let (starting_lba, size_in_lba) = (record.starting_lba.get(), record.size_in_lba.get());
                 return Self::Protective { starting_lba, size_in_lba };
             }
-            if record.os_type != 0 && record.starting_lba.get() != 0 && record.size_in_lba.get() != 0 {
-                types.push(record.os_type);
-            }
+            has_partitions |= record.is_used();
         }
-        if types.is_empty() { Self::None } else { Self::Partitions { types } }
+        if has_partitions { Self::Partitions } else { Self::None }
     }
 }
 
-/// Lets the protective record cover a disk of `disk_lbas` sectors, as far as it can count. One beside
-/// real partitions (hybrid) stays as it is.
-pub(crate) fn protect(disk: &dyn WriteAt, disk_lbas: u64) -> Result<(), Error> {
-    let mut bytes = [0; 512];
-    disk.read_at(0, &mut bytes)?;
-    let mut raw: RawMbr = zerocopy::transmute!(bytes);
-    if raw.partition_record.iter().filter(|record| record.os_type != 0).count() != 1 {
-        return Ok(());
-    }
-    let protective = raw.partition_record.iter_mut().find(|record| record.os_type == GPT_PROTECTIVE);
-    let Some(record) = protective.filter(|record| record.starting_lba.get() == 1) else { return Ok(()) };
-    record.size_in_lba.set(u32::try_from(disk_lbas - 1).unwrap_or(u32::MAX));
-    record.ending_chs = cylinder_head_sector(disk_lbas - 1);
-    Ok(disk.write_at(0, raw.as_bytes())?)
-}
-
-/// The address of a sector in the terms of old disks with 255 heads and 63 sectors a track; all ones
-/// where they could not have it.
-fn cylinder_head_sector(lba: u64) -> [u8; 3] {
+/// The address of a sector in the terms of old disks with 255 heads and 63 sectors a track, if they could
+/// have it.
+pub(crate) fn cylinder_head_sector(lba: u64) -> Option<[u8; 3]> {
     let (cylinder, head, sector) = (lba / (255 * 63), lba / 63 % 255, lba % 63 + 1);
-    if cylinder > 1023 {
-        return [0xff; 3];
-    }
-    [head as u8, sector as u8 | (cylinder >> 8 << 6) as u8, cylinder as u8]
+    (cylinder <= 1023).then_some([head as u8, sector as u8 | (cylinder >> 8 << 6) as u8, cylinder as u8])
 }
 
 /// Whether the sector is the first of a FAT: a jump, and a sector size, a number of FATs and a
@@ -146,7 +156,7 @@ mod tests {
     #[test]
     fn a_protective_record_and_a_real_one_are_told_apart() {
         assert_eq!(read(sector(0xee)), Mbr::Protective { starting_lba: 1, size_in_lba: 9 });
-        assert_eq!(read(sector(0x83)), Mbr::Partitions { types: vec![0x83] });
+        assert_eq!(read(sector(0x83)), Mbr::Partitions);
     }
 
     #[test]
@@ -166,8 +176,8 @@ mod tests {
 
     #[test]
     fn sectors_have_old_addresses_up_to_8_gigabytes() {
-        assert_eq!(cylinder_head_sector(0), [0, 1, 0]);
-        assert_eq!(cylinder_head_sector(1024 * 255 * 63 - 1), [254, 0xff, 0xff]);
-        assert_eq!(cylinder_head_sector(1024 * 255 * 63), [0xff; 3]);
+        assert_eq!(cylinder_head_sector(0), Some([0, 1, 0]));
+        assert_eq!(cylinder_head_sector(1024 * 255 * 63 - 1), Some([254, 0xff, 0xff]));
+        assert_eq!(cylinder_head_sector(1024 * 255 * 63), None);
     }
 }

@@ -1,9 +1,10 @@
 use storage::ReadAt;
 use uuid::Uuid;
 
-use crate::Error;
+use crate::ebr::{Division, outside};
 use crate::gpt::{Copy, SECTOR_SIZES, Which, has_signature};
-use crate::mbr::Mbr;
+use crate::mbr::{Mbr, SECTOR_BYTES};
+use crate::{Error, PartitionType};
 
 /// What divides a disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,45 @@ pub enum Table {
     None,
     /// A GUID partition table.
     Gpt(Gpt),
+    /// A master boot record, without a GPT.
+    Mbr(MbrTable),
+}
+
+impl Table {
+    /// Its name: `GPT`, `MBR`; `None` where there is no table.
+    pub fn name(&self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Gpt(_) => Some("GPT"),
+            Self::Mbr(_) => Some("MBR"),
+        }
+    }
+
+    /// The partitions that can have a file system, in the order of their numbers.
+    pub fn partitions(&self) -> &[Partition] {
+        match self {
+            Self::None => &[],
+            Self::Gpt(gpt) => &gpt.partitions,
+            Self::Mbr(mbr) => &mbr.partitions,
+        }
+    }
+
+    /// The partition with this number.
+    pub fn partition(&self, number: u32) -> Option<&Partition> {
+        self.partitions().iter().find(|partition| partition.number == number)
+    }
+}
+
+/// A master boot record that divides a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MbrTable {
+    /// The disk's own number.
+    pub disk_signature: u32,
+    /// The primary partitions by their slots, 1 to 4, and the logical ones from 5 on in the order of their
+    /// chain. The extended partition around these is not among them.
+    pub partitions: Vec<Partition>,
+    /// Where the logical partitions are described: offsets of sectors of 512 bytes, in the order of the chain.
+    pub extended_boot_records: Vec<u64>,
 }
 
 /// A GUID partition table.
@@ -25,6 +65,8 @@ pub struct Gpt {
     pub partitions: Vec<Partition>,
     /// Whether the primary copy was damaged and this is the backup.
     pub from_backup: bool,
+    /// Whether the disk goes on behind the backup: it was made larger since, and the table does not know.
+    pub disk_has_grown: bool,
 }
 
 impl Gpt {
@@ -37,18 +79,20 @@ impl Gpt {
 /// A partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The number of its slot, from 1, as Linux and `sgdisk` count.
+    /// The number of its slot, from 1, as Linux, `sgdisk` and `sfdisk` count.
     pub number: u32,
     /// Offset of its first byte from the start of the disk.
     pub first_byte: u64,
     /// Size in bytes, a multiple of the sector, at least one.
     pub size_bytes: u64,
-    /// What it is for; see [`type_name`](crate::type_name).
-    pub type_guid: Uuid,
-    /// Its own GUID, the kernel's `PARTUUID`.
-    pub unique_guid: Uuid,
-    /// Its name, often empty; what is not UTF-16 in it is replaced by U+FFFD.
+    /// What it is for.
+    pub kind: PartitionType,
+    /// The kernel's `PARTUUID`: a GPT's own GUID of the partition; the MBR's number of the disk, and the partition's.
+    pub partuuid: String,
+    /// Its name, often empty; what is not UTF-16 in it is replaced by U+FFFD. An MBR has no names.
     pub name: String,
+    /// A GPT's attributes, bit by bit.
+    pub attributes: u64,
 }
 
 /// Where a disk has its GPT.
@@ -85,8 +129,7 @@ pub(crate) fn find(disk: &dyn ReadAt, mbr: &Mbr) -> Result<Option<Found>, Error>
 /// # Errors
 ///
 /// [`Error::Corrupt`] where neither copy of a GPT is whole, or a partition is not inside the disk;
-/// [`Error::Unsupported`] for an MBR with partitions and no GPT, or a GPT of a shape that no tool
-/// writes; [`Error::Storage`].
+/// [`Error::Unsupported`] for a table of a shape that no tool writes; [`Error::Storage`].
 pub fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
     let mbr = Mbr::read(disk)?;
     let Some(Found { sector_size }) = find(disk, &mbr)? else {
@@ -96,7 +139,7 @@ pub fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
                 "GPT header",
                 "there is a protective MBR, but no GPT header in sector 1 or the last one",
             )),
-            Mbr::Partitions { types } => Err(unsupported_mbr(&types)),
+            Mbr::Partitions => Ok(Table::Mbr(mbr_table(disk)?)),
         };
     };
     let primary_error = match Copy::read(disk, sector_size, 1, Which::Primary) {
@@ -112,10 +155,26 @@ pub fn read(disk: &dyn ReadAt) -> Result<Table, Error> {
     }
 }
 
-/// What is said of a table that is not GPT.
-pub(crate) fn unsupported_mbr(types: &[u8]) -> Error {
-    let types: Vec<String> = types.iter().map(|os_type| format!("{os_type:#04x}")).collect();
-    Error::unsupported(format!("an MBR partition table without a GPT (partition types {})", types.join(", ")))
+/// What an MBR without a GPT says.
+fn mbr_table(disk: &dyn ReadAt) -> Result<MbrTable, Error> {
+    let division = Division::read(disk)?;
+    let disk_lbas = disk.size_bytes() / SECTOR_BYTES;
+    if let Some(slot) = division.partitions.iter().find(|slot| slot.end() > disk_lbas) {
+        return Err(outside(slot, disk));
+    }
+    let disk_signature = division.disk_signature;
+    let partitions = division.partitions.iter().map(|slot| Partition {
+        number: slot.number,
+        first_byte: slot.first * SECTOR_BYTES,
+        size_bytes: slot.sectors * SECTOR_BYTES,
+        kind: PartitionType::Byte(slot.os_type),
+        partuuid: format!("{disk_signature:08x}-{:02x}", slot.number),
+        name: String::new(),
+        attributes: 0,
+    });
+    let partitions = partitions.collect();
+    let extended_boot_records = division.records.iter().map(|record| record.lba * SECTOR_BYTES).collect();
+    Ok(MbrTable { disk_signature, partitions, extended_boot_records })
 }
 
 fn gpt(disk: &dyn ReadAt, sector_size: u64, copy: &Copy, from_backup: bool) -> Result<Gpt, Error> {
@@ -133,11 +192,15 @@ fn gpt(disk: &dyn ReadAt, sector_size: u64, copy: &Copy, from_backup: bool) -> R
             number,
             first_byte: first * sector_size,
             size_bytes: (last - first + 1) * sector_size,
-            type_guid: Uuid::from_bytes_le(entry.partition_type_guid),
-            unique_guid: Uuid::from_bytes_le(entry.unique_partition_guid),
+            kind: PartitionType::Guid(Uuid::from_bytes_le(entry.partition_type_guid)),
+            partuuid: Uuid::from_bytes_le(entry.unique_partition_guid).to_string(),
             name: entry.partition_name.as_str().to_owned(),
+            attributes: entry.attribute_bits,
         });
     }
     let disk_guid = Uuid::from_bytes_le(copy.header.disk_guid);
-    Ok(Gpt { sector_size_bytes: sector_size as u32, disk_guid, partitions, from_backup })
+    let backup_lba = copy.header.backup_lba;
+    let disk_has_grown =
+        !from_backup && backup_lba > 1 && backup_lba < disk_lbas - 1 && has_signature(disk, sector_size, backup_lba)?;
+    Ok(Gpt { sector_size_bytes: sector_size as u32, disk_guid, partitions, from_backup, disk_has_grown })
 }

@@ -100,7 +100,10 @@ fn a_partition_with_another_behind_it_is_refused_by_name_and_nothing_changes() {
     assert_eq!(grow(&open(&disk), 7).unwrap_err().to_string(), "partition 7: there is no such partition");
     assert!(before == std::fs::read(&disk).unwrap());
     let none = Memory::from(vec![0; 1 << 20]);
-    assert_eq!(grow(&none, 1).unwrap_err().to_string(), "growing a partition of a disk without a GPT is not supported");
+    assert_eq!(
+        grow(&none, 1).unwrap_err().to_string(),
+        "growing a partition of a disk without a partition table is not supported"
+    );
 }
 
 #[test]

@@ -126,7 +126,7 @@ fn newest(guest: &Guest) -> Option<GuestKernel> {
     let device = match (uuid, root.partition()) {
         // It takes a first root file system to look into others.
         (Some(uuid), _) if initrd.is_some() => uuid,
-        (_, Some(partition)) => format!("PARTUUID={}", partition.unique_guid),
+        (_, Some(partition)) => format!("PARTUUID={}", partition.partuuid),
         (_, None) => "/dev/vda".to_owned(),
     };
     let source = format!("the root is {device}");

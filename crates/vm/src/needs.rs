@@ -110,7 +110,7 @@ impl Boot {
         }
         // What cannot be read is for the firmware to find out.
         if let Ok(Table::Gpt(gpt)) = partition::read(disk) {
-            let has = |guid| gpt.partitions.iter().any(|partition| partition.type_guid == guid);
+            let has = |guid| gpt.partitions.iter().any(|partition| partition.kind.is(guid));
             boot = Self { has_gpt: true, has_bios_partition: has(BIOS_BOOT), has_esp: has(EFI_SYSTEM), ..boot };
         }
         Ok(boot)
@@ -157,15 +157,15 @@ fn of_elf(start: &[u8]) -> Option<Architecture> {
 /// What the boot loader of the EFI system partition is for, or a root partition says.
 fn of_partitions(disk: &Arc<dyn WriteAt>) -> Option<Reasoned<Architecture>> {
     for volume in guest::open_volumes(disk).ok()? {
-        let type_guid = volume.partition().map(|partition| partition.type_guid);
+        let is = |guid| volume.partition().is_some_and(|partition| partition.kind.is(guid));
         let roots = [
             (partition::LINUX_ROOT_X86_64, Architecture::X86_64),
             (partition::LINUX_ROOT_ARM64, Architecture::Aarch64),
         ];
-        if let Some((_, architecture)) = roots.into_iter().find(|&(guid, _)| Some(guid) == type_guid) {
+        if let Some((_, architecture)) = roots.into_iter().find(|&(guid, _)| is(guid)) {
             return Some(Reasoned::new(architecture, "a partition of the image is the root of such a system"));
         }
-        if type_guid != Some(EFI_SYSTEM) {
+        if !is(EFI_SYSTEM) {
             continue;
         }
         let found = UEFI_LOADERS.iter().find(|(names, _)| volume.has_file(names));

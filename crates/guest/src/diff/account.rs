@@ -17,8 +17,8 @@ use crate::guest::Guest;
 use crate::path::Printable;
 use crate::volume::Volume;
 
-/// The bytes of a boot sector that the protective MBR has.
-const PROTECTIVE_MBR: usize = 446;
+/// The bytes of a boot sector that come before the MBR's records.
+const BEFORE_RECORDS: usize = 446;
 
 /// The account of a whole disk.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -31,6 +31,13 @@ pub struct BlockAccount {
     pub unexplained: Vec<UnexplainedPlace>,
     /// How many blocks nothing explains: of a file system its own, else sectors.
     pub unexplained_blocks: u64,
+}
+
+impl BlockAccount {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.volumes.is_empty() && self.outside.is_empty() && self.unexplained.is_empty()
+    }
 }
 
 /// The account of one partition.
@@ -352,12 +359,12 @@ impl BlockAccount {
             let Some(first) = ranges.first().cloned() else { continue };
             let is_explained = match place {
                 "boot sector" if is_grown => {
-                    let (mut old, mut new) = ([0; PROTECTIVE_MBR], [0; PROTECTIVE_MBR]);
+                    let (mut old, mut new) = ([0; BEFORE_RECORDS], [0; BEFORE_RECORDS]);
                     super::read_padded(&base.disk, 0, &mut old)?;
                     super::read_padded(image_disk, 0, &mut new)?;
                     old == new
                 }
-                "GPT" | "backup GPT" => is_grown,
+                "GPT" | "backup GPT" | "extended boot records" => is_grown,
                 _ => false,
             };
             let change = OutsideChange { place, first_byte: first.start, sectors: places::sectors(&ranges) };

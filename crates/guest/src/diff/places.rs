@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use partition::{Gpt, Table};
+use partition::{Gpt, MbrTable, Table};
 use serde::Serialize;
 
 use super::{Side, View, differing, ext4_of, partition_name, ranges};
@@ -40,7 +40,7 @@ pub struct Property {
 /// Bytes outside partitions that differ.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OutsideChange {
-    /// What they are: `boot sector`, `GPT`, `backup GPT`, `between partitions`.
+    /// What they are: `boot sector`, `GPT`, `backup GPT`, `extended boot records`, `between partitions`.
     pub place: &'static str,
     /// Offset on the disk of the first sector that differs, in bytes.
     pub first_byte: u64,
@@ -74,22 +74,31 @@ pub(super) fn compare_tables(base: &Table, image: &Table, report: &mut dyn FnMut
     let kind = |table: &Table| match table {
         Table::None => "none",
         Table::Gpt(_) => "gpt",
+        Table::Mbr(_) => "mbr",
     };
     let mut own = |property: Option<Property>| {
         property.into_iter().for_each(|property| report(TableChange { partition: None, property }));
     };
     own(property("kind", kind(base), kind(image)));
-    let (Table::Gpt(base), Table::Gpt(image)) = (base, image) else { return };
-    own(property("disk guid", base.disk_guid, image.disk_guid));
-    own(property("sector size", base.sector_size_bytes, image.sector_size_bytes));
-    own(property("primary copy", copy(base), copy(image)));
-    for new in &image.partitions {
+    match (base, image) {
+        (Table::Gpt(base), Table::Gpt(image)) => {
+            own(property("disk guid", base.disk_guid, image.disk_guid));
+            own(property("sector size", base.sector_size_bytes, image.sector_size_bytes));
+            own(property("primary copy", copy(base), copy(image)));
+        }
+        (Table::Mbr(base), Table::Mbr(image)) => {
+            let signature = |mbr: &MbrTable| format!("{:#010x}", mbr.disk_signature);
+            own(property("disk signature", signature(base), signature(image)));
+        }
+        _ => return,
+    }
+    for new in image.partitions() {
         let Some(old) = base.partition(new.number) else { continue };
         for property in [
             property("first byte", old.first_byte, new.first_byte),
             property("size", old.size_bytes, new.size_bytes),
-            property("type", old.type_guid, new.type_guid),
-            property("guid", old.unique_guid, new.unique_guid),
+            property("type", old.kind, new.kind),
+            property("guid", &old.partuuid, &new.partuuid),
             property("name", &old.name, &new.name),
         ]
         .into_iter()
@@ -135,15 +144,35 @@ pub(super) fn outside(
     }
     let mut partitions: Vec<Range<u64>> = Vec::new();
     let mut sector = SECTOR_BYTES;
+    let mut records: Vec<Range<u64>> = Vec::new();
     for table in tables {
-        let Table::Gpt(gpt) = table else { continue };
-        sector = sector.max(u64::from(gpt.sector_size_bytes));
-        let of_disk = gpt.partitions.iter().map(|one| one.first_byte..one.first_byte.saturating_add(one.size_bytes));
+        match table {
+            Table::None => {}
+            Table::Gpt(gpt) => sector = sector.max(u64::from(gpt.sector_size_bytes)),
+            Table::Mbr(mbr) => {
+                let offsets = mbr.extended_boot_records.iter();
+                let of_disk: Vec<Range<u64>> = offsets.map(|&offset| offset..offset + SECTOR_BYTES).collect();
+                records.extend(of_disk);
+            }
+        }
+        let of_disk =
+            table.partitions().iter().map(|one| one.first_byte..one.first_byte.saturating_add(one.size_bytes));
         let mut of_disk: Vec<Range<u64>> = of_disk.collect();
         of_disk.sort_by_key(|range| range.start);
         partitions = ranges::union(&partitions, &of_disk);
     }
     let left = ranges::without(differing, &partitions);
+    if let [Table::Mbr(_), Table::Mbr(_)] = tables {
+        records.sort_by_key(|range| (range.start, range.end));
+        records.dedup();
+        let boot = std::slice::from_ref(&(0..SECTOR_BYTES));
+        let clip = |bounds: &[Range<u64>]| bounds.iter().flat_map(|bounds| ranges::clipped(&left, bounds)).collect();
+        return vec![
+            ("boot sector", clip(boot)),
+            ("extended boot records", clip(&records)),
+            ("between partitions", ranges::without(&left, &ranges::union(boot, &records))),
+        ];
+    }
     let table = |size: u64| size.saturating_sub(sector + TABLE_ENTRIES_BYTES)..size;
     let mut ends = sizes.map(table);
     ends.sort_by_key(|range| range.start);

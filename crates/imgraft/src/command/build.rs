@@ -25,7 +25,12 @@ const RECIPE_LIMIT_BYTES: u64 = 1 << 20;
 pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> {
     let recipe_path = match &arguments.recipe {
         Some(path) => Some(path.clone()),
-        None if arguments.operations.0.is_empty() => Some(PathBuf::from(DEFAULT_RECIPE)),
+        // Growth alone is a change, too; a recipe in this folder is meant all the same.
+        None if arguments.operations.0.is_empty()
+            && (arguments.size.size.is_none() || Path::new(DEFAULT_RECIPE).exists()) =>
+        {
+            Some(PathBuf::from(DEFAULT_RECIPE))
+        }
         None => None,
     };
     let recipe = match &recipe_path {

@@ -40,8 +40,12 @@ struct Found {
     #[serde(skip_serializing_if = "Option::is_none")]
     not_repaired: Option<String>,
     checked: Vec<String>,
+    /// What could not be looked at, and why. Where that is all that there is to say, the command ends with 2.
     not_checked: Vec<String>,
     findings: Vec<Wrong>,
+    /// Whether the disk is larger than its GPT knows.
+    #[serde(skip)]
+    has_grown: bool,
 }
 
 /// What was repaired in a qcow2 file. Clusters are the file's.
@@ -82,9 +86,19 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     for layer in &found.not_checked {
         messages.warning(format_args!("not checked: {layer}"));
     }
+    if found.has_grown {
+        let path = arguments.image.display();
+        messages
+            .hint(format_args!("the disk is larger than its GPT says: `imgraft resize {path}` makes use of the rest"));
+    }
     let checked = found.checked.join(", ");
     match found.findings.len() {
         0 if found.checked.is_empty() => return Ok(ExitCode::from(NOT_LOOKED_AT)),
+        0 if !found.not_checked.is_empty() => {
+            let path = arguments.image.display();
+            messages.note(format_args!("not all of `{path}` was looked at; nothing is wrong with the rest: {checked}"));
+            return Ok(ExitCode::from(NOT_LOOKED_AT));
+        }
         0 => messages.note(format_args!("nothing is wrong with `{}`: {checked}", arguments.image.display())),
         1 => messages.note(format_args!("1 thing is wrong with `{}`", arguments.image.display())),
         many => messages.note(format_args!("{many} things are wrong with `{}`", arguments.image.display())),
@@ -148,7 +162,8 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
     match partition::check(image) {
         // A disk without a table has none to look at.
         Ok(findings) if findings.is_empty() && matches!(partition::read(image), Ok(Table::None)) => {}
-        Ok(findings) => found.add("GPT", findings),
+        // Without a readable table in an MBR's place, it is a GPT that is damaged.
+        Ok(findings) => found.add(table_name(image), findings),
         Err(error @ partition::Error::Unsupported { .. }) => {
             found.not_checked.push(format!("partitions: {error}"));
             return Ok(());
@@ -162,21 +177,51 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
         Err(guest::Error::Partition(_)) if !found.findings.is_empty() => return Ok(()),
         Err(error) => return Err(error),
     };
+    if let Ok(Table::Gpt(gpt)) = partition::read(image) {
+        found.has_grown = gpt.disk_has_grown;
+    }
+    // A FAT is read and written, and its own damage is not looked for.
+    let mut fats = Vec::new();
+    let mut file_systems = 0;
     for volume in &volumes {
         let name = volume.to_string();
         match (volume.problem(), volume.file_system(), volume.kind()) {
-            (Some(error), ..) if error.corruption().is_some() => found.add(&name, error.corruption()),
+            (Some(error), ..) if error.corruption().is_some() => {
+                file_systems += 1;
+                found.add(&name, error.corruption());
+            }
             (Some(error), ..) => found.not_checked.push(format!("{name}: {error}")),
             (None, Some(file_system), _) => match file_system.check() {
-                Ok(Some(findings)) => found.add(&name, findings),
-                Ok(None) => {}
+                Ok(Some(findings)) => {
+                    file_systems += 1;
+                    found.add(&name, findings);
+                }
+                Ok(None) => fats.push(format!("{name}: damage in this kind of file system is not looked for")),
                 Err(error) => return Err(guest::Error::FileSystem { volume: name, path: None, error }),
             },
-            (None, None, Some(_)) => found.not_checked.push(name),
-            (None, None, None) => {}
+            (None, None, Some(kind)) if volume.is_unsupported() => {
+                found.not_checked.push(format!("{name}: {kind} is not supported"));
+            }
+            (None, None, _) => {}
+        }
+    }
+    if file_systems == 0 && found.not_checked.is_empty() {
+        match fats.is_empty() {
+            true => found.not_checked.push("file systems: none was found on the disk".to_owned()),
+            false => found.not_checked.append(&mut fats),
         }
     }
     Ok(())
+}
+
+/// What the partition table is called. One that cannot be read is the GPT that the protective MBR is for, but
+/// where an MBR lists partitions itself.
+fn table_name(image: &Arc<Image>) -> &'static str {
+    match partition::read(image) {
+        Ok(table) => table.name().unwrap_or("GPT"),
+        Err(partition::Error::Corrupt { object, .. }) if !object.contains("GPT") => "MBR",
+        Err(_) => "GPT",
+    }
 }
 
 impl Repairs {
@@ -221,9 +266,12 @@ impl Found {
         if arguments.repair && is_wrong("ext4") {
             messages.warning("what is wrong in ext4 is for `e2fsck` to repair, over `qemu-nbd` for example");
         }
-        if arguments.repair && is_wrong("GPT") {
-            messages
-                .warning("what is wrong in the partition table is for `gdisk` to repair, over `qemu-nbd` for example");
+        for (table, tool) in [("GPT", "gdisk"), ("MBR", "fdisk")] {
+            if arguments.repair && is_wrong(table) {
+                messages.warning(format_args!(
+                    "what is wrong in the partition table is for `{tool}` to repair, over `qemu-nbd` for example"
+                ));
+            }
         }
     }
 

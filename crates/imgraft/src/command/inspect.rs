@@ -20,7 +20,7 @@ struct View {
     image: Info,
     #[serde(skip_serializing_if = "Option::is_none")]
     wrapping: Option<Wrapping>,
-    partition_table: Option<&'static str>,
+    partition_table: Option<String>,
     partitions: Vec<PartitionView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operating_system: Option<OperatingSystem>,
@@ -75,8 +75,12 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
     let Looked { image, disk, wrapping } = Looked::open(path, arguments.backing, messages)?;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
-    let has_table = !matches!(partition::read(&disk), Ok(Table::None));
+    let table = partition::read(&disk).unwrap_or(Table::None);
     let mut warnings = Vec::new();
+    if matches!(&table, Table::Gpt(gpt) if gpt.disk_has_grown) {
+        let path = path.display();
+        warnings.push(format!("the disk is larger than its GPT says: `imgraft resize {path}` makes use of the rest"));
+    }
     let guest = match Guest::open(Arc::clone(&disk)) {
         Ok(guest) => Some(guest),
         Err(error @ (guest::Error::Storage(_) | guest::Error::Partition(_))) => return Err(unusable(&error)),
@@ -89,7 +93,7 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let mut view = View {
         image: image.info(),
         wrapping,
-        partition_table: has_table.then_some("gpt"),
+        partition_table: table.name().map(str::to_lowercase),
         partitions: Vec::new(),
         operating_system: None,
         package_manager: None,
@@ -142,11 +146,11 @@ impl PartitionView {
         Self {
             number: partition.map(|partition| partition.number),
             name: partition.and_then(|partition| not_empty(partition.name.clone())),
-            r#type: partition.map(|partition| match partition::type_name(partition.type_guid) {
+            r#type: partition.map(|partition| match partition.kind.name() {
                 Some(name) => name.to_owned(),
-                None => partition.type_guid.to_string(),
+                None => partition.kind.to_string(),
             }),
-            unique_guid: partition.map(|partition| partition.unique_guid.to_string()),
+            unique_guid: partition.map(|partition| partition.partuuid.clone()),
             first_byte: partition.map_or(0, |partition| partition.first_byte),
             size_bytes: volume.size_bytes(),
             file_system: volume.kind().map(|kind| FileSystemView {
@@ -170,7 +174,7 @@ fn text(view: &View) -> String {
     if let Some(wrapping) = &view.wrapping {
         line("wrapped in", &wrapping.to_string());
     }
-    let table = if view.partition_table.is_some() { "GPT" } else { "no partition table" };
+    let table = view.partition_table.as_ref().map_or("no partition table".to_owned(), |table| table.to_uppercase());
     line("disk", &format!("{}, {table}", ByteSize(view.image.virtual_size_bytes)));
     if let Some(os) = &view.operating_system {
         line("system", &system_line(os));
