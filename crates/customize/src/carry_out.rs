@@ -8,6 +8,7 @@ use guest::{Attributes, FileKind, FreeSpace, Guest, GuestPath, Location, PathPro
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::inherit::NEW_DIRECTORY;
 use crate::operation::Operation;
 use crate::report::Report;
 use crate::source::Source;
@@ -320,6 +321,7 @@ impl Work<'_> {
         for name in names {
             parent = join(&parent, name)?;
             self.guest.create_directory(&parent, &self.attributes(PARENT_PERMISSIONS))?;
+            self.inherit(&parent, NEW_DIRECTORY)?;
             made.push(parent.to_string());
         }
         Ok((parent, made))

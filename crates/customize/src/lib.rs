@@ -26,6 +26,7 @@ mod account;
 mod carry_out;
 mod error;
 mod form;
+mod inherit;
 mod keep;
 mod mode;
 mod operation;

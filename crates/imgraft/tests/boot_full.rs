@@ -218,6 +218,37 @@ fn every_container_starts() {
     }
 }
 
+/// The base's root in an MBR, grown by us, and found by the kernel through the table that we wrote.
+#[test]
+fn a_root_in_an_mbr_that_was_grown_starts() {
+    let (world, _machine) = world();
+    let root = world.path("root");
+    testkit::partition::extract_partition(&fs::canonicalize(world.path("base.img")).unwrap(), ROOT, &root);
+    let root_bytes = fs::metadata(&root).unwrap().len();
+    let image = world.path("mbr.img");
+    // In a logical partition, behind which nothing lies.
+    File::create(&image).unwrap().set_len(root_bytes + (4 << 20)).unwrap();
+    let script = world.path("script");
+    fs::write(&script, format!("label: dos\nlabel-id: 0x1badc0de\n1MiB,+,f\n2MiB,{},L\n", root_bytes / 512)).unwrap();
+    judge("sfdisk").args(["-q", "--no-reread"]).arg(&image).stdin(File::open(script).unwrap()).succeed();
+    judge("dd")
+        .arg(format!("if={}", root.display()))
+        .arg(format!("of={}", image.display()))
+        .args(["bs=1M", "seek=2", "conv=notrunc,sparse", "status=none"])
+        .succeed();
+    fs::remove_file(root).unwrap();
+    world.file("greeting", "out of an MBR\n");
+    world.run("customize mbr.img --size +300M --put greeting:/etc/greeting").succeeds();
+    let arguments = "mbr.img --user ada --network none --direct-kernel";
+    let run = "cat /etc/greeting; lsblk -nbo PARTUUID,SIZE,MOUNTPOINT /dev/vda5; poweroff";
+    let mut machine = Machine::boot(&world, arguments, &["--run", run]);
+    assert!(machine.end().success());
+    let size = root_bytes + (302 << 20);
+    assert!(machine.said.contains("out of an MBR"), "{}", machine.said);
+    assert!(machine.said.contains(&format!("1badc0de-05 {size} /")), "{}", machine.said);
+    machine.is_gone();
+}
+
 #[test]
 fn whoever_stops_it_finds_nothing_left() {
     let (world, _machine) = world();

@@ -8,6 +8,7 @@ use guest::resolve::LastLink;
 use super::{SyntaxError, path, split};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work, expect_regular};
 use crate::error::Error;
+use crate::inherit::NEW_FILE;
 use crate::report::Report;
 
 /// How much of a file is looked at to know how its lines end, in bytes.
@@ -45,7 +46,10 @@ impl Work<'_> {
                 let size_bytes = self.guest.metadata(found)?.size_bytes;
                 self.append_lines(&place.path, size_bytes, lines)?;
             }
-            None => self.create(&place.path, &self.attributes(0o644), &[lines, b"\n"].concat())?,
+            None => {
+                self.create(&place.path, &self.attributes(0o644), &[lines, b"\n"].concat())?;
+                self.inherit(&place.path, NEW_FILE)?;
+            }
         }
         let text = format!("appended to {}", place.path);
         Ok(Report::new("append", text, vec![place.path.to_string()], place.parents))

@@ -7,8 +7,9 @@ use guest::resolve::{LastLink, Lookup};
 use guest::{FileKind, GuestPath, PathProblem};
 
 use super::{SyntaxError, mode, owner, path};
-use crate::carry_out::{Warning, Work};
+use crate::carry_out::{PARENT_PERMISSIONS, Warning, Work, join};
 use crate::error::Error;
+use crate::inherit::NEW_DIRECTORY;
 use crate::mode::Mode;
 use crate::owner::{Owner, numbers};
 use crate::report::Report;
@@ -58,9 +59,14 @@ impl Work<'_> {
                 }
                 (found.path, Vec::new(), false)
             }
-            Lookup::Missing { directory, names } => {
-                let (path, mut made) = self.make_directories(directory.path, &names)?;
-                made.pop();
+            Lookup::Missing { directory, mut names } => {
+                let name = names.pop().unwrap_or_default();
+                let (parent, made) = self.make_directories(directory.path, &names)?;
+                let path = join(&parent, &name)?;
+                self.guest.create_directory(&path, &self.attributes(PARENT_PERMISSIONS))?;
+                if mkdir.mode.is_none() && owner.is_none() {
+                    self.inherit(&path, NEW_DIRECTORY)?;
+                }
                 self.warnings.extend(Warning::of_hidden(&path));
                 (path, made, true)
             }

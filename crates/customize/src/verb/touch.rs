@@ -9,6 +9,7 @@ use guest::{GuestPath, Times};
 use super::{SyntaxError, path};
 use crate::carry_out::Work;
 use crate::error::Error;
+use crate::inherit::NEW_FILE;
 use crate::report::Report;
 
 /// A file that is to be there, and to be as new as all that is done.
@@ -37,7 +38,10 @@ impl Work<'_> {
                 let now = Some(self.now);
                 self.guest.set_times(&place.path, &Times { accessed: now, modified: now, changed: now })?;
             }
-            None => self.create(&place.path, &self.attributes(0o644), b"")?,
+            None => {
+                self.create(&place.path, &self.attributes(0o644), b"")?;
+                self.inherit(&place.path, NEW_FILE)?;
+            }
         }
         Ok(Report::new("touch", format!("touched {}", place.path), vec![place.path.to_string()], place.parents))
     }

@@ -8,6 +8,7 @@ use guest::{FileKind, GuestPath};
 use super::{SyntaxError, path, split};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
+use crate::inherit::NEW_FILE;
 use crate::mode::Mode;
 use crate::owner::{Owner, numbers};
 use crate::report::Report;
@@ -51,7 +52,12 @@ impl Work<'_> {
                 expect_regular(&place.path, found.kind())?;
                 self.set_content(&place.path, &write.content)?;
             }
-            None => self.create(&place.path, &self.attributes(NEW_PERMISSIONS), &write.content)?,
+            None => {
+                self.create(&place.path, &self.attributes(NEW_PERMISSIONS), &write.content)?;
+                if write.mode.is_none() && write.owner.is_none() {
+                    self.inherit(&place.path, NEW_FILE)?;
+                }
+            }
         }
         self.set_mode_and_owner(&place.path, write.mode, owner)?;
         let found = self.existing(&place.path)?;

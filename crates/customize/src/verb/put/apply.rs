@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::{self, Read};
 
+use guest::resolve::LastLink;
+
 use super::Put;
 use super::plan::{Change, Content, Plan};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Progress, Work};
 use crate::error::Error;
+use crate::mode::Mode;
 use crate::report::Report;
 
 impl Work<'_> {
@@ -15,19 +18,27 @@ impl Work<'_> {
         let plan = Plan::new(self.guest, put, self.options)?;
         self.warnings.extend(plan.warnings);
         self.progress.expect(plan.report.size_bytes);
+        let mut report = plan.report;
         for change in plan.changes {
             self.apply(&change)?;
+            if let Some(asked) = change.inherits
+                && self.inherit(&change.path, asked)?
+            {
+                let metadata = self.guest.metadata(&self.guest.find(&change.path, LastLink::Keep)?.node)?;
+                report.gid = metadata.gid;
+                report.mode = report.mode.map(|_| Mode::from_bits(metadata.permissions).to_string());
+            }
             if let Content::File { source, size_bytes } = change.content
                 && size_bytes >= KEPT_SOURCE_BYTES
             {
                 self.kept.push(source);
             }
         }
-        Ok(Report::put(plan.report, plan.parents))
+        Ok(Report::put(report, plan.parents))
     }
 
     fn apply(&mut self, change: &Change) -> Result<(), Error> {
-        let Change { path, attributes, replaces, content } = change;
+        let Change { path, attributes, replaces, content, inherits: _ } = change;
         let guest = &mut *self.guest;
         match content {
             Content::File { source, size_bytes } => {

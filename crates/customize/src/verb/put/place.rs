@@ -11,6 +11,7 @@ use super::plan::{Content, Node, Planner};
 use super::{Put, PutOwner};
 use crate::carry_out::{PARENT_PERMISSIONS, Warning};
 use crate::error::Error;
+use crate::inherit::NEW_DIRECTORY;
 use crate::mode::Mode;
 use crate::owner::numbers;
 use crate::report::PutReport;
@@ -24,6 +25,14 @@ struct Job<'p> {
     report: PutReport,
     /// Directories made on the way.
     parents: Vec<String>,
+}
+
+impl Job<'_> {
+    /// The mode with which a directory passes on what it does, where neither mode nor owner was asked for.
+    fn inherits(&self, attributes: &Attributes) -> Option<u16> {
+        let is_plain = self.put.mode.is_none() && self.put.owner == PutOwner::Root;
+        is_plain.then_some(attributes.permissions & 0o777)
+    }
 }
 
 impl Planner<'_> {
@@ -123,7 +132,7 @@ impl Planner<'_> {
             let path = parent.path.join(&name).map_err(|error| bad_name(&source.path, error))?;
             let modified = self.options.modified.unwrap_or(source.modified);
             let attributes = Attributes { permissions: PARENT_PERMISSIONS, uid: 0, gid: 0, modified };
-            self.change(&parent.node, &path, attributes, Content::Directory, None)?;
+            self.change(&parent.node, &path, attributes, Content::Directory, None, Some(NEW_DIRECTORY))?;
             job.parents.push(path.to_string());
             parent = self.expect(&path)?;
         }
@@ -170,7 +179,8 @@ impl Planner<'_> {
             SourceKind::Directory => unreachable!("directories were dealt with"),
         };
         job.report.replaced += u64::from(existing.is_some());
-        self.change(&parent.node, &path, attributes, content, existing.as_ref().map(|found| &found.node))?;
+        let inherits = job.inherits(&attributes);
+        self.change(&parent.node, &path, attributes, content, existing.as_ref().map(|found| &found.node), inherits)?;
         Ok((path, Vec::new()))
     }
 
@@ -188,7 +198,8 @@ impl Planner<'_> {
                 let parent = self.expect(&path.parent().unwrap_or_else(GuestPath::root))?;
                 self.check_fat(job, &parent.node, &path, source)?;
                 let attributes = self.attributes(job, source);
-                self.change(&parent.node, &path, attributes, Content::Directory, None)?;
+                let inherits = job.inherits(&attributes);
+                self.change(&parent.node, &path, attributes, Content::Directory, None, inherits)?;
                 job.report.directories += 1;
                 path
             }

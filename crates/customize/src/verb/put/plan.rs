@@ -30,6 +30,8 @@ pub(super) struct Change {
     /// Whether something that is no directory has to go first.
     pub(super) replaces: bool,
     pub(super) content: Content,
+    /// The mode with which its directory passes on what it does, where nothing else was asked for.
+    pub(super) inherits: Option<u16>,
 }
 
 /// What a change makes.
@@ -162,6 +164,7 @@ impl<'a> Planner<'a> {
         attributes: Attributes,
         content: Content,
         replaced: Option<&Node>,
+        inherits: Option<u16>,
     ) -> Result<(), Error> {
         let volume = parent.volume();
         let block_size_bytes = self.block_size_bytes(volume);
@@ -185,7 +188,7 @@ impl<'a> Planner<'a> {
             }
         }
         self.planned.insert(path.clone(), planned);
-        self.changes.push(Change { path: path.clone(), attributes, replaces: replaced.is_some(), content });
+        self.changes.push(Change { path: path.clone(), attributes, replaces: replaced.is_some(), content, inherits });
         Ok(())
     }
 
