@@ -41,7 +41,7 @@ mod types;
 pub use check::check;
 pub use error::Error;
 pub use grow::grow;
-pub use read::{Gpt, MbrTable, Partition, Table, read};
+pub use read::{Gpt, MbrTable, Partition, Table, read, table_name};
 pub use types::{
     BIOS_BOOT, COREOS_USR, EFI_SYSTEM, LINUX_EXTENDED_BOOT, LINUX_FILESYSTEM, LINUX_HOME, LINUX_LVM, LINUX_RAID,
     LINUX_ROOT_ARM64, LINUX_ROOT_X86_64, LINUX_SRV, LINUX_SWAP, LINUX_USR_ARM64, LINUX_USR_X86_64, LINUX_VAR,

@@ -121,6 +121,20 @@ pub(crate) fn find(disk: &dyn ReadAt, mbr: &Mbr) -> Result<Option<Found>, Error>
     Ok(None)
 }
 
+/// The name of the disk's table, `GPT` or `MBR`, even where that is damaged; `None` where there is none.
+///
+/// # Errors
+///
+/// [`Error::Storage`].
+pub fn table_name(disk: &dyn ReadAt) -> Result<Option<&'static str>, Error> {
+    let mbr = Mbr::read(disk)?;
+    Ok(match (find(disk, &mbr)?, mbr) {
+        (Some(_), _) | (None, Mbr::Protective { .. }) => Some("GPT"),
+        (None, Mbr::Partitions) => Some("MBR"),
+        (None, Mbr::None) => None,
+    })
+}
+
 /// Reads the disk's partition table.
 ///
 /// Where the primary GPT is damaged and the backup in the last sector is not, this is what the

@@ -162,8 +162,7 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
     match partition::check(image) {
         // A disk without a table has none to look at.
         Ok(findings) if findings.is_empty() && matches!(partition::read(image), Ok(Table::None)) => {}
-        // Without a readable table in an MBR's place, it is a GPT that is damaged.
-        Ok(findings) => found.add(table_name(image), findings),
+        Ok(findings) => found.add(partition::table_name(image)?.unwrap_or("GPT"), findings),
         Err(error @ partition::Error::Unsupported { .. }) => {
             found.not_checked.push(format!("partitions: {error}"));
             return Ok(());
@@ -212,16 +211,6 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
         }
     }
     Ok(())
-}
-
-/// What the partition table is called. One that cannot be read is the GPT that the protective MBR is for, but
-/// where an MBR lists partitions itself.
-fn table_name(image: &Arc<Image>) -> &'static str {
-    match partition::read(image) {
-        Ok(table) => table.name().unwrap_or("GPT"),
-        Err(partition::Error::Corrupt { object, .. }) if !object.contains("GPT") => "MBR",
-        Err(_) => "GPT",
-    }
 }
 
 impl Repairs {
