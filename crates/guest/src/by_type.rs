@@ -76,7 +76,9 @@ impl Guest {
         let point = match lookup(self, &path, LastLink::Follow) {
             Ok(Lookup::Found(found)) if found.node.kind() == FileKind::Directory => found.path,
             // The directory is made for the mount.
-            Ok(Lookup::Missing { names, .. }) if names.len() == 1 => path,
+            Ok(Lookup::Missing { directory, names }) if names.len() == 1 => {
+                directory.path.join(&names[0]).map_err(|error| Error::bad_path(&path, error))?
+            }
             Ok(_) | Err(Error::Path { .. }) => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::{ROOT, World};
+use support::{BOOT, ESP, ROOT, World};
 use testkit::judge::judge;
 
 /// One machine at a time: each takes all processors.
@@ -218,34 +218,53 @@ fn every_container_starts() {
     }
 }
 
-/// The base's root in an MBR, grown by us, and found by the kernel through the table that we wrote.
+/// The base's partitions in an MBR, the root in a logical one that was grown: the guest's kernel finds them through
+/// the table that we wrote.
 #[test]
 fn a_root_in_an_mbr_that_was_grown_starts() {
+    const MIB: u64 = 1 << 20;
     let (world, _machine) = world();
-    let root = world.path("root");
-    testkit::partition::extract_partition(&fs::canonicalize(world.path("base.img")).unwrap(), ROOT, &root);
-    let root_bytes = fs::metadata(&root).unwrap().len();
+    let base = fs::canonicalize(world.path("base.img")).unwrap();
     let image = world.path("mbr.img");
-    // In a logical partition, behind which nothing lies.
-    File::create(&image).unwrap().set_len(root_bytes + (4 << 20)).unwrap();
-    let script = world.path("script");
-    fs::write(&script, format!("label: dos\nlabel-id: 0x1badc0de\n1MiB,+,f\n2MiB,{},L\n", root_bytes / 512)).unwrap();
-    judge("sfdisk").args(["-q", "--no-reread"]).arg(&image).stdin(File::open(script).unwrap()).succeed();
-    judge("dd")
-        .arg(format!("if={}", root.display()))
-        .arg(format!("of={}", image.display()))
-        .args(["bs=1M", "seek=2", "conv=notrunc,sparse", "status=none"])
-        .succeed();
-    fs::remove_file(root).unwrap();
+    let mut script = "label: dos\nlabel-id: 0x1badc0de\n".to_owned();
+    let (mut start, mut partitions) = (MIB, Vec::new());
+    for (number, os_type) in [(ESP, "ef"), (BOOT, "83"), (ROOT, "83")] {
+        let range = testkit::partition::partition_range(&base, number);
+        let size = range.end - range.start;
+        if number == ROOT {
+            script.push_str(&format!("start={},type=f\n", start / 512));
+            start += MIB;
+        }
+        script.push_str(&format!("start={},size={},type={os_type}\n", start / 512, size / 512));
+        partitions.push((number, start, size));
+        start = (start + size).next_multiple_of(MIB);
+    }
+    let (_, root_start, root_bytes) = partitions[2];
+    let disk_bytes = root_start + root_bytes + 4 * MIB;
+    File::create(&image).unwrap().set_len(disk_bytes).unwrap();
+    fs::write(world.path("script"), script).unwrap();
+    let script = File::open(world.path("script")).unwrap();
+    judge("sfdisk").args(["-q", "--no-reread"]).arg(&image).stdin(script).succeed();
+    for (number, start, _) in partitions {
+        let part = world.path("part");
+        testkit::partition::extract_partition(&base, number, &part);
+        let words =
+            [format!("if={}", part.display()), format!("of={}", image.display()), format!("seek={}", start / MIB)];
+        judge("dd").args(words).args(["bs=1M", "conv=notrunc,sparse", "status=none"]).succeed();
+        fs::remove_file(part).unwrap();
+    }
     world.file("greeting", "out of an MBR\n");
     world.run("customize mbr.img --size +300M --put greeting:/etc/greeting").succeeds();
-    let arguments = "mbr.img --user ada --network none --direct-kernel";
     let run = "cat /etc/greeting; lsblk -nbo PARTUUID,SIZE,MOUNTPOINT /dev/vda5; poweroff";
+    let arguments = "mbr.img --user ada --network none --direct-kernel";
     let mut machine = Machine::boot(&world, arguments, &["--run", run]);
     assert!(machine.end().success());
-    let size = root_bytes + (302 << 20);
     assert!(machine.said.contains("out of an MBR"), "{}", machine.said);
-    assert!(machine.said.contains(&format!("1badc0de-05 {size} /")), "{}", machine.said);
+    // Up to the last whole mebibyte.
+    let size = (disk_bytes + 300 * MIB) / MIB * MIB - root_start;
+    let (_, line) = machine.said.split_once("1badc0de-05").expect("the table is the one that was made");
+    let words: Vec<&str> = line.split_whitespace().take(2).collect();
+    assert_eq!(words, [size.to_string().as_str(), "/"]);
     machine.is_gone();
 }
 
