@@ -76,7 +76,7 @@ fn assert_sfdisk_content(image: &Path) {
     assert!(said.stdout.contains("No errors detected") && said.stderr.is_empty(), "{said}");
 }
 
-/// Tables, where the root begins, and its number and the disk's size in MiB.
+/// Tables, where the root begins in MiB, and its number.
 const MBRS: [(&str, u64, u32); 3] = [
     ("label: dos\nlabel-id: 0x1badc0de\n1MiB,+,83,*\n", 1, 1),
     ("label: dos\nlabel-id: 0x1badc0de\n1MiB,4MiB,82\n8MiB,+,83,*\n", 8, 2),
@@ -227,15 +227,20 @@ const COREOS_USR: &str = "5DFBF5F4-2848-4BAC-AA5E-0D9A20B745A6";
 
 #[test]
 fn a_home_that_systemd_mounts_by_its_type_gets_the_files() {
-    // The offset of the file system that has them, and why.
-    let cases: [(u64, &str, &dyn Fn(&Disk)); 7] = [
+    type Prepare<'a> = &'a dyn Fn(&Disk);
+    // The offset of the file system that has them, the partition's attributes, what makes the difference.
+    let cases: [(u64, &str, Prepare<'_>); 7] = [
         (40, "", &|_| {}),
         (40, "", &|disk| fs::remove_dir(disk.world.path("tree/home")).unwrap()),
         // sfdisk numbers the attributes.
         (1, ",attrs=\"GUID:63\"", &|_| {}),
-        (1, "", &|disk| drop(disk.world.file("tree/home/ada/.profile", ""))),
+        (1, "", &|disk| {
+            disk.world.file("tree/home/ada/.profile", "");
+        }),
         (1, "", &|disk| fs::remove_file(disk.world.path(&format!("tree/{GENERATOR}"))).unwrap()),
-        (1, "", &|disk| drop(disk.world.file("tree/etc/fstab", "tmpfs /home tmpfs noauto 0 0\n"))),
+        (1, "", &|disk| {
+            disk.world.file("tree/etc/fstab", "tmpfs /home tmpfs noauto 0 0\n");
+        }),
         (1, "", &|disk| {
             fs::create_dir_all(disk.world.path("tree/etc/systemd/system-generators")).unwrap();
             let link = disk.world.path("tree/etc/systemd/system-generators/systemd-gpt-auto-generator");
