@@ -45,6 +45,7 @@ mod error;
 mod gce;
 mod in_order;
 mod info;
+pub mod pax;
 mod probe;
 mod qcow2;
 mod raw;

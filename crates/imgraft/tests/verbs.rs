@@ -419,6 +419,30 @@ fn an_archive_is_unpacked_as_tar_would() {
     }
 }
 
+/// Records of pax were split at newlines, fractions of times before 1970 were added instead of taken away, and a
+/// directory behind its files in the archive did not get its mode.
+#[test]
+fn what_pax_says_is_taken_by_its_length_and_a_directory_behind_its_files_gets_its_mode() {
+    let world = World::empty();
+    symlink(testkit::fixture::small_cloud_image(&Options::default()), world.path("base.img")).unwrap();
+    let name = format!("late/{}\n20 path=/etc/evil\n", "n".repeat(120));
+    world.file(&name, "x\n").mode("late", 0o751);
+    let tar = judge("tar").args(["--format=pax", "--xattrs", "--owner=7", "--group=8", "--mtime=@-1.5"]);
+    let tar = tar.arg("--pax-option=comment=a\nb=c\n12 mode=0777").arg("--no-recursion").arg("-cf");
+    tar.arg(world.path("a.tar")).arg("-C").arg(world.path(".")).arg(&name).arg("late").succeed();
+    build(&world, &["--tar", "a.tar:/srv"]);
+    // The name is a folder, whose own name ends in a newline, and so on: all of them are where they were.
+    let long = "n".repeat(120);
+    let first = world.debugfs("out.img", ROOT, "ls -p /srv/late");
+    assert!(first.contains(&format!("/{long}\n20 path=//")), "{first}");
+    assert!(!world.debugfs("out.img", ROOT, "ls -p /etc").contains("evil"));
+    let late = world.stat("out.img", ROOT, "/srv/late");
+    assert_eq!((late.mode.as_str(), late.owner), ("0751", (7, 8)));
+    // -2 s and 500,000,000 ns, which stand above the two bits of the epoch.
+    let stat = world.debugfs("out.img", ROOT, "stat /srv/late");
+    assert!(stat.contains("mtime: 0xfffffffe:77359400"), "{stat}");
+}
+
 #[test]
 fn what_is_no_archive_or_not_to_be_unpacked_is_named() {
     let world = World::new();

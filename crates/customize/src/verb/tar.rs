@@ -1,5 +1,6 @@
 //! `tar`: an archive of the host, unpacked in the guest.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,10 @@ use crate::source::{Source, SourceKind};
 /// The longest name and the most other facts of one file that are taken, in bytes.
 const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
 /// Where a name of an extended attribute begins in what pax says.
-const XATTR_PREFIX: &str = "SCHILY.xattr.";
+const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
+
+/// Of a second.
+const NANOSECONDS: u32 = 1_000_000_000;
 
 /// An archive, and where it is unpacked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,13 +54,14 @@ impl Tar {
 struct Extension {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
-    pax: Vec<(String, Vec<u8>)>,
+    pax: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Extension {
-    /// What pax says of `key`.
+    /// What pax says of `key`: the last word counts, and an empty one takes back what was said.
     fn pax(&self, key: &str) -> Option<&[u8]> {
-        self.pax.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_slice())
+        let said = self.pax.iter().rev().find(|(name, _)| name == key.as_bytes());
+        said.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
     fn number(&self, key: &str) -> Option<u64> {
@@ -84,6 +89,8 @@ struct Unpacked {
     links: u64,
     others: u64,
     size_bytes: u64,
+    /// What was made as a directory that a file is in, before the archive said anything of it.
+    unsaid: BTreeSet<String>,
 }
 
 impl Work<'_> {
@@ -165,8 +172,8 @@ impl Work<'_> {
         let link = extension.pax("linkpath").or(extension.link.as_deref());
         let xattrs = extension.pax.iter().filter_map(|(key, value)| {
             let name = key.strip_prefix(XATTR_PREFIX)?;
-            let is_kept = name == "security.capability" || name.starts_with("user.");
-            is_kept.then(|| (name.as_bytes().to_vec(), value.clone()))
+            let is_kept = name == b"security.capability" || name.starts_with(b"user.");
+            is_kept.then(|| (name.to_vec(), value.clone()))
         });
         Ok(Entry {
             name: name.map_or_else(|| header.path_bytes().into_owned(), <[u8]>::to_vec),
@@ -193,12 +200,20 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         let Some(path) = below(directory, &entry.name)? else { return Ok(()) };
         let place = self.place(&path, LastLink::Keep)?;
+        unpacked.unsaid.extend(place.parents.iter().cloned());
         parents.extend(place.parents);
         let path = place.path;
         let is_directory = entry.kind == EntryType::Directory;
         if let Some(found) = place.found {
-            // A directory that is there, or is behind a symlink that is there, stays as it is.
+            // A directory that is there, or is behind a symlink that is there, stays as it is: but not one that is
+            // there only because the archive has a file of it before itself.
             if is_directory && self.directory_at(&path)?.is_some() {
+                if unpacked.unsaid.remove(&path.to_string()) {
+                    self.guest.set_attributes(&path, &entry.attributes)?;
+                    self.set_xattrs(&path, entry)?;
+                    unpacked.directories += 1;
+                    parents.retain(|parent| *parent != path.to_string());
+                }
                 return Ok(());
             }
             if is_directory || found.kind() == FileKind::Directory {
@@ -251,19 +266,31 @@ impl Work<'_> {
         }
         unpacked.others +=
             u64::from(entry.kind.is_character_special() || entry.kind.is_block_special() || entry.kind.is_fifo());
+        self.set_xattrs(&path, entry)
+    }
+
+    fn set_xattrs(&mut self, path: &GuestPath, entry: &Entry) -> Result<(), Error> {
         for (name, value) in &entry.xattrs {
-            self.guest.set_xattr(&path, name, value)?;
+            self.guest.set_xattr(path, name, value)?;
         }
         Ok(())
     }
 }
 
-/// A time as pax says it: `1234567890.5`.
+/// A time as pax says it, `1234567890.5`. Before 1970 the fraction counts backwards, as all of the number does,
+/// while nanoseconds of a file's time count forwards: `-1.5` is half a second after -2.
 fn pax_time(text: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(text).ok()?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
     let digits: String = fraction.chars().chain("000000000".chars()).take(9).collect();
-    Some(Time { seconds: seconds.parse().ok()?, nanoseconds: digits.parse().ok()? })
+    let (seconds, nanoseconds) = (seconds.parse::<i64>().ok()?, digits.parse::<u32>().ok()?);
+    if !text.starts_with('-') || nanoseconds == 0 {
+        return Some(Time { seconds, nanoseconds });
+    }
+    Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: NANOSECONDS - nanoseconds })
 }
 
 /// The numbers of a device; of other files the fields may be empty.
@@ -297,13 +324,12 @@ fn read_extension(
     let mut bytes = vec![0; size_bytes as usize];
     content.read_exact(&mut bytes)?;
     if kind.is_pax_local_extensions() {
-        for record in tar::PaxExtensions::new(&bytes) {
-            let record = record?;
-            let key = record.key().map_err(std::io::Error::other)?;
-            if key.starts_with("GNU.sparse.") {
+        for record in image::pax::records(&bytes) {
+            let (key, value) = record.map_err(std::io::Error::other)?;
+            if key.starts_with(b"GNU.sparse.") {
                 return Err(std::io::Error::other("a file with holes, as `tar --sparse` writes it"));
             }
-            extension.pax.push((key.to_owned(), record.value_bytes().to_vec()));
+            extension.pax.push((key.to_vec(), value.to_vec()));
         }
         return Ok(true);
     }
@@ -349,4 +375,26 @@ fn check_is_plain(path: &Path, storage: &Arc<dyn ReadAt>) -> Result<(), Error> {
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
     Error::refused(format!("`{}` is no archive that can be unpacked: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_before_1970_count_backwards() {
+        for (text, seconds, nanoseconds) in [
+            ("1.5", 1, 500_000_000),
+            ("-1.5", -2, 500_000_000),
+            ("-0.25", -1, 750_000_000),
+            ("-3", -3, 0),
+            ("-3.000", -3, 0),
+            ("0.0000000019", 0, 1),
+        ] {
+            assert_eq!(pax_time(text.as_bytes()), Some(Time { seconds, nanoseconds }), "{text}");
+        }
+        for wrong in ["", "x", "1.+5", "1.-5", "-9223372036854775808.5", "9223372036854775808"] {
+            assert_eq!(pax_time(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::sink::Sink;
 use super::stream::Stream;
 use crate::error::{Error, Result};
 use crate::gce::MEMBER;
+use crate::pax;
 use crate::tar::*;
 use crate::zeros::is_zero;
 
@@ -152,19 +153,19 @@ fn read_records(stream: &mut Stream<'_>, length: u64) -> Result<Option<u64>> {
     if stream.fill(&mut bytes)? < bytes.len() {
         return Err(Error::corrupt("tar archive", "it ends inside pax records"));
     }
-    let text = String::from_utf8_lossy(&bytes[..length as usize]).into_owned();
     let mut size = None;
-    for record in text.split_terminator('\n') {
-        let Some((key, value)) = record.split_once(' ').and_then(|(_, pair)| pair.split_once('=')) else { continue };
+    for record in pax::records(&bytes[..length as usize]) {
+        let (key, value) = record.map_err(|error| Error::corrupt("tar archive", error.to_string()))?;
+        let text = || String::from_utf8_lossy(value).into_owned();
         match key {
-            "size" => {
-                let value = value.parse().map_err(|_| Error::corrupt("tar archive", "a pax size is no number"))?;
+            b"size" => {
+                let value = text().parse().map_err(|_| Error::corrupt("tar archive", "a pax size is no number"))?;
                 size = Some(value);
             }
-            "path" if value.trim_start_matches("./") != MEMBER => {
-                return Err(Error::unsupported(format!("a tar archive with {value:?}")));
+            b"path" if text().trim_start_matches("./") != MEMBER => {
+                return Err(Error::unsupported(format!("a tar archive with {:?}", text())));
             }
-            _ if key.starts_with("GNU.sparse") => {
+            _ if key.starts_with(b"GNU.sparse") => {
                 return Err(Error::unsupported("a tar archive with GNU.sparse pax records (`tar --format=pax -S`)"));
             }
             _ => {}

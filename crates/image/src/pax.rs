@@ -1,0 +1,85 @@
+//! The records of pax: `LENGTH KEY=VALUE` and a newline, each.
+//!
+//! POSIX, "pax Extended Header". LENGTH is in bytes, in decimal, and counts itself and the newline. So a value may
+//! have anything in it, newlines and what looks like a record too:
+//!
+//! ```
+//! let bytes = b"28 comment=two\n9 size=lines\n10 size=7\n";
+//! let records: Vec<_> = image::pax::records(bytes).collect::<Result<_, _>>()?;
+//! assert_eq!(records, [(&b"comment"[..], &b"two\n9 size=lines"[..]), (b"size", b"7")]);
+//! # Ok::<(), image::pax::Malformed>(())
+//! ```
+
+/// A record breaks the form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// Where the record begins, in bytes.
+    pub offset: usize,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the pax record at byte {} is not `LENGTH KEY=VALUE` and a newline", self.offset)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// The keys and values of `bytes`, in their order. After an error there are no more.
+///
+/// # Errors
+///
+/// [`Malformed`] for a record that is not of the form, or longer than `bytes`.
+pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malformed>> {
+    let mut offset = 0;
+    std::iter::from_fn(move || {
+        let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
+        let start = offset;
+        // Nothing is at the end: so an error is the last.
+        offset = bytes.len();
+        let Some((length, key, value)) = record(rest) else { return Some(Err(Malformed { offset: start })) };
+        offset = start + length;
+        Some(Ok((key, value)))
+    })
+}
+
+/// Length in bytes, key and value of the record that `bytes` begins with.
+fn record(bytes: &[u8]) -> Option<(usize, &[u8], &[u8])> {
+    // More digits than a length in memory has are no length.
+    let space = bytes.iter().take(20).position(|&byte| byte == b' ')?;
+    let digits = &bytes[..space];
+    let length: usize =
+        digits.iter().all(u8::is_ascii_digit).then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()?;
+    let pair = bytes.get(space + 1..length)?.strip_suffix(b"\n")?;
+    let equals = pair.iter().position(|&byte| byte == b'=').filter(|&equals| equals > 0)?;
+    Some((length, &pair[..equals], &pair[equals + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_lies_about_its_length_is_refused_where_it_begins() {
+        for wrong in [
+            &b"9 a=b\n"[..],
+            b"5 a=b\n",
+            b"0 a=b\n",
+            b"2 a=b\n",
+            b" a=b\n",
+            b"+6 a=b\n",
+            b"6 a=bc",
+            b"5 =b\n",
+            b"18446744073709551617 a=b\n",
+            b"99999999999999999999999999999999 a=b\n",
+            b"\0\0\0",
+        ] {
+            assert_eq!(records(wrong).collect::<Vec<_>>(), [Err(Malformed { offset: 0 })], "{wrong:?}");
+            let behind = [b"6 a=b\n", wrong].concat();
+            let all: Vec<_> = records(&behind).collect();
+            assert_eq!(all, [Ok((&b"a"[..], &b"b"[..])), Err(Malformed { offset: 6 })], "{wrong:?}");
+        }
+        assert_eq!(records(b"").count(), 0);
+        assert_eq!(records(b"5 a=\n").next(), Some(Ok((&b"a"[..], &b""[..]))));
+    }
+}
