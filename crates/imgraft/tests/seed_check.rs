@@ -70,6 +70,50 @@ fn the_exit_code_says_how_it_is() {
     }
 }
 
+/// 21 KB, in which aliases bring 10,200 brackets that are one in the other.
+#[test]
+fn a_small_text_that_is_deep_by_aliases_is_refused() {
+    let (open, close) = ("[".repeat(120), "]".repeat(120));
+    let mut text = format!("#cloud-config\na0: &a0 {open}{close}\n");
+    for line in 1..85 {
+        text += &format!("a{line}: &a{line} {open} *a{} {close}\n", line - 1);
+    }
+    let world = world();
+    world.file("deep.yaml", &text);
+    let message = "error: the text is nested more than 128 deep, with what aliases stand for\n";
+    for role in ["user-data", "vendor-data", "network-config", "meta-data"] {
+        let (code, stdout, stderr) = output(&world, &format!("seed check --as {role} deep.yaml"));
+        assert_eq!(code, 1, "{role}: {stdout}{stderr}");
+        assert!(stdout.starts_with(message) && stdout.contains("deep.yaml:3:"), "{role}: {stdout}");
+    }
+    for option in ["--user-data deep.yaml", "--user ada --user-data deep.yaml", "--user ada --network-config deep.yaml"]
+    {
+        let (code, stdout, stderr) = output(&world, &format!("seed iso {option} -o seed.iso"));
+        assert_eq!(code, 1, "{option}: {stdout}{stderr}");
+        assert!(stderr.contains("nested more than 128 deep"), "{option}: {stdout}{stderr}");
+        assert!(!world.path("seed.iso").exists());
+    }
+}
+
+#[test]
+fn what_a_text_says_in_its_first_line_goes_before_what_its_name_is_like() {
+    let world = world();
+    let network = "version: 2\nethernets:\n  eth0: {dhcp4: true}\n";
+    for (name, text, expected) in [
+        ("x-networking.yaml", RIGHT, "user-data by its content"),
+        ("netplan-setup.sh", "#!/bin/sh\n", "user-data by its content"),
+        ("my-network-config.yaml", RIGHT, "user-data by its content"),
+        ("y-networking.yaml", network, "network-config by its name"),
+        ("network-config", RIGHT, "network-config by its name"),
+        ("net.yaml", network, "network-config by its name"),
+        ("some.yaml", network, "network-config by its content"),
+    ] {
+        world.file(name, text);
+        let (_, _, stderr) = output(&world, &format!("seed check {name}"));
+        assert!(stderr.starts_with(&format!("`{name}` is {expected}: ")), "{name}: {stderr}");
+    }
+}
+
 #[test]
 fn json_says_all_of_it() {
     let world = world();

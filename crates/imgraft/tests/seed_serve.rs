@@ -20,7 +20,8 @@ use testkit::judge::judge;
 fn it_says_where_it_is_and_what_it_is_asked() {
     let world = World::empty();
     world.file("seeds/web-1/user-data", "#cloud-config\n{}\n").file("seeds/shared.sh", "#!/bin/sh\n");
-    let serving = Serving::start(&world, "seed serve seeds --user ada --log requests --phone-home-dir done", &[]);
+    let arguments = "seed serve seeds --other-files --user ada --log requests --phone-home-dir done";
+    let serving = Serving::start(&world, arguments, &[]);
     let get =
         |path: &str| judge("curl").args(["-sS", "-A", "me/1", &format!("{}{path}", serving.url)]).succeed().stdout;
     assert_eq!(get("web-1/user-data"), "#cloud-config\n{}\n");
@@ -51,6 +52,78 @@ fn it_says_where_it_is_and_what_it_is_asked() {
     let record = fs::read_to_string(world.path("done/_i.json")).unwrap();
     assert_eq!(record, "{\n  \"hostname\": \"web\",\n  \"instance_id\": \"../i\"\n}\n");
     assert_eq!(fs::read_dir(world.path("done")).unwrap().count(), 1);
+}
+
+/// A folder that is somebody's working tree.
+#[test]
+fn what_is_no_seeds_file_or_hidden_is_not_handed_out() {
+    let world = World::empty();
+    for name in [".git/config", ".ssh/id", ".user-data", "web-1/.ssh/id", "web-1/notes", "id_rsa", "a/b/user-data"] {
+        world.file(&format!("seeds/{name}"), "secret");
+    }
+    for name in ["user-data", "web-1/user-data", ".git/user-data"] {
+        world.file(&format!("seeds/{name}"), "#cloud-config\n{}\n");
+    }
+    let hidden = [
+        "/.git/config",
+        "/%2egit/config",
+        "/%2Egit/config",
+        "/.ssh/id",
+        "/.%73sh/id",
+        "/.user-data",
+        "/web-1/.ssh/id",
+        "/web-1/%2essh/id",
+        "/.git/user-data",
+        "/%2egit/user-data",
+        "/web-1/../.git/config",
+    ];
+    let others = ["/web-1/notes", "/id_rsa", "/a/b/user-data"];
+    for (option, opened) in [("", 404), (" --other-files", 200)] {
+        let serving = Serving::start(&world, &format!("-q seed serve seeds{option}"), &[]);
+        let status = |path: &str| {
+            let url = format!("{}{path}", serving.url.trim_end_matches('/'));
+            let arguments = ["-sS", "--path-as-is", "-o", "/dev/null", "-w", "%{http_code}", &url];
+            judge("curl").args(arguments).succeed().stdout.parse::<u16>().unwrap()
+        };
+        assert_eq!((status("/user-data"), status("/web-1/user-data")), (200, 200));
+        for path in hidden {
+            assert!(matches!(status(path), 400 | 404), "{option} {path}");
+        }
+        for path in others {
+            assert_eq!(status(path), opened, "{option} {path}");
+        }
+    }
+}
+
+/// A token guards nothing where the same is to be had without one.
+#[test]
+fn without_the_addresses_of_nocloud_a_token_is_the_only_way_to_a_seed() {
+    let world = World::empty();
+    world.file("seeds/web-1/user-data", "#cloud-config\n{}\n");
+    for (option, opened) in [("", 200), (" --no-nocloud", 404)] {
+        let arguments = format!("-q seed serve seeds --imds v2 --user ada{option}");
+        let serving = Serving::start(&world, &arguments, &[]);
+        let curl = |path: &str, more: &[&str]| {
+            let arguments = ["-sS", "-w", "\n%{http_code}", &format!("{}{path}", serving.url)];
+            let stdout = judge("curl").args(arguments).args(more).succeed().stdout;
+            let (body, status) = stdout.rsplit_once('\n').unwrap();
+            (status.parse::<u16>().unwrap(), body.to_owned())
+        };
+        for path in ["user-data", "meta-data", "web-1/user-data", "vendor-data"] {
+            let (status, body) = curl(path, &[]);
+            assert_eq!(status, opened, "{option} {path}");
+            assert!(status == 200 || !body.contains("cloud-config"), "{option} {path}: {body}");
+        }
+        assert_eq!(curl("latest/user-data", &[]).0, 401);
+        let ttl = "X-aws-ec2-metadata-token-ttl-seconds: 60";
+        let (status, token) = curl("latest/api/token", &["-X", "PUT", "-H", ttl]);
+        assert_eq!(status, 200);
+        let (status, body) = curl("latest/user-data", &["-H", &format!("X-aws-ec2-metadata-token: {token}")]);
+        assert!(status == 200 && body.contains("ada"), "{status} {body}");
+        assert_eq!(curl("phone-home", &["-d", "instance_id=i"]).0, 200);
+    }
+    let help = world.run("seed serve --help").succeeds().stdout;
+    assert!(help.contains("--no-nocloud") && help.contains("without a token"), "{help}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl World {
     ) -> Self {
         let mut seeds = Seeds::new(seed(user_data), Some(MetaData::default())).unwrap();
         if let Some(folder) = folder {
-            seeds = seeds.with_folder(folder).unwrap();
+            seeds = seeds.with_folder(folder).unwrap().with_other_files();
         }
         let (notes, clock) = (Arc::new(notes), Arc::new(AtomicU64::new(1000)));
         let time = Arc::clone(&clock);

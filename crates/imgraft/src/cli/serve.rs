@@ -24,7 +24,11 @@ What is there:
                          instance-id and a hostname for each NAME. With a FOLDER, only names in it
   /latest/meta-data/ …   the same as Amazon's metadata service has it; tokens: PUT /latest/api/token
   /phone-home…           where cloud-init's phone_home may post
-  /…                     any other file in FOLDER
+  /…                     with --other-files, any other file in FOLDER
+
+A seed's files are user-data, meta-data, network-config and vendor-data, in FOLDER and in the folders right
+below it. Nothing else in FOLDER is served without --other-files, and nothing in any case where a name
+in its path begins with a dot.
 
 cloud-init takes a machine for Amazon's whose UUID begins with ec2, and whose serial number is the same.
 The address goes to standard output, the log to standard error. Whoever reaches it reads all of it.";
@@ -57,9 +61,18 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "COUNT", num_args = 0..=1, default_missing_value = "1")]
     pub(crate) until_phone_home: Option<usize>,
 
-    /// Which versions of Amazon's metadata service: 2 wants a token
+    /// Serve all other files in FOLDER, too, such as for #include; those are not whose path has a name with a dot in front
+    #[arg(long, requires = "folder", conflicts_with = "no_nocloud")]
+    pub(crate) other_files: bool,
+
+    /// Which versions of Amazon's metadata service: 2 wants a token. The same user-data is at /user-data and /NAME/user-data
+    /// without a token all the same, unless --no-nocloud is there
     #[arg(long, value_name = "VERSION", default_value = "both")]
     pub(crate) imds: ImdsVersion,
+
+    /// Serve Amazon's metadata only: no /user-data, no /NAME/user-data, no other files
+    #[arg(long)]
+    pub(crate) no_nocloud: bool,
 
     /// The kind of instance that Amazon's metadata says it is
     #[arg(long, value_name = "TYPE", default_value = "t3.micro")]

@@ -22,6 +22,8 @@ use directory::{Extent, MAX_ENTRIES};
 const MAX_DESCRIPTORS: u64 = 64;
 /// The most directories in a tree that is walked.
 const MAX_DIRECTORIES: usize = 0x1_0000;
+/// The most that a tree's directories have together, in bytes: records of all the entries that there may be, and more.
+const MAX_TREE_BYTES: u64 = 256 << 20;
 
 /// Whose names are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +141,13 @@ impl<S: ReadAt> Iso<S> {
         let mut seen = BTreeSet::from([root.first_block()]);
         let mut pending = vec![(Vec::new(), root)];
         let mut entries = 0;
+        // Directories that begin in different blocks may share the others.
+        let mut read_bytes = 0;
         while let Some((path, directory)) = pending.pop() {
+            read_bytes += directory.size_bytes;
+            if read_bytes > MAX_TREE_BYTES {
+                return Err(Error::unsupported(format!("a tree of more than {MAX_TREE_BYTES} bytes of directories")));
+            }
             for entry in self.list(names, &directory)? {
                 entries += 1;
                 let path = if path.is_empty() { entry.name.clone() } else { [&path[..], &entry.name].join(&b'/') };

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use super::header::Kind;
 use super::part::{self, Place};
-use super::{Checker, Document};
+use super::{Checker, Document, MAX_ARCHIVES};
 use crate::yaml::{Node, Value, parse};
 
 /// How many parts are looked at.
@@ -11,6 +11,15 @@ const MAX_PARTS: usize = 1000;
 
 /// Looks at each part of the archive.
 pub(super) fn check(checker: &mut Checker, place: Place<'_>, name: &str) {
+    if checker.archives == MAX_ARCHIVES {
+        return checker.limit(name, format!("archives are in archives more than {MAX_ARCHIVES} deep"));
+    }
+    checker.archives += 1;
+    archive(checker, place, name);
+    checker.archives -= 1;
+}
+
+fn archive(checker: &mut Checker, place: Place<'_>, name: &str) {
     let mut findings = place.findings();
     let tree = match parse(place.text) {
         Ok(tree) => tree,
@@ -69,6 +78,9 @@ fn entry(checker: &mut Checker, place: Place<'_>, name: &str, item: &Node, conte
         None if content.as_str().and_then(Kind::of).is_none() => "text/cloud-config",
         None => "text/plain",
     };
+    if !checker.has_room(name, bytes.len()) {
+        return;
+    }
     if let Some((text, source)) = checker.text(&Document { name, role: place.role, bytes }) {
         part::part(checker, Place { text, source, base: 0, role: place.role }, name, content_type);
     }

@@ -144,8 +144,15 @@ pub(super) fn unknown(findings: &mut Findings<'_>) {
     });
 }
 
+/// The longest line that may be meant for a header, in bytes.
+const MAX_MEANT_BYTES: usize = 256;
+
 /// The kind whose header was meant.
 fn meant(line: &str) -> Option<Kind> {
+    // The distance to what is longer costs as much as it is long, and is never small.
+    if line.len() > MAX_MEANT_BYTES {
+        return None;
+    }
     let plain = |text: &str| {
         text.chars().filter(|character| character.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase()
     };
@@ -192,7 +199,8 @@ pub(super) fn looks_like_network(text: &str) -> bool {
     has("network") || has("ethernets") || has("version") && (has("config") || has("bonds") || has("wifis"))
 }
 
-/// What a file is, and why that is thought.
+/// What a file is, and why that is thought. A name that cloud-init has goes before the content, so that what is wrong
+/// in `network-config` is said of a network-config; a name that is only like it goes behind what the first line says.
 pub(super) fn guess(name: &str, bytes: &[u8]) -> (Role, &'static str) {
     let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase().replace('_', "-");
     let by_name = "by its name";
@@ -205,11 +213,18 @@ pub(super) fn guess(name: &str, bytes: &[u8]) -> (Role, &'static str) {
     if name.contains("meta-data") || name.contains("metadata") {
         return (Role::MetaData, by_name);
     }
-    if name.contains("network") || name.starts_with("net.") || name.contains("netplan") {
+    if name.split('.').next() == Some("network-config") {
         return (Role::NetworkConfig, by_name);
     }
     let by_content = "by its content";
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(64 << 10)]);
+    // A template can be of either.
+    if Kind::of(&text).is_some_and(|kind| kind != Kind::Jinja) {
+        return (Role::UserData, by_content);
+    }
+    if name.contains("network") || name.starts_with("net.") || name.contains("netplan") {
+        return (Role::NetworkConfig, by_name);
+    }
     if Kind::of(&text).is_some() {
         return (Role::UserData, by_content);
     }

@@ -57,6 +57,43 @@ struct Headers {
     disposition: Option<String>,
 }
 
+/// The headers that matter.
+#[derive(Clone, Copy)]
+enum Name {
+    ContentType,
+    Encoding,
+    Disposition,
+}
+
+impl Name {
+    fn of(name: &str) -> Option<Self> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "content-type" => Self::ContentType,
+            "content-transfer-encoding" => Self::Encoding,
+            "content-disposition" => Self::Disposition,
+            _ => return None,
+        })
+    }
+}
+
+struct Field {
+    name: Name,
+    value: String,
+    place: Range<usize>,
+}
+
+impl Headers {
+    /// Of several headers of one name the last one counts.
+    fn take(&mut self, field: Option<Field>) {
+        let Some(Field { name, value, place }) = field else { return };
+        match name {
+            Name::ContentType => self.content_type = Some((value, place)),
+            Name::Encoding => self.encoding = Some((value, place)),
+            Name::Disposition => self.disposition = Some(value),
+        }
+    }
+}
+
 impl<'text> Reader<'text, '_, '_> {
     fn message(&mut self, span: Range<usize>, depth: usize) {
         let (headers, body) = self.headers(span.clone());
@@ -136,7 +173,9 @@ impl<'text> Reader<'text, '_, '_> {
     /// The headers, and where what is behind them is.
     fn headers(&mut self, span: Range<usize>) -> (Headers, Range<usize>) {
         let mut headers = Headers::default();
-        let mut fields: Vec<(String, String, Range<usize>)> = Vec::new();
+        // The header that goes on in a line that begins with a blank; of the others, nothing is kept.
+        let mut last: Option<Field> = None;
+        let mut is_first = true;
         let mut at = span.start;
         for line in self.text[span.clone()].split_inclusive('\n') {
             let words = line.trim_end();
@@ -145,28 +184,23 @@ impl<'text> Reader<'text, '_, '_> {
                 at += line.len();
                 break;
             }
-            if line.starts_with([' ', '\t']) && !fields.is_empty() {
-                if let Some((_, value, place)) = fields.last_mut() {
-                    value.push(' ');
-                    value.push_str(words.trim());
-                    place.end = at + words.len();
+            if line.starts_with([' ', '\t']) && !is_first {
+                if let Some(field) = &mut last {
+                    field.value.push(' ');
+                    field.value.push_str(words.trim());
+                    field.place.end = at + words.len();
                 }
             } else if let Some((name, value)) = field(words) {
-                fields.push((name.to_ascii_lowercase(), value.to_owned(), place));
+                headers.take(last.take());
+                last = Name::of(name).map(|name| Field { name, value: value.to_owned(), place });
+                is_first = false;
             } else {
                 // Whatever is no header is content.
                 break;
             }
             at += line.len();
         }
-        for (name, value, place) in fields {
-            match name.as_str() {
-                "content-type" => headers.content_type = Some((value, place)),
-                "content-transfer-encoding" => headers.encoding = Some((value, place)),
-                "content-disposition" => headers.disposition = Some(value),
-                _ => {}
-            }
-        }
+        headers.take(last);
         (headers, at.min(span.end)..span.end)
     }
 }
@@ -183,7 +217,10 @@ fn parameter(value: &str, name: &str) -> Option<String> {
     let mut rest = value;
     while let Some((_, parameters)) = rest.split_once(';') {
         rest = parameters;
-        let Some((found, text)) = parameters.split_once('=') else { continue };
+        // Not looked for beyond the next one: that would be all of the rest for each.
+        let this = parameters.split(';').next().unwrap_or_default();
+        let Some((found, _)) = this.split_once('=') else { continue };
+        let text = &parameters[found.len() + 1..];
         if !found.trim().eq_ignore_ascii_case(name) {
             continue;
         }

@@ -146,7 +146,18 @@ pub fn check(documents: &[Document<'_>]) -> Report {
 struct Checker {
     report: Report,
     facts: Facts,
+    /// What was unpacked so far: parts, and bytes.
+    unpacked: (usize, usize),
+    /// How many archives are one in the other at hand.
+    archives: usize,
 }
+
+/// The most parts that are taken out of a seed's documents, what they have together in bytes, and how deep archives are
+/// in archives: aliases and gzip make much of little, each of the parts may be an archive again, and none of that
+/// is bounded by the bounds of one text.
+const MAX_UNPACKED_PARTS: usize = 1000;
+const MAX_UNPACKED_BYTES: usize = 64 << 20;
+const MAX_ARCHIVES: usize = 8;
 
 impl Checker {
     /// A further text that findings can be in.
@@ -164,6 +175,36 @@ impl Checker {
 
     fn add(&mut self, findings: Findings<'_>) {
         self.report.findings.extend(findings.into_vec());
+    }
+
+    /// Whether there is room for another part of `size_bytes`, of which this one is one then. Where there is none for the
+    /// first time, that is said.
+    fn has_room(&mut self, name: &str, size_bytes: usize) -> bool {
+        let was_full = self.is_full();
+        let (parts, bytes) = self.unpacked;
+        self.unpacked = (parts.saturating_add(1), bytes.saturating_add(size_bytes));
+        if !was_full && self.is_full() {
+            let message = format!(
+                "the parts of this are more than is looked at: {MAX_UNPACKED_PARTS} parts and {} MiB are the limit",
+                MAX_UNPACKED_BYTES >> 20
+            );
+            self.limit(name, message);
+        }
+        !self.is_full()
+    }
+
+    /// Whether more was unpacked than is looked at.
+    fn is_full(&self) -> bool {
+        let (parts, bytes) = self.unpacked;
+        parts > MAX_UNPACKED_PARTS || bytes > MAX_UNPACKED_BYTES
+    }
+
+    /// Says that a bound was met at the part `name`.
+    fn limit(&mut self, name: &str, message: String) {
+        let source = self.source(name, "");
+        let mut findings = Findings::new("", source);
+        findings.push(Finding::error("limit", message, 0..0).anywhere());
+        self.add(findings);
     }
 
     /// The document as a text, if it is one; it is said where it is none.

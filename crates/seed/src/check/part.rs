@@ -123,14 +123,14 @@ fn message(checker: &mut Checker, place: Place<'_>, name: &str, text: &str) {
 
 fn mime_part(checker: &mut Checker, whole: Place<'_>, name: &str, found: &Part<'_>) {
     let span = found.span.clone();
-    let mut refuse = |problem: String| {
+    let refuse = |checker: &mut Checker, problem: String| {
         let mut findings = whole.findings();
         findings.push(Finding::error("mime", problem, found.header.clone()));
         checker.add(findings);
     };
     let bytes = match &found.decoded {
         Some(Ok(bytes)) => bytes.clone(),
-        Some(Err(problem)) => return refuse((*problem).to_owned()),
+        Some(Err(problem)) => return refuse(checker, (*problem).to_owned()),
         None => {
             let place = Place { text: &whole.text[span.clone()], base: whole.base + span.start, ..whole };
             if !PACKED_TYPES.contains(&found.content_type.as_str()) {
@@ -141,12 +141,21 @@ fn mime_part(checker: &mut Checker, whole: Place<'_>, name: &str, found: &Part<'
     };
     let (bytes, content_type) = match PACKED_TYPES.contains(&found.content_type.as_str()) {
         false => (bytes, found.content_type.as_str()),
+        // What cannot be unpacked to its end may have come as far.
+        true if checker.is_full() => return,
         true => match unpacked(&bytes) {
             Some(Ok(bytes)) => (bytes, "text/plain"),
-            Some(Err(problem)) => return refuse(format!("the part is said to be packed, and {problem}")),
-            None => return refuse("the part is said to be packed, and is no gzip".to_owned()),
+            Some(Err(problem)) => {
+                refuse(checker, format!("the part is said to be packed, and {problem}"));
+                checker.has_room(name, MAX_UNPACKED_BYTES as usize);
+                return;
+            }
+            None => return refuse(checker, "the part is said to be packed, and is no gzip".to_owned()),
         },
     };
+    if !checker.has_room(name, bytes.len()) {
+        return;
+    }
     if let Some((text, source)) = checker.text(&Document { name, role: whole.role, bytes: &bytes }) {
         part(checker, Place { text, source, base: 0, role: whole.role }, name, content_type);
     }

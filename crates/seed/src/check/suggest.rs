@@ -2,6 +2,8 @@
 
 /// How much of a name may be wrong.
 const MAX_DISTANCE: usize = 3;
+/// The longest name that may be meant for another one, in bytes.
+const MAX_NAME_BYTES: usize = 256;
 
 /// `did you mean …?`, if one of `known` is near.
 pub(crate) fn did_you_mean<'name>(name: &str, known: impl Iterator<Item = &'name str>) -> Option<String> {
@@ -11,6 +13,10 @@ pub(crate) fn did_you_mean<'name>(name: &str, known: impl Iterator<Item = &'name
 /// The one of `known` that is near.
 pub(crate) fn nearest<'name>(name: &str, known: impl Iterator<Item = &'name str>) -> Option<&'name str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+    // What is much longer than any name is none of them, and the distance costs as much as it is long.
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
     let wanted = plain(name);
     let limit = (wanted.chars().count() / 3).clamp(1, MAX_DISTANCE);
     let distance = |known: &str| {

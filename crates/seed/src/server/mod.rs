@@ -11,7 +11,7 @@
 //! | `/latest/…`, `/2021-03-23/…`, … | Amazon's tree |
 //! | `/latest/api/token` | tokens for it (`PUT`) |
 //! | `/phone-home…` | where guests say that their first boot is done (`POST`) |
-//! | anything else | that file of the folder, if there is one |
+//! | anything else | that file of the folder, where those are handed out; nothing hidden |
 //!
 //! Not spoken: TLS, transfer encodings, ranges, conditional requests.
 //!
@@ -124,8 +124,10 @@ pub struct Service {
     tokens: Tokens,
     /// What Amazon's tree says.
     pub ec2: Ec2,
-    /// Which versions of it are spoken.
+    /// Which versions of it are spoken. This says nothing about the seeds' own addresses, which take no tokens.
     pub imds: Imds,
+    /// Whether seeds have addresses of their own, for `ds=nocloud`.
+    pub has_nocloud: bool,
     /// What clients may ask of it.
     pub limits: Limits,
 }
@@ -141,15 +143,17 @@ impl Service {
     ) -> Self {
         let tokens = Tokens::new(secret);
         let clock = Box::new(clock);
-        Self { seeds, watch, clock, tokens, ec2: Ec2::default(), imds: Imds::default(), limits: Limits::default() }
+        let (ec2, imds, limits) = (Ec2::default(), Imds::default(), Limits::default());
+        Self { seeds, watch, clock, tokens, ec2, imds, has_nocloud: true, limits }
     }
 }
 
 impl std::fmt::Debug for Service {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seeds, ec2, imds, limits, .. } = self;
+        let Self { seeds, ec2, imds, has_nocloud, limits, .. } = self;
         let mut service = f.debug_struct("Service");
-        service.field("seeds", seeds).field("ec2", ec2).field("imds", imds).field("limits", limits);
+        service.field("seeds", seeds).field("ec2", ec2).field("imds", imds);
+        service.field("has_nocloud", has_nocloud).field("limits", limits);
         service.finish_non_exhaustive()
     }
 }

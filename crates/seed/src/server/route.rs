@@ -33,6 +33,7 @@ impl Service {
                 Ok(()) => self.ec2(version, path),
                 Err(refusal) => return refusal,
             },
+            _ if !self.has_nocloud => return Response::refusal(404, "there is nothing here but Amazon's tree"),
             _ => self.nocloud(&names, &segments),
         };
         answer.unwrap_or_else(|error| {

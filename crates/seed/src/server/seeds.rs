@@ -57,7 +57,8 @@ impl SeedFile {
 ///
 /// In the folder, `user-data`, `meta-data`, `network-config` and `vendor-data` stand for those of the shared seed;
 /// a folder in it is an instance of that name, with files that go before the shared ones. Files are read when they
-/// are asked for. Without a folder, every name is an instance's.
+/// are asked for. Nothing else of the folder is handed out, unless [`Seeds::with_other_files`] says so, and never what
+/// is hidden. Without a folder, every name is an instance's.
 #[derive(Debug)]
 pub struct Seeds {
     shared: Seed,
@@ -67,6 +68,8 @@ pub struct Seeds {
     meta_data: Option<MetaData>,
     /// Real and absolute.
     folder: Option<PathBuf>,
+    /// Whether what is no seed's file is handed out, too.
+    has_other_files: bool,
 }
 
 /// Where an instance may have files for itself.
@@ -88,7 +91,7 @@ impl Seeds {
     /// [`Error::Storage`] where the seed cannot be read.
     pub fn new(shared: Seed, meta_data: Option<MetaData>) -> Result<Self, Error> {
         let digest = ContentDigest::of_files(shared.files().into_iter())?.finish();
-        Ok(Self { shared, digest, meta_data, folder: None })
+        Ok(Self { shared, digest, meta_data, folder: None, has_other_files: false })
     }
 
     /// The same, with what is in a folder.
@@ -103,6 +106,12 @@ impl Seeds {
         }
         self.folder = Some(folder);
         Ok(self)
+    }
+
+    /// The same, with all files of the folder but hidden ones, such as for `#include` in a seed.
+    #[must_use]
+    pub fn with_other_files(self) -> Self {
+        Self { has_other_files: true, ..self }
     }
 
     /// A seed's file: the instance's, or without one everybody's. It is empty where nobody has anything to say, and
@@ -121,10 +130,14 @@ impl Seeds {
         }
     }
 
-    /// Any other file of the folder.
+    /// Any other file of the folder, where those are handed out. A name that begins with a dot is nobody's, such as of a
+    /// repository or of keys; a symlink in the folder leads where it leads, as Kubernetes has `user-data` lead to
+    /// `..data/user-data`.
     pub(super) fn other(&self, segments: &[String]) -> io::Result<Option<Content>> {
         match &self.folder {
-            Some(folder) if !segments.is_empty() => {
+            Some(folder)
+                if self.has_other_files && !segments.is_empty() && !segments.iter().any(|name| is_hidden(name)) =>
+            {
                 self.open(&segments.iter().fold(folder.clone(), |path, name| path.join(name)))
             }
             _ => Ok(None),
@@ -219,10 +232,14 @@ fn is_absent(error: &io::Error) -> bool {
         || rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::LOOP)
 }
 
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
+}
+
 /// Whether an instance can have this name: one that is one of a file, too, and not a hidden one's.
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
-        && !name.starts_with('.')
+        && !is_hidden(name)
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
@@ -304,7 +321,8 @@ mod tests {
         symlink("loop", path("loop")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, path("empty/vendor-data"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
             .unwrap();
-        let seeds = seeds().with_folder(folder.path()).unwrap();
+        let strict = seeds().with_folder(folder.path()).unwrap();
+        let seeds = seeds().with_folder(folder.path()).unwrap().with_other_files();
         let user_data = |name: &str| read(seeds.file(Some(name), SeedFile::UserData).unwrap());
         assert_eq!(user_data("52:54:00:AA:BB:02").unwrap(), "mine");
         assert_eq!(user_data("web-1").unwrap(), "shared", "a symlink that leads out is none");
@@ -312,10 +330,12 @@ mod tests {
         for name in ["web-2", "loop", "extra"] {
             assert_eq!(user_data(name), None, "{name}");
         }
-        let other = |path: &[&str]| {
+        let other_of = |seeds: &Seeds, path: &[&str]| {
             let segments: Vec<String> = path.iter().map(|&segment| segment.to_owned()).collect();
             read(seeds.other(&segments).unwrap())
         };
+        let other = |path: &[&str]| other_of(&seeds, path);
+        assert_eq!(other_of(&strict, &["web-1", "extra"]), None, "it is no seed's");
         assert_eq!(other(&["web-1", "extra"]).unwrap(), "more");
         assert_eq!(other(&["web-1", "up", "web-1", "extra"]).unwrap(), "more", "this one stays in");
         for outside in

@@ -9,7 +9,7 @@ use super::node::Style;
 use super::resolve::{self, Kind};
 use super::scanner::{Placed, Scanner, Token};
 use super::tag::{CORE, Tag};
-use super::{MAX_DEPTH, MAX_NODES};
+use super::{MAX_DEPTH, MAX_NODES, MAX_TAG_BYTES};
 
 /// A node whose value is not made yet.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(super) struct Raw {
     pub(super) content: Content,
     pub(super) span: Range<usize>,
     pub(super) style: Style,
+    /// How many collections are one in the other here, with those that aliases stand for: [`MAX_DEPTH`] at most.
+    height: usize,
 }
 
 /// A key and its value.
@@ -156,7 +158,7 @@ impl Composer<'_> {
     fn node(&mut self, place: Place, depth: usize) -> Result<Rc<Raw>, Error> {
         let here = self.scanner.peek()?.span.clone();
         if depth > MAX_DEPTH {
-            return Err(Error::limit(format!("the text is nested more than {MAX_DEPTH} deep"), here));
+            return Err(too_deep(here));
         }
         self.nodes += 1;
         if self.nodes > MAX_NODES {
@@ -164,7 +166,7 @@ impl Composer<'_> {
         }
         if let Token::Alias(name) = self.peek()?.clone() {
             let span = self.next()?.span;
-            return self.alias(&name, span);
+            return self.alias(&name, span, depth);
         }
         let properties = self.properties()?;
         if let Some(name) = &properties.anchor {
@@ -178,8 +180,11 @@ impl Composer<'_> {
         Ok(raw)
     }
 
-    fn alias(&mut self, name: &str, span: Range<usize>) -> Result<Rc<Raw>, Error> {
+    /// What an alias stands for. It brings its own nesting: whatever goes down the tree recurses, and so does dropping
+    /// it, and none of that asks how deep the text is.
+    fn alias(&self, name: &str, span: Range<usize>, depth: usize) -> Result<Rc<Raw>, Error> {
         match self.anchors.get(name) {
+            Some(Some(raw)) if depth + raw.height > MAX_DEPTH => Err(too_deep(span)),
             Some(Some(raw)) => Ok(Rc::clone(raw)),
             Some(None) => Err(Error::new(format!("`*{name}` is in what it stands for"), span)),
             None => Err(Error::new(format!("there is no `&{name}` that `*{name}` stands for"), span)
@@ -220,6 +225,10 @@ impl Composer<'_> {
                 None => return Err(Error::new(format!("no `%TAG` says what `{handle}` stands for"), span)),
             },
         };
+        // One line says what a handle stands for, however often that is used.
+        if prefix.len() + suffix.len() > MAX_TAG_BYTES {
+            return Err(Error::limit(format!("a tag has more than {MAX_TAG_BYTES} bytes"), span));
+        }
         Ok(Tag::written(&format!("{prefix}{suffix}")))
     }
 
@@ -274,7 +283,13 @@ impl Composer<'_> {
         let is_flow = text[start..].starts_with(['[', '{']);
         let end = end.filter(|_| !is_flow).unwrap_or(self.end).max(start);
         let span = placed(&properties, &tag, start..end);
-        Rc::new(Raw { tag, is_tagged: properties.tag.is_some(), content, span, style: Style::Collection })
+        let within = match &content {
+            Content::Sequence(items) => items.iter().map(|item| item.height).max(),
+            Content::Mapping(entries) => entries.iter().map(|(key, value)| key.height.max(value.height)).max(),
+            Content::Scalar(_) => None,
+        };
+        let height = 1 + within.unwrap_or(0);
+        Rc::new(Raw { tag, is_tagged: properties.tag.is_some(), content, span, style: Style::Collection, height })
     }
 
     /// Nothing, where a value could be.
@@ -359,9 +374,10 @@ impl Composer<'_> {
         Ok(items)
     }
 
-    /// A mapping of one entry, without braces.
+    /// A mapping of one entry, without braces, in a list at `depth`.
     fn flow_pair(&mut self, depth: usize) -> Result<Rc<Raw>, Error> {
         let start = self.next()?.span.start;
+        let depth = depth + 1;
         let key = self.flow_part(&[Token::Value, Token::FlowEntry, Token::FlowSequenceEnd], depth)?;
         let value = match self.take(&Token::Value)? {
             true => self.flow_part(&[Token::FlowEntry, Token::FlowSequenceEnd], depth)?,
@@ -424,6 +440,10 @@ enum Place {
     Flow,
 }
 
+fn too_deep(span: Range<usize>) -> Error {
+    Error::limit(format!("the text is nested more than {MAX_DEPTH} deep, with what aliases stand for"), span)
+}
+
 fn scalar(properties: &Properties, text: String, style: Style, span: Range<usize>) -> Raw {
     let tag = match (&properties.tag, style) {
         (Some(Some(tag)), _) => tag.clone(),
@@ -432,7 +452,7 @@ fn scalar(properties: &Properties, text: String, style: Style, span: Range<usize
         _ => Tag::Scalar(resolve::kind(&text)),
     };
     let span = placed(properties, &tag, span);
-    Raw { tag, is_tagged: properties.tag.is_some(), content: Content::Scalar(text), span, style }
+    Raw { tag, is_tagged: properties.tag.is_some(), content: Content::Scalar(text), span, style, height: 0 }
 }
 
 /// The place of a node; with its tag, where that is what will be spoken of.

@@ -186,9 +186,10 @@ impl Constructor {
         flat: &mut Vec<Pair<'raw>>,
     ) -> Result<usize, Error> {
         for (key, value) in entries.iter().filter(|(key, _)| key.tag == Tag::Scalar(Kind::Merge)) {
+            // Also one that brings nothing: it is looked at again wherever it is merged itself.
+            self.count(key)?;
             match &value.content {
                 Content::Mapping(entries) => {
-                    self.count(key)?;
                     self.flatten(raw, entries, flat)?;
                 }
                 Content::Sequence(items) => {

@@ -36,8 +36,10 @@ use std::ops::Range;
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
 /// The most nodes of a tree, with what aliases stand for.
 pub const MAX_NODES: usize = 500_000;
-/// The deepest nesting. Python's own stack ends at some 300.
+/// The deepest nesting, with what aliases stand for. Python's own stack ends at some 300.
 pub const MAX_DEPTH: usize = 128;
+/// The longest tag, with what its handle stands for, in bytes: the longest that means something has a third of it.
+const MAX_TAG_BYTES: usize = 256;
 
 /// Why a text is no YAML.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,7 +78,7 @@ impl World {
         let shared =
             Seed::generate(content("shared"), None, vendor_data, MetaData::default(), InstanceId::FromContent).unwrap();
         let seeds = Seeds::new(shared, Some(MetaData::default())).unwrap();
-        let seeds = seeds.with_folder(&folder.path().join("seeds")).unwrap();
+        let seeds = seeds.with_folder(&folder.path().join("seeds")).unwrap().with_other_files();
         let notes = Arc::new(Notes::default());
         let mut service = Service::new(seeds, notes.clone(), || 1000, [7; 32]);
         service.ec2 = Ec2 { public_keys: vec!["ssh-ed25519 AAAA one".to_owned()], ..Ec2::default() };

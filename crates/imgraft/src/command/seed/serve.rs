@@ -25,6 +25,7 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
     let mut service = Service::new(seeds, journal.clone(), environment::seconds_now, secret);
     service.ec2 = ec2;
     service.imds = arguments.imds.into();
+    service.has_nocloud = !arguments.no_nocloud;
     if arguments.inetd {
         let mut wire = Pair { input: io::stdin().lock(), output: io::stdout().lock() };
         service.serve(&mut wire, "inetd");
@@ -36,7 +37,7 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
     };
     let listener = TcpListener::bind(arguments.listen).map_err(unheard)?;
     let server = Server::start(listener, Arc::new(service)).map_err(unheard)?;
-    announce(server.address(), messages)?;
+    announce(server.address(), arguments.no_nocloud, messages)?;
     match arguments.until_phone_home {
         Some(count) => {
             journal.wait_for_calls(count);
@@ -59,6 +60,9 @@ fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure
     if let Some(folder) = &arguments.folder {
         let unread = |error| Failure::because(format!("`{}` cannot be served", folder.display()), &error);
         seeds = seeds.with_folder(Path::new(folder)).map_err(unread)?;
+        if arguments.other_files {
+            seeds = seeds.with_other_files();
+        }
     }
     let mut ec2 = Ec2 {
         public_keys,
@@ -73,9 +77,11 @@ fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure
 }
 
 /// Says where it is, to programs on standard output.
-fn announce(address: SocketAddr, messages: &Messages) -> Result<(), Failure> {
+fn announce(address: SocketAddr, is_amazon_only: bool, messages: &Messages) -> Result<(), Failure> {
     message::print(&format!("http://{address}/\n"))?;
-    if address.ip().is_loopback() {
+    if is_amazon_only {
+        messages.note("serving Amazon's metadata only");
+    } else if address.ip().is_loopback() {
         // What that network calls this machine's loopback.
         let url = format!("http://10.0.2.2:{}/", address.port());
         messages.note(format_args!("serving; a guest in QEMU's user network finds it at {url}"));

@@ -1,5 +1,4 @@
 //! Whatever a client sends, it gets answers of HTTP or none, and nothing that is not served.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs;
 use std::io::Cursor;
@@ -76,6 +75,7 @@ fn no_bytes_get_more_than_answers() {
     let user_data = Arc::new(Memory::from(b"#cloud-config\n".to_vec()));
     let seed = Seed::generate(user_data, None, None, MetaData::default(), InstanceId::FromContent).unwrap();
     let seeds = Seeds::new(seed, Some(MetaData::default())).unwrap().with_folder(&folder.path().join("seeds")).unwrap();
+    let seeds = seeds.with_other_files();
     let service = Service::new(seeds, Arc::new(Unwatched), || 0, [7; 32]);
     let mut random = Random(0x5eed);
     let mut answered = 0;

@@ -1,14 +1,9 @@
 //! No text panics, hangs or takes more than its share.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "exercise/check.rs"]
-mod exercise;
-mod support;
-
-use exercise::look;
+use crate::exercise::look;
+use crate::support::Dice;
 use seed::check::{Document, Role, Severity, check};
 use seed::yaml::{MAX_DEPTH, parse};
-use support::Dice;
 
 const TEXTS: &[&str] = &[
     "#cloud-config\nusers:\n- default\n- {name: a, passwd: $6$x$y, ssh_authorized_keys: [ssh-ed25519 AAAA], sudo: ALL}\nwrite_files:\n- {path: /tmp/a, permissions: 0644, encoding: gz+b64, content: !!binary aGk=, owner: 'a:a'}\nruncmd: [[a, b], 'c: d', yes]\nmounts: [[a, /b]]\nhostname: a.b\nchpasswd: {users: [{name: a, password: b}]}\n",
