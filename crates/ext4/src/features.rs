@@ -41,6 +41,7 @@ pub(crate) mod ro_compat {
     pub(crate) const BIGALLOC: u32 = 0x200;
     pub(crate) const METADATA_CSUM: u32 = 0x400;
     pub(crate) const PROJECT: u32 = 0x2000;
+    pub(crate) const SHARED_BLOCKS: u32 = 0x4000;
     pub(crate) const ORPHAN_PRESENT: u32 = 0x1_0000;
 }
 
@@ -147,6 +148,21 @@ fn set_names(set: char, flags: u32, known: &[(u32, &str)]) -> Vec<String> {
             name.unwrap_or_else(|| format!("FEATURE_{set}{bit}"))
         })
         .collect()
+}
+
+/// What ext2 and ext3 may have of the features that are not merely compatible, as `blkid` tells them apart.
+const EXT3_INCOMPAT: u32 = incompat::FILETYPE | incompat::RECOVER | incompat::META_BG;
+const EXT3_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER | ro_compat::LARGE_FILE | 0x4;
+
+/// Which of the three it is by its features.
+pub(crate) fn kind(raw: &RawSuperblock) -> &'static str {
+    let is_older =
+        raw.s_feature_incompat.get() & !EXT3_INCOMPAT == 0 && raw.s_feature_ro_compat.get() & !EXT3_RO_COMPAT == 0;
+    match raw.s_feature_compat.get() & compat::HAS_JOURNAL {
+        _ if !is_older => "ext4",
+        0 => "ext2",
+        _ => "ext3",
+    }
 }
 
 /// The features for which the file system cannot be read.

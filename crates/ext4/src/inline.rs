@@ -97,7 +97,7 @@ impl<S: ReadAt> FileSystem<S> {
             }
         }
         for part in Inode::inline_entries(&content) {
-            if self.walk_entries(part, Object::Inode(directory.number()), visit)?.is_break() {
+            if self.walk_entries(part, directory, Object::Inode(directory.number()), visit)?.is_break() {
                 break;
             }
         }

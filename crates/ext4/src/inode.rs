@@ -26,6 +26,8 @@ pub struct InodeNumber(pub u32);
 impl InodeNumber {
     /// The root directory.
     pub const ROOT: Self = Self(2);
+    /// Holds the blocks that cannot be used; it has no kind.
+    pub(crate) const BAD_BLOCKS: Self = Self(1);
 }
 
 impl fmt::Display for InodeNumber {
@@ -396,8 +398,14 @@ impl Inode {
         match FileKind::from_mode(self.raw.i_mode.get()) {
             Some(FileKind::Regular | FileKind::Directory) => true,
             Some(FileKind::Symlink) => !self.is_short_symlink(),
+            None => self.lists_bad_blocks(),
             _ => false,
         }
+    }
+
+    /// Whether it is the inode of the bad blocks, and there are some.
+    pub(crate) fn lists_bad_blocks(&self) -> bool {
+        self.number == InodeNumber::BAD_BLOCKS && self.raw.i_block.iter().any(|&byte| byte != 0)
     }
 
     /// Whether a symlink's target is in `i_block`.

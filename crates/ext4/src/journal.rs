@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use zerocopy::{FromBytes, IntoBytes};
 
-use storage::WriteAt;
+use storage::{ReadAt, WriteAt};
 
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
@@ -64,6 +64,49 @@ pub(crate) fn mark_clean(storage: &dyn WriteAt, superblock: &mut Superblock) -> 
     superblock.write(storage)
 }
 
+/// The journal's inode and its super block, validated.
+pub(crate) fn read_superblock<S: ReadAt>(filesystem: &FileSystem<S>) -> Result<(Inode, RawJournalSuperblock)> {
+    let number = InodeNumber(filesystem.superblock.raw.s_journal_inum.get());
+    let inode = filesystem.inode(number)?;
+    let mut bytes = vec![0; filesystem.block_size() as usize];
+    if filesystem.read_content(&inode, 0, &mut bytes)? < bytes.len() {
+        return Err(corrupt(format!("journal inode {number} has {} bytes", inode.size_bytes())));
+    }
+    let (superblock, _) = RawJournalSuperblock::read_from_prefix(&bytes).map_err(|_| corrupt("no super block"))?;
+    let header = &superblock.s_header;
+    if header.h_magic.get() != JBD2_MAGIC_NUMBER
+        || ![JBD2_SUPERBLOCK_V1, JBD2_SUPERBLOCK_V2].contains(&header.h_blocktype.get())
+    {
+        return Err(corrupt(format!("h_magic={:#x} h_blocktype={}", header.h_magic, header.h_blocktype)));
+    }
+    let is_v2 = header.h_blocktype.get() == JBD2_SUPERBLOCK_V2;
+    let features = if is_v2 { superblock.s_feature_incompat.get() } else { 0 };
+    if features & !KNOWN_INCOMPAT != 0 {
+        return Err(Error::unsupported(Object::Journal, format!("s_feature_incompat={features:#x}")));
+    }
+    let (first, length) = (superblock.s_first.get(), superblock.s_maxlen.get());
+    if u64::from(superblock.s_blocksize.get()) != filesystem.block_size()
+        || u64::from(length) > inode.size_bytes() / filesystem.block_size()
+        || first == 0
+        || first >= length
+    {
+        return Err(corrupt(format!(
+            "s_blocksize={} s_maxlen={length} s_first={first}, the journal has {} bytes",
+            superblock.s_blocksize,
+            inode.size_bytes()
+        )));
+    }
+    if features & (JBD2_FEATURE_INCOMPAT_CSUM_V2 | JBD2_FEATURE_INCOMPAT_CSUM_V3) != 0 {
+        let mut unsealed = superblock.clone();
+        unsealed.s_checksum.set(0);
+        let computed = crc32c(!0, unsealed.as_bytes());
+        if computed != superblock.s_checksum.get() {
+            return Err(corrupt(format!("s_checksum={:#010x}, computed {computed:#010x}", superblock.s_checksum)));
+        }
+    }
+    Ok((inode, superblock))
+}
+
 /// The journal's blocks as a log.
 struct Log<'a, S> {
     filesystem: &'a FileSystem<&'a S>,
@@ -92,48 +135,9 @@ struct Tag {
 
 impl<'a, S: WriteAt> Log<'a, S> {
     fn open(filesystem: &'a FileSystem<&'a S>) -> Result<Self> {
-        let number = InodeNumber(filesystem.superblock.raw.s_journal_inum.get());
-        let inode = filesystem.inode(number)?;
-        let mut bytes = vec![0; filesystem.block_size() as usize];
-        if filesystem.read_content(&inode, 0, &mut bytes)? < bytes.len() {
-            return Err(corrupt(format!("journal inode {number} has {} bytes", inode.size_bytes())));
-        }
-        let (superblock, _) = RawJournalSuperblock::read_from_prefix(&bytes).map_err(|_| corrupt("no super block"))?;
-        let header = &superblock.s_header;
-        if header.h_magic.get() != JBD2_MAGIC_NUMBER
-            || ![JBD2_SUPERBLOCK_V1, JBD2_SUPERBLOCK_V2].contains(&header.h_blocktype.get())
-        {
-            return Err(corrupt(format!("h_magic={:#x} h_blocktype={}", header.h_magic, header.h_blocktype)));
-        }
-        let is_v2 = header.h_blocktype.get() == JBD2_SUPERBLOCK_V2;
-        let features = if is_v2 { superblock.s_feature_incompat.get() } else { 0 };
-        if features & !KNOWN_INCOMPAT != 0 {
-            return Err(Error::unsupported(Object::Journal, format!("s_feature_incompat={features:#x}")));
-        }
-        let (first, length) = (superblock.s_first.get(), superblock.s_maxlen.get());
-        if u64::from(superblock.s_blocksize.get()) != filesystem.block_size()
-            || u64::from(length) > inode.size_bytes() / filesystem.block_size()
-            || first == 0
-            || first >= length
-        {
-            return Err(corrupt(format!(
-                "s_blocksize={} s_maxlen={length} s_first={first}, the journal has {} bytes",
-                superblock.s_blocksize,
-                inode.size_bytes()
-            )));
-        }
-        let log = Self { filesystem, inode, superblock, end: length };
-        if log.has_checksums() {
-            let mut unsealed = log.superblock.clone();
-            unsealed.s_checksum.set(0);
-            let computed = crc32c(!0, unsealed.as_bytes());
-            if computed != log.superblock.s_checksum.get() {
-                return Err(corrupt(format!(
-                    "s_checksum={:#010x}, computed {computed:#010x}",
-                    log.superblock.s_checksum
-                )));
-            }
-        }
+        let (inode, superblock) = read_superblock(filesystem)?;
+        let end = superblock.s_maxlen.get();
+        let log = Self { filesystem, inode, superblock, end };
         if log.has(JBD2_FEATURE_INCOMPAT_FAST_COMMIT) && log.superblock.s_start.get() != 0 {
             return Err(Error::unsupported(Object::Journal, "fast_commit: a dirty journal with fast commits"));
         }

@@ -55,6 +55,7 @@ mod xattr;
 
 pub use account::{Account, BlockKind, Expectations, Expected, Side, Unexplained, account};
 pub use attributes::Times;
+pub use check::Checked;
 pub use create::Special;
 pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Resource, Result};

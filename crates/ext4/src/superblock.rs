@@ -232,6 +232,11 @@ impl Superblock {
         self.group_count
     }
 
+    /// `ext2`, `ext3` or `ext4`: by its features, as `blkid` tells them apart.
+    pub fn kind(&self) -> &'static str {
+        features::kind(&self.raw)
+    }
+
     /// The features' names as `dumpe2fs` prints them.
     pub fn features(&self) -> Vec<String> {
         features::names(&self.raw)

@@ -117,6 +117,25 @@ impl InodeSet {
     }
 }
 
+/// Blocks of block maps that were followed. Inodes can share them, or a map point back into itself: each is
+/// followed once, so that a walk over all inodes ends after as many as there are.
+#[derive(Debug, Default)]
+pub(crate) struct FollowedMaps(BTreeMap<u64, u64>);
+
+impl FollowedMaps {
+    /// Notes a block of the map of inode `number`; an error where it was followed before.
+    pub(crate) fn follow(&mut self, number: InodeNumber, block: u64) -> Result<()> {
+        let bits = self.0.entry(block / 64).or_default();
+        let mask = 1 << (block % 64);
+        if *bits & mask != 0 {
+            let problem = format!("block {block} of its map is in this or another inode's map already");
+            return Err(Error::corrupt(Object::Inode(number), problem));
+        }
+        *bits |= mask;
+        Ok(())
+    }
+}
+
 /// A part of a file's content that is in the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ContentExtent {
@@ -137,7 +156,7 @@ impl Inode {
     /// Whether somebody has it: one without links was deleted, but for the reserved ones.
     pub(crate) fn is_in_use(&self, superblock: &Superblock) -> bool {
         let is_reserved = self.number().0 < superblock.first_inode();
-        self.links() != 0 || (is_reserved && self.raw.i_mode.get() != 0)
+        self.links() != 0 || (is_reserved && self.raw.i_mode.get() != 0) || self.lists_bad_blocks()
     }
 
     /// Whether it has a block map; reserved ones may whatever they are.
@@ -255,11 +274,12 @@ impl<S: ReadAt> FileSystem<S> {
         for group in 0..self.superblock.groups() {
             self.group_metadata(group).into_iter().for_each(&mut *visit);
         }
+        let mut followed = FollowedMaps::default();
         for group in 0..self.superblock.groups() {
             self.walk_inode_table(group, &mut |inode| match inode {
                 Ok(inode) if inode.is_in_use(&self.superblock) => {
                     see(&inode);
-                    self.inode_uses(&inode, visit)
+                    self.inode_uses(&inode, &mut followed, visit)
                 }
                 Ok(_) | Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => Ok(()),
                 Err(error) => Err(error),
@@ -269,7 +289,7 @@ impl<S: ReadAt> FileSystem<S> {
     }
 
     /// What one inode has.
-    fn inode_uses(&self, inode: &Inode, visit: &mut dyn FnMut(Usage)) -> Result<()> {
+    fn inode_uses(&self, inode: &Inode, followed: &mut FollowedMaps, visit: &mut dyn FnMut(Usage)) -> Result<()> {
         let number = inode.number();
         if inode.has_map(&self.superblock) {
             let mut left = self.superblock.blocks();
@@ -283,7 +303,7 @@ impl<S: ReadAt> FileSystem<S> {
                     Error::corrupt(Object::Inode(number), "its map claims the same blocks again and again")
                 })?;
                 visit(Usage { blocks: first..first + blocks, owner: Owner::Inode { number, role } });
-                Ok(())
+                if role == Role::Map { followed.follow(number, first) } else { Ok(()) }
             });
             match walked {
                 Ok(()) | Err(Error::Corrupt { .. } | Error::Unsupported { .. }) => {}

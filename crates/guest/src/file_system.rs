@@ -75,10 +75,10 @@ impl Fat {
 }
 
 impl FileSystem {
-    /// The kind by name: `ext4` or `fat`.
+    /// The kind by name: `ext2`, `ext3`, `ext4` or `fat`.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Ext4(_) => "ext4",
+            Self::Ext4(ext4) => ext4.superblock().kind(),
             Self::Fat(_) => "fat",
         }
     }
@@ -185,8 +185,17 @@ impl FileSystem {
     ///
     /// Where the file system could not be read.
     pub fn check(&self) -> Result<Option<Vec<Finding>>> {
+        Ok(self.examine()?.map(|checked| checked.findings))
+    }
+
+    /// As [`check`](Self::check), and what could not be looked at.
+    ///
+    /// # Errors
+    ///
+    /// Where the file system could not be read.
+    pub fn examine(&self) -> Result<Option<ext4::Checked>> {
         match self {
-            Self::Ext4(ext4) => Ok(Some(ext4.check()?)),
+            Self::Ext4(ext4) => Ok(Some(ext4.examine()?)),
             Self::Fat(_) => Ok(None),
         }
     }

@@ -45,10 +45,13 @@ impl Volume {
         };
         let bytes: Bytes = Window::new(Arc::clone(disk), first_byte, size_bytes)?;
         let content = match probe(&bytes)? {
-            Signature::Ext4 => match ext4::FileSystem::open(bytes) {
-                Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
-                Err(error) => Self::broken("ext4", FileSystemError::Ext4(error), &partition)?,
-            },
+            Signature::Ext4 => {
+                let kind = ext4::Superblock::read(&bytes).map_or("ext4", |superblock| superblock.kind());
+                match ext4::FileSystem::open(bytes) {
+                    Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
+                    Err(error) => Self::broken(kind, FileSystemError::Ext4(error), &partition)?,
+                }
+            }
             Signature::Fat { serial } => match Fat::open(bytes, serial) {
                 Ok(fat) => Content::FileSystem(FileSystem::Fat(Box::new(fat))),
                 Err(error) => Self::broken("fat", FileSystemError::Fat(error), &partition)?,
@@ -88,7 +91,7 @@ impl Volume {
         blocks.unwrap_or(self.size_bytes)
     }
 
-    /// The kind of what is there, by name: `ext4`, `fat`, `xfs`, `swap`…
+    /// The kind of what is there, by name: `ext2`, `ext3`, `ext4`, `fat`, `xfs`, `swap`…
     pub fn kind(&self) -> Option<&'static str> {
         match &self.content {
             Content::FileSystem(file_system) => Some(file_system.kind()),

@@ -2,7 +2,11 @@
 
 use std::ops::Range;
 
-use crate::usage::{Owner, Usage};
+use crate::usage::{Owner, Role, Usage};
+
+/// The most owners that are noted of blocks that nobody may share: of damage, or with `shared_blocks`, which is never
+/// written here. Without a limit, files that all have the same blocks would take the square of their number.
+const MAX_OWNERS: usize = 16;
 
 /// Blocks that have the same owners.
 #[derive(Debug)]
@@ -26,7 +30,11 @@ impl Owners {
         while let Some(start) = if active.is_empty() { usages.peek().map(|next| next.blocks.start) } else { Some(at) } {
             at = start;
             while let Some(next) = usages.next_if(|next| next.blocks.start == at) {
-                active.push((next.blocks.end, next.owner));
+                // One block of attributes may be that of many, and has no part that fewer have.
+                let may_be_shared = matches!(next.owner, Owner::Inode { role: Role::Attributes, .. });
+                if may_be_shared || active.len() < MAX_OWNERS {
+                    active.push((next.blocks.end, next.owner));
+                }
             }
             let next_start = usages.peek().map_or(u64::MAX, |next| next.blocks.start);
             let end = active.iter().map(|&(end, _)| end).fold(next_start, u64::min);

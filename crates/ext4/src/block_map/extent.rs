@@ -188,6 +188,12 @@ impl<S: ReadAt> FileSystem<S> {
             let bytes = self.read_extent_block(inode, child)?;
             visit(Mapped::MapBlock(child))?;
             let below = node(&bytes, Object::Block(child), Some(current.depth - 1))?;
+            // Linux refuses such a node, too.
+            if below.first_block(0) != first {
+                let found = below.first_block(0);
+                let problem = format!("its first entry is of block {found}, the index above says {first}");
+                return Err(Error::corrupt(Object::Block(child), problem));
+            }
             self.walk_node(inode, Object::Block(child), &below, next, below_end, visit)?;
         }
         Ok(())

@@ -133,6 +133,16 @@ impl<S: ReadAt> Check<'_, S> {
                 let problem = format!("counts {counted} references, but {found} attributes have it");
                 self.report(Object::Inode(number), problem);
             }
+            // Inodes can share the blocks of their values, or have none.
+            let blocks = inode.size_bytes().div_ceil(self.filesystem.block_size());
+            let Some(left) = self.left_value_blocks.checked_sub(blocks) else {
+                self.report(
+                    Object::Inode(number),
+                    "not looked at: values of attributes have more blocks than there are",
+                );
+                continue;
+            };
+            self.left_value_blocks = left;
             match self.filesystem.held_value(&inode) {
                 Ok((_, computed)) if inode.value_hash() != computed => {
                     self.report_error(inode.wrong_value_hash(computed))?;

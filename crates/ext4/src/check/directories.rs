@@ -12,7 +12,8 @@ use crate::directory::{DirectoryEntry, slots, tail};
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat};
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_INDEX_FL};
+use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
+use crate::layout::superblock::EXT2_OS_HURD;
 
 /// Hashes from the first to the last, the last included.
 type HashRange = std::ops::RangeInclusive<u32>;
@@ -26,8 +27,18 @@ impl<S: ReadAt> Check<'_, S> {
         let mut seen = HashSet::from([InodeNumber::ROOT]);
         let mut queue = VecDeque::from([(InodeNumber::ROOT, InodeNumber::ROOT)]);
         while let Some((number, parent)) = queue.pop_front() {
-            let below = match self.filesystem.directory(number) {
-                Ok(directory) => self.directory(&directory, parent)?,
+            let below = match self.filesystem.any_directory(number) {
+                Ok(directory) => {
+                    let blocks = u64::from(self.filesystem.directory_blocks(&directory));
+                    // Directories can share blocks, and have holes.
+                    let Some(left) = self.left_directory_blocks.checked_sub(blocks) else {
+                        let problem = "not looked at: directories have more blocks than the file system";
+                        self.report(Object::Inode(number), problem);
+                        continue;
+                    };
+                    self.left_directory_blocks = left;
+                    self.directory(&directory, parent)?
+                }
                 Err(error) => {
                     self.report_error(error)?;
                     continue;
@@ -77,7 +88,7 @@ impl<S: ReadAt> Check<'_, S> {
                     format!("two entries are named `{}`", String::from_utf8_lossy(&entry.name)),
                 );
             }
-            self.entry(number, entry);
+            self.entry(directory, entry);
             let is_dots = entry.name == b"." || entry.name == b"..";
             if !is_dots && entry.inode.0 < self.filesystem.superblock().first_inode() {
                 let name = String::from_utf8_lossy(&entry.name);
@@ -99,15 +110,26 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(below)
     }
 
-    fn entry(&mut self, directory: InodeNumber, entry: &DirectoryEntry) {
+    fn entry(&mut self, directory: &Inode, entry: &DirectoryEntry) {
+        let is_casefolded = directory.has_flag(EXT4_CASEFOLD_FL) && !directory.has_flag(EXT4_ENCRYPT_FL);
+        let directory = directory.number();
         let state = self.state(entry.inode);
         state.names = state.names.saturating_add(1);
         let kind = state.kind;
         let name = String::from_utf8_lossy(&entry.name).into_owned();
+        // The Hurd leaves types out.
+        let may_be_untyped = self.filesystem.superblock().raw.s_creator_os.get() == EXT2_OS_HURD;
+        if is_casefolded && std::str::from_utf8(&entry.name).is_err() {
+            self.report(
+                Object::Inode(directory),
+                format!("`{name}` is not UTF-8, as names without regard to case are"),
+            );
+        }
         if kind == 0 {
             self.report(Object::Inode(directory), format!("`{name}` names inode {}, which is not in use", entry.inode));
         } else if self.filesystem.superblock().has_incompat(incompat::FILETYPE)
             && entry.kind != FileKind::from_entry_type(kind)
+            && !(may_be_untyped && entry.kind.is_none())
         {
             self.report(
                 Object::Inode(directory),

@@ -3,14 +3,22 @@
 use storage::ReadAt;
 
 use super::Check;
+use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat, ro_compat};
 use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::journal;
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INDEX_FL};
-use crate::layout::jbd2::JBD2_MAGIC_NUMBER;
+use crate::layout::jbd2::JBD2_SUPERBLOCK_V1;
 
 /// The largest file without the `large_file` feature, in bytes.
 const MAX_SMALL_BYTES: u64 = i32::MAX as u64;
+/// The most file systems that share a journal.
+const MAX_JOURNAL_USERS: u32 = 48;
+/// `mmp_magic`.
+const MMP_MAGIC: u32 = 0x004D_4D50;
+/// Where `mmp_checksum` is, of what is before it.
+const MMP_CHECKSUM_OFFSET: usize = 1020;
 
 impl<S: ReadAt> Check<'_, S> {
     /// Checks an inode that has no names any more: it was deleted at some time.
@@ -49,10 +57,12 @@ impl<S: ReadAt> Check<'_, S> {
         if is_special && (inode.size_bytes() != 0 || inode.has_flag(EXT4_EXTENTS_FL | EXT4_INDEX_FL)) {
             wrong.push(format!("a {kind:?} with a size or a block map").to_lowercase());
         }
+        if kind == FileKind::Symlink && inode.is_short_symlink() && inode.has_flag(EXT4_EXTENTS_FL) {
+            wrong.push("a short symbolic link with an extent tree".to_owned());
+        }
         wrong.into_iter().for_each(|problem| self.report(object, problem));
         match kind {
             FileKind::Symlink => self.symlink(inode),
-            FileKind::Directory => self.directory_map(inode),
             _ => Ok(()),
         }
     }
@@ -75,36 +85,76 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    /// A directory has each of its blocks.
-    fn directory_map(&mut self, inode: &Inode) -> Result<()> {
-        let Some(map) = Self::readable(self.filesystem.read_map(inode))? else { return Ok(()) };
-        let blocks = u64::from(self.filesystem.directory_blocks(inode));
-        let holes: u64 = map.holes(0..blocks).iter().map(|hole| hole.end - hole.start).sum();
-        if holes > 0 || map.extents.iter().any(|extent| extent.unwritten) {
-            self.report(Object::Inode(inode.number()), format!("a directory with {holes} blocks missing or unwritten"));
+    /// The journal is a file with a journal's beginning, and all its blocks. One on another device is not looked at.
+    pub(super) fn journal(&mut self) -> Result<()> {
+        let superblock = self.filesystem.superblock();
+        let raw = &superblock.raw;
+        let number = InodeNumber(raw.s_journal_inum.get());
+        match (superblock.has_compat(compat::HAS_JOURNAL), number.0) {
+            (false, 0) => return Ok(()),
+            (false, _) => {
+                self.report(
+                    Object::Superblock,
+                    format!("s_journal_inum={number}, but the file system is without has_journal"),
+                );
+                return Ok(());
+            }
+            (true, 0) if raw.s_journal_dev.get() == 0 && raw.s_journal_uuid == [0; 16] => {
+                self.report(Object::Superblock, "has_journal, but neither an inode nor a device has the journal");
+                return Ok(());
+            }
+            (true, 0) => {
+                self.not_checked.push("the journal, which is on another device".to_owned());
+                return Ok(());
+            }
+            (true, _) => {}
+        }
+        let (inode, journal) = match journal::read_superblock(self.filesystem) {
+            Ok(read) => read,
+            Err(error) => return self.report_error(error),
+        };
+        if !inode.kind().is_ok_and(|kind| kind == FileKind::Regular) || inode.links() == 0 {
+            self.report(Object::Inode(number), "is to be the journal, but is not a file in use");
+        }
+        // Linux looks at none of these in the first version, but another reader may.
+        let later = [
+            journal.s_feature_compat.get(),
+            journal.s_feature_incompat.get(),
+            journal.s_feature_ro_compat.get(),
+            journal.s_nr_users.get(),
+        ];
+        if journal.s_header.h_blocktype.get() == JBD2_SUPERBLOCK_V1 && later != [0; 4] {
+            self.report(Object::Journal, "a super block of the first version with fields of the second");
+        }
+        if journal.s_nr_users.get() > MAX_JOURNAL_USERS {
+            let users = journal.s_nr_users.get();
+            self.report(Object::Journal, format!("s_nr_users={users}, expected at most {MAX_JOURNAL_USERS}"));
         }
         Ok(())
     }
 
-    /// The journal is a file with a journal's beginning.
-    pub(super) fn journal(&mut self) -> Result<()> {
-        let superblock = self.filesystem.superblock();
-        let number = InodeNumber(superblock.raw.s_journal_inum.get());
-        if !superblock.has_compat(compat::HAS_JOURNAL) || number.0 == 0 {
+    /// The block of multi-mount protection is one.
+    pub(super) fn multi_mount(&mut self) -> Result<()> {
+        let filesystem = self.filesystem;
+        let superblock = filesystem.superblock();
+        if !superblock.has_incompat(incompat::MMP) {
             return Ok(());
         }
-        let mut magic = [0; 4];
-        let read = self.filesystem.inode(number).and_then(|inode| match inode.kind()? {
-            FileKind::Regular => self.filesystem.read_content(&inode, 0, &mut magic),
-            _ => Ok(0),
-        });
-        match read {
-            Ok(4) if magic == JBD2_MAGIC_NUMBER.to_be_bytes() => Ok(()),
-            Ok(_) => {
-                self.report(Object::Inode(number), "is to be the journal, but does not begin as one");
-                Ok(())
+        let Some(block) = filesystem.multi_mount_block() else {
+            let block = superblock.raw.s_mmp_block.get();
+            self.report(Object::Superblock, format!("s_mmp_block={block} is outside the file system"));
+            return Ok(());
+        };
+        let bytes = filesystem.read_block(block)?;
+        if bytes[..4] != MMP_MAGIC.to_le_bytes() {
+            self.report(Object::Block(block), format!("mmp_magic={:02x?}, expected 50 4d 4d 00", &bytes[..4]));
+        } else if superblock.has_metadata_checksums() {
+            let computed = crc32c(superblock.checksum_seed(), &bytes[..MMP_CHECKSUM_OFFSET]).to_le_bytes();
+            let stored = &bytes[MMP_CHECKSUM_OFFSET..MMP_CHECKSUM_OFFSET + 4];
+            if stored != computed {
+                self.report(Object::Block(block), format!("mmp_checksum={stored:02x?}, computed {computed:02x?}"));
             }
-            Err(error) => self.report_error(error),
         }
+        Ok(())
     }
 }

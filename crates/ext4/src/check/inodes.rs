@@ -5,9 +5,9 @@ use storage::ReadAt;
 use super::{Check, KIND_UNKNOWN};
 use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
-use crate::features::incompat;
+use crate::features::{incompat, ro_compat};
 use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::EXT4_EXTENTS_FL;
+use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_VERITY_FL};
 
 /// The inode that holds the blocks reserved for more descriptors: they are metadata at the same time.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
@@ -34,15 +34,16 @@ impl<S: ReadAt> Check<'_, S> {
         let number = inode.number();
         let superblock = self.filesystem.superblock();
         let is_reserved = number.0 < superblock.first_inode();
-        if !inode.is_in_use(superblock) {
-            self.deleted(inode);
-            return Ok(());
-        }
         if superblock.has_metadata_checksums() {
             let (stored, computed) = (inode.stored_checksum(), inode.computed_checksum(superblock));
             if stored != computed {
                 self.report(Object::Inode(number), format!("i_checksum={stored:#010x}, computed {computed:#010x}"));
             }
+        }
+        let superblock = self.filesystem.superblock();
+        if !inode.is_in_use(superblock) {
+            self.deleted(inode);
+            return Ok(());
         }
         let kind = inode.kind();
         let links = inode.links();
@@ -97,12 +98,22 @@ impl<S: ReadAt> Check<'_, S> {
         let number = inode.number();
         let mut parts: u64 = 0;
         let mut again = 0;
-        let mut last_logical = None;
+        let mut last_logical: Option<u64> = None;
+        let (mut covered, mut has_unwritten) = (0, false);
+        let mut left_again = self.left_again;
+        let of_directory = u64::from(self.filesystem.directory_blocks(inode));
+        let may_share = self.filesystem.superblock().has_ro_compat(ro_compat::SHARED_BLOCKS);
         let filesystem = self.filesystem;
         let walked = filesystem.walk_blocks(inode, &mut |part| {
             let (first, blocks) = match part {
-                Mapped::MapBlock(block) => (block, 1),
+                Mapped::MapBlock(block) => {
+                    parts += 1;
+                    again += self.claim(block, 1);
+                    return self.followed.follow(number, block);
+                }
                 Mapped::Content(extent) => {
+                    has_unwritten |= extent.unwritten;
+                    covered += extent.range().end.min(of_directory).saturating_sub(extent.range().start);
                     let last = u64::from(extent.logical) + u64::from(extent.blocks) - 1;
                     // What is allocated past the end in advance does not count as content.
                     last_logical = if extent.unwritten { last_logical } else { Some(last) };
@@ -110,24 +121,38 @@ impl<S: ReadAt> Check<'_, S> {
                 }
             };
             parts += blocks;
-            again += self.claim(first, blocks);
-            // Every block is claimed once at most before the map stops making sense.
-            if again > filesystem.superblock().blocks() {
-                return Err(Error::corrupt(Object::Inode(number), "its map claims the same blocks again and again"));
-            }
+            let claimed_again = self.claim(first, blocks);
+            again += if may_share { 0 } else { claimed_again };
+            // All inodes together have no more than this before looking at them stops making sense.
+            left_again = left_again.checked_sub(claimed_again).ok_or_else(|| {
+                Error::corrupt(Object::Inode(number), "its map claims blocks that are claimed again and again")
+            })?;
             Ok(())
         });
+        let is_whole = walked.is_ok();
+        self.left_again = left_again;
         if let Err(error) = walked {
             self.report_error(error)?;
         }
         if again > 0 && number != RESIZE_INODE {
             self.report(Object::Inode(number), format!("{again} of its blocks are claimed by something else too"));
         }
-        let blocks_of_size = inode.size_bytes().div_ceil(self.filesystem.block_size());
+        let is_directory = inode.kind().is_ok_and(|kind| kind == FileKind::Directory);
+        if is_directory && is_whole && (covered < of_directory || has_unwritten) {
+            let holes = of_directory.saturating_sub(covered);
+            self.report(Object::Inode(number), format!("a directory with {holes} blocks missing or unwritten"));
+        }
+        // A directory may have blocks in advance; what follows a file's content with verity are its hashes.
+        let block_size = self.filesystem.block_size();
+        let is_past = |last: u64| match is_directory {
+            true => inode.has_flag(EXT4_EXTENTS_FL) && last >= of_directory,
+            false => last.saturating_mul(block_size) > inode.size_bytes(),
+        };
         if let Some(last) = last_logical
             && inode.kind().is_ok_and(|kind| kind != FileKind::Symlink)
-            && last >= blocks_of_size
-            && inode.has_flag(EXT4_EXTENTS_FL)
+            && !inode.has_flag(EXT4_VERITY_FL)
+            && number != RESIZE_INODE
+            && is_past(last)
         {
             let size = inode.size_bytes();
             self.report(Object::Inode(number), format!("i_size={size} bytes, but it has content in block {last}"));

@@ -18,10 +18,14 @@ use crate::error::{Error, Object, Result};
 use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
-use crate::usage::Usage;
+use crate::usage::{FollowedMaps, Usage};
 
 /// The most findings that are listed; a file system with more is beyond a list.
 const MAX_FINDINGS: usize = 1000;
+
+/// By how many files each block may be shared on average, with `shared_blocks` or by damage; what is beyond is not
+/// looked at.
+const MAX_SHARING: u64 = 16;
 
 /// What is known of the file system while it is checked.
 struct Check<'a, S> {
@@ -36,6 +40,24 @@ struct Check<'a, S> {
     xattr_blocks: BTreeMap<u64, (u32, u32)>,
     /// Inode that holds an attribute's value → attributes that have it, and whether it counts them.
     value_inodes: BTreeMap<InodeNumber, (u64, bool)>,
+    /// Blocks of block maps that were followed.
+    followed: FollowedMaps,
+    /// How many blocks may still be claimed again, by all inodes together.
+    left_again: u64,
+    /// How many blocks the directories that are still to come may have.
+    left_directory_blocks: u64,
+    /// How many blocks the values of attributes that are still to come may have.
+    left_value_blocks: u64,
+    not_checked: Vec<String>,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// What could not be looked at, and why: whether it is sound is not known.
+    pub not_checked: Vec<String>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -56,9 +78,18 @@ impl<S: ReadAt> FileSystem<S> {
     ///
     /// # Errors
     ///
+    /// As [`examine`](Self::examine).
+    pub fn check(&self) -> Result<Vec<Finding>> {
+        Ok(self.examine()?.findings)
+    }
+
+    /// As [`check`](Self::check), and says what could not be looked at.
+    ///
+    /// # Errors
+    ///
     /// [`Error::Unsupported`] where it has features whose rules are not known here,
     /// [`Error::Storage`] where it cannot be read.
-    pub fn check(&self) -> Result<Vec<Finding>> {
+    pub fn examine(&self) -> Result<Checked> {
         if self.superblock.has_ro_compat(ro_compat::BIGALLOC) {
             return Err(Error::unsupported(Object::Superblock, "bigalloc: checking a file system with clusters"));
         }
@@ -70,8 +101,14 @@ impl<S: ReadAt> FileSystem<S> {
             inodes: vec![Vec::new(); self.superblock.groups() as usize],
             xattr_blocks: BTreeMap::new(),
             value_inodes: BTreeMap::new(),
+            followed: FollowedMaps::default(),
+            left_again: blocks.saturating_mul(MAX_SHARING),
+            left_directory_blocks: blocks,
+            left_value_blocks: blocks,
+            not_checked: Vec::new(),
         };
         check.superblock();
+        check.multi_mount()?;
         check.orphan_file()?;
         check.claim_metadata();
         check.inodes()?;
@@ -80,7 +117,7 @@ impl<S: ReadAt> FileSystem<S> {
         check.links();
         check.bitmaps()?;
         check.quotas()?;
-        Ok(check.findings)
+        Ok(Checked { findings: check.findings, not_checked: check.not_checked })
     }
 }
 
@@ -95,7 +132,11 @@ impl<S: ReadAt> Check<'_, S> {
     fn report_error(&mut self, error: Error) -> Result<()> {
         match error {
             Error::Corrupt { object, problem } => self.report(object, problem),
-            Error::Unsupported { object, feature } => self.report(object, format!("not checked: {feature}")),
+            Error::Unsupported { object, feature } => {
+                if self.not_checked.len() < MAX_FINDINGS {
+                    self.not_checked.push(format!("{object}: {feature}"));
+                }
+            }
             other => return Err(other),
         }
         Ok(())

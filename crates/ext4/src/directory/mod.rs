@@ -136,12 +136,18 @@ fn is_index_block(directory: &Inode, logical: u32, block: &[u8]) -> bool {
 impl<S: ReadAt> FileSystem<S> {
     /// The directory `number`, validated to be one that we can read.
     pub(crate) fn directory(&self, number: InodeNumber) -> Result<Inode> {
+        let inode = self.any_directory(number)?;
+        if inode.has_flag(EXT4_ENCRYPT_FL) {
+            return Err(Error::unsupported(Object::Inode(number), "encrypt: encrypted directory"));
+        }
+        Ok(inode)
+    }
+
+    /// As [`directory`](Self::directory), one with encrypted names included.
+    pub(crate) fn any_directory(&self, number: InodeNumber) -> Result<Inode> {
         let inode = self.inode(number)?;
         if inode.kind()? != FileKind::Directory {
             return Err(Error::NotADirectory(number));
-        }
-        if inode.has_flag(EXT4_ENCRYPT_FL) {
-            return Err(Error::unsupported(Object::Inode(number), "encrypt: encrypted directory"));
         }
         if inode.is_inline() {
             return Ok(inode);
@@ -195,7 +201,7 @@ impl<S: ReadAt> FileSystem<S> {
         for logical in 0..self.directory_blocks(directory) {
             let object = Object::DirectoryBlock { inode: directory.number(), logical };
             let Some((_, block)) = self.read_directory_block(directory, logical)? else { continue };
-            if self.walk_entries(&block, object, visit)?.is_break() {
+            if self.walk_entries(&block, directory, object, visit)?.is_break() {
                 break;
             }
         }
@@ -206,16 +212,19 @@ impl<S: ReadAt> FileSystem<S> {
     pub(crate) fn walk_entries(
         &self,
         block: &[u8],
+        directory: &Inode,
         object: Object,
         visit: &mut dyn FnMut(DirectoryEntry) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
+        // An encrypted name may have any bytes.
+        let is_encrypted = directory.has_flag(EXT4_ENCRYPT_FL);
         for slot in slots(block, object) {
             let slot = slot?;
             if slot.inode == 0 {
                 continue;
             }
             let name = slot.name(block);
-            if name.is_empty() || name.contains(&b'/') || name.contains(&0) {
+            if name.is_empty() || (!is_encrypted && (name.contains(&b'/') || name.contains(&0))) {
                 return Err(Error::corrupt(
                     object,
                     format!("entry at offset {:#x}: name with `/` or NUL, or empty", slot.offset),

@@ -19,6 +19,8 @@ pub(crate) const EXT4_ENCRYPT_FL: u32 = 0x800;
 pub(crate) const EXT4_PROJINHERIT_FL: u32 = 0x2000_0000;
 /// `i_flags`: names in the directory are looked up, and hashed, without regard to case.
 pub(crate) const EXT4_CASEFOLD_FL: u32 = 0x4000_0000;
+/// `i_flags`: what follows the content is a tree of its hashes.
+pub(crate) const EXT4_VERITY_FL: u32 = 0x10_0000;
 /// `i_flags`: the file cannot be changed.
 pub(crate) const EXT4_IMMUTABLE_FL: u32 = 0x10;
 

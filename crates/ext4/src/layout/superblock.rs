@@ -11,6 +11,8 @@ pub(crate) const EXT4_SUPER_MAGIC: u16 = 0xEF53;
 pub(crate) const EXT4_VALID_FS: u16 = 0x1;
 /// `s_state`: errors were detected.
 pub(crate) const EXT4_ERROR_FS: u16 = 0x2;
+/// `s_creator_os`: the Hurd.
+pub(crate) const EXT2_OS_HURD: u32 = 1;
 /// `s_flags`: directory hashes take names as unsigned bytes.
 pub(crate) const EXT2_FLAGS_UNSIGNED_HASH: u32 = 0x2;
 
