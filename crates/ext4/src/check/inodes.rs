@@ -121,12 +121,14 @@ impl<S: ReadAt> Check<'_, S> {
                 }
             };
             parts += blocks;
+            // All inodes together have no more than this before looking at them stops making sense.
+            if left_again == 0 {
+                let problem = "not looked at: blocks are claimed again and again";
+                return Err(Error::corrupt(Object::Inode(number), problem));
+            }
             let claimed_again = self.claim(first, blocks);
             again += if may_share { 0 } else { claimed_again };
-            // All inodes together have no more than this before looking at them stops making sense.
-            left_again = left_again.checked_sub(claimed_again).ok_or_else(|| {
-                Error::corrupt(Object::Inode(number), "its map claims blocks that are claimed again and again")
-            })?;
+            left_again = left_again.saturating_sub(claimed_again);
             Ok(())
         });
         let is_whole = walked.is_ok();
