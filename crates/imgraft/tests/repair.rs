@@ -108,7 +108,11 @@ fn ext4_is_left_to_e2fsck() {
     let bytes = fs::read(world.path("my.img")).unwrap();
     let run = world.run("check --repair my.img");
     assert_eq!(run.code, Some(1), "{}", run.stderr);
-    assert!(run.stderr.contains("warning: what is wrong in ext4 is for `e2fsck` to repair"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("warning: what is wrong in the file system is for `e2fsck` to repair"),
+        "{}",
+        run.stderr
+    );
     assert!(bytes == fs::read(world.path("my.img")).unwrap());
 }
 

@@ -46,6 +46,9 @@ struct Found {
     /// Whether the disk is larger than its GPT knows.
     #[serde(skip)]
     has_grown: bool,
+    /// Whose journal was replayed for the look: the guest was not shut down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_shut_down: Vec<String>,
 }
 
 /// What was repaired in a qcow2 file. Clusters are the file's.
@@ -71,6 +74,11 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     opened
         .and_then(|opened| look(&opened, arguments, &mut found, messages))
         .map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    for volume in &found.not_shut_down {
+        messages.warning(format_args!(
+            "{volume} was not shut down cleanly: what its journal's replay gives is checked, as a mount would see it"
+        ));
+    }
     found.tell_repairs(arguments, messages);
     if arguments.json {
         print_json(&found)?;
@@ -179,6 +187,8 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
     if let Ok(Table::Gpt(gpt)) = partition::read(image) {
         found.has_grown = gpt.disk_has_grown;
     }
+    let replayed = volumes.iter().filter(|volume| volume.journal_replayed());
+    found.not_shut_down = replayed.map(ToString::to_string).collect();
     // A FAT is read and written, and its own damage is not looked for.
     let mut fats = Vec::new();
     let mut file_systems = 0;
@@ -190,10 +200,11 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
                 found.add(&name, error.corruption());
             }
             (Some(error), ..) => found.not_checked.push(format!("{name}: {error}")),
-            (None, Some(file_system), _) => match file_system.check() {
-                Ok(Some(findings)) => {
+            (None, Some(file_system), _) => match file_system.examine() {
+                Ok(Some(checked)) => {
                     file_systems += 1;
-                    found.add(&name, findings);
+                    found.add(&name, checked.findings);
+                    found.not_checked.extend(checked.not_checked.iter().map(|part| format!("{name}: {part}")));
                 }
                 Ok(None) => fats.push(format!("{name}: damage in this kind of file system is not looked for")),
                 Err(error) => return Err(guest::Error::FileSystem { volume: name, path: None, error }),
@@ -252,8 +263,8 @@ impl Found {
             messages.warning(format_args!("`{path}` cannot be repaired: {reason}"));
         }
         let is_wrong = |what: &str| self.findings.iter().any(|wrong| wrong.layer.contains(what));
-        if arguments.repair && is_wrong("ext4") {
-            messages.warning("what is wrong in ext4 is for `e2fsck` to repair, over `qemu-nbd` for example");
+        if arguments.repair && ["(ext2", "(ext3", "(ext4"].into_iter().any(is_wrong) {
+            messages.warning("what is wrong in the file system is for `e2fsck` to repair, over `qemu-nbd` for example");
         }
         for (table, tool) in [("GPT", "gdisk"), ("MBR", "fdisk")] {
             if arguments.repair && is_wrong(table) {

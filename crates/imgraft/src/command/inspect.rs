@@ -102,6 +102,7 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     };
     match &guest {
         Some(guest) => {
+            drop(view.warnings.splice(..0, not_shut_down(guest.volumes())));
             view.warnings.extend(noted_errors(guest));
             for (index, volume) in guest.volumes().iter().enumerate() {
                 let points = guest.mount_points(index).iter().map(ToString::to_string).collect();
@@ -111,10 +112,19 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
         }
         None => {
             let volumes = open_volumes(&disk).map_err(|error| unusable(&error))?;
+            drop(view.warnings.splice(..0, not_shut_down(&volumes)));
             view.partitions = volumes.iter().map(|volume| PartitionView::of(volume, Vec::new())).collect();
         }
     }
     Ok(view)
+}
+
+/// What is said first of a guest that runs or was cut off.
+fn not_shut_down(volumes: &[Volume]) -> Vec<String> {
+    let replayed = volumes.iter().filter(|volume| volume.journal_replayed());
+    replayed
+        .map(|volume| format!("{volume} was not shut down cleanly: it is shown with its journal replayed"))
+        .collect()
 }
 
 impl View {
