@@ -40,7 +40,7 @@ impl Lines {
 
     /// The line that has not ended, such as a prompt.
     pub fn unfinished(&self) -> String {
-        String::from_utf8_lossy(&self.line).into_owned()
+        printable(&self.line)
     }
 
     fn byte(&mut self, byte: u8, lines: &mut Vec<String>) {
@@ -71,12 +71,18 @@ impl Lines {
     }
 
     fn end(&mut self, lines: &mut Vec<String>) {
-        let line = String::from_utf8_lossy(&self.line).trim_end().to_owned();
+        let line = printable(&self.line);
         self.line.clear();
-        if !line.is_empty() {
-            lines.push(line);
+        if !line.trim_end().is_empty() {
+            lines.push(line.trim_end().to_owned());
         }
     }
+}
+
+/// The bytes as text that does nothing to a terminal: the control characters U+0080 to U+009F are sequences of two bytes
+/// in UTF-8, and one of them is as good as ESC `[`.
+fn printable(line: &[u8]) -> String {
+    String::from_utf8_lossy(line).chars().filter(|letter| *letter == '\t' || !letter.is_control()).collect()
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub(crate) const QUESTION: Duration = Duration::from_secs(120);
 pub(crate) const MAX_LINES: usize = 40;
 /// The most characters of such a line.
 const MAX_LINE_LENGTH: usize = 300;
+/// The most characters of what is said to be wrong: a part of it may be the guest's own words.
+const MAX_PROBLEM_LENGTH: usize = 1000;
 
 /// A guest that can be asked.
 pub(crate) trait Guest {
@@ -45,7 +47,7 @@ impl Seen {
     }
 
     pub(crate) fn wrong(problem: impl Into<String>) -> Self {
-        Self { outcome: Outcome::Wrong { problem: problem.into() }, ..Self::good() }
+        Self { outcome: Outcome::Wrong { problem: of_length(&problem.into(), MAX_PROBLEM_LENGTH) }, ..Self::good() }
     }
 
     pub(crate) fn lines(self, lines: Vec<String>) -> Self {
@@ -67,7 +69,7 @@ pub(crate) fn check<G: Guest + ?Sized>(
     let seen = look(guest);
     let took = guest.now().saturating_sub(at);
     let seen = seen.unwrap_or_else(|silence| Seen {
-        outcome: Outcome::NotLookedAt { reason: silence.to_string() },
+        outcome: Outcome::NotLookedAt { reason: of_length(&silence.to_string(), MAX_PROBLEM_LENGTH) },
         ..Seen::good()
     });
     Check { name: name.into(), stage: seen.stage, outcome: seen.outcome, lines: seen.lines, at, took }
@@ -110,7 +112,7 @@ fn cloud_init_status<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> 
         }
     };
     let errors = stage_errors(guest)?;
-    let lines: Vec<String> = errors.iter().map(|(stage, error)| format!("{}: {error}", stage.name())).collect();
+    let lines = errors.iter().take(MAX_LINES).map(|(stage, error)| format!("{}: {error}", stage.name())).collect();
     if status == "done" && errors.is_empty() {
         let is_none = json.as_ref().is_some_and(|json| json["datasource"] == "none");
         if is_none || detail.contains("DataSourceNone") {
@@ -340,9 +342,13 @@ pub(crate) fn text_lines(text: &[u8]) -> Vec<String> {
 
 /// A line without its end where it is very long, and without control characters.
 pub(crate) fn shortened(line: &str) -> String {
-    let mut text: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if let Some((at, _)) = text.char_indices().nth(MAX_LINE_LENGTH) {
-        text.truncate(at);
+    of_length(line, MAX_LINE_LENGTH)
+}
+
+fn of_length(text: &str, length: usize) -> String {
+    let mut letters = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut text: String = letters.by_ref().take(length).collect();
+    if letters.next().is_some() {
         text.push('…');
     }
     text

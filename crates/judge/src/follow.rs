@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::console::Lines;
 use crate::stage::Stage;
+use crate::transcript::{Line, Transcript};
 
 /// The most shapes of lines that are known by heart; beyond that, a line is no progress.
 const MAX_SHAPES: usize = 1 << 16;
@@ -40,22 +41,13 @@ pub struct Trouble {
     pub at: Duration,
 }
 
-/// A line of the console.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// When it ended, from the machine's start on.
-    pub at: Duration,
-    /// Its text, without escape sequences.
-    pub text: String,
-}
-
 /// Follows one boot: a state machine over the console's bytes.
 #[derive(Clone, Debug)]
 pub struct Follower {
     cutter: Lines,
     stage: Stage,
-    /// What showed so far.
-    lines: Vec<Line>,
+    /// What showed so far, or the begin and the end of it.
+    lines: Transcript,
     shapes: HashSet<u64>,
     /// How many lines said something that had not been said before.
     novelties: u64,
@@ -70,7 +62,7 @@ impl Default for Follower {
         Self {
             cutter: Lines::default(),
             stage: Stage::Firmware,
-            lines: Vec::new(),
+            lines: Transcript::default(),
             shapes: HashSet::new(),
             novelties: 0,
             is_dead: false,
@@ -110,8 +102,8 @@ impl Follower {
         })
     }
 
-    /// The lines so far.
-    pub fn lines(&self) -> &[Line] {
+    /// The lines so far: the first and the last, where there are many.
+    pub fn lines(&self) -> &Transcript {
         &self.lines
     }
 

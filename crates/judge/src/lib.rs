@@ -19,6 +19,8 @@
 //!
 //! A login prompt without cloud-init, an agent that does not answer, a host too busy to emulate in time: what is not
 //! known of an image is told apart from what is wrong with it.
+//!
+//! A guest is not trusted: what is kept of its console, of its agent's replies and of what programs say is bounded.
 
 pub mod agent;
 pub mod console;
@@ -26,12 +28,14 @@ mod examine;
 mod expect;
 pub mod follow;
 mod judge;
+mod program;
 mod progress;
 mod reach;
 pub mod report;
 mod session;
 mod stage;
 mod timeline;
+mod transcript;
 pub mod verdict;
 
 pub use judge::{Plan, judge};
@@ -39,6 +43,7 @@ pub use progress::{Deeds, Limits, Progress};
 pub use reach::{SshLogin, Way};
 pub use session::Watcher;
 pub use stage::Stage;
+pub use transcript::{Line, Transcript};
 
 #[cfg(test)]
 mod local;

@@ -3,11 +3,12 @@
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::agent::Silence;
 use crate::examine::{Guest, MAX_LINES, QUESTION, Seen, check, quoted, text_lines};
+use crate::program::{Ran, run};
 use crate::verdict::Check;
 
 /// How long a connection is held to see whether it is closed again.
@@ -204,14 +205,7 @@ fn log_in<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Wa
     }
 }
 
-/// What `ssh` did.
-struct Tried {
-    status: Option<ExitStatus>,
-    stdout: String,
-    stderr: String,
-}
-
-fn try_ssh<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Way) -> Result<Tried, Silence> {
+fn try_ssh<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Way) -> Result<Ran, Silence> {
     let mut command = program("ssh");
     // Nothing of the user's own configuration, keys and agents: the guest is judged, not those.
     let options = [
@@ -230,35 +224,12 @@ fn try_ssh<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: W
         command.args(["-o", option]);
     }
     command.args(["--", "127.0.0.1", "echo", WORD]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|error| Silence::Refused(format!("`ssh` cannot be started: {error}")))?;
     let deadline = guest.now() + guest.patience() / 2;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break Some(status),
-            Ok(None) if guest.now() < deadline => guest.wait(Duration::from_millis(100)),
-            Ok(None) | Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                break None;
-            }
-        }
+    let goes_on = |slice| {
+        guest.wait(slice);
+        guest.now() < deadline
     };
-    let (stdout, stderr) = said(&mut child);
-    Ok(Tried { status, stdout, stderr })
-}
-
-/// What a program said that has ended; it is little, so that the pipes held it.
-fn said(child: &mut Child) -> (String, String) {
-    let mut texts = [Vec::new(), Vec::new()];
-    if let Some(pipe) = child.stdout.take() {
-        let _ = pipe.take(64 << 10).read_to_end(&mut texts[0]);
-    }
-    if let Some(pipe) = child.stderr.take() {
-        let _ = pipe.take(64 << 10).read_to_end(&mut texts[1]);
-    }
-    let [stdout, stderr] = texts.map(|text| String::from_utf8_lossy(&text).into_owned());
-    (stdout, stderr)
+    run(&mut command, goes_on).map_err(|error| Silence::Refused(format!("`ssh` cannot be started: {error}")))
 }
 
 fn program(name: &str) -> std::process::Command {

@@ -30,8 +30,8 @@ const HOSTS_FAULT: &str = "IO-APIC + timer doesn't work";
 const MAX_SECOND_TRIES: u32 = 3;
 /// The most troubles that are kept.
 const MAX_TROUBLES: usize = 200;
-/// The most bytes of console that are kept for reports.
-const MAX_CONSOLE_BYTES: usize = 8 << 20;
+/// The most occurrences that are taken in before others are looked at: a console that never stops holds up nothing else.
+const MAX_OCCURRENCES: usize = 256;
 
 /// Who is told as it happens.
 pub trait Watcher {
@@ -333,6 +333,7 @@ impl<'a> View<'a> {
 
     fn pump(&mut self, running: &Running, slice: Duration) {
         let mut occurrence = running.next(slice);
+        let mut taken = 0;
         while let Some(Occurrence { since_start, what }) = occurrence {
             match what {
                 What::Console(bytes) => self.console(since_start, &bytes),
@@ -350,8 +351,9 @@ impl<'a> View<'a> {
                 What::Event { .. } => {}
                 What::MonitorClosed | What::ConsoleClosed => self.is_closed = true,
             }
+            taken += 1;
             // A guest's own restart is where another boot is to be followed.
-            if self.was_reset {
+            if self.was_reset || taken == MAX_OCCURRENCES {
                 break;
             }
             occurrence = running.next(Duration::ZERO);
@@ -411,15 +413,18 @@ impl<'a> View<'a> {
 
     /// The last lines of the console, with the one that has not ended.
     fn last_lines(&self) -> Vec<String> {
-        let lines = self.follower.lines();
-        self.told(lines.len().saturating_sub(LAST_LINES), lines.len())
+        let count = self.follower.lines().len();
+        self.told(count.saturating_sub(LAST_LINES), count)
     }
 
     /// The lines round the last one that is `line`; the last lines where it is none that has ended.
     fn lines_round(&self, line: &str) -> Vec<String> {
         let lines = self.follower.lines();
-        match lines.iter().rposition(|other| other.text.trim() == line) {
-            Some(at) => self.told((at + 1).saturating_sub(LAST_LINES), (at + 1 + LAST_LINES / 2).min(lines.len())),
+        match lines.iter().rev().position(|other| other.text.trim() == line) {
+            Some(behind) => {
+                let end = lines.len() - behind;
+                self.told(end.saturating_sub(LAST_LINES), (end + LAST_LINES / 2).min(lines.len()))
+            }
             None => self.last_lines(),
         }
     }
@@ -427,7 +432,8 @@ impl<'a> View<'a> {
     /// Lines for people: none twice in a row, and none without an end.
     fn told(&self, begin: usize, end: usize) -> Vec<String> {
         let lines = self.follower.lines();
-        let mut told: Vec<String> = lines[begin..end].iter().map(|line| shortened(&line.text)).collect();
+        let some = lines.iter().skip(begin).take(end.saturating_sub(begin));
+        let mut told: Vec<String> = some.map(|line| shortened(&line.text)).collect();
         let unfinished = self.follower.unfinished();
         if end == lines.len() && !unfinished.trim().is_empty() {
             told.push(shortened(unfinished.trim()));
@@ -438,14 +444,7 @@ impl<'a> View<'a> {
 
     /// The console's text, with the time of each line.
     pub(crate) fn console_text(&self) -> String {
-        let mut text = String::new();
-        for line in self.follower.lines() {
-            if text.len() > MAX_CONSOLE_BYTES {
-                text.push_str("…\n");
-                break;
-            }
-            text.push_str(&format!("{:8.2}  {}\n", line.at.as_secs_f64(), line.text));
-        }
+        let mut text = self.follower.lines().text();
         let unfinished = self.follower.unfinished();
         if !unfinished.trim().is_empty() {
             text.push_str(&format!("{:8}  {}\n", "", unfinished.trim_end()));

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::examine::{Guest, QUESTION};
-use crate::follow::Line;
 use crate::session::Session;
+use crate::transcript::Line;
 use crate::verdict::{Boot, Span};
 
 /// The most spans of a kind.
@@ -17,7 +17,7 @@ const SHORTEST_UNIT_S: f64 = 0.02;
 /// Asks the guest what it did when. What it does not tell stays empty.
 pub(crate) fn fetch(session: &mut Session<'_>, boot: &mut Boot) {
     let Some(hello) = session.agent.hello().cloned() else { return };
-    let Some(kernel_s) = kernel_begin(session.view.follower.lines()) else { return };
+    let Some(kernel_s) = kernel_begin(session.view.follower.lines().iter()) else { return };
     // The guest's clock when its kernel began.
     let epoch_s = hello.time_s - hello.uptime_s;
     if let Ok(dump) = session.run("cloud-init analyze dump", None, QUESTION) {
@@ -31,10 +31,10 @@ pub(crate) fn fetch(session: &mut Session<'_>, boot: &mut Boot) {
 }
 
 /// When the guest's own clock of its uptime began, from the machine's start on: a line of the kernel has both.
-fn kernel_begin(lines: &[Line]) -> Option<f64> {
-    let first = lines.iter().find(|line| line.text.contains("Linux version "))?;
+fn kernel_begin<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Option<f64> {
+    let first = lines.clone().find(|line| line.text.contains("Linux version "))?;
     // The kernel says it only when its console is there, with the time at which it happened.
-    let stamped = lines.iter().filter(|line| line.at > first.at).find_map(|line| {
+    let stamped = lines.filter(|line| line.at > first.at).find_map(|line| {
         let stamp = line.text.strip_prefix('[')?.split_once(']')?.0.trim().parse::<f64>().ok()?;
         (stamp > 3.0).then_some(line.at.as_secs_f64() - stamp)
     });
@@ -146,8 +146,8 @@ mod tests {
     fn a_kernels_clock_begins_before_its_console_is_there() {
         let line = |at: u64, text: &str| Line { at: Duration::from_secs(at), text: text.to_owned() };
         let lines = [line(9, "[    0.000000] Linux version 6.1.0"), line(10, "[    3.500000] Run /init")];
-        assert_eq!(kernel_begin(&lines), Some(6.5));
-        assert_eq!(kernel_begin(&lines[..1]), Some(9.0));
-        assert_eq!(kernel_begin(&[]), None);
+        assert_eq!(kernel_begin(lines.iter()), Some(6.5));
+        assert_eq!(kernel_begin(lines[..1].iter()), Some(9.0));
+        assert_eq!(kernel_begin([].iter()), None);
     }
 }

@@ -29,8 +29,10 @@ const ENDING_TIME: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// The most that is kept of what QEMU says on standard error.
 const MAX_STDERR_BYTES: usize = 64 << 10;
-/// The most bytes of the console that wait to be fetched; beyond that, the guest waits.
-const MAX_WAITING_BYTES: usize = 16 << 20;
+/// The most memory that pieces of the console take which wait to be fetched; beyond that, the guest waits.
+const MAX_WAITING_BYTES: usize = 4 << 20;
+/// What a piece of the console takes beside its bytes, about: a guest may write them one by one.
+const PIECE_BYTES: usize = 128;
 
 /// Something that a machine did.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +174,7 @@ impl Running {
     pub fn next(&self, timeout: Duration) -> Option<Occurrence> {
         let occurrence = self.occurrences.recv_timeout(timeout).ok()?;
         if let What::Console(bytes) = &occurrence.what {
-            self.waiting_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            self.waiting_bytes.fetch_sub(bytes.len() + PIECE_BYTES, Ordering::Relaxed);
         }
         Some(occurrence)
     }
@@ -310,7 +312,7 @@ fn read_console(mut console: impl Read, start: Instant, sender: &Sender<Occurren
         match console.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => {
-                waiting.fetch_add(length, Ordering::Relaxed);
+                waiting.fetch_add(length + PIECE_BYTES, Ordering::Relaxed);
                 if !send(What::Console(buffer[..length].to_vec())) {
                     return;
                 }

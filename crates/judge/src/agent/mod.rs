@@ -10,7 +10,7 @@ mod protocol;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 use protocol::{Message, Reply, Request};
@@ -23,10 +23,13 @@ pub const PORT: &str = "org.imgraft.judge";
 /// The program, for python3.
 pub const PROGRAM: &str = include_str!("agent.py");
 
-/// The most bytes of a line from the guest.
-const MAX_LINE_BYTES: u64 = 4 << 20;
-/// The most messages that wait to be looked at.
-const MAX_WAITING: usize = 64;
+/// The most bytes of a line from the guest: both outputs of a command in Base64, and room for the rest. A longer one is
+/// passed over up to its end.
+const MAX_LINE_BYTES: usize = 4 << 20;
+/// The most messages that wait to be looked at, each no larger than its line; beyond that, the guest waits.
+const MAX_WAITING: usize = 4;
+/// The most messages that are taken in at once: a guest that never stops talking holds up nothing else.
+const MAX_AT_ONCE: usize = 64;
 /// How much longer than a command an answer may take: an emulated guest is slow.
 const ANSWER_GRACE: Duration = Duration::from_secs(60);
 /// How long to wait between looks at the console.
@@ -77,7 +80,10 @@ pub struct Agent {
     beats: u64,
     stage: Option<String>,
     is_finished: bool,
-    replies: Vec<Reply>,
+    /// The reply to the last request, while it has not been fetched: one, whatever else the guest says.
+    reply: Option<Box<Reply>>,
+    /// Whether a reply is waited for: what comes unasked or twice is dropped.
+    is_asked: bool,
 }
 
 impl Agent {
@@ -100,13 +106,15 @@ impl Agent {
             beats: 0,
             stage: None,
             is_finished: false,
-            replies: Vec::new(),
+            reply: None,
+            is_asked: false,
         })
     }
 
     /// Takes in what has been said meanwhile.
     pub fn listen(&mut self) {
-        while let Ok(message) = self.messages.try_recv() {
+        for _ in 0..MAX_AT_ONCE {
+            let Ok(message) = self.messages.try_recv() else { return };
             self.take(message);
         }
     }
@@ -125,7 +133,7 @@ impl Agent {
     pub fn forget(&mut self) {
         self.listen();
         (self.hello, self.stage, self.is_finished) = (None, None, false);
-        self.replies.clear();
+        (self.reply, self.is_asked) = (None, false);
     }
 
     /// What the guest's processors have worked so far, in hundredths of a second, as it says itself.
@@ -192,31 +200,40 @@ impl Agent {
         let (id, hellos) = (self.last_id, self.hellos);
         request.id = id;
         let line = request.line().map_err(|error| Silence::Refused(error.to_string()))?;
+        (self.reply, self.is_asked) = (None, true);
         self.stream.write_all(&line).and_then(|()| self.stream.flush()).map_err(|_| Silence::Closed)?;
         let deadline = Instant::now() + timeout + ANSWER_GRACE;
-        loop {
-            match self.messages.recv_timeout(Duration::ZERO) {
-                Ok(message) => self.take(message),
-                Err(RecvTimeoutError::Timeout) => wait(SLICE),
-                Err(RecvTimeoutError::Disconnected) => return Err(Silence::Closed),
+        let answer = loop {
+            for _ in 0..MAX_AT_ONCE {
+                match self.messages.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return Err(Silence::Closed),
+                }
+                if self.reply.is_some() {
+                    break;
+                }
             }
-            if let Some(index) = self.replies.iter().position(|reply| reply.id == Some(id)) {
-                return Ok(self.replies.swap_remove(index));
+            if let Some(reply) = self.reply.take() {
+                break Ok(*reply);
             }
             if self.hellos != hellos {
-                return Err(Silence::Refused("the guest has restarted".to_owned()));
+                break Err(Silence::Refused("the guest has restarted".to_owned()));
             }
             if Instant::now() > deadline {
-                return Err(Silence::TimedOut);
+                break Err(Silence::TimedOut);
             }
-        }
+            wait(SLICE);
+        };
+        self.is_asked = false;
+        answer
     }
 
     fn take(&mut self, message: Message) {
         match message {
             Message::Hello(hello) => {
                 self.hello = Some(hello);
-                self.hellos += 1;
+                self.hellos = self.hellos.saturating_add(1);
             }
             Message::Beat(beat) => {
                 self.beats = beat.beat;
@@ -225,8 +242,10 @@ impl Agent {
                 }
                 self.is_finished = beat.cloud_init.finished;
             }
-            // What comes too late is asked for by nobody.
-            Message::Reply(reply) if reply.id == Some(self.last_id) => self.replies.push(reply),
+            // What comes too late, twice or unasked is waited for by nobody.
+            Message::Reply(reply) if self.is_asked && self.reply.is_none() && reply.id == Some(self.last_id) => {
+                self.reply = Some(reply);
+            }
             Message::Reply(_) => {}
         }
     }
@@ -238,11 +257,18 @@ fn listen(stream: UnixStream, sender: &SyncSender<Message>) {
     let mut line = Vec::new();
     loop {
         line.clear();
-        match reader.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut line) {
+        match reader.by_ref().take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
         }
-        if let Ok(message) = serde_json::from_slice(&line)
+        if line.len() == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
+            // What is in the midst of a line is no line, whatever it looks like.
+            if reader.skip_until(b'\n').is_err() {
+                return;
+            }
+            continue;
+        }
+        if let Some(message) = Message::of(&line)
             && sender.send(message).is_err()
         {
             return;
@@ -313,7 +339,7 @@ mod tests {
         let hello = r#"{"hello": 1, "boot_id": "b", "machine_id": "m", "uptime_s": 1, "time_s": 2, "python": "3"}"#;
         let writer = std::thread::spawn(move || {
             theirs.write_all(b"garbage\n{\"id\": {}}\n{\"beat\": -1}\n").unwrap();
-            theirs.write_all(&vec![b'x'; 3 * MAX_LINE_BYTES as usize]).unwrap();
+            theirs.write_all(&vec![b'x'; 3 * MAX_LINE_BYTES]).unwrap();
             theirs.write_all(format!("\n{{\"id\": 7, \"status\": 0}}\n{hello}\n").as_bytes()).unwrap();
             theirs
         });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_CONTENT_BYTES, Silence};
@@ -58,12 +59,31 @@ impl Request {
 }
 
 /// What the agent says.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(super) enum Message {
     Hello(Hello),
     Beat(Beat),
-    Reply(Reply),
+    Reply(Box<Reply>),
+}
+
+impl Message {
+    /// What a line says, if it makes sense.
+    ///
+    /// It takes no more memory than the line has bytes: what is asked for are single fields, and whatever else is there
+    /// is passed over without being kept.
+    pub(super) fn of(line: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Kind {
+            hello: Option<IgnoredAny>,
+            beat: Option<IgnoredAny>,
+        }
+        let kind: Kind = serde_json::from_slice(line).ok()?;
+        match (kind.hello, kind.beat) {
+            (Some(_), _) => serde_json::from_slice(line).ok().map(Self::Hello),
+            (None, Some(_)) => serde_json::from_slice(line).ok().map(Self::Beat),
+            (None, None) => serde_json::from_slice(line).ok().map(Self::Reply),
+        }
+    }
 }
 
 /// What an agent says first.
@@ -110,8 +130,14 @@ pub(super) struct Reply {
     stderr: Option<String>,
     content: Option<String>,
     exists: Option<bool>,
-    #[serde(flatten)]
-    found: Option<Found>,
+    kind: Option<String>,
+    mode: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    user: Option<String>,
+    group: Option<String>,
+    size_bytes: Option<u64>,
+    sha256: Option<String>,
 }
 
 /// What a command in the guest did.
@@ -130,7 +156,7 @@ pub struct Output {
 }
 
 /// What a path in the guest is.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// `file`, `directory`, …
     pub kind: String,
@@ -167,9 +193,14 @@ impl Reply {
 
     pub(super) fn found(self) -> Result<Option<Found>, Silence> {
         let reply = self.checked()?;
-        match (reply.exists, reply.found) {
-            (Some(false), _) => Ok(None),
-            (Some(true), Some(found)) => Ok(Some(found)),
+        if reply.exists == Some(false) {
+            return Ok(None);
+        }
+        match (reply.exists, reply.kind, reply.mode, reply.uid, reply.gid, reply.size_bytes) {
+            (Some(true), Some(kind), Some(mode), Some(uid), Some(gid), Some(size_bytes)) => {
+                let (user, group, sha256) = (reply.user, reply.group, reply.sha256);
+                Ok(Some(Found { kind, mode, uid, gid, user, group, size_bytes, sha256 }))
+            }
             _ => Err(senseless()),
         }
     }
