@@ -10,6 +10,8 @@ use signal_hook::consts::{SIGHUP, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::terminal::TerminalModes;
+
 /// How long a program may take to end when it is told to.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often it is looked at meanwhile.
@@ -23,6 +25,8 @@ static WATCH: Once = Once::new();
 enum Left {
     Path(PathBuf),
     Process(Pid),
+    /// The terminal's modes, which a guest may have changed.
+    Terminal(Box<TerminalModes>),
 }
 
 /// A file or a folder that is removed when this is dropped, and when the user stops the program.
@@ -86,6 +90,29 @@ impl Drop for LeftoverProcess {
     }
 }
 
+/// The terminal as it was, which it is again when this is dropped, and when the user stops the program.
+#[derive(Debug)]
+pub(crate) struct LeftoverTerminal {
+    modes: Box<TerminalModes>,
+}
+
+impl LeftoverTerminal {
+    /// The terminal as it is now; nothing where standard output is none.
+    pub(crate) fn keep() -> Option<Self> {
+        let modes = Box::new(TerminalModes::of_stdout()?);
+        let made: Result<_, std::convert::Infallible> =
+            watched(|| Ok(modes), |modes| Some(Left::Terminal(modes.clone())));
+        made.ok().map(|modes| Self { modes })
+    }
+}
+
+impl Drop for LeftoverTerminal {
+    fn drop(&mut self) {
+        self.modes.restore();
+        forget(&Left::Terminal(self.modes.clone()));
+    }
+}
+
 /// Makes something while nobody is told to end.
 fn watched<T, E>(make: impl FnOnce() -> Result<T, E>, left: impl FnOnce(&T) -> Option<Left>) -> Result<T, E> {
     // Without it, a signal leaves something behind, and nothing else is wrong.
@@ -145,8 +172,10 @@ fn clear(all: &[Left]) {
         }
     }
     for left in all {
-        if let Left::Path(path) = left {
-            remove(path);
+        match left {
+            Left::Path(path) => remove(path),
+            Left::Terminal(modes) => modes.restore(),
+            Left::Process(_) => {}
         }
     }
 }

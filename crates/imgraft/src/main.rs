@@ -30,6 +30,7 @@ mod seed_output;
 mod seed_report;
 mod snippet;
 mod soundness;
+mod terminal;
 mod time;
 mod unwrap;
 

@@ -39,6 +39,47 @@ impl Progress {
     }
 }
 
+/// That something goes on whose length nobody knows: what it is, and for how long. Nothing where standard error is no
+/// terminal.
+pub(crate) struct Spinner {
+    bar: ProgressBar,
+}
+
+impl Spinner {
+    pub(crate) fn new(messages: &Messages, what: impl Into<String>) -> Self {
+        if !messages.shows_progress() {
+            return Self { bar: ProgressBar::hidden() };
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.into());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self { bar }
+    }
+
+    /// It is `what` that goes on now.
+    pub(crate) fn set(&self, what: impl Into<String>) {
+        self.bar.set_message(what.into());
+        self.bar.reset_elapsed();
+    }
+
+    /// Says something that would be painted over otherwise.
+    pub(crate) fn aside(&self, say: impl FnOnce()) {
+        match self.bar.is_hidden() {
+            true => say(),
+            false => self.bar.suspend(say),
+        }
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();

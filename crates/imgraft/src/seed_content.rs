@@ -106,6 +106,15 @@ impl SeedContent {
         users.is_empty() && ssh_keys.is_empty() && packages.is_empty() && commands.is_empty() && timezone.is_none()
     }
 
+    /// Users whom nothing lets in: flags make them, no key is given, and nothing else of the seed could set a password.
+    pub(crate) fn users_without_a_way_in(&self) -> &[String] {
+        let could_be_elsewhere = !self.ssh_keys.is_empty()
+            || !self.user_data.is_empty()
+            || !self.commands.is_empty()
+            || self.vendor_data.is_some();
+        if could_be_elsewhere { &[] } else { &self.users }
+    }
+
     /// The seed, with all files read and nobody having looked at it, and the keys that are let in, for where there is
     /// another place for them, too.
     ///

@@ -68,6 +68,17 @@ pub(crate) fn checked_seed(content: &SeedContent, messages: &Messages) -> Result
     Ok((seed, keys))
 }
 
+/// Warns of users who are made and cannot log in, which no file of the seed tells: the image's own user might.
+pub(crate) fn warn_of_locked_out_users(content: &SeedContent, messages: &Messages) {
+    if content.no_check {
+        return;
+    }
+    for user in content.users_without_a_way_in() {
+        messages.warning(format_args!("`{user}` cannot log in: there is neither a key nor a password"));
+        messages.hint("`--ssh-key FILE` lets in whom `--user` makes");
+    }
+}
+
 fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messages) -> Result<(), Failure> {
     let mut files: Vec<(Role, Vec<u8>)> = Vec::new();
     for (name, content) in seed.files() {

@@ -1,9 +1,10 @@
 """Stands in for QEMU in tests of `imgraft test`: plays a console, speaks QMP, and answers as the agent of a guest would.
 
 The folder in FAKE_QEMU has `console` (what the guest writes), and perhaps `answers.json`: {"hello": {...}, "run": {COMMAND: [STATUS,
-STDOUT]}, "stat": {PATH: {...}}, "read": {PATH: TEXT}}; without it, no agent answers.
+STDOUT]}, "stat": {PATH: {...}}, "read": {PATH: TEXT}}; without it, no agent answers. With `delay` (seconds) it takes its
+time before it listens at the ports of the host that lead into the guest.
 """
-import base64, json, os, socket, sys, threading
+import base64, json, os, socket, sys, threading, time
 
 folder = os.environ["FAKE_QEMU"]
 
@@ -17,6 +18,23 @@ def listen(name):
             server.listen(1)
             return server
     sys.exit("no socket " + name)
+
+
+def forward():
+    """Listens at the host's ports, as QEMU does, and ends as it does where it cannot."""
+    servers = []
+    for argument in sys.argv:
+        for rule in [field[8:] for field in argument.split(",") if field.startswith("hostfwd=tcp:")]:
+            address, port = rule.split(":")[1], int(rule.split(":")[2].split("-")[0])
+            server = socket.socket()
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                server.bind((address, port))
+                server.listen(1)
+            except OSError:
+                sys.exit("qemu-system-x86_64: Could not set up host forwarding rule '%s'" % rule)
+            servers.append(server)
+    return servers
 
 
 def play():
@@ -61,6 +79,10 @@ def agent(server):
 
 with open(folder + "/process", "w") as file:
     file.write(str(os.getpid()))
+if os.path.exists(folder + "/delay"):
+    with open(folder + "/delay") as file:
+        time.sleep(float(file.read()))
+forwards = forward()
 threads = [(monitor, listen("monitor"))]
 channel = listen("channel0")
 if os.path.exists(folder + "/answers.json"):

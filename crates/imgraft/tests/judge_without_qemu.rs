@@ -85,14 +85,14 @@ fn a_good_guest_is_good() {
     assert_eq!(
         without_times(&stdout),
         "first boot: up in T s\n\
-         \x20 good     cloud-init has done its work\n\
-         \x20 good     cloud-init has nothing to complain about\n\
-         \x20 good     no unit of systemd has failed\n\
-         \x20 good     the kernel has met no error in a file system\n\
-         \x20 good     service `ssh` is active\n\
-         \x20 good     `app --version` succeeds and prints a match of `^app 1`\n\
-         \x20 good     `/usr/local/bin/app` has mode 0755, belongs to root:root\n\
-         good: `base.img` is as it should be (7 checks, T s)\n"
+         \x20 ok       cloud-init has done its work\n\
+         \x20 ok       cloud-init has nothing to complain about\n\
+         \x20 ok       no unit of systemd has failed\n\
+         \x20 ok       the kernel has met no error in a file system\n\
+         \x20 ok       service `ssh` is active\n\
+         \x20 ok       `app --version` succeeds and prints a match of `^app 1`\n\
+         \x20 ok       `/usr/local/bin/app` has mode 0755, belongs to root:root\n\
+         ok: `base.img` is as it should be (7 checks, T s)\n"
     );
     for stage in ["boot loader", "kernel", "systemd", "cloud-init: network", "cloud-init: finished"] {
         assert!(stderr.lines().any(|line| line.ends_with(&format!(" s  {stage}"))), "{stage}: {stderr}");
@@ -117,17 +117,24 @@ fn what_is_not_as_expected_ends_with_1() {
     let (code, stdout, stderr) = test(&world, &EXPECTED);
     assert_eq!(code, Some(1), "{stdout}{stderr}");
     for line in [
-        "  wrong    cloud-init has nothing to complain about: 1 complaint in its log",
-        "  wrong    `app --version` succeeds and prints a match of `^app 1`: it ended with 1",
-        "  wrong    service `ssh` is active: there is no such service",
+        "  FAILED   cloud-init has nothing to complain about: 1 complaint in its log",
+        "  FAILED   `app --version` succeeds and prints a match of `^app 1`: it ended with 1",
+        "  FAILED   service `ssh` is active: there is no such service",
         "           app: no licence",
-        "  wrong    `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644",
+        "  FAILED   `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644",
     ] {
         assert!(stdout.lines().any(|other| other == line), "{line}: {stdout}");
     }
     let last = without_times(stdout.lines().last().unwrap());
-    let expected = "wrong: `base.img`: first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log (T s)";
+    let expected = "FAILED: `base.img`: 4 of 7 checks failed: \
+        first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log; \
+        first boot: service `ssh` is active: there is no such service; \
+        first boot: `app --version` succeeds and prints a match of `^app 1`: it ended with 1; \
+        first boot: `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644 (T s)";
     assert_eq!(last, expected);
+    // What failed comes before what did not.
+    let place = |word: &str| stdout.lines().position(|line| line.starts_with(word)).unwrap();
+    assert!(place("  FAILED ") < place("  ok "), "{stdout}");
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn what_a_boot_fails_at_is_named_with_its_lines() {
     assert!(stdout.starts_with("first boot: failed in boot loader after "), "{stdout}");
     assert!(stdout.contains("\n    error: file `/vmlinuz-6.1.0-56-cloud-amd64' not found.\n"), "{stdout}");
     let last = without_times(stdout.lines().last().unwrap());
-    assert_eq!(last, "wrong: `base.img`: first boot, boot loader: the boot loader did not find the kernel (T s)");
+    assert_eq!(last, "FAILED: `base.img`: first boot, boot loader: the boot loader did not find the kernel (T s)");
 }
 
 #[test]
@@ -150,6 +157,65 @@ fn a_hang_is_found_by_that_nothing_goes_on() {
     let failure = &report["boots"][0]["failure"];
     assert_eq!((&failure["stage"], &report["verdict"]), (&"network".into(), &"wrong".into()), "{stdout}");
     assert!(failure["problem"].as_str().unwrap().ends_with(" s: a hang"), "{stdout}");
+}
+
+#[test]
+fn several_at_once_have_ports_of_their_own() {
+    let world = world("good.txt", Some(answers()));
+    // All of them have chosen their ports before the first QEMU listens.
+    world.file("guest/delay", "2");
+    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
+    let start = || {
+        let mut command = world.command("test base.img --arch x86_64 --accel tcg --firmware bios");
+        command.args(["--no-seed", "--expect-service=ssh"]);
+        command.env("PATH", &path).env("FAKE_QEMU", world.path("guest"));
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let children: Vec<_> = (0..4).map(|_| start()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn an_ssh_that_says_much_is_no_hang() {
+    let world = world("good.txt", Some(answers()));
+    world
+        .file("key", "a key")
+        .file("bin/ssh", "#!/bin/sh\nhead -c 300000 /dev/zero | tr '\\0' x >&2\necho imgraft-is-in\n");
+    world.mode("bin/ssh", 0o755);
+    let (code, stdout, stderr) = test(&world, &["--expect-ssh=ada", "--identity=key", "--stall=20s"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+}
+
+#[test]
+fn a_console_that_floods_does_not_fill_the_memory() {
+    let world = world("good.txt", Some(answers()));
+    let console = fs::read(world.path("guest/console")).unwrap();
+    // Four million lines of a letter, which took a hundred bytes each.
+    fs::write(world.path("guest/console"), [&b"y\n".repeat(4 << 20)[..], &console].concat()).unwrap();
+    let path = format!("{}:{}", world.path("bin").display(), std::env::var("PATH").unwrap());
+    let program = world.command("test base.img --arch x86_64 --accel tcg --firmware bios --network restricted");
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "ulimit -v 393216; exec \"$@\"", "sh"]).arg(program.get_program()).args(program.get_args());
+    command.args(["--console", "console.txt", "--html", "page.html"]).current_dir(world.folder());
+    let output = command.env("PATH", path).env("FAKE_QEMU", world.path("guest")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(fs::read(world.path("console.txt")).unwrap() == fs::read(world.path("guest/console")).unwrap());
+    let page = fs::metadata(world.path("page.html")).unwrap().len();
+    assert!(page < 8 << 20, "{page}");
+}
+
+#[test]
+fn without_qemu_that_is_said_before_anything_is_looked_at() {
+    let world = world("good.txt", None);
+    let mut command = world.command("test base.img --arch x86_64 --accel tcg --user-data none.yaml");
+    let output = command.env("PATH", "/nonexistent").output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.starts_with("error: `base.img` was not tested\n  cause: `qemu-system-x86_64`, which"), "{stderr}");
+    assert!(!stderr.contains("first boot") && !stderr.contains("none.yaml"), "{stderr}");
 }
 
 #[test]

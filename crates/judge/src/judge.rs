@@ -77,8 +77,8 @@ fn first_machine(
     boots: &mut Vec<Boot>,
     not_looked_at: &mut Vec<String>,
 ) -> Result<Option<Hello>, vm::Error> {
-    watcher.boot(FIRST);
     let mut session = Session::start(&plan.machine, plan.folder, plan.limits, watcher)?;
+    session.view.watcher.boot(FIRST);
     let mut boot = Boot { name: FIRST.to_owned(), ..Boot::default() };
     let followed = session.follow();
     let hello = finish(&mut session, followed, plan, &mut boot, not_looked_at);
@@ -222,8 +222,8 @@ fn another_machine(
     first: &Hello,
     not_looked_at: &mut Vec<String>,
 ) -> Result<Boot, vm::Error> {
-    watcher.boot(ANOTHER);
     let mut session = Session::start(&plan.machine, plan.folder, plan.limits, watcher)?;
+    session.view.watcher.boot(ANOTHER);
     let mut boot = Boot { name: ANOTHER.to_owned(), ..Boot::default() };
     match session.follow_to_agent() {
         Err(failure) if failure.is_hosts => not_looked_at.push(format!("{ANOTHER}: {}", failure.problem)),

@@ -161,6 +161,22 @@ impl Boot {
         self.failure.is_some() || self.checks.iter().any(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
+    /// The checks that found something wrong.
+    pub fn wrong(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Wrong { .. }))
+    }
+
+    /// The checks: those that found something wrong, those that could not look, and the others.
+    pub fn checks_worst_first(&self) -> Vec<&Check> {
+        let mut checks: Vec<&Check> = self.checks.iter().collect();
+        checks.sort_by_key(|check| match check.outcome {
+            Outcome::Wrong { .. } => 0,
+            Outcome::NotLookedAt { .. } => 1,
+            Outcome::Good => 2,
+        });
+        checks
+    }
+
     /// What is wrong first: cloud-init's own word comes before what follows from it.
     pub fn first_wrong(&self) -> Option<&Check> {
         self.checks.iter().find(|check| matches!(check.outcome, Outcome::Wrong { .. }))

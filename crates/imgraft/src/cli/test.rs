@@ -135,7 +135,7 @@ pub(crate) struct Expected {
     expect_package: Vec<String>,
 
     /// A TCP port answers
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..), help_heading = EXPECTED)]
+    #[arg(long, value_name = "PORT", value_parser = parse_port, help_heading = EXPECTED)]
     expect_port: Vec<u16>,
 
     /// Somebody can log in by SSH: the image's own user, or this one; with the key of --identity, or with one that is
@@ -233,6 +233,11 @@ fn parse_path(text: &str) -> Result<GuestPath, String> {
     text.parse().map_err(|error| format!("{error}"))
 }
 
+fn parse_port(text: &str) -> Result<u16, String> {
+    let number = text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+    number.filter(|&port| port > 0).ok_or_else(|| "a port is a number from 1 to 65535".to_owned())
+}
+
 /// `/usr/local/bin/app:0755:root:root`.
 fn parse_file(text: &str) -> Result<ExpectedFile, String> {
     let mut parts = text.splitn(3, ':');
@@ -321,7 +326,10 @@ mod tests {
             (&["--expect-file", "a"], "a path in the guest begins with `/`"),
             (&["--expect-file", "/a:755"], "write `0755`"),
             (&["--expect-file", "/a:0755:root"], "has no group"),
-            (&["--expect-port", "0"], "0 is not in 1.."),
+            (&["--expect-port", "0"], "a port is a number from 1 to 65535"),
+            (&["--expect-port", "http"], "a port is a number from 1 to 65535"),
+            (&["--expect-port", "65536"], "a port is a number from 1 to 65535"),
+            (&["--expect-port", "+80"], "a port is a number from 1 to 65535"),
             (&["--expect-output", "e"], "2 values required"),
         ] {
             let error = boot(arguments).unwrap_err();

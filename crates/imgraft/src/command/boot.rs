@@ -6,8 +6,8 @@ use vm::{Console, Error, Running, What};
 
 use crate::cli::boot::Boot;
 use crate::failure::Failure;
-use crate::leftover::LeftoverProcess;
-use crate::machine::{MachineFolder, Plan, Ssh, Subject, Use};
+use crate::leftover::{LeftoverProcess, LeftoverTerminal};
+use crate::machine::{MachineFolder, Plan, Ssh, Subject, Use, not_installed};
 use crate::message::{Messages, print};
 
 pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> {
@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
         Some(path) => MachineFolder::kept(path)?,
         None => MachineFolder::private()?,
     };
-    let mut plan = Plan::new(&subject, &arguments.machine).map_err(unstarted)?;
+    let mut plan = Plan::new(&subject, &arguments.machine, !arguments.print_command).map_err(unstarted)?;
     plan.machine.console = Console::Terminal;
     plan.add_image(&subject, arguments.persist);
     plan.add_seed(&arguments.seed, &arguments.content, &mut folder, messages).map_err(unstarted)?;
@@ -28,12 +28,15 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
     let ssh = plan.add_network(&arguments.machine).map_err(unstarted)?;
     let user = arguments.content.users.first().cloned().or_else(|| subject.user());
     plan.reasons.push(fate(purpose));
-    plan.reasons.extend(ssh.map(|ssh: Ssh| format!("ssh          {}", ssh.command(user.as_deref().unwrap_or("USER")))));
+    let ssh = ssh.map(|ssh: Ssh| ssh.command(user.as_deref().unwrap_or("USER")));
+    plan.reasons.extend(ssh.as_ref().map(|ssh| format!("ssh          {ssh}")));
     if arguments.print_command {
         if folder.is_lost() {
-            return Err(unstarted(Failure::new("what QEMU needs besides the image would be gone"))
-                .hint("`--keep FOLDER` makes it in a folder of yours, and leaves it there")
-                .code(2));
+            folder.keep();
+            plan.reasons.push(format!(
+                "files        in `{}`, and stay there: the line needs them; `--keep FOLDER` names another folder",
+                folder.path().display()
+            ));
         }
         plan.say(messages);
         return print(&format!("{}\n", plan.machine.command_line(None)));
@@ -49,9 +52,16 @@ pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> 
             (running, process)
         })
     };
-    let (mut running, _process) = LeftoverProcess::start(start).map_err(|error| unstarted(explain(&error)))?;
+    // What the guest does to the terminal is undone after everything else, whichever way this ends.
+    let modes = LeftoverTerminal::keep();
+    let (mut running, process) = LeftoverProcess::start(start).map_err(|error| unstarted(explain(&error)))?;
     watch(&running, messages);
     let status = running.wait().map_err(|error| Failure::of(&error))?;
+    drop(process);
+    drop(modes);
+    if let Some(ssh) = ssh {
+        messages.note(format_args!("the machine has ended; the way in while it runs: {ssh}"));
+    }
     if !status.success() {
         return Err(Failure::new(format!("QEMU ended with {status}")).causes(lines(&running.stderr())));
     }
@@ -96,9 +106,9 @@ fn lines(text: &str) -> Vec<String> {
 pub(super) fn explain(error: &Error) -> Failure {
     let failure = Failure::of(error);
     match error {
-        Error::NotInstalled { architecture } => {
-            failure.hint(format!("on Debian and Ubuntu: `sudo apt install {}`", architecture.package()))
-        }
+        Error::NotInstalled { architecture } => not_installed(*architecture),
+        Error::Ended { stderr, .. } if stderr.contains("host forwarding rule") => failure
+            .hint("another program has taken the port meanwhile: start it again, or name a port with `--forward`"),
         Error::Ended { stderr, .. } if stderr.contains("\" lock") => {
             failure.hint("another QEMU uses the image, or a file under it: end it, or work on a copy")
         }

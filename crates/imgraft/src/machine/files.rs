@@ -64,6 +64,13 @@ impl MachineFolder {
         self.is_used && self.leftover.is_some()
     }
 
+    /// It stays when this is gone.
+    pub(crate) fn keep(&mut self) {
+        if let Some(leftover) = self.leftover.take() {
+            leftover.keep();
+        }
+    }
+
     /// Whether `path` is in it and goes with it.
     pub(crate) fn holds(&self, path: &Path) -> bool {
         self.leftover.is_some() && path.starts_with(&self.path)

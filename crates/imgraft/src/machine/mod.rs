@@ -4,12 +4,13 @@ mod files;
 mod network;
 mod subject;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use vm::{Accelerator, Architecture, Choice, Disk, Firmware, FirmwareKind, Host, Machine, Reasoned, Uefi};
 
 pub(crate) use self::files::MachineFolder;
-pub(crate) use self::network::{Ssh, free_port, parse_forward};
+pub(crate) use self::network::{HeldPort, Ssh, parse_forward};
 pub(crate) use self::subject::{Subject, Use};
 use crate::cli::machine::{MachineFlags, SeedSource};
 use crate::failure::Failure;
@@ -30,13 +31,19 @@ pub(crate) struct Plan {
     pub(crate) reasons: Vec<String>,
     /// How it could be faster.
     pub(crate) hint: Option<String>,
+    /// The ports that lead into the guest: ours until this is dropped, which is to be when the machine has ended.
+    pub(crate) ports: Vec<HeldPort>,
 }
 
 impl Plan {
-    /// The machine for `subject`, without disks, a network and a kernel.
-    pub(crate) fn new(subject: &Subject, flags: &MachineFlags) -> Result<Self, Failure> {
+    /// The machine for `subject`, without disks, a network and a kernel. Where it is to be started, QEMU has to be
+    /// there: nothing is made before that is known.
+    pub(crate) fn new(subject: &Subject, flags: &MachineFlags, is_started: bool) -> Result<Self, Failure> {
         let host = Host::look();
         let architecture = architecture(subject, flags, &host)?;
+        if is_started && !is_installed(architecture.what.program()) {
+            return Err(not_installed(architecture.what));
+        }
         let choice = accelerator(architecture.what, flags, &host);
         let kind = firmware_kind(architecture.what, subject, flags)?;
         let mut machine = Machine::new(architecture.what);
@@ -55,7 +62,7 @@ impl Plan {
             machine.firmware = firmware(architecture.what, kind.what, flags.secure_boot)?;
             reasons.push(format!("firmware     {}: {}", kind.what, kind.reason));
         }
-        Ok(Self { machine, reasons, hint: choice.hint })
+        Ok(Self { machine, reasons, hint: choice.hint, ports: Vec::new() })
     }
 
     /// Gives the machine the image as its first disk.
@@ -90,6 +97,7 @@ impl Plan {
                 return Ok(());
             }
             None => {
+                seed_report::warn_of_locked_out_users(content, messages);
                 let (seed, _) = seed_report::checked_seed(content, messages)
                     .map_err(|failure| failure.within("the seed was not made"))?;
                 folder.seed_disk(&seed)?
@@ -130,8 +138,9 @@ impl Plan {
 
     /// Connects the machine as `flags` say, and gives the way to its sshd.
     pub(crate) fn add_network(&mut self, flags: &MachineFlags) -> Result<Option<Ssh>, Failure> {
-        let (network, ssh) = network::network(flags)?;
+        let (network, ssh, held) = network::network(flags)?;
         self.machine.network = network;
+        self.ports.extend(held);
         Ok(ssh)
     }
 
@@ -158,6 +167,18 @@ fn architecture(subject: &Subject, flags: &MachineFlags, host: &Host) -> Result<
         Some(architecture) => Ok(Reasoned::new(architecture, "as this host, for nothing in the image tells")),
         None => Err(Failure::new("nothing in the image tells what it is for").hint("say it with `--arch`").code(2)),
     }
+}
+
+/// Whether a program is in one of the folders in which programs are looked for.
+fn is_installed(program: &str) -> bool {
+    let is_program = |path: PathBuf| path.metadata().is_ok_and(|found| found.is_file() && found.mode() & 0o111 != 0);
+    environment::search_path().iter().any(|folder| is_program(folder.join(program)))
+}
+
+/// QEMU is not there.
+pub(crate) fn not_installed(architecture: Architecture) -> Failure {
+    Failure::of(&vm::Error::NotInstalled { architecture })
+        .hint(format!("on Debian and Ubuntu: `sudo apt install {}`", architecture.package()))
 }
 
 fn accelerator(architecture: Architecture, flags: &MachineFlags, host: &Host) -> Choice {

@@ -1,7 +1,10 @@
 //! The network of a machine: ports of the host that lead into the guest.
 
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::OwnedFd;
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket, sockopt};
 use vm::{Forward, Network, Protocol};
 
 use crate::cli::machine::{MachineFlags, NetworkKind};
@@ -26,14 +29,49 @@ impl Ssh {
     }
 }
 
-/// The network that `flags` ask for; a free port leads to sshd unless one does already.
-pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>), Failure> {
-    let mut asked = flags.forwards.clone();
-    for forward in &asked {
-        refuse_used(forward)?;
+/// A port of this host that is ours for as long as this is there: it is bound, and nobody else can bind it but QEMU.
+#[derive(Debug)]
+pub(crate) struct HeldPort {
+    /// Bound without SO_REUSEADDR, so that it fails where anybody has the port, and so that one of two that want it
+    /// fails. It gets SO_REUSEADDR then: Linux lets QEMU, which sets that, too, listen at a port that is bound so and
+    /// not listened at. Other systems do not, and have the port given back before QEMU starts.
+    socket: Option<OwnedFd>,
+    port: u16,
+}
+
+impl HeldPort {
+    /// Binds the port, or any that is free where that is 0.
+    fn bind(protocol: Protocol, address: Ipv4Addr, port: u16) -> io::Result<Self> {
+        let kind = match protocol {
+            Protocol::Tcp => SocketType::STREAM,
+            Protocol::Udp => SocketType::DGRAM,
+        };
+        let socket = socket(AddressFamily::INET, kind, None)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        bind(&socket, &SocketAddrV4::new(address, port))?;
+        let port = SocketAddrV4::try_from(getsockname(&socket)?)?.port();
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        Ok(Self { socket: cfg!(target_os = "linux").then_some(socket), port })
     }
+
+    /// A port of loopback that nobody has: the usual one for sshd, or another one.
+    pub(crate) fn free() -> Option<Self> {
+        let bind = |port| Self::bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, port);
+        bind(SSH_PORT).or_else(|_| bind(0)).ok()
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// The network that `flags` ask for; a free port leads to sshd unless one does already. The ports are held until QEMU
+/// has ended.
+pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>, Vec<HeldPort>), Failure> {
+    let mut asked = flags.forwards.clone();
+    let mut held = asked.iter().map(hold).collect::<Result<Vec<HeldPort>, Failure>>()?;
     let is_restricted = match flags.network {
-        NetworkKind::None if asked.is_empty() => return Ok((Network::None, None)),
+        NetworkKind::None if asked.is_empty() => return Ok((Network::None, None, held)),
         NetworkKind::None => {
             return Err(Failure::new("without a network, no port leads into the guest")
                 .hint("`--network restricted` has a way in and none out")
@@ -45,30 +83,24 @@ pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>), Fa
     let leads_to_ssh = |forward: &&Forward| forward.protocol == Protocol::Tcp && forward.guest_port == GUEST_SSH_PORT;
     let ssh = match asked.iter().find(leads_to_ssh) {
         Some(forward) => Some(Ssh { port: forward.host_port }),
-        None => free_port().map(|port| Ssh { port }).inspect(|ssh| asked.push(Forward::tcp(ssh.port, GUEST_SSH_PORT))),
+        None => HeldPort::free().map(|free| {
+            let port = free.port();
+            asked.push(Forward::tcp(port, GUEST_SSH_PORT));
+            held.push(free);
+            Ssh { port }
+        }),
     };
     let mut network = Network::user();
     if let Network::User { is_restricted: restricted, forwards, .. } = &mut network {
         *restricted = is_restricted;
         *forwards = asked;
     }
-    Ok((network, ssh))
-}
-
-/// A port of loopback that nobody listens at.
-pub(crate) fn free_port() -> Option<u16> {
-    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
-    bind(SSH_PORT).or_else(|_| bind(0)).ok().map(|address| address.port())
+    Ok((network, ssh, held))
 }
 
 /// QEMU says of a port that it cannot have no more than its rule.
-fn refuse_used(forward: &Forward) -> Result<(), Failure> {
-    let address = (forward.host_address, forward.host_port);
-    let bound = match forward.protocol {
-        Protocol::Tcp => TcpListener::bind(address).map(drop),
-        Protocol::Udp => UdpSocket::bind(address).map(drop),
-    };
-    bound.map_err(|error| {
+fn hold(forward: &Forward) -> Result<HeldPort, Failure> {
+    HeldPort::bind(forward.protocol, forward.host_address, forward.host_port).map_err(|error| {
         Failure::because(format!("port {} of this host cannot be led into the guest", forward.host_port), &error)
             .hint(format!("take another one: `--forward 2{:04}:{}`", forward.guest_port % 10_000, forward.guest_port))
     })
@@ -95,6 +127,8 @@ pub(crate) fn parse_forward(text: &str) -> Result<Forward, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -115,9 +149,24 @@ mod tests {
     fn a_port_that_is_used_is_refused() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let failure = refuse_used(&Forward::tcp(port, 22)).unwrap_err();
+        let failure = hold(&Forward::tcp(port, 22)).unwrap_err();
         assert!(failure.message.contains(&port.to_string()), "{}", failure.message);
         drop(listener);
-        assert!(refuse_used(&Forward::tcp(port, 22)).is_ok());
+        assert!(hold(&Forward::tcp(port, 22)).is_ok());
+    }
+
+    #[test]
+    fn a_held_port_is_nobody_elses_and_qemu_can_listen_at_it() {
+        let threads: Vec<_> = (0..32).map(|_| std::thread::spawn(|| HeldPort::free().unwrap())).collect();
+        let held: Vec<HeldPort> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let ports: std::collections::BTreeSet<u16> = held.iter().map(HeldPort::port).collect();
+        assert_eq!(ports.len(), held.len(), "two have the same port");
+        for one in &held {
+            let again = HeldPort::bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, one.port());
+            assert_eq!(again.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            // As QEMU does, with SO_REUSEADDR, while the port is held.
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, one.port())).unwrap();
+            std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        }
     }
 }

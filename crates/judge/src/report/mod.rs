@@ -7,7 +7,7 @@ mod sample;
 mod text;
 
 pub use junit::junit;
-pub use page::page;
+pub use page::{Made, page};
 pub use text::text;
 
 use std::fmt::Write;
@@ -34,9 +34,28 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
+/// `text` as HTML, with what stands between two backticks as code.
+fn marked(text: &str) -> String {
+    let mut marked = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('`') {
+        let Some((code, after)) = behind.split_once('`') else { break };
+        marked.push_str(&escaped(before));
+        let _ = write!(marked, "<code>{}</code>", escaped(code));
+        rest = after;
+    }
+    marked + &escaped(rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_between_backticks_is_code() {
+        assert_eq!(marked("`a <b>` says ``, a ` and c"), "<code>a &lt;b&gt;</code> says <code></code>, a ` and c");
+        assert_eq!(marked("no code"), "no code");
+    }
 
     #[test]
     fn nothing_of_a_text_is_markup() {

@@ -8,10 +8,11 @@ use crate::verdict::{Boot, Check, Outcome, Report, Verdict};
 /// The most lines of what is behind a check.
 const MAX_LINES: usize = 12;
 
-/// The report: what was looked at, boot by boot, and the word in the last line.
+/// The report: what was looked at, boot by boot, what is wrong first, and the word in the last line.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
-    for boot in &report.boots {
+    let (wrong, others): (Vec<&Boot>, Vec<&Boot>) = report.boots.iter().partition(|boot| boot.is_wrong());
+    for boot in wrong.into_iter().chain(others) {
         push_boot(&mut text, boot);
     }
     for reason in &report.not_looked_at {
@@ -21,34 +22,33 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-/// The word, in one line.
+/// The word, in one line: where something is wrong, with the name of all that is.
 fn last_line(report: &Report) -> String {
     let image = report.image.display();
     let checks = report.boots.iter().map(|boot| boot.checks.len()).sum::<usize>();
     let took_s = report.took_s;
     match report.verdict {
-        Verdict::Good => format!("good: `{image}` is as it should be ({checks} checks, {took_s:.1} s)"),
+        Verdict::Good => format!("ok: `{image}` is as it should be ({checks} checks, {took_s:.1} s)"),
         Verdict::NotLookedAt => format!("not known: not all of `{image}` could be looked at ({took_s:.1} s)"),
         Verdict::Wrong => {
-            let boot = report.boots.iter().find(|boot| boot.is_wrong());
-            let place = boot.map(|boot| match boot.failed_stage() {
-                Some(stage) => format!("{}, {stage}", boot.name),
-                None => boot.name.clone(),
-            });
-            let problem = boot.and_then(first_problem).unwrap_or_default();
-            format!("wrong: `{image}`: {}: {problem} ({took_s:.1} s)", place.unwrap_or_default())
+            let failed: usize = report.boots.iter().map(|boot| boot.wrong().count()).sum();
+            let count = (failed > 0).then(|| format!("{failed} of {checks} checks failed: "));
+            let problems: Vec<String> = report.boots.iter().flat_map(problems).collect();
+            format!("FAILED: `{image}`: {}{} ({took_s:.1} s)", count.unwrap_or_default(), problems.join("; "))
         }
     }
 }
 
-/// What is wrong first.
-fn first_problem(boot: &Boot) -> Option<String> {
-    if let Some(failure) = &boot.failure {
-        return Some(failure.problem.clone());
-    }
-    let first = boot.first_wrong()?;
-    let Outcome::Wrong { problem } = &first.outcome else { return None };
-    Some(format!("{}: {problem}", first.name))
+/// What is wrong with a boot, each with its place.
+pub(super) fn problems(boot: &Boot) -> Vec<String> {
+    let name = &boot.name;
+    let failure = boot.failure.as_ref().map(|failure| format!("{name}, {}: {}", failure.stage, failure.problem));
+    let of = |check: &Check| {
+        let Outcome::Wrong { problem } = &check.outcome else { return None };
+        let stage = check.stage.map(|stage| format!(", {stage}")).unwrap_or_default();
+        Some(format!("{name}{stage}: {}: {problem}", check.name))
+    };
+    failure.into_iter().chain(boot.wrong().filter_map(of)).collect()
 }
 
 fn push_boot(text: &mut String, boot: &Boot) {
@@ -65,7 +65,7 @@ fn push_boot(text: &mut String, boot: &Boot) {
             push_lines(text, &failure.lines, 4);
         }
     }
-    for check in &boot.checks {
+    for check in boot.checks_worst_first() {
         push_check(text, check);
     }
     // A boot that came to its end has told these in its checks.
@@ -83,8 +83,8 @@ fn push_boot(text: &mut String, boot: &Boot) {
 fn push_check(text: &mut String, check: &Check) {
     let name = &check.name;
     let _ = match &check.outcome {
-        Outcome::Good => writeln!(text, "  good     {name}"),
-        Outcome::Wrong { problem } => writeln!(text, "  wrong    {name}: {problem}"),
+        Outcome::Good => writeln!(text, "  ok       {name}"),
+        Outcome::Wrong { problem } => writeln!(text, "  FAILED   {name}: {problem}"),
         Outcome::NotLookedAt { reason } => writeln!(text, "  unknown  {name}: {reason}"),
     };
     if !matches!(check.outcome, Outcome::Good) {
@@ -112,13 +112,21 @@ mod tests {
         let report = sample::report();
         let text = text(&report);
         let last = text.lines().last().unwrap();
-        assert!(last.starts_with("wrong: `my & "), "{last}");
-        assert!(
-            last.contains("first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint")
-        );
+        assert!(last.starts_with("FAILED: `my & "), "{last}");
+        for part in [
+            ": 2 of 5 checks failed: ",
+            "first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log; ",
+            " is active: it is inactive; ",
+            "after a restart, cloud-init: network: nothing went on for 300 s: a hang (460.5 s)",
+        ] {
+            assert!(last.contains(part), "{part}: {last}");
+        }
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "first boot: up in 77.3 s");
-        assert_eq!(lines[1], "  good     cloud-init has done its work");
+        // What is wrong comes before what is not known, and that before what is as it should be.
+        let begins: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("  ")?.split("  ").next()).collect();
+        let begins: Vec<&str> = begins.into_iter().filter(|word| ["FAILED", "unknown", "ok"].contains(word)).collect();
+        assert_eq!(begins, ["FAILED", "FAILED", "unknown", "ok", "ok"]);
         assert!(lines.contains(
             &"after a restart: failed in cloud-init: network after 365.0 s: nothing went on for 300 s: a hang"
         ));
@@ -131,9 +139,9 @@ mod tests {
         let text = text(&sample::good_report());
         assert_eq!(
             text,
-            "first boot: up in 77.3 s\n  good     cloud-init has done its work\n  \
-             good     `app --version` succeeds and prints a match of `^app`\n\
-             good: `my.img` is as it should be (2 checks, 460.5 s)\n"
+            "first boot: up in 77.3 s\n  ok       cloud-init has done its work\n  \
+             ok       `app --version` succeeds and prints a match of `^app`\n\
+             ok: `my.img` is as it should be (2 checks, 460.5 s)\n"
         );
     }
 }

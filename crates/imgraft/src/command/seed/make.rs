@@ -18,6 +18,7 @@ pub(super) fn run(medium: Medium, arguments: &Files, messages: &Messages) -> Res
     };
     let output = &arguments.output;
     let unmade = format!("`{}` was not made", output.display());
+    seed_report::warn_of_locked_out_users(&arguments.content, messages);
     let (seed, _) = seed_report::checked_seed(&arguments.content, messages)?;
     let seconds = seed_output::seconds(environment::source_date_epoch()?);
     let medium = seed::medium(&seed, medium, seconds).map_err(|error| Failure::of(&error).within(unmade.clone()))?;

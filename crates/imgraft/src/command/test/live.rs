@@ -13,6 +13,7 @@ use vm::{Machine, Running};
 use crate::failure::Failure;
 use crate::leftover::LeftoverProcess;
 use crate::message::Messages;
+use crate::progress::Spinner;
 
 /// Tells stages on standard error, and keeps the console.
 pub(super) struct Live {
@@ -21,6 +22,8 @@ pub(super) struct Live {
     console_error: Option<std::io::Error>,
     /// QEMU, which has to end when the user stops this program.
     process: Option<LeftoverProcess>,
+    /// The stage that is waited for to end.
+    spinner: Spinner,
 }
 
 impl Live {
@@ -30,7 +33,8 @@ impl Live {
         let console = console
             .map(|path| File::create(path).map(|file| (path.to_owned(), file)).map_err(|error| unwritable(path, error)))
             .transpose()?;
-        Ok(Self { messages, console, console_error: None, process: None })
+        let spinner = Spinner::new(&messages, "QEMU starts");
+        Ok(Self { messages, console, console_error: None, process: None, spinner })
     }
 
     /// Says what could not be kept.
@@ -60,25 +64,31 @@ impl Watcher for Live {
     }
 
     fn boot(&mut self, name: &str) {
-        self.messages.note(name);
+        self.spinner.aside(|| self.messages.note(name));
+        self.spinner.set(Stage::Firmware.name());
     }
 
     fn stage(&mut self, at: Duration, stage: Stage) {
-        self.messages.note(format_args!("  {:6.1} s  {stage}", at.as_secs_f64()));
+        self.spinner.aside(|| self.messages.note(format_args!("  {:6.1} s  {stage}", at.as_secs_f64())));
+        self.spinner.set(match stage {
+            Stage::Finished => "what is expected is looked at in the guest",
+            stage => stage.name(),
+        });
     }
 
     fn trouble(&mut self, trouble: &Trouble) {
-        self.messages.detail(format_args!("  {:6.1} s  ! {}", trouble.at.as_secs_f64(), trouble.line));
+        let at_s = trouble.at.as_secs_f64();
+        self.spinner.aside(|| self.messages.detail(format_args!("  {at_s:6.1} s  ! {}", trouble.line)));
     }
 
     fn check(&mut self, check: &Check) {
         let word = match check.outcome {
-            Outcome::Good => "good",
-            Outcome::Wrong { .. } => "wrong",
+            Outcome::Good => "ok",
+            Outcome::Wrong { .. } => "FAILED",
             Outcome::NotLookedAt { .. } => "unknown",
         };
         let at_s = (check.at + check.took).as_secs_f64();
-        self.messages.detail(format_args!("  {at_s:6.1} s  {word}: {}", check.name));
+        self.spinner.aside(|| self.messages.detail(format_args!("  {at_s:6.1} s  {word}: {}", check.name)));
     }
 
     fn console(&mut self, bytes: &[u8]) {

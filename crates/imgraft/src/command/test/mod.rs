@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use customize::recipe::{Boot, Recipe};
+use guest::Time;
 use judge::Limits;
-use judge::verdict::{Report, Verdict};
+use judge::report::Made;
+use judge::verdict::Verdict;
 use vm::{Channel, Console, Disk};
 
 use self::live::Live;
@@ -20,7 +22,7 @@ use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
 use crate::message::{Messages, print, print_json};
 use crate::seed_content::SeedContent;
-use crate::{content, seed_report};
+use crate::{content, environment, seed_report, time};
 
 /// It could not be looked at.
 const NOT_LOOKED_AT: u8 = 2;
@@ -41,14 +43,14 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
     let expected = arguments.expected.with(recipe.boot).map_err(Failure::new)?;
     let subject = Subject::open(&arguments.image, Use::Throwaway, arguments.backing, messages)?;
     let mut files = MachineFolder::private()?;
-    let mut plan = Plan::new(&subject, &arguments.machine)?;
+    let mut plan = Plan::new(&subject, &arguments.machine, true)?;
     plan.machine.console = Console::Piped;
     plan.machine.channels.push(Channel { name: judge::agent::PORT.to_owned() });
     plan.add_image(&subject, false);
     let why_no_agent = add_seed(&mut plan, arguments, &content, &mut files, messages)?;
     plan.add_kernel(&subject, &arguments.machine, &mut files)?;
     plan.add_network(&arguments.machine)?;
-    let ways = ways::open(&mut plan.machine, &expected);
+    let ways = ways::open(&mut plan, &expected);
     let login = expected.ssh.as_ref().map(|login| ways::login(login, arguments, &subject));
     plan.say(messages);
 
@@ -71,13 +73,18 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
         },
         &mut live,
     );
+    // The machine has ended, and so its ports are others' again.
+    drop(plan.ports);
     live.finish()?;
     let report = judged.map_err(|error| explain(&error))?;
-    for (path, make) in
-        [(&arguments.junit, judge::report::junit as fn(&Report) -> String), (&arguments.html, judge::report::page)]
-    {
+    let date = environment::source_date_epoch()?
+        .unwrap_or(Time { seconds: environment::seconds_now().cast_signed(), nanoseconds: 0 });
+    let made = Made { version: env!("CARGO_PKG_VERSION").to_owned(), date: format!("{} UTC", time::minutes(date)) };
+    let junit = || judge::report::junit(&report);
+    let page = || judge::report::page(&report, &made);
+    for (path, make) in [(&arguments.junit, &junit as &dyn Fn() -> String), (&arguments.html, &page)] {
         if let Some(path) = path {
-            std::fs::write(path, make(&report))
+            std::fs::write(path, make())
                 .map_err(|error| Failure::because(format!("`{}` cannot be written", path.display()), &error))?;
         }
     }

@@ -2,22 +2,23 @@
 
 use customize::recipe::{Boot, Login};
 use judge::{SshLogin, Way};
-use vm::{Forward, Machine, Network, Protocol};
+use vm::{Forward, Network, Protocol};
 
 use crate::cli::test::Test;
-use crate::machine::{Subject, free_port};
+use crate::machine::{HeldPort, Plan, Subject};
 
 /// Where sshd listens.
 const SSH_PORT: u16 = 22;
 
 /// Leads a port of this host to each of the guest's that is expected to answer; a machine without a network has none.
-pub(super) fn open(machine: &mut Machine, expected: &Boot) -> Vec<Way> {
-    let Network::User { forwards, .. } = &mut machine.network else { return Vec::new() };
+pub(super) fn open(plan: &mut Plan, expected: &Boot) -> Vec<Way> {
+    let Network::User { forwards, .. } = &mut plan.machine.network else { return Vec::new() };
     let wanted = expected.ports.iter().copied().chain(expected.ssh.as_ref().map(|_| SSH_PORT));
     for guest_port in wanted {
         let is_there = forwards.iter().any(|forward| is_tcp_of_loopback(forward) && forward.guest_port == guest_port);
-        if let (false, Some(host_port)) = (is_there, free_port()) {
-            forwards.push(Forward::tcp(host_port, guest_port));
+        if !is_there && let Some(free) = HeldPort::free() {
+            forwards.push(Forward::tcp(free.port(), guest_port));
+            plan.ports.push(free);
         }
     }
     let ways = forwards.iter().filter(|forward| is_tcp_of_loopback(forward));

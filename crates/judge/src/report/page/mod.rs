@@ -4,20 +4,30 @@ mod timeline;
 
 use std::fmt::Write;
 
-use super::escaped;
+use super::text::problems;
+use super::{escaped, marked};
 use crate::stage::Stage;
 use crate::verdict::{Boot, Check, Outcome, Report, Verdict};
 
 const STYLE: &str = include_str!("style.css");
 
-/// The page: the word, then boot by boot its timeline, its checks, what went wrong, logs and the console.
+/// By what a page was made, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// The program's version.
+    pub version: String,
+    /// The time, for people.
+    pub date: String,
+}
+
+/// The page: the word, all that is wrong, then boot by boot its timeline, its checks, what went wrong, logs and the console.
 ///
 /// It is self-contained: no script, no font, no picture from elsewhere, and a policy that would refuse them.
-pub fn page(report: &Report) -> String {
+pub fn page(report: &Report, made: &Made) -> String {
     let image = escaped(&report.image.display().to_string());
     let (class, word) = match report.verdict {
-        Verdict::Good => ("good", "good"),
-        Verdict::Wrong => ("wrong", "wrong"),
+        Verdict::Good => ("good", "ok"),
+        Verdict::Wrong => ("wrong", "FAILED"),
         Verdict::NotLookedAt => ("unknown", "not known"),
     };
     let mut page = format!(
@@ -32,15 +42,27 @@ pub fn page(report: &Report) -> String {
     let count = |is: fn(&Outcome) -> bool| checks.iter().filter(|check| is(&check.outcome)).count();
     let _ = writeln!(
         page,
-        "<p class=\"facts\"><span>{} of {} checks are good</span> <span>{:.1} s</span> <span>{}</span></p>",
+        "<p class=\"facts\"><span>{} of {} checks are ok</span> <span>{:.1} s</span> <span>{}</span> \
+         <span>imgraft {}</span> <span>{}</span></p>",
         count(|outcome| *outcome == Outcome::Good),
         checks.len(),
         report.took_s,
-        escaped(&report.accelerator)
+        escaped(&report.accelerator),
+        escaped(&made.version),
+        escaped(&made.date)
     );
     page.push_str("</header>\n<main>\n");
+    let problems: Vec<String> = report.boots.iter().flat_map(problems).collect();
+    if !problems.is_empty() {
+        let failed = count(|outcome| matches!(outcome, Outcome::Wrong { .. }));
+        let _ = writeln!(page, "<div class=\"banner wrong\">\n<p>{failed} of {} checks failed</p>\n<ul>", checks.len());
+        for problem in &problems {
+            let _ = writeln!(page, "<li>{}</li>", marked(problem));
+        }
+        page.push_str("</ul>\n</div>\n");
+    }
     for reason in &report.not_looked_at {
-        let _ = writeln!(page, "<p class=\"banner unknown\">Not looked at: {}</p>", escaped(reason));
+        let _ = writeln!(page, "<p class=\"banner unknown\">Not looked at: {}</p>", marked(reason));
     }
     for boot in &report.boots {
         push_boot(&mut page, boot);
@@ -59,7 +81,7 @@ fn push_boot(page: &mut String, boot: &Boot) {
             page,
             "<div class=\"banner wrong\"><p>It failed in stage <strong>{}</strong>: {}</p>",
             failure.stage,
-            escaped(&failure.problem)
+            marked(&failure.problem)
         );
         push_lines(page, &failure.lines);
         page.push_str("</div>\n");
@@ -82,20 +104,20 @@ fn push_checks(page: &mut String, boot: &Boot) {
     page.push_str(
         "<table class=\"checks\">\n<thead><tr><th>result</th><th>expected</th><th>took</th></tr></thead>\n<tbody>\n",
     );
-    for check in &boot.checks {
+    for check in boot.checks_worst_first() {
         let (class, word, problem) = match &check.outcome {
-            Outcome::Good => ("good", "good", ""),
-            Outcome::Wrong { problem } => ("wrong", "wrong", problem.as_str()),
+            Outcome::Good => ("good", "ok", ""),
+            Outcome::Wrong { problem } => ("wrong", "FAILED", problem.as_str()),
             Outcome::NotLookedAt { reason } => ("unknown", "not known", reason.as_str()),
         };
         let _ = write!(
             page,
             "<tr class=\"{class}\"><td><span class=\"word {class}\">{word}</span></td><td>{}",
-            escaped(&check.name)
+            marked(&check.name)
         );
         if !problem.is_empty() {
             let stage = check.stage.map(|stage| format!(" <small>({stage})</small>")).unwrap_or_default();
-            let _ = write!(page, "<div class=\"problem\">{}{stage}</div>", escaped(problem));
+            let _ = write!(page, "<div class=\"problem\">{}{stage}</div>", marked(problem));
         }
         match (&check.outcome, check.lines.is_empty()) {
             (_, true) => {}
@@ -149,9 +171,27 @@ mod tests {
     use super::super::sample;
     use super::*;
 
+    fn made() -> Made {
+        Made { version: "1.2.3".to_owned(), date: "2026-11-28 20:15 UTC".to_owned() }
+    }
+
+    #[test]
+    fn what_failed_comes_first_and_nothing_is_left_in_backticks() {
+        let page = page(&sample::report(), &made());
+        let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
+        assert!(place("2 of 5 checks failed") < place("<section>"));
+        assert!(
+            place("<li>after a restart, cloud-init: network: nothing went on for 300 s: a hang</li>") < place("<svg")
+        );
+        let table = &page[place("<table class=\"checks\">")..];
+        assert!(table.find(">FAILED<").unwrap() < table.find(">ok<").unwrap());
+        assert!(!page.contains('`') && page.contains("<code>app --version</code> succeeds"));
+        assert!(page.contains("<span>imgraft 1.2.3</span> <span>2026-11-28 20:15 UTC</span>"));
+    }
+
     #[test]
     fn the_page_needs_nothing_from_elsewhere_and_says_nothing_as_markup() {
-        let page = page(&sample::report());
+        let page = page(&sample::report(), &made());
         for part in ["http:", "https:", "url(", "@import", "<script", "<img", "onerror=\"", "<link", "src=x onerror=\""]
         {
             assert!(!page.contains(part), "{part}");
@@ -159,7 +199,8 @@ mod tests {
         let text = "&lt;/pre&gt;&lt;script&gt;";
         // The image's name twice, a trouble, two lines of checks, a service's name in a row and in the drawing, a module, …
         assert!(page.matches(text).count() >= 9, "{}", page.matches(text).count());
-        assert_eq!(page.matches("<svg").count(), 2);
+        // Two boots, each drawn for wide and for narrow screens.
+        assert_eq!(page.matches("<svg").count(), 4);
         assert!(page.contains("@media (prefers-color-scheme: dark)"));
     }
 
@@ -193,8 +234,8 @@ mod tests {
         // It puts what it measured into the page's title, by a script of ours that the page's own policy would refuse.
         let probe = "<script>addEventListener('load', () => {
             const box = e => e.getBoundingClientRect();
-            const texts = [...document.querySelectorAll('svg text')];
-            const bars = [...document.querySelectorAll('svg rect')];
+            const texts = [...document.querySelectorAll('svg.wide text')];
+            const bars = [...document.querySelectorAll('svg.wide rect')];
             const clash = texts.filter(t => t.closest('svg') && (box(t).right > box(t.closest('svg')).right + 1
                 || box(t).left < box(t.closest('svg')).left - 1)).length;
             const empty = bars.filter(b => box(b).width < 1 || box(b).height < 5).length;
@@ -204,14 +245,14 @@ mod tests {
                 wrong: getComputedStyle(document.querySelector('header .word')).backgroundColor,
                 console: [...document.querySelectorAll('details pre')].pop().textContent});
         })</script>";
-        let page = page(&report);
+        let page = page(&report, &made());
         let probed = page.replace("default-src 'none'; ", "").replace("</head>", &format!("{probe}</head>"));
         let dom = chromium(folder.path(), &probed, &["--dump-dom"]).stdout;
         let title = dom.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
         let title = title.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
         let measured: serde_json::Value =
             serde_json::from_str(&title).unwrap_or_else(|error| panic!("{error}: {title}"));
-        assert!(measured["owned"].as_str().unwrap().starts_with("wrong: my & </pre><script>"), "{measured}");
+        assert!(measured["owned"].as_str().unwrap().starts_with("FAILED: my & </pre><script>"), "{measured}");
         assert_eq!(measured["images"], 0, "{measured}");
         assert_eq!(measured["rows"], 5, "{measured}");
         // Ten stages, three modules that are no stage, two units, five checks; seven stages of the second boot.

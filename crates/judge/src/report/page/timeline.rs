@@ -6,10 +6,21 @@ use super::escaped;
 use crate::stage::Stage;
 use crate::verdict::{Boot, Outcome, Span};
 
-/// Sizes, in the drawing's own units.
-const WIDTH: f64 = 1000.0;
-const GUTTER: f64 = 250.0;
-const MARGIN: f64 = 50.0;
+/// Where things are, in the drawing's own units.
+struct Layout {
+    class: &'static str,
+    width: f64,
+    /// Where names are; without it, they are above their bars.
+    gutter: f64,
+    margin: f64,
+    /// The most ticks on the axis.
+    ticks: f64,
+}
+
+const WIDE: Layout = Layout { class: "wide", width: 1000.0, gutter: 250.0, margin: 50.0, ticks: 11.0 };
+/// For a telephone.
+const NARROW: Layout = Layout { class: "narrow", width: 300.0, gutter: 0.0, margin: 16.0, ticks: 5.0 };
+/// Sizes, in the same units.
 const ROW: f64 = 20.0;
 const BAR: f64 = 14.0;
 const STAGE_BAR: f64 = 26.0;
@@ -24,15 +35,18 @@ const MAX_ROWS: usize = 16;
 /// The longest name in the gutter, in letters.
 const MAX_NAME: usize = 36;
 
-/// The drawing, as an element of HTML.
+/// The drawing, as an element of HTML: for a wide and for a narrow screen, of which the style shows one.
 pub(super) fn svg(boot: &Boot) -> String {
     let length_s = (boot.end_s - boot.at_s).max(1.0);
-    let mut drawing = Drawing { at_s: boot.at_s, length_s, y: 0.0, body: String::new() };
-    drawing.stages(boot);
-    drawing.spans("cloud-init's modules that took longest", "module", &longest(boot, &boot.modules));
-    drawing.spans("units of systemd that took longest", "unit", &longest(boot, &boot.units));
-    drawing.spans("checks", "check", &checks(boot));
-    legend(boot) + &drawing.finish(&boot.name)
+    let draw = |layout: &'static Layout| {
+        let mut drawing = Drawing { layout, at_s: boot.at_s, length_s, y: 0.0, body: String::new() };
+        drawing.stages(boot);
+        drawing.spans("cloud-init's modules that took longest", "module", &longest(boot, &boot.modules));
+        drawing.spans("units of systemd that took longest", "unit", &longest(boot, &boot.units));
+        drawing.spans("checks", "check", &checks(boot));
+        drawing.finish(&boot.name)
+    };
+    format!("{}<div class=\"timeline\">{}{}</div>\n", legend(boot), draw(&WIDE), draw(&NARROW))
 }
 
 /// How long each stage took, in words: some are too short for a name in the drawing.
@@ -49,6 +63,7 @@ fn legend(boot: &Boot) -> String {
 }
 
 struct Drawing {
+    layout: &'static Layout,
     at_s: f64,
     length_s: f64,
     /// Where the next row begins.
@@ -58,12 +73,15 @@ struct Drawing {
 
 impl Drawing {
     fn x(&self, at_s: f64) -> f64 {
-        GUTTER + ((at_s - self.at_s) / self.length_s).clamp(0.0, 1.0) * (WIDTH - GUTTER - MARGIN)
+        let Layout { width, gutter, margin, .. } = self.layout;
+        gutter + ((at_s - self.at_s) / self.length_s).clamp(0.0, 1.0) * (width - gutter - margin)
     }
 
     fn stages(&mut self, boot: &Boot) {
         self.y += AXIS;
-        self.label("stages", "heading", self.y + STAGE_BAR / 2.0 + 4.0);
+        if self.layout.gutter > 0.0 {
+            self.label("stages", "heading", self.y + STAGE_BAR / 2.0 + 4.0);
+        }
         for (index, stage) in boot.stages.iter().enumerate() {
             let begin_s = stage.at.as_secs_f64();
             let end_s = boot.stages.get(index + 1).map_or(boot.end_s, |next| next.at.as_secs_f64());
@@ -97,25 +115,29 @@ impl Drawing {
         for span in spans {
             let (x, end) = (self.x(span.at_s), self.x(span.at_s + span.took_s));
             let width = (end - x).max(2.0);
-            let (y, text_y) = (self.y + (ROW - BAR) / 2.0, self.y + ROW / 2.0 + 4.0);
             let class = if span.is_failed { "failed" } else { class };
-            let name = escaped(&shortened(&span.name));
+            let text = format!("{:.1} s", span.took_s);
+            let is_above = self.layout.gutter == 0.0;
+            let name_y = self.y + ROW / 2.0 + 4.0;
+            if is_above {
+                self.y += ROW - 4.0;
+            }
+            let (y, text_y) = (self.y + (ROW - BAR) / 2.0, self.y + ROW / 2.0 + 4.0);
+            // Beside the bar, where there is room.
+            let is_room_behind = x + width + text.len() as f64 * LETTER + 4.0 < self.layout.width;
+            let (name_class, name_x) = if is_above { ("above", 0.0) } else { ("name", self.layout.gutter - 10.0) };
+            let (anchor, text_x) = if is_room_behind { ("behind", x + width + 5.0) } else { ("before", x - 5.0) };
             let _ = writeln!(
                 self.body,
                 "<g><title>{}: {:.2} s, from {:.1} s on</title>\
-                 <text class=\"name\" x=\"{:.1}\" y=\"{text_y:.1}\">{name}</text>\
-                 <rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\"/>",
-                escaped(&span.name),
+                 <text class=\"{name_class}\" x=\"{name_x:.1}\" y=\"{name_y:.1}\">{}</text>\
+                 <rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\"/>\
+                 <text class=\"{anchor}\" x=\"{text_x:.1}\" y=\"{text_y:.1}\">{text}</text></g>",
+                plain(&span.name),
                 span.took_s,
                 span.at_s - self.at_s,
-                GUTTER - 10.0
+                escaped(&shortened(&span.name.replace('`', ""))),
             );
-            // Beside the bar, where there is room.
-            let text = format!("{:.1} s", span.took_s);
-            let is_room_behind = x + width + text.len() as f64 * LETTER + 4.0 < WIDTH;
-            let (anchor, text_x) = if is_room_behind { ("behind", x + width + 5.0) } else { ("before", x - 5.0) };
-            let _ =
-                writeln!(self.body, "<text class=\"{anchor}\" x=\"{text_x:.1}\" y=\"{text_y:.1}\">{text}</text></g>");
             self.y += ROW;
         }
     }
@@ -127,10 +149,12 @@ impl Drawing {
     fn finish(self, name: &str) -> String {
         let height = self.y + 8.0;
         let mut svg = format!(
-            "<div class=\"timeline\"><svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"timeline of the {}\">\n",
-            escaped(name)
+            "<svg class=\"{}\" viewBox=\"0 0 {} {height:.0}\" role=\"img\" aria-label=\"timeline of the {}\">\n",
+            self.layout.class,
+            self.layout.width,
+            plain(name)
         );
-        let step_s = step(self.length_s);
+        let step_s = step(self.length_s, self.layout.ticks);
         let mut tick_s = 0.0;
         while tick_s <= self.length_s {
             let x = self.x(self.at_s + tick_s);
@@ -143,15 +167,15 @@ impl Drawing {
             tick_s += step_s;
         }
         svg.push_str(&self.body);
-        svg.push_str("</svg></div>\n");
+        svg.push_str("</svg>\n");
         svg
     }
 }
 
-/// The seconds between ticks, so that there are some ten.
-fn step(length_s: f64) -> f64 {
+/// The seconds between ticks, so that there are no more than `ticks`.
+fn step(length_s: f64, ticks: f64) -> f64 {
     let steps = [1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0];
-    steps.into_iter().find(|step| length_s / step <= 11.0).unwrap_or(3600.0)
+    steps.into_iter().find(|step| length_s / step <= ticks).unwrap_or(3600.0)
 }
 
 /// The spans that took longest, and those that failed, in their order.
@@ -180,6 +204,11 @@ fn checks(boot: &Boot) -> Vec<Span> {
         is_failed: matches!(check.outcome, Outcome::Wrong { .. }),
     };
     boot.checks.iter().take(3 * MAX_ROWS).map(span).collect()
+}
+
+/// A text where there is no markup.
+fn plain(text: &str) -> String {
+    escaped(&text.replace('`', ""))
 }
 
 fn shortened(name: &str) -> String {
