@@ -50,7 +50,7 @@ pub use owner::{Owner, OwnerError, Principal};
 pub use report::{MadeUp, PutReport, Report};
 pub use size::{ByteSize, DiskSize, DiskSizeError};
 pub use verb::{
-    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Password,
-    Pattern, Put, PutError, PutOwner, Remove, Replace, Scrub, Secret, SshKey, SyntaxError, Tar, Timezone, Touch,
-    Truncate, User, Write, authorized_keys,
+    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Hostname, HostnameAlso, KeySource, Link, Mkdir,
+    Move, Password, Pattern, Put, PutError, PutOwner, Remove, Replace, Scrub, Secret, SshKey, SyntaxError, Tar,
+    Timezone, Touch, Truncate, User, Write, authorized_keys,
 };

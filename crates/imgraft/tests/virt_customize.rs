@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 
 use support::{BOOT, ROOT, World, assert_sound};
 use testkit::fixture::Options;
+use testkit::judge::judge;
 
 /// What the original says to command lines that are wrong.
 const OBSERVED: &str = include_str!("observed/virt-customize-1.48.2.txt");
@@ -402,4 +403,119 @@ fn links_are_made_for_each_name_and_replace_nothing_else() {
         program = program.display()
     ));
     assert_eq!(fs::metadata(world.path("bin/virt-customize")).unwrap().permissions().mode() & 0o111, 0o111);
+}
+
+/// `qemu-img create -b base.img`, then customize: by names that begin at the folder of each file.
+#[test]
+fn a_chain_of_three_is_opened_and_only_its_top_is_changed() {
+    let world = world();
+    fs::create_dir(world.path("images")).unwrap();
+    let qemu_img = |line: &str| {
+        let mut command = judge("qemu-img");
+        command.current_dir(world.folder()).args(line.split_ascii_whitespace()).succeed();
+    };
+    qemu_img("create -q -f qcow2 -b ../disk.img -F qcow2 images/middle.qcow2");
+    qemu_img("create -q -f qcow2 -b middle.qcow2 -F qcow2 images/top.qcow2");
+    let read = |name: &str| fs::read(world.path(name)).unwrap();
+    let before = ["disk.img", "images/middle.qcow2"].map(read);
+    // The same is refused by the program that is not spoken to as virt-customize.
+    let run = world.run("customize images/top.qcow2 --touch /srv/x");
+    assert!(run.code == Some(1) && run.stderr.contains("--allow-backing"), "{}", run.stderr);
+
+    let line = ["-a", "images/top.qcow2", "--write", "/srv/x:in the chain\n"];
+    let said = virt_customize(&world, &line).succeeds();
+    assert_eq!(
+        said.stdout,
+        "[…] Examining the guest ...\n\
+         […] Reading the backing file images/middle.qcow2, which stays as it is\n\
+         […] Reading the backing file images/../disk.img, which stays as it is\n\
+         […] Writing: /srv/x\n[…] Finishing off\n"
+    );
+    assert!(before == ["disk.img", "images/middle.qcow2"].map(read), "a file under the image was changed");
+    qemu_img("check -q images/top.qcow2");
+    world.run("convert images/top.qcow2 whole.img --allow-backing").succeeds();
+    qemu_img("compare -q images/top.qcow2 whole.img");
+    assert_sound(&world.path("whole.img"));
+    assert_eq!(world.content("whole.img", ROOT, "/srv/x"), b"in the chain\n");
+    // What the option once did is done anyway.
+    virt_customize(&world, &[&line[..], &["--allow-backing"]].concat()).succeeds();
+}
+
+#[test]
+fn a_hostname_is_written_where_the_original_writes_it_for_the_system() {
+    let hosts = "127.0.0.1 localhost\n127.0.1.1 web.lan web webs # web\n";
+    for (os, info, warns) in [
+        ("debian", None, false),
+        ("fedora", Some("CHASSIS=vm\nPRETTY_HOSTNAME=db.example.org\n"), false),
+        ("opensuse-leap", None, false),
+        ("alpine", None, true),
+        ("plan10", None, true),
+    ] {
+        let world = world();
+        let [release, written] = [format!("/usr/lib/os-release:ID={os}\n"), format!("/etc/hosts:{hosts}")];
+        let line = [
+            "-q",
+            "-a",
+            "disk.img",
+            "--write",
+            release.as_str(),
+            "--write",
+            written.as_str(),
+            "--write",
+            "/etc/hostname:web.lan\n",
+        ];
+        virt_customize(&world, &line).succeeds();
+        if info.is_some() {
+            let old = "/etc/machine-info:PRETTY_HOSTNAME=web\nCHASSIS=vm\n";
+            virt_customize(&world, &["-q", "-a", "disk.img", "--write", old]).succeeds();
+        }
+        let said = virt_customize(&world, &["-a", "disk.img", "--hostname", "db.example.org"]).succeeds();
+        let warning = "virt-customize: warning: hostname could not be set for this type of guest\n";
+        assert_eq!(said.stdout.contains(warning), warns, "{os}: {}", said.stdout);
+        let text = |path: &str| String::from_utf8(world.content("disk.img", ROOT, path)).unwrap();
+        assert_eq!(text("/etc/hostname"), if warns { "web.lan\n" } else { "db.example.org\n" }, "{os}");
+        let renamed = "127.0.0.1 localhost\n127.0.1.1 db.example.org db webs # web\n";
+        assert_eq!(text("/etc/hosts"), if os == "debian" { renamed } else { hosts }, "{os}");
+        if let Some(info) = info {
+            assert_eq!(text("/etc/machine-info"), info, "{os}");
+        }
+    }
+}
+
+#[test]
+fn touching_a_directory_and_emptying_below_a_file_are_refused() {
+    let world = world();
+    let before = world.contents();
+    virt_customize(&world, &["-a", "disk.img", "--touch", "/etc"])
+        .refuses("virt-customize: error: `/etc` is a directory\n");
+    virt_customize(&world, &["-a", "disk.img", "--truncate-recursive", "/etc/fstab"])
+        .refuses("virt-customize: error: `/etc/fstab` is not a directory\n");
+    assert!(before == world.contents());
+}
+
+#[test]
+fn labels_are_asked_for_where_there_is_selinux_and_warned_of_by_the_option_of_this_program() {
+    let world = world();
+    let said = virt_customize(&world, &["-a", "disk.img", "--touch", "/srv/x", "--selinux-relabel"]).succeeds();
+    assert!(!said.stdout.contains("relabel"), "{}", said.stdout);
+    let config = "/etc/selinux/config:SELINUX=enforcing\n";
+    let line = ["-a", "disk.img", "--mkdir", "/etc/selinux", "--write", config];
+    let said = virt_customize(&world, &line).succeeds();
+    let unlabelled = "virt-customize: warning: the guest enforces SELinux and what is new has no label: ";
+    assert!(said.stdout.contains(&format!("{unlabelled}`--selinux-relabel` has it labelled at the next boot\n")));
+    let line = ["-a", "disk.img", "--touch", "/srv/x", "--selinux-relabel"];
+    let said = virt_customize(&world, &line).succeeds();
+    let why = "nothing was relabelled, since there is no /usr/sbin/load_policy in the guest\n";
+    assert!(said.stdout.contains(&format!("{unlabelled}{why}")), "{}", said.stdout);
+    assert!(!said.stdout.contains("next boot"), "{}", said.stdout);
+
+    let policy = ["-q", "-a", "disk.img", "--mkdir", "/usr/sbin", "--write", "/usr/sbin/load_policy:"];
+    virt_customize(&world, &policy).succeeds();
+    let said = virt_customize(&world, &line).succeeds();
+    assert_eq!(
+        said.stdout,
+        "[…] Examining the guest ...\n[…] Running touch: /srv/x\n\
+         […] Asking the guest for SELinux relabelling at its next boot\n[…] Finishing off\n"
+    );
+    assert_eq!(world.content("disk.img", ROOT, "/.autorelabel"), b"");
 }

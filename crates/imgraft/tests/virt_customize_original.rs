@@ -211,8 +211,12 @@ fn log(stdout: &[u8]) -> Vec<String> {
         Some((seconds, rest)) if seconds.starts_with('[') => rest.to_owned(),
         _ => line.to_owned(),
     });
-    // Both are left alone here.
-    let is_said = |line: &String| !line.contains("random seed") && line != "Setting the machine ID in /etc/machine-id";
+    // The first two are left alone here, and a guest without SELinux is not said to be labelled.
+    let is_said = |line: &String| {
+        !line.contains("random seed")
+            && line != "Setting the machine ID in /etc/machine-id"
+            && line != "SELinux relabelling"
+    };
     let without_password = |line: String| match line.split_once(" random password of man to ") {
         Some((before, _)) => before.to_owned(),
         None => line,

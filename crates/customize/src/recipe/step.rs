@@ -145,7 +145,7 @@ fn file_operation(table: &mut Table<'_, '_>, verb: &str) -> Option<Operation> {
             let recursive = table.boolean("recursive").unwrap_or(false);
             Operation::Truncate(Truncate { path: path?, recursive })
         }
-        "touch" => Operation::Touch(Touch { path: path? }),
+        "touch" => Operation::Touch(Touch { path: path?, only_regular: false }),
         "scrub" => Operation::Scrub(Scrub { path: path? }),
         _ => unreachable!("every verb was dealt with"),
     })

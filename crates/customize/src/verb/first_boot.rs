@@ -41,7 +41,7 @@ const MANAGERS: [(&str, &str); 5] = [
     ),
     ("/usr/bin/dnf", "exec dnf -y install"),
     ("/usr/bin/yum", "exec yum -y install"),
-    ("/usr/bin/zypper", "exec zypper --non-interactive install"),
+    ("/usr/bin/zypper", "exec zypper --non-interactive install --auto-agree-with-licenses"),
     ("/usr/bin/pacman", "exec pacman -Sy --noconfirm --needed"),
 ];
 

@@ -18,6 +18,20 @@ const MAX_BYTES: usize = 64;
 pub struct Hostname {
     /// The name, with or without a domain.
     pub name: String,
+    /// What else says the name.
+    pub also: HostnameAlso,
+}
+
+/// What says the guest's name beside `/etc/hostname`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostnameAlso {
+    /// `/etc/hosts`, where the old name is in it.
+    #[default]
+    Hosts,
+    /// `/etc/machine-info`, as `PRETTY_HOSTNAME`.
+    MachineInfo,
+    /// No other file.
+    Nothing,
 }
 
 impl Hostname {
@@ -39,7 +53,7 @@ impl Hostname {
                 "`{name}` is no name of a host: letters, digits, `-` and `.` are, up to {MAX_BYTES}"
             )));
         }
-        Ok(Self { name: name.to_owned() })
+        Ok(Self { name: name.to_owned(), also: HostnameAlso::default() })
     }
 }
 
@@ -59,33 +73,77 @@ impl Work<'_> {
             None => self.create(&place.path, &self.attributes(0o644), new.as_bytes())?,
         }
         let mut paths = vec![place.path.to_string()];
-        let hosts = known("/etc/hosts");
-        // `localhost` is the name of every host, and stays.
-        if !matches!(old.as_str(), "" | "localhost" | "localhost.localdomain") && self.is_there(&hosts)? {
-            let rename = |content: &[u8]| Ok(rename_in_hosts(content, &old, &hostname.name));
-            paths.push(self.edit_content(&hosts, rename)?.to_string());
+        match hostname.also {
+            HostnameAlso::Hosts => {
+                let hosts = known("/etc/hosts");
+                // `localhost` is the name of every host, and stays.
+                if !matches!(old.as_str(), "" | "localhost" | "localhost.localdomain") && self.is_there(&hosts)? {
+                    let rename = |content: &[u8]| Ok(rename_in_hosts(content, &old, &hostname.name));
+                    paths.push(self.edit_content(&hosts, rename)?.to_string());
+                }
+            }
+            HostnameAlso::MachineInfo => {
+                let info = self.place(&known("/etc/machine-info"), LastLink::Follow)?;
+                match &info.found {
+                    Some(_) => {
+                        self.edit_content(&info.path, |content| Ok(pretty_hostname(content, &hostname.name)))?;
+                    }
+                    None => {
+                        let content = pretty_hostname(b"", &hostname.name);
+                        self.create(&info.path, &self.attributes(0o644), &content)?;
+                    }
+                }
+                paths.push(info.path.to_string());
+            }
+            HostnameAlso::Nothing => {}
         }
         let was = if old.is_empty() { String::new() } else { format!(" (it was {old})") };
         Ok(Report::new("hostname", format!("set the hostname to {}{was}", hostname.name), paths, place.parents))
     }
 }
 
-/// `/etc/hosts` with the host `old` called `new`: as a whole name, or before its domain.
+/// `/etc/machine-info` with `name` as the pretty one, which is the last line.
+fn pretty_hostname(content: &[u8], name: &str) -> Vec<u8> {
+    const KEY: &[u8] = b"PRETTY_HOSTNAME=";
+    let lines = content.split_inclusive(|&byte| byte == b'\n').filter(|line| !line.starts_with(KEY));
+    let mut edited = lines.collect::<Vec<_>>().concat();
+    if edited.last().is_some_and(|&byte| byte != b'\n') {
+        edited.push(b'\n');
+    }
+    [&edited, KEY, name.as_bytes(), b"\n"].concat()
+}
+
+/// `/etc/hosts` with the host `old` called `new`: as a whole name, or before its domain. The short name of
+/// `old`, behind a name with a domain, becomes that of `new`.
 fn rename_in_hosts(content: &[u8], old: &str, new: &str) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(content) else { return content.to_vec() };
+    let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
+    let (old_short, new_short) = (short(old), short(new));
     let mut renamed = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
         let (entry, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
         // The first word is the address.
         let mut words = 0;
+        let mut has_new = false;
         for word in entry.split_inclusive(char::is_whitespace) {
             let name = word.trim_end();
             words += usize::from(!name.is_empty());
             let domain = name.strip_prefix(old).filter(|rest| rest.is_empty() || rest.starts_with('.'));
-            match domain.filter(|_| words > 1 && !name.is_empty()) {
+            match domain {
+                _ if words < 2 || name.is_empty() => renamed.push_str(word),
+                // The name with the domain is there: this is its alias.
+                Some("") if has_new => {
+                    renamed.push_str(&new_short);
+                    renamed.push_str(&word[name.len()..]);
+                }
                 Some(domain) => {
                     renamed.push_str(new);
                     renamed.push_str(if new.contains('.') { "" } else { domain });
+                    renamed.push_str(&word[name.len()..]);
+                    has_new = new.contains('.');
+                }
+                None if name == old_short && name != "localhost" => {
+                    renamed.push_str(&new_short);
                     renamed.push_str(&word[name.len()..]);
                 }
                 None => renamed.push_str(word),
@@ -107,7 +165,24 @@ mod tests {
         let expected = "127.0.0.1\tlocalhost\n127.0.1.1  db.example.org db # web\n::1 webs db\nweb 1\n#web\n";
         assert_eq!(String::from_utf8(renamed).unwrap(), expected);
         let renamed = rename_in_hosts(b"1 web.example.org web", "web", "db.test");
-        assert_eq!(renamed, b"1 db.test db.test");
+        assert_eq!(renamed, b"1 db.test db");
+    }
+
+    #[test]
+    fn the_short_name_stays_an_alias() {
+        let renamed = |hosts: &str, old, new| String::from_utf8(rename_in_hosts(hosts.as_bytes(), old, new)).unwrap();
+        assert_eq!(renamed("1 web.lan web webs\n", "web.lan", "db.test"), "1 db.test db webs\n");
+        assert_eq!(renamed("1 web.lan web\n", "web.lan", "db"), "1 db db\n");
+        assert_eq!(renamed("1 web\n2 web\n", "web", "db.test"), "1 db.test\n2 db.test\n");
+        assert_eq!(renamed("1 localhost\n", "localhost.lan", "db.test"), "1 localhost\n");
+    }
+
+    #[test]
+    fn the_pretty_name_is_said_once_and_the_rest_stays() {
+        let edited = |content: &[u8]| String::from_utf8(pretty_hostname(content, "db.test")).unwrap();
+        assert_eq!(edited(b""), "PRETTY_HOSTNAME=db.test\n");
+        let old = b"PRETTY_HOSTNAME=web\nCHASSIS=vm\nPRETTY_HOSTNAME=\"a b\"\n# x";
+        assert_eq!(edited(old), "CHASSIS=vm\n# x\nPRETTY_HOSTNAME=db.test\n");
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub use chown::Chown;
 pub use copy::Copy;
 pub use edit::{Edit, Filter};
 pub use first_boot::FirstBoot;
-pub use hostname::Hostname;
+pub use hostname::{Hostname, HostnameAlso};
 pub use link::Link;
 pub use mkdir::Mkdir;
 pub use password::{Password, Secret};

@@ -7,7 +7,7 @@ use guest::resolve::LastLink;
 use guest::{GuestPath, Times};
 
 use super::{SyntaxError, path};
-use crate::carry_out::Work;
+use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
 use crate::inherit::NEW_FILE;
 use crate::report::Report;
@@ -17,6 +17,8 @@ use crate::report::Report;
 pub struct Touch {
     /// The file; a symlink stands for what it points to.
     pub path: GuestPath,
+    /// Whether what is there has to be a regular file.
+    pub only_regular: bool,
 }
 
 impl Touch {
@@ -26,7 +28,7 @@ impl Touch {
     ///
     /// A path that is none.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
-        Ok(Self { path: path(text.as_bytes())? })
+        Ok(Self { path: path(text.as_bytes())?, only_regular: false })
     }
 }
 
@@ -34,7 +36,10 @@ impl Work<'_> {
     pub(crate) fn touch(&mut self, touch: &Touch) -> Result<Report, Error> {
         let place = self.place(&touch.path, LastLink::Follow)?;
         match &place.found {
-            Some(_) => {
+            Some(node) => {
+                if touch.only_regular {
+                    expect_regular(&place.path, node.kind())?;
+                }
                 let now = Some(self.now);
                 self.guest.set_times(&place.path, &Times { accessed: now, modified: now, changed: now })?;
             }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::LastLink;
-use guest::{FileKind, GuestPath};
+use guest::{FileKind, GuestPath, PathProblem};
 
 use super::{SyntaxError, path};
 use crate::carry_out::{Work, expect_regular};
@@ -52,6 +52,10 @@ impl Work<'_> {
                 vec![found.path.to_string()],
                 Vec::new(),
             ));
+        }
+        if found.node.kind() != FileKind::Directory {
+            let problem = PathProblem::NotADirectory { at: found.path.clone() };
+            return Err(guest::Error::Path { path: found.path, problem }.into());
         }
         let mut paths = Vec::new();
         for path in self.tree(&found.path)? {

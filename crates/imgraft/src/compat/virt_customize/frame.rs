@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use customize::{Mode, Operation, Owner, Password, Remove, Scheme, Write};
+use customize::{HostnameAlso, Mode, Operation, Owner, Password, Remove, Scheme, Write};
 use guest::{FileKind, Guest, GuestPath, LastLink};
 
 use super::action::Action;
@@ -22,6 +22,12 @@ const SEEDS: [&str; 5] = [
 ];
 /// How long a seed is, in bytes.
 const SEED_BYTES: usize = 512;
+/// What else says the hostname, by the `ID` of the guests in which the original sets it.
+const HOSTNAMES: [(&[&str], HostnameAlso); 3] = [
+    (&["debian", "ubuntu", "kali"], HostnameAlso::Hosts),
+    (&["fedora", "rhel", "centos", "scientific", "ol", "rocky", "almalinux"], HostnameAlso::MachineInfo),
+    (&["opensuse", "opensuse-leap", "opensuse-tumbleweed", "sles", "sled"], HostnameAlso::Nothing),
+];
 const MACHINE_ID: &str = "/etc/machine-id";
 /// What `--run` and `--install` of the original write.
 const LOG_FILE: &str = "/tmp/builder.log";
@@ -39,18 +45,48 @@ pub(super) fn frame(request: &Request, steps: Vec<Step>, guest: &Guest) -> Resul
         all.push(Step::new(format!("Setting the machine ID in {MACHINE_ID}"), vec![write]));
     }
     all.extend(steps);
+    set_hostname_as_the_original(&mut all, guest)?;
     all.extend(passwords(request)?);
     if request.relabel {
         let is_labelled = kind(guest, "/usr/sbin/load_policy") == Some(FileKind::Regular)
             && kind(guest, "/etc/selinux/config") == Some(FileKind::Regular);
-        let operations = if is_labelled { vec![Operation::Relabel] } else { Vec::new() };
-        all.push(Step::new("SELinux relabelling".to_owned(), operations));
+        if is_labelled {
+            let message = "Asking the guest for SELinux relabelling at its next boot".to_owned();
+            all.push(Step::new(message, vec![Operation::Relabel]));
+        } else {
+            request.voice.debug("--selinux-relabel has no effect: the guest does not use SELinux");
+        }
     }
     if request.scrub_log_file && kind(guest, LOG_FILE).is_some() {
         let remove = Remove::parse(LOG_FILE.as_ref()).map_err(|error| Stop::error(error.to_string()))?;
         all.push(Step::new("Scrubbing the log file".to_owned(), vec![Operation::Remove(remove)]));
     }
     Ok(all)
+}
+
+/// Has the hostname written where the original writes it for a guest of this kind, which may be nowhere.
+fn set_hostname_as_the_original(steps: &mut [Step], guest: &Guest) -> Result<(), Stop> {
+    let is_hostname = |operation: &Operation| matches!(operation, Operation::Hostname(_));
+    if !steps.iter().any(|step| step.operations.iter().any(is_hostname)) {
+        return Ok(());
+    }
+    let os = guest.operating_system().map_err(|error| Stop::error(error.to_string()))?;
+    let also = HOSTNAMES.iter().find(|(ids, _)| ids.contains(&os.id.as_str())).map(|(_, also)| *also);
+    for step in steps {
+        let before = step.operations.len();
+        step.operations.retain_mut(|operation| match (operation, also) {
+            (Operation::Hostname(hostname), Some(also)) => {
+                hostname.also = also;
+                true
+            }
+            (Operation::Hostname(_), None) => false,
+            _ => true,
+        });
+        if step.operations.len() < before {
+            step.warnings.push("hostname could not be set for this type of guest".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// All passwords, which are set behind everything else.

@@ -100,7 +100,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["-a", "--add"],
         Some("file"),
         "Image to change",
-        Differs("an image on another host is refused; so is one with a backing file, but for `--allow-backing`"),
+        Differs(
+            "an image on another host is refused; backing files are opened, as there, and named; of a disk with \
+             several systems, none is changed",
+        ),
         |request, value| request.add_drive(&value),
     ),
     verb(&["--append-line"], Some("FILE:LINE"), "Add a line at the end of a file", Same, |request, value| {
@@ -236,7 +239,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["--hostname"],
         Some("HOSTNAME"),
         "Set the hostname",
-        Differs("in `/etc/hosts`, the old name is replaced before its domain, too"),
+        Differs(
+            "in `/etc/hosts`, the old name is replaced before its domain, too, and an alias behind the new name with \
+             its domain is the short one; openSUSE's is written to `/etc/hostname`",
+        ),
         |request, name| act(request, Action::Hostname { name }),
     ),
     verb(&["--inject-blnsvr"], Some("METHOD"), "Windows' balloon server (since 1.54)", NotForLinux, |request, _| {
@@ -351,7 +357,10 @@ pub(super) const ENTRIES: &[Entry] = &[
         &["--selinux-relabel"],
         None,
         "Have an SELinux guest label its files",
-        Differs("always by `/.autorelabel`, at its next boot, which is what the original does where it cannot itself"),
+        Differs(
+            "always by `/.autorelabel`, at its next boot, which is what the original does where it cannot itself; \
+             nothing is said where the guest does not use SELinux",
+        ),
         |request, _| {
             request.relabel = true;
             Ok(())
@@ -487,15 +496,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         request.differences.set_random_seed = true;
         Ok(())
     }),
-    ours(
-        &["--allow-backing"],
-        None,
-        "Open the backing files that an image names, as the original does: only for one that you trust",
-        |request, _| {
-            request.differences.allow_backing = true;
-            Ok(())
-        },
-    ),
+    ours(&["--allow-backing"], None, "Nothing: backing files that an image names are opened anyway", nothing),
     ours(
         &["--plain-clusters"],
         None,

@@ -51,8 +51,6 @@ pub(super) struct Differences {
     pub(super) set_machine_id: bool,
     pub(super) set_random_seed: bool,
     pub(super) plain_clusters: bool,
-    /// Whether the files under an image are opened.
-    pub(super) allow_backing: bool,
 }
 
 /// How passwords are hashed.

@@ -1,11 +1,11 @@
 //! Doing what a command line asks for: all of it, or nothing.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use customize::Form;
+use customize::{Form, Warning};
 use guest::Guest;
-use image::{Format, Image, NewClusters};
+use image::{Format, NewClusters};
 
 use super::frame::frame;
 use super::parse::{Drive, Request, Stop};
@@ -13,14 +13,23 @@ use super::translate::Step;
 use super::voice::Voice;
 use crate::cli::Backing;
 use crate::command::real_path;
-use crate::disk::{self, OpenedFile};
+use crate::disk::{self, OpenedFile, OpenedImage};
 use crate::environment;
 use crate::failure::Failure;
 use crate::graft::{self, Job, Manner};
 use crate::message::Messages;
 use crate::unwrap::scratch_folder;
 
+/// The files under an image are opened, as by the original.
+const BACKING: Backing = Backing { allow_backing: true };
 const NO_SYSTEM: &str = "no operating systems were found in the guest image";
+
+/// The warning of files without labels, by the option that there is here.
+const UNLABELLED: &str = "the guest enforces SELinux and what is new has no label: `--selinux-relabel` has it labelled \
+                          at the next boot";
+/// The same, where that option did nothing.
+const UNLABELLABLE: &str = "the guest enforces SELinux and what is new has no label: nothing was relabelled, since \
+                            there is no /usr/sbin/load_policy in the guest";
 
 /// Does what `request` asks for, and says so.
 pub(super) fn run(request: &Request) -> Result<(), Stop> {
@@ -43,7 +52,7 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
     }
     if systems.is_empty() {
         let stop = Stop::error(NO_SYSTEM);
-        return Err(match request.drives.iter().find_map(|drive| hidden_by_format(request, drive)) {
+        return Err(match request.drives.iter().find_map(hidden_by_format) {
             Some(hint) => stop.hint(hint),
             None => stop,
         });
@@ -60,11 +69,14 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
 /// The guest on a drive, for a look, if there is one.
 fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
     let path = &drive.path;
-    let image = match open(request, drive)? {
-        Ok(image) => image,
+    let OpenedImage { image, layers, .. } = match open(drive)? {
+        Ok(opened) => opened,
         Err(image::Error::NotAnImage { .. }) => return Ok(None),
         Err(error) => return Err(stop(disk::unusable(path, &error))),
     };
+    for layer in layers.iter().skip(1) {
+        request.voice.message(format_args!("Reading the backing file {}, which stays as it is", layer.path.display()));
+    }
     let found = image.info().format;
     if let Some(format) = &drive.format
         && *format != found.qemu_name()
@@ -91,21 +103,16 @@ fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
 }
 
 /// The image of a drive, for a look.
-fn open(request: &Request, drive: &Drive) -> Result<Result<Arc<Image>, image::Error>, Stop> {
+fn open(drive: &Drive) -> Result<Result<OpenedImage, image::Error>, Stop> {
     let messages = Messages::new(true, false);
     let file = OpenedFile::look(&drive.path, &messages).map_err(stop)?;
-    let opened = file.try_image(backing(request), &scratch_folder(), &messages).map_err(stop)?;
-    Ok(opened.map(|opened| opened.image))
-}
-
-fn backing(request: &Request) -> Backing {
-    Backing { allow_backing: request.differences.allow_backing }
+    file.try_image(BACKING, &scratch_folder(), &messages).map_err(stop)
 }
 
 /// Why there may be no guest on a drive.
-fn hidden_by_format(request: &Request, drive: &Drive) -> Option<String> {
+fn hidden_by_format(drive: &Drive) -> Option<String> {
     drive.format.as_ref().filter(|format| *format == "raw")?;
-    let found = open(request, drive).ok()?.ok()?.info().format;
+    let found = open(drive).ok()?.ok()?.image.info().format;
     let path = drive.path.display();
     (found != Format::Raw)
         .then(|| format!("`{path}` is {found}, and `--format raw` hides what is in it: leave that out"))
@@ -118,7 +125,7 @@ fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop
     let operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
     let job = Job {
         base,
-        backing: backing(request),
+        backing: BACKING,
         form: Form::default(),
         target,
         target_name: drive.path.clone(),
@@ -134,7 +141,14 @@ fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop
         manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true },
     };
     let report = graft::run(job, &Messages::new(true, false)).map_err(stop)?;
-    report.warnings.iter().for_each(|warning| request.voice.warning(warning));
+    let unlabelled = Warning::Unlabelled.to_string();
+    for warning in &report.warnings {
+        match (*warning == unlabelled, request.relabel) {
+            (false, _) => request.voice.warning(warning),
+            (true, false) => request.voice.warning(UNLABELLED),
+            (true, true) => request.voice.warning(UNLABELLABLE),
+        }
+    }
     for operation in &report.operations {
         request.voice.debug(&operation.text);
     }

@@ -95,7 +95,7 @@ fn operations(action: &Action, differences: &Differences) -> Result<Vec<Operatio
             Operation::Replace(Replace::parse(argument).map_err(|error| bad("replace", error))?)
         }
         Action::Scrub { path } => Operation::Scrub(Scrub { path: guest_path("scrub", path)? }),
-        Action::Touch { path } => Operation::Touch(Touch { path: guest_path("touch", path)? }),
+        Action::Touch { path } => Operation::Touch(Touch { path: guest_path("touch", path)?, only_regular: true }),
         Action::Truncate { path } => {
             Operation::Truncate(Truncate { path: guest_path("truncate", path)?, recursive: false })
         }
