@@ -61,6 +61,13 @@ pub enum Warning {
     },
     /// The guest enforces SELinux, and what is new has no label.
     Unlabelled,
+    /// What is in a folder of programs, and nobody may execute it.
+    NotExecutable {
+        /// What.
+        path: GuestPath,
+        /// How many more there are.
+        more: usize,
+    },
     /// Something else, in words.
     Other(String),
 }
@@ -126,7 +133,7 @@ pub fn carry_out(
     let before = free_space(guest)?;
     let now = options.modified.unwrap_or(guest.written());
     let progress = Progress { done_bytes: Cell::new(0), expected_bytes: Cell::new(0), watch };
-    let mut work = Work { guest, options, now, warnings: Vec::new(), kept: Vec::new(), progress };
+    let mut work = Work { guest, options, now, warnings: Vec::new(), kept: Vec::new(), programs: Vec::new(), progress };
     let mut reports = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
         watch.begins(index);
@@ -138,6 +145,7 @@ pub fn carry_out(
     watch.begins(operations.len());
     if !operations.is_empty() {
         work.warn_of_labels()?;
+        work.warn_of_programs()?;
     }
     let Work { warnings, kept, .. } = work;
     guest.flush()?;
@@ -213,6 +221,8 @@ pub(crate) struct Work<'a> {
     pub(crate) warnings: Vec<Warning>,
     /// Sources that are read only when the disk behind the guest is.
     pub(crate) kept: Vec<Source>,
+    /// Files that were put into folders of programs without a mode that lets anybody execute them.
+    pub(crate) programs: Vec<GuestPath>,
     pub(crate) progress: Progress<'a>,
 }
 
@@ -254,6 +264,29 @@ impl Work<'_> {
             Operation::Scrub(scrub) => self.scrub(scrub),
             Operation::Relabel => self.relabel(),
         }
+    }
+
+    /// Notes that a file was put at `path`, if that is in a folder of programs and it cannot be executed.
+    pub(crate) fn note_program(&mut self, path: &GuestPath, permissions: u16) {
+        let folder = path.parent().map(|folder| folder.to_string()).unwrap_or_default();
+        if permissions & 0o111 == 0 && matches!(folder.rsplit('/').next(), Some("bin" | "sbin")) {
+            self.programs.push(path.clone());
+        }
+    }
+
+    /// Warns of those that are still there in the end, and still cannot be executed.
+    fn warn_of_programs(&mut self) -> Result<(), Error> {
+        let mut paths = Vec::new();
+        for path in std::mem::take(&mut self.programs) {
+            let Ok(found) = self.guest.find(&path, LastLink::Keep) else { continue };
+            let metadata = self.guest.metadata(&found.node)?;
+            if metadata.kind == FileKind::Regular && metadata.permissions & 0o111 == 0 {
+                paths.push(path);
+            }
+        }
+        let more = paths.len().saturating_sub(1);
+        self.warnings.extend(paths.into_iter().next().map(|path| Warning::NotExecutable { path, more }));
+        Ok(())
     }
 
     /// Refuses an operation for which directories would have to be made that it does not say itself.
@@ -411,6 +444,15 @@ impl fmt::Display for Warning {
                 f,
                 "the guest enforces SELinux and what is new has no label: `relabel` has it labelled at first boot"
             ),
+            Self::NotExecutable { path, more } => {
+                write!(f, "`{path}` ")?;
+                match more {
+                    0 => write!(f, "has no execute bit")?,
+                    1 => write!(f, "and one more have no execute bit")?,
+                    _ => write!(f, "and {more} more have no execute bit")?,
+                }
+                write!(f, ", and nobody can run it by its name: give it a mode such as 0755")
+            }
             Self::Other(text) => f.write_str(text),
         }
     }

@@ -24,6 +24,7 @@
 
 mod account;
 mod carry_out;
+mod elsewhere;
 mod error;
 mod form;
 mod inherit;
@@ -41,6 +42,7 @@ mod verb;
 
 pub use account::Scheme;
 pub use carry_out::{Done, Options, Room, Warning, Watch, carry_out};
+pub use elsewhere::Elsewhere;
 pub use error::Error;
 pub use form::{ClusterSize, Form, FormError};
 pub use keep::check_packages;

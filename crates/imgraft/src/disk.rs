@@ -186,6 +186,14 @@ fn unwritable(readable: &OpenedFile, error: Errno) -> Failure {
     let path = readable.path.display();
     let failure = Failure::because(format!("`{path}` cannot be written"), &io::Error::from(error));
     match error {
+        // Only its owner may change its mode.
+        Errno::ACCESS if readable.metadata.uid() != rustix::process::geteuid().as_raw() => failure.hint(format!(
+            "it belongs to {}: work on a copy, or make a new image with `imgraft build --base {path}`",
+            match readable.metadata.uid() {
+                0 => "root".to_owned(),
+                uid => format!("the user {uid}"),
+            }
+        )),
         Errno::ACCESS => failure.hint(format!("`chmod u+w {path}` lets its owner write to it")),
         Errno::PERM => match readable.attribute() {
             Some(attribute) => failure.hint(format!("it has the attribute {attribute}; see chattr(1)")),

@@ -137,7 +137,8 @@ impl Graft {
             return Err(Failure::new(format!("`{}` is compressed: {wrapping}", base_path.display()))
                 .hint("an overlay needs a base that a virtual machine can read: `imgraft convert` makes one"));
         }
-        let container = container::of_edit(&job.form, &image.info(), folder.path(), base_path)?;
+        let new_name = (!job.in_place).then_some(&*job.target_name);
+        let container = container::of_edit(&job.form, new_name, &image.info(), folder.path(), base_path)?;
         let spill_folder = folder.try_clone().map_err(|error| folder_failure(folder.path(), &error))?;
         let size_bytes = match job.size {
             Some(size) => {

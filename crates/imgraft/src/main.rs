@@ -33,6 +33,7 @@ mod soundness;
 mod terminal;
 mod time;
 mod unwrap;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -42,7 +43,10 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(std::env::args_os()) {
         return code;
     }
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::refuse(error),
+    };
     let messages = message::Messages::new(cli.quiet, cli.verbose);
     match command::run(cli.command, &messages) {
         Ok(code) => code,

@@ -6,6 +6,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::message::Messages;
 
+/// What is shown until it is known how much there is to do.
+const STAGE: &str = "{msg:>8} {spinner}";
+/// What is shown from then on.
+const AMOUNT: &str = "{msg:>8} {bar:24} {percent:>3}% {binary_bytes:>10} of {binary_total_bytes:10} \
+                      {binary_bytes_per_sec:>12}, {eta} left";
+
 /// A bar on standard error, or nothing where that is no terminal.
 pub(crate) struct Progress {
     bar: ProgressBar,
@@ -17,23 +23,34 @@ impl Progress {
         if !messages.shows_progress() {
             return Self { bar: ProgressBar::hidden() };
         }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(15));
-        let template = "{msg:>8} {bar:32} {binary_bytes:>10} of {binary_total_bytes:10}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸ "));
+        let progress = Self::on(ProgressDrawTarget::stderr_with_hz(15), what);
+        progress.bar.enable_steady_tick(Duration::from_millis(200));
+        progress
+    }
+
+    /// Something that goes on, and nobody knows yet how much of it there is.
+    fn on(target: ProgressDrawTarget, what: &'static str) -> Self {
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template(STAGE) {
+            bar.set_style(style);
         }
         bar.set_message(what);
-        bar.enable_steady_tick(Duration::from_millis(200));
         Self { bar }
     }
 
     /// `done` of `total` bytes are done.
     pub(crate) fn set(&self, done: u64, total: u64) {
-        if self.bar.is_hidden() {
+        if total == 0 {
             return;
         }
-        if self.bar.length() != Some(total) {
+        let known = self.bar.length();
+        if known != Some(total) {
             self.bar.set_length(total);
+        }
+        if known.is_none()
+            && let Ok(style) = ProgressStyle::with_template(AMOUNT)
+        {
+            self.bar.set_style(style.progress_chars("━╸ "));
         }
         self.bar.set_position(done);
     }
@@ -83,5 +100,29 @@ impl Drop for Spinner {
 impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_total_before_there_is_one() {
+        let progress = Progress::on(ProgressDrawTarget::hidden(), "putting");
+        assert_eq!(progress.bar.length(), None);
+        progress.set(0, 0);
+        assert_eq!(progress.bar.length(), None, "`0 B of 0 B` says nothing");
+        progress.set(0, 10);
+        assert_eq!((progress.bar.length(), progress.bar.position()), (Some(10), 0));
+        progress.set(4, 20);
+        assert_eq!((progress.bar.length(), progress.bar.position()), (Some(20), 4));
+    }
+
+    #[test]
+    fn what_is_shown_can_be_drawn() {
+        for template in [STAGE, AMOUNT] {
+            ProgressStyle::with_template(template).unwrap();
+        }
     }
 }

@@ -293,3 +293,48 @@ fn a_backing_file_that_is_shorter_reads_as_zeros_behind_its_end() {
     qemu_img("compare ./top.qcow2 ./two.img", &world);
     assert!(info(&world.path("two.img"))["backing-filename"].is_null());
 }
+
+#[test]
+fn a_name_that_says_no_format_that_is_written_is_refused() {
+    let world = World::new();
+    world.refuses(
+        "convert base.img y.vhdx",
+        "error: `y.vhdx` ends in `.vhdx`, which is no format that is written\n\
+         hint: Azure takes fixed VHDs only, and Hyper-V takes them too: let the name end in `.vhd`\n",
+    );
+    let hint = "hint: let the name end in `.qcow2`, `.raw`, `.vmdk`, `.vhd`, `.tar.gz`, or say what it is to be with \
+                `--format`\n";
+    let refused = format!("error: `y.foo` ends in `.foo`, which is no format that is written\n{hint}");
+    for command in ["convert base.img", "build --base base.img --touch /srv/x -o", "resize base.img +1M -o"] {
+        world.refuses(&format!("{command} y.foo"), &refused);
+        world.refuses(
+            &format!("{command} -"),
+            "error: an image is not written to standard output: it is not written from front to back\n\
+             hint: give it the name of a file; `./-` is one of that name\n",
+        );
+    }
+    world.run("convert base.img y.foo --format raw").succeeds();
+    assert_eq!(info(&world.path("y.foo"))["format"], "raw");
+    fs::create_dir(world.path("folder")).unwrap();
+    world.refuses(
+        "convert base.img folder",
+        "error: `folder` is a directory\nhint: name the image to make: `imgraft convert IMAGE FOLDER/IMAGE`\n",
+    );
+}
+
+#[test]
+fn the_name_of_a_built_image_says_its_format() {
+    let world = World::new();
+    for (name, more, format) in [
+        ("x.raw", "", "raw"),
+        ("x.vmdk", "", "vmdk"),
+        ("X.QCOW2", "", "qcow2"),
+        ("x.img", "", "qcow2"),
+        ("x-24.04", "", "qcow2"),
+        ("y.raw", "--format qcow2", "qcow2"),
+    ] {
+        world.run(&format!("build --base base.img --touch /srv/x -o {name} {more}")).succeeds();
+        assert_eq!(info(&world.path(name))["format"], format, "{name}");
+    }
+    assert_sound(&world.path("X.QCOW2"));
+}

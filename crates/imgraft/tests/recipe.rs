@@ -23,9 +23,9 @@ fn the_autonoe_recipe_makes_the_autonoe_image() {
     let stat = world.stat("autonoe.img", ROOT, "/usr/local/bin/autonoe");
     assert_eq!((stat.mode.as_str(), stat.owner), ("0755", (0, 0)));
 
-    // Without `-o`, it is what the recipe says, beside the recipe.
+    // Without `-o`, it is what the recipe says, in the current folder.
     world.run(arguments).succeeds();
-    let (named, unnamed) = (world.path("autonoe.img"), world.path("recipes/autonoe-ubuntu-24.04.img"));
+    let (named, unnamed) = (world.path("autonoe.img"), world.path("autonoe-ubuntu-24.04.img"));
     assert!(fs::read(named).unwrap() == fs::read(unnamed).unwrap());
 }
 
@@ -181,4 +181,64 @@ fn what_is_no_toml_is_shown() {
          hint: name one with `imgraft build RECIPE`, or do without: \
          `imgraft build --base IMAGE --put SRC:DEST -o IMAGE`\n",
     );
+}
+
+#[test]
+fn a_build_without_a_change_says_so() {
+    World::new().refuses(
+        "build --base base.img -o out.img",
+        "error: there is nothing to do: no change is asked for\n\
+         hint: say one, such as `--put SRC:DEST` or `--size +2G`, or name a recipe; \
+         `imgraft convert base.img out.img` makes the same disk in another file\n",
+    );
+}
+
+#[test]
+fn a_file_in_place_of_a_name_is_told_where_it_goes() {
+    let world = World::new();
+    world.file("app", "x").file(
+        "r.toml",
+        "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nrun = \"a\"\n",
+    );
+    let run = world.run("build r.toml -o out.img");
+    assert_eq!(run.code, Some(1));
+    for hint in [
+        "  = hint: a file of yours goes by `file = \"noble.img\"`\n",
+        "  = hint: a file goes by a name: `[inputs.x]` with `file = \"dist/x.tar\"`, and here `put = \"x\"`\n",
+        "  = hint: not there yet: nothing of the guest is run while its image is made; `first-boot = INPUT` and \
+         `first-boot-command = \"COMMAND\"` have the guest do it when it boots first\n",
+    ] {
+        assert!(run.stderr.contains(hint), "{hint}\n{}", run.stderr);
+    }
+    // As it is said, it works.
+    world.file(
+        "r.toml",
+        "[base]\nfile = \"base.img\"\n[inputs.x]\nfile = \"app\"\n[[step]]\nput = \"x\"\nto = \"/opt/x\"\n",
+    );
+    world.run("build r.toml -o out.img").succeeds();
+}
+
+#[test]
+fn words_of_other_programs_are_told_what_they_are_here() {
+    let world = World::new();
+    for (flag, said) in [
+        (
+            "--run",
+            "error: `imgraft build` has no `--run` (a command or a script in the guest, as virt-customize, Packer and \
+             Docker run one)\nhint: not there yet: nothing of the guest is run while its image is made; \
+             `--first-boot FILE` and `--first-boot-command COMMAND` have the guest do it when it boots first\n",
+        ),
+        (
+            "--copy-in",
+            "error: `imgraft build` has no `--copy-in` (a file or a tree of the host that goes into the guest)\n\
+             hint: that is `--put SRC:DEST` here; where DEST ends in `/`, SRC goes into it\n",
+        ),
+    ] {
+        world.refuses_with(2, &format!("build --base base.img {flag} a:b -o out.img"), said);
+    }
+    // A slip is still one, and a word that nobody has gets no advice at all.
+    let run = world.run("build --base base.img --putt a:/b -o out.img");
+    assert!(run.stderr.contains("--put") && run.code == Some(2), "{}", run.stderr);
+    let run = world.run("build --base base.img --zebra a -o out.img");
+    assert!(!run.stderr.contains("tip:") && run.code == Some(2), "{}", run.stderr);
 }

@@ -673,3 +673,27 @@ fn nothing_but_what_was_asked_for_is_another_for_the_kernel() {
         assert_eq!(&old, new, "{directory}");
     }
 }
+
+#[test]
+fn what_may_surprise_is_warned_of() {
+    let world = World::new();
+    world.file("app", "#!/bin/sh\n");
+    let build = "build --base base.img -o out.img";
+    let run = world.run(&format!("{build} --put app:/usr/local/bin/app")).succeeds();
+    let warning = "warning: `/usr/local/bin/app` has no execute bit, and nobody can run it by its name: give it a mode \
+                   such as 0755\n";
+    assert!(run.stderr.starts_with(warning), "{}", run.stderr);
+    for quiet in [
+        "--put app:/usr/local/bin/app:0755",
+        "--put app:/usr/local/bin/app --chmod 0755:/usr/local/bin/app",
+        "--put app:/usr/local/bin/app --remove /usr/local/bin/app",
+        "--put app:/srv/app",
+        "--append /etc/hosts:x",
+    ] {
+        let run = world.run(&format!("{build} {quiet}")).succeeds();
+        assert!(!run.stderr.contains("warning"), "{quiet}: {}", run.stderr);
+    }
+    let run = world.run(&format!("{build} --append /etc/new.conf:x")).succeeds();
+    let warning = "warning: `/etc/new.conf` was not there: `append` made it, 0644 and root's\n";
+    assert!(run.stderr.starts_with(warning), "{}", run.stderr);
+}

@@ -26,7 +26,7 @@ pub use problem::{Problem, nearest};
 /// A recipe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recipe {
-    /// The image to make; a relative path begins at the recipe's folder.
+    /// The image to make; a relative path begins where the build is started.
     pub output: Option<PathBuf>,
     /// What its file is like.
     pub form: Form,

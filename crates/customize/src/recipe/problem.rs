@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use crate::elsewhere::Elsewhere;
+
 /// Something wrong with a recipe, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -35,6 +37,14 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 3)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// What is meant by a word that another program has, or else the nearest one, or what there is to choose from.
+pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    match Elsewhere::find(word) {
+        Some(elsewhere) => elsewhere.in_recipe().to_owned(),
+        None => suggestion(word, known),
+    }
 }
 
 /// `did you mean …?`, or else what there is to choose from.

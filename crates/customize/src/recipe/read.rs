@@ -11,7 +11,7 @@ use super::boot::boot;
 use super::problem::Problem;
 use super::step::step;
 use super::table::Table;
-use super::{Base, Input, Keep, Recipe};
+use super::{Base, BaseName, Input, Keep, Recipe};
 use crate::form::Form;
 
 const RECIPE_KEYS: [&str; 7] = ["output", "size", "base", "inputs", "step", "keep", "boot"];
@@ -75,7 +75,16 @@ fn output(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> (Option<
 
 fn base(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Base> {
     let mut table = Table::new(value, "`base`", &BASE_KEYS, problems)?;
-    let name = table.parsed("name");
+    let name = match table.string("name").map(str::parse::<BaseName>) {
+        Some(Ok(name)) => Some(name),
+        Some(Err(error)) => {
+            let span = table.span_of("name").unwrap_or_default();
+            let hint = format!("a file of yours goes by `file = {:?}`", error.text);
+            table.problem(Problem::new(error.to_string(), span).hint(hint));
+            None
+        }
+        None => None,
+    };
     let file = table.string("file").map(PathBuf::from);
     let architecture = table.string("arch").map(str::to_owned);
     let variant = table.string("variant").map(str::to_owned);

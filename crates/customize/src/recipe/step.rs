@@ -6,7 +6,7 @@ use guest::GuestPath;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, suggestion};
+use super::problem::{Problem, meant, suggestion};
 use super::table::Table;
 use super::{Input, Step};
 use crate::mode::Mode;
@@ -166,7 +166,7 @@ fn no_verb(table: &DeTable<'_>, span: std::ops::Range<usize>) -> Problem {
     match unknown.first() {
         Some(key) => {
             let verbs = VERBS.iter().map(|(verb, _)| *verb);
-            Problem::new(format!("unknown verb `{}`", key.get_ref()), key.span()).hint(suggestion(key.get_ref(), verbs))
+            Problem::new(format!("unknown verb `{}`", key.get_ref()), key.span()).hint(meant(key.get_ref(), verbs))
         }
         None => Problem::new("this step does nothing", span).hint("say what with `put = \"INPUT\"` or another verb"),
     }
@@ -266,13 +266,33 @@ fn input(table: &mut Table<'_, '_>, key: &str, inputs: &Inputs) -> Option<String
     let name = table.string(key)?;
     if !inputs.contains_key(name) {
         let problem = Problem::new(format!("there is no input `{name}`"), table.span_of(key).unwrap_or_default());
-        let hint = match inputs.is_empty() {
-            true => format!("declare it with `[inputs.{name}]`"),
-            false => suggestion(name, inputs.keys().map(String::as_str)),
+        let hint = match (is_bare_key(name), inputs.is_empty()) {
+            (true, true) => format!("declare it with `[inputs.{name}]`"),
+            (true, false) => suggestion(name, inputs.keys().map(String::as_str)),
+            // A file of the host is meant.
+            (false, _) => {
+                let input = bare_key(name);
+                format!(
+                    "a file goes by a name: `[inputs.{input}]` with `file = {name:?}`, and here `{key} = \"{input}\"`"
+                )
+            }
         };
         table.problem(problem.hint(hint));
     }
     Some(name.to_owned())
+}
+
+/// Whether TOML takes `name` for a key without quotes.
+fn is_bare_key(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_'))
+}
+
+/// A key for the file at `path`: its name, without what a key cannot have.
+fn bare_key(path: &str) -> String {
+    let name = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let stem = name.split_once('.').map_or(name, |(stem, _)| stem);
+    let key: String = stem.chars().filter(|&letter| is_bare_key(letter.encode_utf8(&mut [0; 4]))).collect();
+    if key.is_empty() { "payload".to_owned() } else { key }
 }
 
 /// The value of the verb itself, which says all there is.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, suggestion};
+use super::problem::{Problem, meant};
 
 /// A table, and what was found wrong in it so far.
 pub(super) struct Table<'a, 'i> {
@@ -42,7 +42,7 @@ impl<'a, 'i> Table<'a, 'i> {
     ) -> Self {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let problem = Problem::new(format!("unknown key `{}`", key.get_ref()), key.span());
-            let hint = suggestion(key.get_ref(), known.iter().copied());
+            let hint = meant(key.get_ref(), known.iter().copied());
             problems.push(problem.label(format!("{what} has no such key")).hint(hint));
         }
         Self { table, span, problems }

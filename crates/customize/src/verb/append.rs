@@ -6,7 +6,7 @@ use guest::GuestPath;
 use guest::resolve::LastLink;
 
 use super::{SyntaxError, path, split};
-use crate::carry_out::{EDIT_LIMIT_BYTES, Work, expect_regular};
+use crate::carry_out::{EDIT_LIMIT_BYTES, Warning, Work, expect_regular};
 use crate::error::Error;
 use crate::inherit::NEW_FILE;
 use crate::report::Report;
@@ -49,6 +49,8 @@ impl Work<'_> {
             None => {
                 self.create(&place.path, &self.attributes(0o644), &[lines, b"\n"].concat())?;
                 self.inherit(&place.path, NEW_FILE)?;
+                let problem = format!("`{}` was not there: `append` made it, 0644 and root's", place.path);
+                self.warnings.push(Warning::Other(problem));
             }
         }
         let text = format!("appended to {}", place.path);

@@ -60,6 +60,7 @@ pub(crate) fn write(
         target,
         plan,
         progress,
+        is_packed: matches!(options.new_clusters, NewClusters::Compressed { .. }),
         written: Written::default(),
     };
     let plain_start = scope(|scope| writer.place_compressed(scope, options))?;
@@ -170,6 +171,8 @@ struct Writer<'a> {
     target: &'a File,
     plan: Plan,
     progress: Progress<'a>,
+    /// Whether the plain clusters among the changed ones were tried before, which is half of the work.
+    is_packed: bool,
     written: Written,
 }
 
@@ -224,7 +227,11 @@ impl<'a> Writer<'a> {
             return Ok(PLAIN_MARK);
         };
         let entry = match packer.next()? {
-            Packed::Plain => return Ok(PLAIN_MARK),
+            Packed::Plain => {
+                // Half of the work: it has been read and did not compress, and is yet to be copied.
+                self.progress.advance(self.header.cluster_size() / 2);
+                return Ok(PLAIN_MARK);
+            }
             Packed::Zero => {
                 self.written.clusters_zero += 1;
                 self.zero_entry()
@@ -319,7 +326,7 @@ impl<'a> Writer<'a> {
                 self.written.clusters_plain += run.len() as u64;
             }
             at += run.len();
-            self.progress.advance(part.len() as u64);
+            self.progress.advance(part.len() as u64 / if self.is_packed { 2 } else { 1 });
         }
         Ok(())
     }

@@ -323,7 +323,7 @@ pub(crate) struct Build {
     #[arg(long)]
     pub(crate) verify_reproducible: bool,
 
-    /// The format of the new image: raw, qcow2, vmdk, vhd or gce [default: the base's]
+    /// The format of the new image: raw, qcow2, vmdk, vhd or gce [default: as its name ends, else the base's]
     #[arg(short = 'O', long)]
     pub(crate) format: Option<Container>,
 

@@ -29,6 +29,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         None if arguments.operations.0.is_empty()
             && (arguments.size.size.is_none() || Path::new(DEFAULT_RECIPE).exists()) =>
         {
+            refuse_nothing(&arguments)?;
             Some(PathBuf::from(DEFAULT_RECIPE))
         }
         None => None,
@@ -45,7 +46,8 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let dry_run = arguments.writing.dry_run;
     let target_name = match (arguments.output, &recipe.output) {
         (Some(output), _) => output,
-        (None, Some(output)) => folder.join(output),
+        // Where it is typed, as with `-o`: the recipe's folder may be a checkout that nothing is to be left in.
+        (None, Some(output)) => output.clone(),
         // It only says in which folder there would have to be room.
         (None, None) if dry_run => PathBuf::from("new image"),
         (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
@@ -61,7 +63,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     };
     // What is in the cache stays there while this is held.
     let (base, _entry) = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
-    let target = resolve_target(&target_name, &base)?;
+    let target = resolve_target(&target_name, &base, &NewImage::OF_FLAG)?;
     let expected_base = match recipe.base {
         Some(Base::Published { name, .. }) => Some(name),
         _ => None,
@@ -87,6 +89,19 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         messages,
     )?;
     report.print(arguments.writing.json)
+}
+
+/// Refuses a command line that names a base and a new image and no change, where no recipe says one.
+fn refuse_nothing(arguments: &Build) -> Result<(), Failure> {
+    let (Some(base), Some(output)) = (&arguments.base, &arguments.output) else { return Ok(()) };
+    if arguments.size.size.is_some() || Path::new(DEFAULT_RECIPE).exists() {
+        return Ok(());
+    }
+    let (base, output) = (base.display(), output.display());
+    Err(Failure::new("there is nothing to do: no change is asked for").hint(format!(
+        "say one, such as `--put SRC:DEST` or `--size +2G`, or name a recipe; \
+         `imgraft convert {base} {output}` makes the same disk in another file"
+    )))
 }
 
 pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {
@@ -249,33 +264,61 @@ impl Choice<'_> {
     }
 }
 
+/// How a command says which image is to be made.
+pub(super) struct NewImage {
+    /// What the image is called that is read.
+    read: &'static str,
+    /// What to do where that has the new one's name.
+    other: &'static str,
+    /// What to type in place of a folder.
+    form: &'static str,
+}
+
+impl NewImage {
+    /// With `-o`, over a base.
+    pub(super) const OF_FLAG: Self = Self {
+        read: "the base itself, which is never changed",
+        other: "make another file with `-o`, or change this one with `imgraft customize`",
+        form: "`-o FOLDER/IMAGE`",
+    };
+    /// As the second argument of a conversion.
+    pub(super) const OF_CONVERSION: Self = Self {
+        read: "the image that is read",
+        other: "give the new image another name; `mv` can give it this one afterwards",
+        form: "`imgraft convert IMAGE FOLDER/IMAGE`",
+    };
+}
+
 /// Where the new image really goes: a symlink stands for what it points to.
-pub(super) fn resolve_target(target: &Path, base: &OpenedFile) -> Result<PathBuf, Failure> {
+pub(super) fn resolve_target(target: &Path, base: &OpenedFile, new: &NewImage) -> Result<PathBuf, Failure> {
+    if target == "-" {
+        return Err(Failure::new("an image is not written to standard output: it is not written from front to back")
+            .hint("give it the name of a file; `./-` is one of that name"));
+    }
     let metadata = match std::fs::metadata(target) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let ends_in_slash = target.as_os_str().as_encoded_bytes().ends_with(b"/");
             return match ends_in_slash {
                 true => Err(Failure::new(format!("`{}` is the name of a folder", target.display()))
-                    .hint("name the image to make: `-o FOLDER/IMAGE`")),
+                    .hint(format!("name the image to make: {}", new.form))),
                 false => Ok(target.to_owned()),
             };
         }
         Err(error) => return Err(Failure::because(format!("`{}` cannot be written", target.display()), &error)),
     };
-    check_target(target, &metadata, base)?;
+    check_target(target, &metadata, base, new)?;
     std::fs::canonicalize(target)
         .map_err(|error| Failure::because(format!("`{}` cannot be written", target.display()), &error))
 }
 
-fn check_target(target: &Path, metadata: &Metadata, base: &OpenedFile) -> Result<(), Failure> {
+fn check_target(target: &Path, metadata: &Metadata, base: &OpenedFile, new: &NewImage) -> Result<(), Failure> {
     if base.is(metadata) {
-        return Err(Failure::new(format!("`{}` is the base itself, which is never changed", target.display()))
-            .hint("make another file with `-o`, or change this one with `imgraft customize`"));
+        return Err(Failure::new(format!("`{}` is {}", target.display(), new.read)).hint(new.other));
     }
     if metadata.is_dir() {
         return Err(Failure::new(format!("`{}` is a directory", target.display()))
-            .hint("name the image to make: `-o FOLDER/IMAGE`"));
+            .hint(format!("name the image to make: {}", new.form)));
     }
     if !metadata.is_file() {
         return Err(Failure::new(format!("`{}` is not a regular file, and cannot be replaced", target.display())));

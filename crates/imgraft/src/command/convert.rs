@@ -6,7 +6,7 @@ use customize::ByteSize;
 use image::{CompressionType, Container, Image, Info, NewClusters, Source, WriteOptions, Written};
 use serde::Serialize;
 
-use super::build::resolve_target;
+use super::build::{NewImage, resolve_target};
 use crate::cli::Convert;
 use crate::commit::{NEW_IMAGE_MODE, check_layer, folder_failure, publish, write_failure};
 use crate::container;
@@ -38,7 +38,7 @@ struct Report {
 pub(super) fn run(arguments: Convert, messages: &Messages) -> Result<(), Failure> {
     let start = Instant::now();
     let input = OpenedFile::open(&arguments.image)?;
-    let target = resolve_target(&arguments.output, &input)?;
+    let target = resolve_target(&arguments.output, &input, &NewImage::OF_CONVERSION)?;
     let (folder_path, name) = match (target.parent(), target.file_name()) {
         (Some(folder), Some(name)) => (folder.to_owned(), name.to_owned()),
         _ => return Err(Failure::new(format!("`{}` is not the name of a file", target.display()))),

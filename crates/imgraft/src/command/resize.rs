@@ -2,7 +2,7 @@
 
 use customize::{DiskSize, Form};
 
-use super::build::resolve_target;
+use super::build::{NewImage, resolve_target};
 use super::customize::real_path;
 use crate::cli::Resize;
 use crate::disk::OpenedFile;
@@ -25,7 +25,7 @@ fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
     let (base, target) = match &arguments.output {
         Some(output) => {
             let base = OpenedFile::open(&arguments.image)?;
-            let target = resolve_target(output, &base)?;
+            let target = resolve_target(output, &base, &NewImage::OF_FLAG)?;
             (base, target)
         }
         None => {

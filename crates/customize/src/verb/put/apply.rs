@@ -21,6 +21,9 @@ impl Work<'_> {
         let mut report = plan.report;
         for change in plan.changes {
             self.apply(&change)?;
+            if matches!(change.content, Content::File { .. }) {
+                self.note_program(&change.path, change.attributes.permissions);
+            }
             if let Some(asked) = change.inherits
                 && self.inherit(&change.path, asked)?
             {
@@ -48,8 +51,9 @@ impl Work<'_> {
                 }
                 let result = if *size_bytes >= KEPT_SOURCE_BYTES {
                     let storage = source.storage(file.try_clone().map_err(|error| source.unreadable(error))?)?;
+                    let made = guest.create_file_from(path, attributes, &storage);
                     self.progress.add(*size_bytes);
-                    guest.create_file_from(path, attributes, &storage)
+                    made
                 } else {
                     let mut reader = Counted { file: &mut file, progress: &self.progress };
                     guest.create_file(path, attributes, *size_bytes, &mut reader)

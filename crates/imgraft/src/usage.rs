@@ -1,0 +1,46 @@
+//! What is said of a command line that is not understood.
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use customize::Elsewhere;
+use customize::recipe::nearest;
+
+use crate::failure::Failure;
+use crate::message::Messages;
+
+/// Commands that change an image, whose flags other programs have other words for.
+const CHANGING: [&str; 2] = ["build", "customize"];
+
+/// Says what is wrong with the command line, or prints the help that it asks for.
+pub(crate) fn refuse(mut error: clap::Error) -> ExitCode {
+    let command = std::env::args().nth(1).unwrap_or_default();
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned()
+    {
+        if let Some(meant) = Elsewhere::find(&flag).filter(|_| CHANGING.contains(&&*command) && flag.starts_with('-')) {
+            let failure = Failure::new(format!("`imgraft {command}` has no `{flag}` ({})", meant.whose()))
+                .hint(meant.as_flag())
+                .code(2);
+            Messages::new(false, false).failure(&failure);
+            return failure.exit_code();
+        }
+        leave_out_far_suggestions(&mut error, &flag);
+    }
+    let code = error.exit_code();
+    // Who reads it may have gone away.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(code).unwrap_or(2))
+}
+
+/// Leaves out a flag that is no slip away from `flag`, and the advice to take `flag` for the name of a file.
+fn leave_out_far_suggestions(error: &mut clap::Error, flag: &str) {
+    let is_near = match error.get(ContextKind::SuggestedArg) {
+        Some(ContextValue::String(suggested)) => nearest(flag, [suggested.as_str()]).is_some(),
+        _ => false,
+    };
+    if !is_near {
+        error.remove(ContextKind::SuggestedArg);
+    }
+    error.remove(ContextKind::Suggested);
+}

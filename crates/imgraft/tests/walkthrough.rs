@@ -1,0 +1,189 @@
+//! What the README and the other documents show at a prompt is typed here, line by line, and has to work.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use support::{World, noise};
+use testkit::fixture::{self, Options};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@host\n";
+/// What README's drawing of two findings is about.
+const BROKEN: &str = "#cloud-config\nusers:\n- name: ada\n  ssh_authorized_keys:\n  - ssh-ed25519 AAAA ada\n\
+                      write_files:\n  - path: /etc/app.conf\n    permissions: 0644\n    content: x\n";
+
+/// A block of a document, and what its mark says.
+#[derive(Debug, PartialEq, Eq)]
+struct Block {
+    line: usize,
+    /// Each line that is typed, with the lines that are shown below it.
+    typed: Vec<(String, Vec<String>)>,
+    /// How the last line ends; nothing where the block is not run.
+    ends_with: Option<i32>,
+}
+
+/// The blocks of a document.
+///
+/// # Errors
+///
+/// One that has nothing to type and no mark, and a mark that does not say why.
+fn blocks(text: &str) -> Result<Vec<Block>, String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut blocks = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let indent = lines[at].len() - lines[at].trim_start().len();
+        if lines[at].trim() != "```console" {
+            at += 1;
+            continue;
+        }
+        let line = at + 1;
+        let mark = at.checked_sub(1).map_or("", |before| lines[before].trim());
+        let mark = mark.strip_prefix("<!--").and_then(|mark| mark.strip_suffix("-->")).map_or("", str::trim);
+        let ends_with = match mark.split_once(": ") {
+            Some(("not run", reason)) if !reason.trim().is_empty() => None,
+            Some(("run", how)) => {
+                let code = how.strip_prefix("ends with ").and_then(|code| code.parse().ok());
+                Some(code.ok_or_else(|| format!("line {line}: `{mark}` is no mark"))?)
+            }
+            _ if mark.starts_with("not run") => return Err(format!("line {line}: the mark does not say why")),
+            _ => Some(0),
+        };
+        let mut typed: Vec<(String, Vec<String>)> = Vec::new();
+        at += 1;
+        while lines[at].trim() != "```" {
+            let shown = lines[at].get(indent..).unwrap_or("");
+            match (shown.strip_prefix("$ "), typed.last_mut()) {
+                (Some(command), _) => typed.push((command.to_owned(), Vec::new())),
+                (None, Some((command, output))) if command.ends_with('\\') && output.is_empty() => {
+                    command.push('\n');
+                    command.push_str(shown);
+                }
+                (None, Some((_, output))) => output.push(shown.to_owned()),
+                (None, None) => return Err(format!("line {line}: nothing is typed at the block's beginning")),
+            }
+            at += 1;
+        }
+        if typed.is_empty() {
+            return Err(format!("line {line}: nothing is typed"));
+        }
+        blocks.push(Block { line, typed, ends_with });
+    }
+    Ok(blocks)
+}
+
+/// A line without what another file, another day or another machine changes: numbers, units, runs of blanks.
+fn shape(line: &str) -> String {
+    let mut shape = String::new();
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character.is_ascii_digit() {
+            while characters.next_if(|next| next.is_ascii_digit() || matches!(next, '.' | ',')).is_some() {}
+            shape.push('#');
+        } else if character == ' ' {
+            while characters.next_if_eq(&' ').is_some() {}
+            shape.push(' ');
+        } else {
+            shape.push(character);
+        }
+    }
+    for unit in ["KiB", "MiB", "GiB"] {
+        shape = shape.replace(unit, "B");
+    }
+    shape.replace("-#", "#").replace("+#", "#").trim_end().to_owned()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A folder with what the documents take for given.
+fn folder() -> World {
+    let world = World::empty();
+    let base = fixture::small_cloud_image(&Options::default());
+    symlink(&base, world.path("noble.img")).unwrap();
+    fs::copy(&base, world.path("my.img")).unwrap();
+    world.mode("my.img", 0o644);
+    world.file("dist/autonoe", noise(1, 40_000)).mode("dist/autonoe", 0o755);
+    world.file("dist/app", noise(2, 40_000)).file("dist/data/one", "1\n");
+    world.file("id_ed25519.pub", KEY).file("home/.ssh/id_ed25519.pub", KEY);
+    world.file("user-data.yaml", fs::read(root().join("examples/user-data.yaml")).unwrap());
+    world.file("more.sh", "#!/bin/sh\necho hi\n").file("broken.yaml", BROKEN);
+    world.file("recipes/autonoe.toml", fs::read(root().join("recipes/autonoe.toml")).unwrap());
+    world
+}
+
+/// Types what the document shows.
+fn type_all(document: &str) {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let blocks = blocks(&text).unwrap_or_else(|problem| panic!("{document}: {problem}"));
+    let world = folder();
+    let program = Path::new(env!("CARGO_BIN_EXE_imgraft")).parent().unwrap();
+    let path = format!("{}:{}:{}", program.display(), world.path("home/.local/bin").display(), env!("PATH"));
+    for Block { line, typed, ends_with } in blocks {
+        let Some(last_code) = ends_with else { continue };
+        let count = typed.len();
+        for (index, (command, shown)) in typed.into_iter().enumerate() {
+            let mut shell = Command::new("bash");
+            shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(world.folder()).stdin(Stdio::null());
+            shell.env("PATH", &path).env("HOME", world.path("home"));
+            for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+                shell.env_remove(name);
+            }
+            let output = shell.output().unwrap();
+            let said = String::from_utf8(output.stdout).unwrap();
+            let code = if index + 1 == count { last_code } else { 0 };
+            assert_eq!(output.status.code(), Some(code), "{document}:{line}: {command}\n{said}");
+            if !shown.is_empty() {
+                let shapes = |lines: &mut dyn Iterator<Item = &str>| -> Vec<String> { lines.map(shape).collect() };
+                let expected = shapes(&mut shown.iter().map(String::as_str));
+                let found: Vec<String> = shapes(&mut said.trim_end().lines());
+                assert_eq!(found, expected, "{document}:{line}: {command}\n{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_the_readme_shows_works() {
+    type_all("README.md");
+}
+
+#[test]
+fn what_the_other_documents_show_works() {
+    let mut pending = vec![PathBuf::from("docs")];
+    type_all("CONTRIBUTING.md");
+    let mut documents = 0;
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(root().join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|end| end == "md") {
+                documents += 1;
+                type_all(path.to_str().unwrap());
+            }
+        }
+    }
+    assert!(documents >= 4, "{documents}");
+}
+
+#[test]
+fn a_block_says_what_is_typed_or_why_it_is_not() {
+    let read = |text: &str| blocks(text).map(|blocks| blocks.into_iter().map(|block| block.ends_with).collect());
+    assert_eq!(read("```console\n$ a\n```\n"), Ok(vec![Some(0)]));
+    assert_eq!(read("<!-- not run: slow -->\n```console\n$ a\n```\n"), Ok(vec![None]));
+    assert_eq!(read("<!-- run: ends with 1 -->\n  ```console\n  $ a\n  ```\n"), Ok(vec![Some(1)]));
+    assert!(read("```console\nonly said\n```\n").is_err());
+    assert!(read("```console\n```\n").is_err());
+    assert!(read("<!-- not run -->\n```console\n$ a\n```\n").is_err());
+    let block = &blocks("```console\n$ a \\\n    b\nsaid\n```\n").unwrap()[0];
+    assert_eq!(block.typed, [("a \\\n    b".to_owned(), vec!["said".to_owned()])]);
+    assert_eq!(shape("built x (277.0 MiB,  -192.0 KiB) in 1.1 s"), "built x (# B, # B) in # s");
+}
