@@ -235,6 +235,27 @@ mod tests {
     }
 
     #[test]
+    fn the_schemas_are_those_of_the_release() {
+        use sha2::{Digest, Sha256};
+
+        // Of the files at cloud-init's tag of that version.
+        let digests = [
+            (Schema::CloudConfig, "a2923d8886201b5478683cf9c6118a00d5603f36d69f8ad899c5b7909c807d63"),
+            (Schema::NetworkV1, "bdddeca535ca380c5a4e3c360a0b87c9dcd63377a181a3d5d59e7d14577c37e4"),
+            (Schema::NetworkV2, "0ad5a7b76e130909f4f6482c010c1765cc7bb8990fbc2b72186a3f2380a1788d"),
+        ];
+        let notice = include_str!("../../../schemas/NOTICE");
+        assert!(notice.contains(&format!("version {CLOUD_INIT_VERSION} ")));
+        for (schema, digest) in digests {
+            let found: String = Sha256::digest(schema.text()).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(found, digest, "{schema:?}");
+            assert!(notice.contains(digest), "{schema:?}");
+        }
+        let text = Schema::CloudConfig.text();
+        assert!(!text.contains("generate_mirrorlists"), "it is in no release");
+    }
+
+    #[test]
     fn each_module_looks_at_its_own_keys() {
         let whole = Schema::CloudConfig.whole();
         let modules = whole["allOf"].as_array().unwrap();
