@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use seed::Seed;
-use seed::check::{Document, Finding, Report, Role, Severity, check};
+use seed::check::{Document, Finding, Renderer, Report, Role, Severity, check_for};
 use storage::{ReadAt, Reader};
 
 use crate::failure::Failure;
@@ -60,10 +60,14 @@ pub(crate) fn summary(errors: usize, warnings: usize, notes: usize) -> String {
 
 /// The seed with `content`, which is looked at before a guest gets it unless `content` says that nobody is to look:
 /// warnings are shown, and errors are a failure. The keys that are let in come with it.
-pub(crate) fn checked_seed(content: &SeedContent, messages: &Messages) -> Result<(Seed, Vec<String>), Failure> {
+pub(crate) fn checked_seed(
+    content: &SeedContent,
+    renderer: Renderer,
+    messages: &Messages,
+) -> Result<(Seed, Vec<String>), Failure> {
     let (seed, keys) = content.seed_and_keys()?;
     if !content.no_check {
-        refuse_wrong(&seed, content, messages)?;
+        refuse_wrong(&seed, content, renderer, messages)?;
     }
     Ok((seed, keys))
 }
@@ -79,7 +83,7 @@ pub(crate) fn warn_of_locked_out_users(content: &SeedContent, messages: &Message
     }
 }
 
-fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messages) -> Result<(), Failure> {
+fn refuse_wrong(seed: &Seed, content: &SeedContent, renderer: Renderer, messages: &Messages) -> Result<(), Failure> {
     let mut files: Vec<(Role, Vec<u8>)> = Vec::new();
     for (name, content) in seed.files() {
         let Some(role) = role(name) else { continue };
@@ -90,7 +94,7 @@ fn refuse_wrong(seed: &Seed, content: &SeedContent, messages: &Messages) -> Resu
     let names: Vec<String> = files.iter().map(|(role, _)| name(*role, content)).collect();
     let documents = files.iter().zip(&names).map(|((role, bytes), name)| Document { name, role: *role, bytes });
     let documents: Vec<Document<'_>> = documents.collect();
-    let report = check(&documents);
+    let report = check_for(renderer, &documents);
     let errors = report.count(Severity::Error);
     for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
         messages.drawing(&draw(&report, finding));

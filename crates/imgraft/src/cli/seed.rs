@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use seed::LineReader;
 
-use super::seed_check::{self, Check};
+use super::seed_check::{self, Check, RendererName};
 use super::serve::{self, Serve};
 use crate::seed_content::{SeedContent, parse_hostname};
 
@@ -61,6 +61,10 @@ pub(crate) enum Command {
 pub(crate) struct Files {
     #[command(flatten)]
     pub(crate) content: SeedContent,
+
+    /// What sets up the guest's network, where that is known
+    #[arg(long, value_name = "NAME")]
+    pub(crate) renderer: Option<RendererName>,
 
     /// The file to make; `-` is standard output
     #[arg(short, long, value_name = "FILE")]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use seed::check::Role;
+use seed::check::{Renderer, Role};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -28,6 +28,10 @@ pub(crate) struct Check {
     /// What the files are
     #[arg(long = "as", value_name = "ROLE")]
     pub(crate) role: Option<RoleName>,
+
+    /// What sets up the guest's network, where that is known
+    #[arg(long, value_name = "NAME")]
+    pub(crate) renderer: Option<RendererName>,
 
     /// Print JSON
     #[arg(long)]
@@ -58,6 +62,32 @@ impl From<RoleName> for Role {
             RoleName::VendorData => Self::VendorData,
             RoleName::NetworkConfig => Self::NetworkConfig,
             RoleName::MetaData => Self::MetaData,
+        }
+    }
+}
+
+/// [`Renderer`] by cloud-init's names.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RendererName {
+    /// netplan, as in Ubuntu: it reads network-config of version 2 itself
+    Netplan,
+    /// systemd-networkd, by files of cloud-init
+    Networkd,
+    /// NetworkManager, by files of cloud-init
+    NetworkManager,
+    /// ifupdown, by files of cloud-init
+    Eni,
+    /// The network scripts of Red Hat and SUSE, by files of cloud-init
+    Sysconfig,
+}
+
+impl From<RendererName> for Renderer {
+    fn from(name: RendererName) -> Self {
+        match name {
+            RendererName::Netplan => Self::Netplan,
+            RendererName::Networkd | RendererName::NetworkManager | RendererName::Eni | RendererName::Sysconfig => {
+                Self::CloudInit
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ mod subject;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use seed::check::Renderer;
 use vm::{Accelerator, Architecture, Choice, Disk, Firmware, FirmwareKind, Host, Machine, Reasoned, Uefi};
 
 pub(crate) use self::files::MachineFolder;
@@ -98,7 +99,7 @@ impl Plan {
             }
             None => {
                 seed_report::warn_of_locked_out_users(content, messages);
-                let (seed, _) = seed_report::checked_seed(content, messages)
+                let (seed, _) = seed_report::checked_seed(content, Renderer::Unknown, messages)
                     .map_err(|failure| failure.within("the seed was not made"))?;
                 folder.seed_disk(&seed)?
             }

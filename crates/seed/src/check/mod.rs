@@ -23,6 +23,7 @@ mod jinja;
 mod lint;
 mod meta_data;
 mod mime;
+mod netplan;
 mod network;
 mod part;
 mod schema;
@@ -65,6 +66,18 @@ impl Role {
     pub fn guess(name: &str, bytes: &[u8]) -> (Self, &'static str) {
         header::guess(name, bytes)
     }
+}
+
+/// What sets up the network of a guest, of what cloud-init is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Renderer {
+    /// It is not known: what only one of the others refuses is a warning.
+    #[default]
+    Unknown,
+    /// netplan, as in Ubuntu: it reads version 2 itself, and cloud-init's schema is not asked.
+    Netplan,
+    /// cloud-init writes the files of another: networkd, NetworkManager, ifupdown or sysconfig.
+    CloudInit,
 }
 
 /// A file of a seed.
@@ -122,9 +135,14 @@ impl Report {
     }
 }
 
-/// Looks at documents of one seed.
+/// Looks at documents of one seed, for any guest.
 pub fn check(documents: &[Document<'_>]) -> Report {
-    let mut checker = Checker::default();
+    check_for(Renderer::Unknown, documents)
+}
+
+/// Looks at documents of one seed, for a guest whose network `renderer` sets up.
+pub fn check_for(renderer: Renderer, documents: &[Document<'_>]) -> Report {
+    let mut checker = Checker { renderer, ..Checker::default() };
     for document in documents {
         checker.report.documents.push(Checked {
             name: document.name.to_owned(),
@@ -144,6 +162,7 @@ pub fn check(documents: &[Document<'_>]) -> Report {
 /// A look at a seed on its way.
 #[derive(Default)]
 struct Checker {
+    renderer: Renderer,
     report: Report,
     facts: Facts,
     /// What was unpacked so far: parts, and bytes.

@@ -1,53 +1,13 @@
 //! The guest's network: versions 1 and 2, by cloud-init's schemas and by what the interfaces say.
 
+use std::ops::Range;
+
 use super::finding::{Finding, Findings, Severity};
 use super::header::Kind;
+use super::netplan::{self, Fault};
 use super::schema::{self, Schema, first_line};
-use super::{Checker, Document, cloud_config, lint};
+use super::{Checker, Document, Renderer, cloud_config, lint};
 use crate::yaml::{Node, Value, parse};
-
-/// Keys of version 2 that netplan knows and cloud-init's own renderers do not.
-pub(super) const NETPLAN_KEYS: &[&str] = &[
-    "wifis",
-    "modems",
-    "tunnels",
-    "vrfs",
-    "dummy-devices",
-    "nm-devices",
-    "virtual-ethernets",
-    "openvswitch",
-    "access-points",
-    "accept-ra",
-    "activation-mode",
-    "critical",
-    "dhcp-identifier",
-    "emit-lldp",
-    "ignore-carrier",
-    "infiniband-mode",
-    "ipv6-address-generation",
-    "ipv6-address-token",
-    "ipv6-mtu",
-    "ipv6-privacy",
-    "link-local",
-    "macaddress",
-    "neigh-suppress",
-    "networkmanager",
-    "optional-addresses",
-    "ra-overrides",
-    "receive-checksum-offload",
-    "regulatory-domain",
-    "routing-policy",
-    "auth",
-    "delay-virtual-functions-rebind",
-    "embedded-switch-mode",
-    "transmit-checksum-offload",
-    "tcp-segmentation-offload",
-    "tcp6-segmentation-offload",
-    "generic-segmentation-offload",
-    "generic-receive-offload",
-    "large-receive-offload",
-    "virtual-function-count",
-];
 
 /// Looks at `network-config`.
 pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
@@ -63,12 +23,13 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
     };
     cloud_config::duplicates(&tree, &mut findings);
     lint::keys::check(&tree.root, &mut findings);
-    checker.facts.configures_network = Some(look(&tree.root, &mut findings, |kind| checker.kind(kind)));
+    let renderer = checker.renderer;
+    checker.facts.configures_network = Some(look(&tree.root, renderer, &mut findings, |kind| checker.kind(kind)));
     checker.add(findings);
 }
 
 /// Looks at the tree; whether it has an interface.
-fn look(root: &Node, findings: &mut Findings<'_>, mut kind: impl FnMut(&'static str)) -> bool {
+fn look(root: &Node, renderer: Renderer, findings: &mut Findings<'_>, mut kind: impl FnMut(&'static str)) -> bool {
     if root.value == Value::Null {
         kind("nothing");
         findings.push(Finding::note("empty", "this network-config says nothing", 0..0).anywhere());
@@ -114,8 +75,8 @@ fn look(root: &Node, findings: &mut Findings<'_>, mut kind: impl FnMut(&'static 
         (Some(2), _) => {
             kind("network version 2");
             Schema::NetworkV2.check(config, findings);
-            of_netplan(findings);
-            lint::network_v2(config, findings)
+            of_netplan(netplan::faults(config), renderer, findings);
+            lint::network_v2(config, renderer, findings)
         }
         (_, Some(entry)) => {
             kind("network-config");
@@ -149,17 +110,59 @@ fn is_user_data(root: &Node, text: &str) -> bool {
     !has_network && (has_other || Kind::of(text) == Some(Kind::CloudConfig))
 }
 
-/// What netplan takes is no error where it renders.
-fn of_netplan(findings: &mut Findings<'_>) {
+/// Weighs what cloud-init's schema forbids, and what netplan does: a guest that has netplan asks netplan alone.
+fn of_netplan(faults: Vec<Fault>, renderer: Renderer, findings: &mut Findings<'_>) {
     let text = findings.text;
+    let is_refused = |span: &Range<usize>| faults.iter().any(|fault| fault.span.start == span.start);
+    let mut told: Vec<usize> = Vec::new();
     findings.revise(|finding| {
-        let key = text.get(finding.span.clone().unwrap_or_default()).unwrap_or_default();
-        if finding.rule == schema::RULE && finding.message.starts_with("there is no key") && NETPLAN_KEYS.contains(&key)
-        {
-            let hint = "guests without netplan, such as Debian's, do without it";
-            let message = format!("only netplan knows `{key}`");
-            return Some(Finding { severity: Severity::Warning, message, label: None, ..finding }.hint(hint));
+        let span = finding.span.clone().unwrap_or_default();
+        if finding.rule != schema::RULE || finding.severity != Severity::Error {
+            return Some(finding);
         }
-        Some(finding)
+        if is_refused(&span) {
+            told.push(span.start);
+            return Some(finding);
+        }
+        // The version and where a route leads are needed by both.
+        if finding.message.contains(" lacks the key ") {
+            return Some(finding);
+        }
+        if !finding.message.starts_with("there is no key") {
+            let hint =
+                "netplan takes it, and only cloud-init's own schema does not: `--renderer` says what the guest has";
+            return match renderer {
+                Renderer::Netplan => None,
+                Renderer::Unknown => Some(Finding { severity: Severity::Warning, ..finding }.hint(hint)),
+                Renderer::CloudInit => Some(finding),
+            };
+        }
+        let key = text.get(span).unwrap_or_default();
+        let message = format!("only netplan knows `{key}`");
+        let finding = Finding { message, label: None, ..finding };
+        match renderer {
+            Renderer::Netplan => None,
+            Renderer::Unknown => {
+                let hint =
+                    "guests without netplan, such as Debian's, do without it: `--renderer` says what the guest has";
+                Some(Finding { severity: Severity::Warning, ..finding }.hint(hint))
+            }
+            Renderer::CloudInit => Some(finding.hint("cloud-init does without it in this guest")),
+        }
     });
+    for fault in faults.into_iter().filter(|fault| !told.contains(&fault.span.start)) {
+        let Fault { message, span, label, is_key } = fault;
+        let finding = match renderer {
+            Renderer::Netplan => Finding::error("netplan", message, span).hint("netplan refuses the whole file for it"),
+            _ if is_key => {
+                let key = message.trim_start_matches("netplan does not know ");
+                Finding::warning("network", format!("neither cloud-init nor netplan knows {key}"), span)
+            }
+            Renderer::Unknown => {
+                Finding::warning("netplan", message, span).hint("a guest with netplan gets no network")
+            }
+            Renderer::CloudInit => continue,
+        };
+        findings.push(Finding { label, ..finding });
+    }
 }

@@ -1,11 +1,11 @@
 //! A whole seed: whether cloud-init finds it, and all that it needs.
 
 use super::finding::{Finding, Findings};
-use super::{Checked, Document, Report, Role, check};
+use super::{Checked, Document, Renderer, Report, Role, check_for};
 
-/// As [`check`], of all that the seed `name` has. A disk has a `label`, by which cloud-init finds it.
-pub fn check_seed(name: &str, label: Option<&str>, documents: &[Document<'_>]) -> Report {
-    let mut report = check(documents);
+/// As [`check_for`], of all that the seed `name` has. A disk has a `label`, by which cloud-init finds it.
+pub fn check_seed(renderer: Renderer, name: &str, label: Option<&str>, documents: &[Document<'_>]) -> Report {
+    let mut report = check_for(renderer, documents);
     let mut findings = Findings::new("", report.sources.len());
     if let Some(label) = label.filter(|label| !["cidata", "CIDATA"].contains(label)) {
         let message = format!("cloud-init does not find this disk: its label is `{label}`");

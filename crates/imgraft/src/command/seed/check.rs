@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use seed::check::{Document, Report, Role, Severity, check, check_seed};
+use seed::check::{Document, Renderer, Report, Role, Severity, check_for, check_seed};
 use seed::read::{self, Found, MAX_FILE_BYTES};
 use serde::Serialize;
 use storage::WriteAt;
@@ -40,7 +40,8 @@ struct Unit {
 
 pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Failure> {
     let units = load(arguments, messages).map_err(|failure| failure.code(NOT_LOOKED_AT))?;
-    let reports: Vec<Report> = units.iter().map(report).collect();
+    let renderer = arguments.renderer.map(Renderer::from).unwrap_or_default();
+    let reports: Vec<Report> = units.iter().map(|unit| report(unit, renderer)).collect();
     if arguments.json {
         print_json(&Printed::new(&units, &reports))?;
     } else {
@@ -55,12 +56,12 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     Ok(ExitCode::from(if is_unseen { NOT_LOOKED_AT } else { u8::from(is_wrong) }))
 }
 
-fn report(unit: &Unit) -> Report {
+fn report(unit: &Unit, renderer: Renderer) -> Report {
     let documents: Vec<Document<'_>> =
         unit.files.iter().map(|file| Document { name: &file.name, role: file.role, bytes: &file.bytes }).collect();
     match &unit.whole {
-        None => check(&documents),
-        Some((name, label)) => check_seed(name, label.as_deref(), &documents),
+        None => check_for(renderer, &documents),
+        Some((name, label)) => check_seed(renderer, name, label.as_deref(), &documents),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use image::Container;
+use seed::check::Renderer;
 use seed::{Medium, Seed};
 
 use crate::cli::seed::Files;
@@ -19,7 +20,8 @@ pub(super) fn run(medium: Medium, arguments: &Files, messages: &Messages) -> Res
     let output = &arguments.output;
     let unmade = format!("`{}` was not made", output.display());
     seed_report::warn_of_locked_out_users(&arguments.content, messages);
-    let (seed, _) = seed_report::checked_seed(&arguments.content, messages)?;
+    let renderer = arguments.renderer.map(Renderer::from).unwrap_or_default();
+    let (seed, _) = seed_report::checked_seed(&arguments.content, renderer, messages)?;
     let seconds = seed_output::seconds(environment::source_date_epoch()?);
     let medium = seed::medium(&seed, medium, seconds).map_err(|error| Failure::of(&error).within(unmade.clone()))?;
     if output == Path::new("-") {

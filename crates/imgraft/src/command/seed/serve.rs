@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 
+use seed::check::Renderer;
 use seed::server::{Ec2, Pair, Seeds, Server, Service};
 use seed::{LineReader, MetaData};
 
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
 /// What is served, read and checked before anybody can ask for it.
 fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure> {
     let content = &arguments.content;
-    let (seed, public_keys) = seed_report::checked_seed(content, messages)?;
+    let (seed, public_keys) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
     let hostname = content.hostname.clone().unwrap_or_default();
     let meta_data = MetaData { local_hostname: hostname.clone().into_bytes(), ..MetaData::default() };
     let made = content.meta_data.is_none().then_some(meta_data);

@@ -12,6 +12,7 @@ use guest::Time;
 use judge::Limits;
 use judge::report::Made;
 use judge::verdict::Verdict;
+use seed::check::Renderer;
 use vm::{Channel, Console, Disk};
 
 use self::live::Live;
@@ -139,7 +140,7 @@ fn add_seed(
         plan.add_seed(&arguments.seed, content, files, messages)?;
         return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
-    let (mut seed, _) = seed_report::checked_seed(content, messages)?;
+    let (mut seed, _) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
     let why = agent::add(&mut seed, arguments.agent)?;
     let path = files.seed_disk(&seed)?;
     plan.reasons.push(format!(

@@ -1,54 +1,14 @@
 //! Interfaces, addresses and what refers to what.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::check::finding::{Finding, Findings};
-use crate::check::network::NETPLAN_KEYS;
-use crate::check::suggest;
-use crate::yaml::{Entry, Node, Value};
-
-/// The kinds of interfaces of version 2.
-const KINDS: [&str; 9] =
-    ["ethernets", "bonds", "bridges", "vlans", "wifis", "modems", "tunnels", "vrfs", "dummy-devices"];
-
-/// The keys of an interface of version 2 that cloud-init knows.
-const KEYS: &[&str] = &[
-    "renderer",
-    "dhcp4",
-    "dhcp6",
-    "dhcp4-overrides",
-    "dhcp6-overrides",
-    "addresses",
-    "gateway4",
-    "gateway6",
-    "optional",
-    "mtu",
-    "nameservers",
-    "routes",
-    "match",
-    "set-name",
-    "wakeonlan",
-    "interfaces",
-    "parameters",
-    "id",
-    "link",
-    "accept-ra",
-    "macaddress",
-    "mode",
-    "local",
-    "remote",
-    "table",
-    "key",
-    "keys",
-    "peers",
-    "ttl",
-    "port",
-    "password",
-];
+use crate::check::finding::{Finding, Findings, Severity};
+use crate::check::{Renderer, netplan, suggest};
+use crate::yaml::{Entry, Node};
 
 /// Looks at a configuration of version 2; whether it has an interface.
-pub(in crate::check) fn version_2(config: &Node, findings: &mut Findings<'_>) -> bool {
-    let groups = KINDS.iter().filter_map(|kind| Some((*kind, config.get(kind)?.entries()?)));
+pub(in crate::check) fn version_2(config: &Node, renderer: Renderer, findings: &mut Findings<'_>) -> bool {
+    let groups = netplan::kinds().filter_map(|kind| Some((kind, config.get(kind)?.entries()?)));
     let interfaces: Vec<(&str, &Entry)> =
         groups.flat_map(|(kind, entries)| entries.iter().map(move |entry| (kind, entry))).collect();
     if interfaces.is_empty() {
@@ -56,14 +16,15 @@ pub(in crate::check) fn version_2(config: &Node, findings: &mut Findings<'_>) ->
         return false;
     }
     let names: Vec<&str> = interfaces.iter().filter_map(|(_, entry)| entry.key.as_str()).collect();
+    // netplan refuses an interface that is not defined; the others take one that is there.
+    let severity = if renderer == Renderer::Netplan { Severity::Error } else { Severity::Warning };
     let mut gateways: Vec<&Entry> = Vec::new();
     for (kind, entry) in &interfaces {
         let interface = &entry.value;
-        if interface.value == Value::Null {
+        if interface.entries().is_none() {
             continue;
         }
         matching(kind, entry, findings);
-        strangers(interface, findings);
         for key in ["gateway4", "gateway6"] {
             if let Some(found) = interface.entry(key) {
                 let message = format!("`{key}` is deprecated: netplan warns of it");
@@ -79,7 +40,7 @@ pub(in crate::check) fn version_2(config: &Node, findings: &mut Findings<'_>) ->
         addresses(interface, findings);
         routes(interface, findings);
         for reference in references(kind, interface) {
-            refers(reference, &names, findings);
+            refers(reference, &names, severity, findings);
         }
     }
     if let [_, again, ..] = gateways[..] {
@@ -112,17 +73,6 @@ fn matching(kind: &str, entry: &Entry, findings: &mut Findings<'_>) {
         let message = format!("`{name}` is taken for the name of one interface");
         let hint = format!("several are matched by `match: {{name: \"{name}\"}}` under any name");
         findings.push(Finding::warning("match", message, entry.key.span.clone()).hint(hint));
-    }
-}
-
-/// Tells of keys of an interface that nobody knows; the schema lets them pass.
-fn strangers(interface: &Node, findings: &mut Findings<'_>) {
-    for entry in interface.entries().unwrap_or_default() {
-        let known = || KEYS.iter().chain(NETPLAN_KEYS).copied();
-        let Some(key) = entry.key.as_str().filter(|key| known().all(|known| known != *key)) else { continue };
-        let message = format!("neither cloud-init nor netplan knows `{key}`");
-        let finding = Finding::warning("network", message, entry.key.span.clone());
-        findings.push(Finding { label: suggest::did_you_mean(key, KEYS.iter().copied()), ..finding });
     }
 }
 
@@ -209,9 +159,10 @@ fn references<'tree>(kind: &str, interface: &'tree Node) -> Vec<&'tree Node> {
     }
 }
 
-fn refers(node: &Node, names: &[&str], findings: &mut Findings<'_>) {
+fn refers(node: &Node, names: &[&str], severity: Severity, findings: &mut Findings<'_>) {
     let Some(name) = node.as_str().filter(|name| !names.contains(name)) else { return };
-    let finding = Finding::error("reference", format!("there is no interface `{name}` here"), node.span.clone());
+    let message = format!("there is no interface `{name}` here");
+    let finding = Finding { severity, ..Finding::error("reference", message, node.span.clone()) };
     findings.push(match suggest::did_you_mean(name, names.iter().copied()) {
         Some(label) => finding.label(label),
         None => finding.hint("an interface without settings of its own is `NAME: {}` under `ethernets`"),
@@ -233,11 +184,11 @@ pub(in crate::check) fn version_1(config: &Node, findings: &mut Findings<'_>) ->
         }
         for reference in ["bond_interfaces", "bridge_interfaces"] {
             for node in item.get(reference).and_then(Node::items).unwrap_or_default() {
-                refers(node, &names, findings);
+                refers(node, &names, Severity::Warning, findings);
             }
         }
         if let Some(link) = item.get("vlan_link") {
-            refers(link, &names, findings);
+            refers(link, &names, Severity::Warning, findings);
         }
         for subnet in item.get("subnets").and_then(Node::items).unwrap_or_default() {
             subnet_1(subnet, findings);
@@ -250,7 +201,7 @@ fn subnet_1(subnet: &Node, findings: &mut Findings<'_>) {
     let kind = subnet.text("type").unwrap_or_default();
     let is_static = kind.starts_with("static");
     match subnet.get("address") {
-        Some(node) => address(node, subnet.get("netmask").is_none(), findings),
+        Some(node) => address_1(node, findings),
         None if is_static => {
             let span = crate::check::schema::first_line(subnet);
             findings.push(Finding::error("address", "a static subnet has no `address`", span));
@@ -260,16 +211,44 @@ fn subnet_1(subnet: &Node, findings: &mut Findings<'_>) {
     if let Some(node) = subnet.get("gateway") {
         address(node, false, findings);
     }
+    let is_ipv6 = subnet.text("address").is_some_and(|text| text.contains(':'));
     if let Some(node) = subnet.get("netmask")
-        && node.as_str().is_some_and(|text| text.parse::<Ipv4Addr>().map_or(true, |mask| !is_mask(mask)))
+        && node.as_str().is_some_and(|text| !is_mask(text, is_ipv6))
     {
         let message = format!("`{}` is no mask of a network", node.as_str().unwrap_or_default());
-        findings.push(Finding::error("address", message, node.span.clone()).hint("as in `255.255.255.0`"));
+        let example = if is_ipv6 { "as in `64`" } else { "as in `255.255.255.0` or `24`" };
+        findings.push(Finding::error("address", message, node.span.clone()).hint(example));
     }
 }
 
-/// Ones, and then zeros.
-fn is_mask(mask: Ipv4Addr) -> bool {
-    let bits = u32::from(mask);
-    bits.leading_ones() + bits.trailing_zeros() == 32
+/// An address of version 1. Without the length of its network's part cloud-init takes the `netmask`, or else 24 or
+/// 64; with a mask in its place it takes that.
+fn address_1(node: &Node, findings: &mut Findings<'_>) {
+    let has_mask = node
+        .as_str()
+        .and_then(|text| text.split_once('/'))
+        .is_some_and(|(host, mask)| host.parse::<Ipv4Addr>().is_ok() && mask.contains('.') && is_mask(mask, false));
+    if !has_mask {
+        let has_prefix = node.as_str().is_some_and(|text| text.contains('/'));
+        address(node, has_prefix, findings);
+    }
+}
+
+/// A length, or a mask: ones and then zeros. Python's module for addresses takes the opposite of one, too.
+fn is_mask(text: &str, is_ipv6: bool) -> bool {
+    let most = if is_ipv6 { 128 } else { 32 };
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<u32>().is_ok_and(|length| length <= most);
+    }
+    match is_ipv6 {
+        true => text.parse::<Ipv6Addr>().is_ok_and(|mask| {
+            let bits = u128::from(mask);
+            bits.leading_ones() + bits.trailing_zeros() == 128
+        }),
+        false => text.parse::<Ipv4Addr>().is_ok_and(|mask| {
+            let bits = u32::from(mask);
+            let is_ordered = |bits: u32| bits.leading_ones() + bits.trailing_zeros() == 32;
+            is_ordered(bits) || is_ordered(!bits)
+        }),
+    }
 }

@@ -5,7 +5,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
 
 use super::instance::{Found, StandIn, json, shown_key};
-use crate::check::finding::{Finding, Findings};
+use crate::check::finding::{Finding, Findings, Severity};
 use crate::check::suggest::{did_you_mean, list};
 use crate::yaml::{Node, Value, key_text};
 
@@ -186,7 +186,14 @@ impl<'tree> Explainer<'_, 'tree, '_> {
             },
             _ => format!("{name} is not what it can be: {error}"),
         };
-        self.tell(Finding::error(RULE, message, place(found)));
+        let finding = Finding::error(RULE, message, place(found));
+        // What stands in braces may be filled in before cloud-init reads it.
+        let has_braces = found.node.as_str().is_some_and(|text| text.contains("{{"));
+        self.tell(match matches!(kind, Kind::Format { .. }) && has_braces {
+            true => Finding { severity: Severity::Warning, ..finding }
+                .hint("cloud-init fills it in where the first line is `## template: jinja`"),
+            false => finding,
+        });
     }
 
     fn twice(&mut self, found: &Found<'tree>) {
