@@ -1,6 +1,6 @@
 //! What is found in a seed, drawn beside its text, and the look before one is written.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Snippet};
 use seed::Seed;
 use seed::check::{Document, Finding, Renderer, Report, Role, Severity, check_for};
 use storage::{ReadAt, Reader};
@@ -36,7 +36,7 @@ pub(crate) fn draw(report: &Report, finding: &Finding) -> String {
     if let Some(hint) = &finding.hint {
         group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
     }
-    Renderer::styled().render(&[group])
+    annotate_snippets::Renderer::styled().render(&[group])
 }
 
 /// The end of a span, or of its first line.

@@ -410,12 +410,10 @@ fn links_are_made_for_each_name_and_replace_nothing_else() {
 fn a_chain_of_three_is_opened_and_only_its_top_is_changed() {
     let world = world();
     fs::create_dir(world.path("images")).unwrap();
-    let qemu_img = |line: &str| {
-        let mut command = judge("qemu-img");
-        command.current_dir(world.folder()).args(line.split_ascii_whitespace()).succeed();
-    };
-    qemu_img("create -q -f qcow2 -b ../disk.img -F qcow2 images/middle.qcow2");
-    qemu_img("create -q -f qcow2 -b middle.qcow2 -F qcow2 images/top.qcow2");
+    for (below, name) in [("../disk.img", "images/middle.qcow2"), ("middle.qcow2", "images/top.qcow2")] {
+        let line = ["create", "-q", "-f", "qcow2", "-b", below, "-F", "qcow2"];
+        judge("qemu-img").args(line).arg(world.path(name)).succeed();
+    }
     let read = |name: &str| fs::read(world.path(name)).unwrap();
     let before = ["disk.img", "images/middle.qcow2"].map(read);
     // The same is refused by the program that is not spoken to as virt-customize.
@@ -432,9 +430,10 @@ fn a_chain_of_three_is_opened_and_only_its_top_is_changed() {
          […] Writing: /srv/x\n[…] Finishing off\n"
     );
     assert!(before == ["disk.img", "images/middle.qcow2"].map(read), "a file under the image was changed");
-    qemu_img("check -q images/top.qcow2");
+    judge("qemu-img").args(["check", "-q"]).arg(world.path("images/top.qcow2")).succeed();
     world.run("convert images/top.qcow2 whole.img --allow-backing").succeeds();
-    qemu_img("compare -q images/top.qcow2 whole.img");
+    let both = ["images/top.qcow2", "whole.img"].map(|name| world.path(name));
+    judge("qemu-img").args(["compare", "-q"]).args(both).succeed();
     assert_sound(&world.path("whole.img"));
     assert_eq!(world.content("whole.img", ROOT, "/srv/x"), b"in the chain\n");
     // What the option once did is done anyway.

@@ -10,7 +10,7 @@ const ROOT: usize = 18;
 
 /// A directory record; ECMA-119, 9.1.
 fn record(name: &[u8], block: usize, size_bytes: u32, is_directory: bool) -> Vec<u8> {
-    let padding = usize::from(name.len() % 2 == 0);
+    let padding = usize::from(name.len().is_multiple_of(2));
     let mut bytes = vec![0; 33 + name.len() + padding];
     bytes[0] = bytes.len() as u8;
     bytes[2..6].copy_from_slice(&(block as u32).to_le_bytes());

@@ -35,7 +35,7 @@ pub(crate) struct HeldPort {
     /// Bound without SO_REUSEADDR, so that it fails where anybody has the port, and so that one of two that want it
     /// fails. It gets SO_REUSEADDR then: Linux lets QEMU, which sets that, too, listen at a port that is bound so and
     /// not listened at. Other systems do not, and have the port given back before QEMU starts.
-    socket: Option<OwnedFd>,
+    _socket: Option<OwnedFd>,
     port: u16,
 }
 
@@ -51,7 +51,7 @@ impl HeldPort {
         bind(&socket, &SocketAddrV4::new(address, port))?;
         let port = SocketAddrV4::try_from(getsockname(&socket)?)?.port();
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        Ok(Self { socket: cfg!(target_os = "linux").then_some(socket), port })
+        Ok(Self { _socket: cfg!(target_os = "linux").then_some(socket), port })
     }
 
     /// A port of loopback that nobody has: the usual one for sshd, or another one.
