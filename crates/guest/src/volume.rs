@@ -45,13 +45,13 @@ impl Volume {
         };
         let bytes: Bytes = Window::new(Arc::clone(disk), first_byte, size_bytes)?;
         let content = match probe(&bytes)? {
-            Signature::Ext4 => {
-                let kind = ext4::Superblock::read(&bytes).map_or("ext4", |superblock| superblock.kind());
-                match ext4::FileSystem::open(bytes) {
-                    Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
-                    Err(error) => Self::broken(kind, FileSystemError::Ext4(error), &partition)?,
+            Signature::Ext4 => match ext4::FileSystem::open(bytes.clone()) {
+                Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
+                Err(error) => {
+                    let kind = ext4::Superblock::read(&bytes).map_or("ext4", |superblock| superblock.kind());
+                    Self::broken(kind, FileSystemError::Ext4(error), &partition)?
                 }
-            }
+            },
             Signature::Fat { serial } => match Fat::open(bytes, serial) {
                 Ok(fat) => Content::FileSystem(FileSystem::Fat(Box::new(fat))),
                 Err(error) => Self::broken("fat", FileSystemError::Fat(error), &partition)?,

@@ -203,6 +203,9 @@ pub(crate) fn name_failure(error: &NameError) -> Failure {
 fn find_failure(name: &Name, error: &FindError) -> Failure {
     match error {
         FindError::Name(error) => name_failure(error),
+        FindError::Transport(error) if error.is_unreachable() => {
+            fetch_failure(error).within(format!("`{name}` could not be looked up: its publisher could not be reached"))
+        }
         FindError::Transport(error) => fetch_failure(error).within(format!("`{name}` was not found")),
         _ => hinted(Failure::because(format!("`{name}` was not found"), error), error.hint()),
     }

@@ -69,7 +69,7 @@ fn proxies() -> Proxies {
 
 /// Why a file did not come, and what to do about it.
 pub(crate) fn fetch_failure(error: &Error) -> Failure {
-    match error {
+    let failure = match error {
         Error::Cache(error) => cache_failure(error),
         // Each address has a line of its own.
         Error::NoMirror { causes, .. } => {
@@ -79,6 +79,13 @@ pub(crate) fn fetch_failure(error: &Error) -> Failure {
             Failure::of(error).hint("once without `--offline`, and it is in the cache from then on")
         }
         _ => Failure::of(error),
+    };
+    match error.is_unreachable() {
+        true => failure.hint(
+            "look at the network, and at a proxy (`https_proxy=http://HOST:PORT`); without a network, `--offline` takes \
+             what is in the cache, `build --base FILE` a file that you have, and `--mirror URL` asks another site",
+        ),
+        false => failure,
     }
 }
 

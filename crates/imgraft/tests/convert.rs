@@ -91,8 +91,8 @@ fn what_cannot_be_converted_is_refused_and_leaves_nothing() {
     fs::create_dir(world.path("folder")).unwrap();
     world.refuses(
         "convert base.img base.img",
-        "error: `base.img` is the base itself, which is never changed\n\
-         hint: make another file with `-o`, or change this one with `imgraft customize`\n",
+        "error: `base.img` is the image that is read\n\
+         hint: give the new image another name; `mv` can give it this one afterwards\n",
     );
     world.refuses(
         "convert base.img out.raw --cluster-size 4K",
@@ -278,8 +278,8 @@ fn a_build_writes_the_format_that_is_asked_for() {
     assert_eq!(info(&world.path("app.raw"))["format"], "raw");
     assert_eq!(info(&world.path("app.qcow2"))["format-specific"]["data"]["compression-type"], "zstd");
     assert_eq!(info(&world.path("recipe.img"))["cluster-size"], 256 << 10);
-    // A name that says something else is said to.
-    let run = world.run("build --base base.img -o wrong.raw --put app:/srv/app").succeeds();
+    // A name that says something else than what was asked for is said to.
+    let run = world.run("build --base base.img -o wrong.raw -O qcow2 --put app:/srv/app").succeeds();
     assert!(run.stderr.starts_with("warning: `wrong.raw` is qcow2, although its name says raw\n"), "{}", run.stderr);
 }
 

@@ -86,6 +86,26 @@ fn a_folder_with_a_signed_list_is_enough() {
     );
 }
 
+/// It was said that the base was not found, which nobody had been asked.
+#[test]
+fn a_publisher_that_cannot_be_reached_is_not_a_base_that_is_not_there() {
+    let world = World::empty();
+    // A port that nobody listens at: it was ours a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let refused = run(&world, &format!("fetch jammy --arch amd64 --mirror http://127.0.0.1:{port} --cache-dir cache"));
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert!(
+        refused.stderr.starts_with(
+            "error: `ubuntu:22.04/server` could not be looked up: its publisher could not be reached\n  cause: "
+        ),
+        "{}",
+        refused.stderr
+    );
+    for word in ["nobody answers there", "https_proxy", "--offline", "--base FILE", "--mirror"] {
+        assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
+    }
+}
+
 #[test]
 fn what_is_not_trusted_is_not_used() {
     let (world, publisher) = (World::empty(), Publisher::new());

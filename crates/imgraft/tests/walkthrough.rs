@@ -14,7 +14,7 @@ use testkit::fixture::{self, Options};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@host\n";
 /// What README's drawing of two findings is about.
-const BROKEN: &str = "#cloud-config\nusers:\n- name: ada\n  ssh_authorized_keys:\n  - ssh-ed25519 AAAA ada\n\
+const BROKEN: &str = "#cloud-config\nusers:\n- name: ada\n  ssh_authorized_keys:\n  - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/\n\
                       write_files:\n  - path: /etc/app.conf\n    permissions: 0644\n    content: x\n";
 
 /// A block of a document, and what its mark says.
@@ -109,6 +109,8 @@ fn folder() -> World {
     symlink(&base, world.path("noble.img")).unwrap();
     fs::copy(&base, world.path("my.img")).unwrap();
     world.mode("my.img", 0o644);
+    // The fixture has no package manager.
+    world.run("customize my.img --write /usr/bin/apt-get:apt --chmod 0755:/usr/bin/apt-get").succeeds();
     world.file("dist/autonoe", noise(1, 40_000)).mode("dist/autonoe", 0o755);
     world.file("dist/app", noise(2, 40_000)).file("dist/data/one", "1\n");
     world.file("id_ed25519.pub", KEY).file("home/.ssh/id_ed25519.pub", KEY);

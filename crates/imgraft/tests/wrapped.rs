@@ -102,18 +102,18 @@ fn a_new_image_from_a_vmdk_or_a_vhd_is_one_again() {
             .args(["convert", "-O", format, "-o", options])
             .args([world.path("base.img"), world.path("base.other")])
             .succeed();
-        world.run("build --base base.other --put app:/usr/bin/app -o out.other").succeeds();
-        let info = judge("qemu-img").args(["info", "-f", format]).arg(world.path("out.other")).succeed().stdout;
+        world.run("build --base base.other --put app:/usr/bin/app -o new.img").succeeds();
+        let info = judge("qemu-img").args(["info", "-f", format]).arg(world.path("new.img")).succeed().stdout;
         assert!(info.contains(&format!("file format: {format}")), "{info}");
         judge("qemu-img")
             .args(["convert", "-f", format, "-O", "qcow2"])
-            .args([world.path("out.other"), world.path("out.img")])
+            .args([world.path("new.img"), world.path("out.img")])
             .succeed();
         assert_sound(&world.path("out.img"));
         assert!(world.content("out.img", ROOT, "/usr/bin/app") == noise(1, 300_001));
         // In place, too.
-        world.run("customize out.other --put app:/usr/bin/app2").succeeds();
-        let listed = world.run("ls out.other /usr/bin/app2").succeeds().stdout;
+        world.run("customize new.img --put app:/usr/bin/app2").succeeds();
+        let listed = world.run("ls new.img /usr/bin/app2").succeeds().stdout;
         assert!(listed.contains("app2"), "{listed}");
     }
 }

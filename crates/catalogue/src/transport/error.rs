@@ -44,6 +44,8 @@ pub enum Error {
         url: String,
         /// What happened.
         problem: String,
+        /// Whether there was a connection at all.
+        was_reached: bool,
         /// What the system said.
         source: Option<io::Error>,
     },
@@ -79,6 +81,17 @@ pub enum Error {
     },
     /// The cache's folder: it has no room, or what the system says.
     Cache(cache::Error),
+}
+
+impl Error {
+    /// Whether nobody answered, wherever it was asked: there may be no network here.
+    pub fn is_unreachable(&self) -> bool {
+        match self {
+            Self::Connection { was_reached, .. } => !was_reached,
+            Self::NoMirror { causes, .. } => causes.iter().all(Self::is_unreachable),
+            _ => false,
+        }
+    }
 }
 
 impl fmt::Display for Error {

@@ -193,7 +193,8 @@ impl Web {
             return Ok(agent.clone());
         }
         let connection = |problem: String| {
-            Failed::from(Error::Connection { url: address.as_str().to_owned(), problem, source: None })
+            let url = address.as_str().to_owned();
+            Failed::from(Error::Connection { url, problem, was_reached: true, source: None })
         };
         let roots = match needs_tls {
             true => self.roots.get_or_init(|| self.options.roots.load().map(Arc::new)).clone().map_err(connection)?,
@@ -262,7 +263,8 @@ impl Web {
             },
             error => (format!("the connection broke ({error})"), Again::Later),
         };
-        Failed::new(Error::Connection { url: address.as_str().to_owned(), problem, source }, again)
+        let (url, was_reached) = (address.as_str().to_owned(), again != Again::Hardly);
+        Failed::new(Error::Connection { url, problem, was_reached, source }, again)
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, meant};
+use super::problem::{Problem, meant, nearest, suggestion};
 
 /// A table, and what was found wrong in it so far.
 pub(super) struct Table<'a, 'i> {
@@ -42,7 +42,12 @@ impl<'a, 'i> Table<'a, 'i> {
     ) -> Self {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let problem = Problem::new(format!("unknown key `{}`", key.get_ref()), key.span());
-            let hint = meant(key.get_ref(), known.iter().copied());
+            // A slip in a key comes first here: `package` in `[keep]` is `packages`, and no other program's word.
+            let known = known.iter().copied();
+            let hint = match nearest(key.get_ref(), known.clone()) {
+                Some(_) => suggestion(key.get_ref(), known),
+                None => meant(key.get_ref(), known),
+            };
             problems.push(problem.label(format!("{what} has no such key")).hint(hint));
         }
         Self { table, span, problems }

@@ -113,19 +113,25 @@ fn is_user_data(root: &Node, text: &str) -> bool {
 /// Weighs what cloud-init's schema forbids, and what netplan does: a guest that has netplan asks netplan alone.
 fn of_netplan(faults: Vec<Fault>, renderer: Renderer, findings: &mut Findings<'_>) {
     let text = findings.text;
-    let is_refused = |span: &Range<usize>| faults.iter().any(|fault| fault.span.start == span.start);
+    let refused = |span: &Range<usize>| faults.iter().find(|fault| fault.span.start == span.start);
     let mut told: Vec<usize> = Vec::new();
     findings.revise(|finding| {
         let span = finding.span.clone().unwrap_or_default();
         if finding.rule != schema::RULE || finding.severity != Severity::Error {
             return Some(finding);
         }
-        if is_refused(&span) {
+        if let Some(fault) = refused(&span) {
             told.push(span.start);
+            let label = finding.label.clone().or_else(|| fault.label.clone());
+            return Some(Finding { label, ..finding });
+        }
+        // The version and where a route leads are needed by both, and neither takes keys beside `network`.
+        if finding.message.contains(" lacks the key ") || finding.message.contains("cannot stand beside") {
             return Some(finding);
         }
-        // The version and where a route leads are needed by both.
-        if finding.message.contains(" lacks the key ") {
+        // What cloud-init hands on to netplan is the number that YAML 1.1 makes of `12:34:56`.
+        let written = format!("not the integer `{}`", text.get(span.clone()).unwrap_or_default());
+        if finding.message.contains("not the integer `") && !finding.message.contains(&written) {
             return Some(finding);
         }
         if !finding.message.starts_with("there is no key") {
