@@ -178,6 +178,21 @@ fn findings(bytes: &[u8], path: &Path) -> String {
     findings.join("\n")
 }
 
+/// A download that ended early gave a thousand findings, and nowhere the reason.
+#[test]
+fn a_file_that_was_cut_off_says_so_first_and_not_a_thousand_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, _) = path_in(&folder, "cut.qcow2");
+    let (bytes, _) = sample_of(4 << 20, "", &[], 43);
+    let length = bytes.len() / 2;
+    let found = findings(&bytes[..length], &path);
+    let first = found.lines().next().unwrap();
+    assert!(first.starts_with(&format!("qcow2 file: the file ends at {length} of ")), "{first}");
+    let end: u64 = first.split_ascii_whitespace().nth(8).unwrap().parse().unwrap();
+    assert!(end <= bytes.len() as u64 && end > length as u64, "{first}, of {} bytes", bytes.len());
+    assert_eq!(found.matches("is not inside the file").count(), 10);
+}
+
 #[test]
 fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,8 @@ impl Qcow2 {
         count.walk()?;
         count.decompress_streams()?;
         count.compare();
-        let mut findings = count.findings;
+        let cut_off = count.cut_off();
+        let mut findings: Vec<Finding> = cut_off.into_iter().chain(count.findings).collect();
         if count.unlisted > 0 {
             findings.push(Finding::new("qcow2 image", format!("{} more findings are not listed", count.unlisted)));
         }

@@ -21,6 +21,9 @@ use crate::error::{Error, Result};
 pub(super) const CLUSTERS_MAX: u64 = 1 << 26;
 /// The most findings that are listed.
 const FINDINGS_MAX: usize = 1000;
+/// The most findings of places behind the file's end that are listed one by one: a file that was cut off has them by
+/// the thousand.
+const PAST_END_MAX: u64 = 10;
 /// Table bytes that are read at once.
 const STEP_BYTES: u64 = 64 << 10;
 /// Compressed clusters that are decompressed together, on all threads.
@@ -108,6 +111,8 @@ pub(super) struct Count<'a> {
     pub(super) has_cut_streams: bool,
     /// The refcount blocks with counts of clusters behind the file's end.
     pub(super) past_end: Vec<u64>,
+    /// How many references lead behind the file's end, and where the farthest of them ends.
+    outside: (u64, u64),
 }
 
 /// What a finding is about.
@@ -143,6 +148,7 @@ impl<'a> Count<'a> {
             has_doubles: false,
             has_cut_streams: false,
             past_end: Vec::new(),
+            outside: (0, 0),
         })
     }
 
@@ -178,6 +184,31 @@ impl<'a> Count<'a> {
         self.list(finding);
     }
 
+    /// The host bytes `offset..end` are not all in the file.
+    fn report_outside(&mut self, about: About, object: String, offset: u64, end: u64) {
+        let size = self.image.file().size_bytes();
+        self.outside = (self.outside.0 + 1, self.outside.1.max(end));
+        let (listed, unlisted) = (self.findings.len(), self.unlisted);
+        let problem = format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}");
+        self.report_about(about, object, problem);
+        if self.outside.0 > PAST_END_MAX {
+            self.findings.truncate(listed);
+            self.unlisted = unlisted;
+        }
+    }
+
+    /// What is to be said first of a file that was cut off, by a download for example.
+    pub(super) fn cut_off(&self) -> Option<Finding> {
+        let ((references, end), size) = (self.outside, self.image.file().size_bytes());
+        (references > PAST_END_MAX).then(|| {
+            let problem = format!(
+                "the file ends at {size} of {end} bytes: it was cut off, or {references} references are wrong; the \
+                 first {PAST_END_MAX} follow"
+            );
+            Finding::new("qcow2 file", problem)
+        })
+    }
+
     pub(super) fn list(&mut self, finding: Finding) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);
@@ -208,9 +239,7 @@ impl<'a> Count<'a> {
         let bits = self.image.header().cluster_bits;
         let end = offset.saturating_add(length_bytes);
         if end.div_ceil(1 << bits) > self.clusters {
-            let size = self.image.file().size_bytes();
-            let problem = format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}");
-            self.report_about(about(), object(), problem);
+            self.report_outside(about(), object(), offset, end);
             return false;
         }
         let mut free = true;
@@ -526,7 +555,7 @@ impl<'a> Count<'a> {
         };
         let (end, size) = (offset + seen, self.image.file().size_bytes());
         if end > size {
-            self.report(object(), format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}"));
+            self.report_outside(About::Data, object(), offset, end);
         }
     }
 
