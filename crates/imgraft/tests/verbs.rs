@@ -443,6 +443,37 @@ fn what_pax_says_is_taken_by_its_length_and_a_directory_behind_its_files_gets_it
     assert!(stat.contains("mtime: 0xfffffffe:77359400"), "{stat}");
 }
 
+/// The EFI system partition has neither modes nor owners; GNU's archives have times before 1970 in base 256.
+#[test]
+fn directories_behind_their_files_are_unpacked_on_a_fat_and_old_times_are_kept() {
+    let world = World::empty();
+    symlink(testkit::fixture::small_cloud_image(&Options::default()), world.path("base.img")).unwrap();
+    world.file("EFI/tools/shell", "x\n");
+    let tar = judge("tar").args(["--format=gnu", "--mtime=@-2", "--no-recursion", "-cf"]).arg(world.path("a.tar"));
+    tar.arg("-C").arg(world.path(".")).args(["EFI/tools/shell", "EFI/tools"]).succeed();
+    build(&world, &["--tar", "a.tar:/boot/efi", "--tar", "a.tar:/srv"]);
+    world.run("cat out.img /boot/efi/EFI/tools/shell").succeeds().prints("x\n");
+    let stat = world.debugfs("out.img", ROOT, "stat /srv/EFI/tools/shell");
+    assert!(stat.contains("mtime: 0xfffffffe:00000000"), "{stat}");
+}
+
+/// Each header of an archive was bounded, and not all that are about one file.
+#[test]
+fn an_archive_that_says_much_of_one_file_in_many_headers_is_refused() {
+    let world = World::empty();
+    symlink(testkit::fixture::small_cloud_image(&Options::default()), world.path("base.img")).unwrap();
+    let program = "import sys, tarfile\n\
+        block = lambda n: tarfile.TarInfo._create_pax_generic_header({'comment': 'x' * n}, tarfile.XHDTYPE, 'utf-8')\n\
+        end = tarfile.TarInfo('f').tobuf(tarfile.USTAR_FORMAT) + bytes(1024)\n\
+        open(sys.argv[1], 'wb').write(block(1000000) * int(sys.argv[2]) + end)\n";
+    for (headers, code) in [("1", 0), ("2", 1)] {
+        judge("python3").args(["-c", program]).arg(world.path("a.tar")).arg(headers).succeed();
+        let run = world.run("build --base base.img -o out.img --tar a.tar:/srv");
+        assert_eq!(run.code, Some(code), "{headers}: {}", run.stderr);
+        assert!(code == 0 || run.stderr.contains("bytes are said of one file, more than 1 MiB"), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn what_is_no_archive_or_not_to_be_unpacked_is_named() {
     let world = World::new();

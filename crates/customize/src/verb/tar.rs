@@ -55,6 +55,8 @@ struct Extension {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pax: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How long all of it was in the archive.
+    size_bytes: u64,
 }
 
 impl Extension {
@@ -159,7 +161,8 @@ impl Work<'_> {
         }
         let modified = match extension.pax("mtime").and_then(pax_time) {
             Some(time) => time,
-            None => Time { seconds: i64::try_from(header.mtime()?).unwrap_or(0), nanoseconds: 0 },
+            // GNU's numbers in base 256 are signed.
+            None => Time { seconds: header.mtime()?.cast_signed(), nanoseconds: 0 },
         };
         let modified = self.options.modified.unwrap_or(modified);
         let attributes = Attributes {
@@ -209,7 +212,11 @@ impl Work<'_> {
             // there only because the archive has a file of it before itself.
             if is_directory && self.directory_at(&path)?.is_some() {
                 if unpacked.unsaid.remove(&path.to_string()) {
-                    self.guest.set_attributes(&path, &entry.attributes)?;
+                    let volume = self.guest.find(&path, LastLink::Keep)?.node.volume();
+                    // A FAT has neither modes nor owners.
+                    if self.guest.volumes()[volume].file_system().is_none_or(guest::FileSystem::is_unix) {
+                        self.guest.set_attributes(&path, &entry.attributes)?;
+                    }
                     self.set_xattrs(&path, entry)?;
                     unpacked.directories += 1;
                     parents.retain(|parent| *parent != path.to_string());
@@ -318,8 +325,10 @@ fn read_extension(
         return Ok(true);
     }
     let size_bytes = header.entry_size()?;
-    if size_bytes > EXTENSION_LIMIT_BYTES {
-        return Err(std::io::Error::other(format!("{size_bytes} bytes are said of one file")));
+    extension.size_bytes = extension.size_bytes.saturating_add(size_bytes);
+    if extension.size_bytes > EXTENSION_LIMIT_BYTES {
+        let said = extension.size_bytes;
+        return Err(std::io::Error::other(format!("{said} bytes are said of one file, more than 1 MiB")));
     }
     let mut bytes = vec![0; size_bytes as usize];
     content.read_exact(&mut bytes)?;
