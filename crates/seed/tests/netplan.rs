@@ -58,7 +58,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("network:\n  version: 2\n  ethernets:\n    lan: {renderer: sriov}\n", "renderer"),
     ("network:\n  version: 2\n  ethernet:\n    lan: {}\n", "ethernets"),
     ("network:\n  version: 2\n  ethernets:\n    lan:\n", "lan"),
-    ("network:\n  version: 2\n  bonds:\n    both: {parameters: {lacp-rate: quick}}\n", "lacp-rate"),
     ("network:\n  version: 2\n  bridges:\n    br: {interfaces: [none]}\n", "none"),
     ("network:\n  version: 2\n  ethernets:\n    lan: {id: 3}\n", "id"),
     ("network:\n  version: 2\n  ethernets:\n    lan: {match: {mac: '52:54:00:00:00:01'}}\n", "mac"),

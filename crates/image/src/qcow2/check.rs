@@ -8,7 +8,7 @@ use storage::Finding;
 
 use super::Qcow2;
 use super::compress::Decoder;
-use super::count::{Count, Stream};
+use super::count::{Count, FINDINGS_MAX, Stream};
 use crate::error::{Error, Result};
 
 /// The most threads that decompress.
@@ -23,6 +23,10 @@ impl Qcow2 {
         count.compare();
         let cut_off = count.cut_off();
         let mut findings: Vec<Finding> = cut_off.into_iter().chain(count.findings).collect();
+        if findings.len() > FINDINGS_MAX {
+            findings.truncate(FINDINGS_MAX);
+            count.unlisted += 1;
+        }
         if count.unlisted > 0 {
             findings.push(Finding::new("qcow2 image", format!("{} more findings are not listed", count.unlisted)));
         }

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// The most host clusters of a file that is checked: 4 TiB in clusters of 64 KiB.
 pub(super) const CLUSTERS_MAX: u64 = 1 << 26;
 /// The most findings that are listed.
-const FINDINGS_MAX: usize = 1000;
+pub(super) const FINDINGS_MAX: usize = 1000;
 /// The most findings of places behind the file's end that are listed one by one: a file that was cut off has them by
 /// the thousand.
 const PAST_END_MAX: u64 = 10;

@@ -262,7 +262,8 @@ const BOND: &[(&str, Shape)] = &[
             "balance-slb",
         ]),
     ),
-    ("lacp-rate", Word(&["slow", "fast"])),
+    // netplan leaves the word to the renderer.
+    ("lacp-rate", Scalar),
     ("mii-monitor-interval", Scalar),
     ("min-links", Number),
     ("transmit-hash-policy", Scalar),
