@@ -1,5 +1,4 @@
-//! netplan's keys and what each takes, of all kinds of interfaces. The facts are of netplan 1.2's `src/parse.c`
-//! and `doc/netplan-yaml.md`.
+//! netplan's keys and what each takes, of all kinds of interfaces. The facts are of netplan 1.2's `src/parse.c`.
 
 /// What a key takes.
 #[derive(Clone, Copy, Debug)]
