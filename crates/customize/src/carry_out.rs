@@ -34,6 +34,9 @@ pub struct Options {
     /// Whether directories on the way to what an operation names have to be there. Where this is not set, they
     /// are made; `mkdir` makes them either way, and a `put` says it itself.
     pub existing_parents: bool,
+    /// Whether nothing is said of what was done as asked and is often a slip: a program that nobody may
+    /// execute, a file that `append` made.
+    pub without_advice: bool,
 }
 
 /// Something that was done as asked, and may not be what is wanted.
@@ -277,6 +280,9 @@ impl Work<'_> {
     /// Warns of those that are still there in the end, and still cannot be executed.
     fn warn_of_programs(&mut self) -> Result<(), Error> {
         let mut paths = Vec::new();
+        if self.options.without_advice {
+            return Ok(());
+        }
         for path in std::mem::take(&mut self.programs) {
             let Ok(found) = self.guest.find(&path, LastLink::Keep) else { continue };
             let metadata = self.guest.metadata(&found.node)?;

@@ -63,6 +63,8 @@ pub(crate) struct Manner {
     pub(crate) begins: Option<Box<dyn Fn(usize) + Send + Sync>>,
     /// Whether directories on the way to something have to be there.
     pub(crate) existing_parents: bool,
+    /// Whether it says nothing of slips that are done as asked.
+    pub(crate) without_advice: bool,
 }
 
 /// An image with what was asked for, all of which is kept apart from its file.
@@ -171,8 +173,11 @@ impl Graft {
         if job.new_clusters.is_some() && format == "raw" {
             warnings.push("the new image is raw: `--compress` changes nothing".to_owned());
         }
-        let options =
-            Options { modified: environment::source_date_epoch()?, existing_parents: job.manner.existing_parents };
+        let options = Options {
+            modified: environment::source_date_epoch()?,
+            existing_parents: job.manner.existing_parents,
+            without_advice: job.manner.without_advice,
+        };
         let done = apply(&mut guest, job, &options, folder, messages)?;
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| messages.warning(warning));

@@ -49,8 +49,10 @@ impl Work<'_> {
             None => {
                 self.create(&place.path, &self.attributes(0o644), &[lines, b"\n"].concat())?;
                 self.inherit(&place.path, NEW_FILE)?;
-                let problem = format!("`{}` was not there: `append` made it, 0644 and root's", place.path);
-                self.warnings.push(Warning::Other(problem));
+                if !self.options.without_advice {
+                    let advice = format!("`{}` was not there: `append` made it, 0644 and root's", place.path);
+                    self.warnings.push(Warning::Other(advice));
+                }
             }
         }
         let text = format!("appended to {}", place.path);

@@ -138,7 +138,7 @@ fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop
         verify_reproducible: false,
         in_place: true,
         dry_run: request.dry_run,
-        manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true },
+        manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true, without_advice: true },
     };
     let report = graft::run(job, &Messages::new(true, false)).map_err(stop)?;
     let unlabelled = Warning::Unlabelled.to_string();
