@@ -279,10 +279,10 @@ impl Work<'_> {
 
     /// Warns of those that are still there in the end, and still cannot be executed.
     fn warn_of_programs(&mut self) -> Result<(), Error> {
-        let mut paths = Vec::new();
         if self.options.without_advice {
             return Ok(());
         }
+        let mut paths = Vec::new();
         for path in std::mem::take(&mut self.programs) {
             let Ok(found) = self.guest.find(&path, LastLink::Keep) else { continue };
             let metadata = self.guest.metadata(&found.node)?;

@@ -148,7 +148,6 @@ fn a_boot_is_whole_reached_by_ssh_and_leaves_the_image_alone() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn the_guest_finds_uefi_and_a_seed_on_a_fat() {
     let (world, _machine) = world();
     let run = "ls /sys/firmware/efi/efivars > /dev/null && echo it is UEFI > /dev/ttyS0; poweroff";
@@ -159,7 +158,6 @@ fn the_guest_finds_uefi_and_a_seed_on_a_fat() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn a_direct_kernel_is_told_what_was_asked_for() {
     let (world, _machine) = world();
     let run = "{ cat /sys/devices/system/cpu/vulnerabilities/spectre_v2; echo \"[$(cat /proc/cmdline)]\"; } > /dev/ttyS0; \
@@ -174,7 +172,6 @@ fn a_direct_kernel_is_told_what_was_asked_for() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn what_persists_is_in_the_image_afterwards() {
     let (world, _machine) = world();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
@@ -201,7 +198,6 @@ fn a_printed_line_starts_where_it_is_pasted() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn every_container_starts() {
     let (world, _machine) = world();
     let image = |name: &str| world.path(name);

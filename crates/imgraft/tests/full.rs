@@ -244,7 +244,6 @@ fn an_unprivileged_user_builds_and_nothing_else_is_opened_or_run() {
 }
 
 #[test]
-#[ignore = "many moments: ./test long"]
 fn killed_at_any_moment_it_leaves_nothing_and_the_base_as_it_was() {
     let (world, base) = world();
     let before = digest(&base);

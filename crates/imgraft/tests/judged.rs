@@ -100,7 +100,7 @@ absent = true
 "#;
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
+#[ignore = "./test judges two boots and a restart of a good image already; this is ./test long"]
 fn a_good_image_is_as_expected_after_a_restart_too_and_has_an_identity_of_its_own() {
     let world = world();
     let digest = judge("sh").args(["-c", "echo done | sha256sum"]).succeed().stdout;
@@ -210,7 +210,6 @@ fn no_seed() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn bad_yaml() {
     let world = world();
     world.file("bad.yaml", "#cloud-config\nruncmd:\n  - [ echo, hi\npackages: {\n");
@@ -244,7 +243,6 @@ fn a_failing_runcmd() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn no_sshd_and_expectations_that_are_not_met() {
     let world = world();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
@@ -286,7 +284,6 @@ fn no_sshd_and_expectations_that_are_not_met() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn a_hang() {
     let world = world();
     world.file("hang.yaml", "#cloud-config\nbootcmd:\n  - sleep infinity\n");
@@ -300,7 +297,6 @@ fn a_hang() {
 }
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn a_user_data_that_switches_vendor_data_off_leaves_no_agent_unless_it_brings_it() {
     let world = world();
     world.file("off.yaml", "#cloud-config\nvendor_data:\n  enabled: false\nhostname: judged\n");

@@ -80,7 +80,6 @@ fn world(change: &[&str]) -> World {
 const RUN: &str = "grep -q '^ada:' /etc/passwd && sudo -u ada sudo -n true && echo ada may";
 
 #[test]
-#[ignore = "minutes of booting: ./test long"]
 fn a_serial_number_and_grub_say_where_the_seed_is() {
     let empty = World::empty();
     let word = empty.run("seed line --hostname from-grub --for grub").succeeds().stdout;
