@@ -259,6 +259,38 @@ const BROKEN: &[Broken] = &[
             "7:1 warning: cloud-init does nothing with a part of type `text/shellscript` (did you mean `text/x-shellscript`?)",
         ],
     ),
+    // What cloud-init takes for something else than its type says, or starts in vain.
+    user(
+        "Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n--b\nContent-Type: text/x-shellscript\n\n#cloud-config\nhostname: a\n--b--\n",
+        &["7:1 warning: this is not run as a script: cloud-init takes it for a cloud-config"],
+    ),
+    user(
+        "Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n--b\nContent-Type: text/x-shellscript\n\n# cloud-config\nls\n--b--\n",
+        &["7:1 error: a part of type `text/x-shellscript` does not begin with `#!`"],
+    ),
+    user(
+        "Content-Type: multipart/mixed; boundary=b\nMIME-Version: 1.0\n\n--b\nContent-Type: text/x-shellscript-per-boot\n\n#cloud-config\nhostname: a\n--b--\n",
+        &[
+            "7:1 warning: the part is said to be `text/x-shellscript-per-boot`, and begins as a cloud-config does",
+            "7:1 error: a part of type `text/x-shellscript-per-boot` does not begin with `#!`",
+        ],
+    ),
+    // What may be meant, and what cloud-init does not refuse.
+    user(
+        "#include\nhttps://example.org/{{ v1.region }}/a\n{{ url }}\n",
+        &[
+            "2:1 warning: cloud-init fills in nothing here: it takes `{{` as a part of the address",
+            "3:1 warning: cloud-init fills in nothing here: it takes `{{` as a part of the address",
+        ],
+    ),
+    user(
+        "## template: jinja\n#include\nhttps://example.org/a\n",
+        &["2:1 error: cloud-init ignores a template whose content begins with `#include`"],
+    ),
+    user(
+        "#cloud-config\nsnap:\n  commands:\n    00: snap install a\n    1: [snap, install, b]\n",
+        &["4:5 warning: the key `0` is an integer, not a text", "5:5 warning: the key `1` is an integer, not a text"],
+    ),
     // The network.
     network("ethernets:\n  eth0: {dhcp4: true}\n", &["1:1 error: the `version` is missing"]),
     network(

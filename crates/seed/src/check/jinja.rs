@@ -42,7 +42,7 @@ pub(super) fn check(checker: &mut Checker, findings: &mut Findings<'_>, place: P
             script::check_boothook(&mut found);
         }
         Some(kind @ (Kind::Jinja | Kind::Include | Kind::IncludeOnce | Kind::Archive)) => {
-            let message = format!("cloud-init ignores a template that is a {} when it is filled in", kind.name());
+            let message = format!("cloud-init ignores a template whose content begins with `{}`", kind.header());
             found.push(Finding::error("jinja", message, 0..inner.lines().next().unwrap_or_default().len()));
         }
         Some(kind) => checker.kind(kind.name()),

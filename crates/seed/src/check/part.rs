@@ -25,6 +25,8 @@ const PACKED_TYPES: [&str; 8] = [
 ];
 /// The MIME types that leave it to the part's first line.
 const OPEN_TYPES: [&str; 2] = ["text/plain", "text/x-not-multipart"];
+/// The MIME type of scripts. cloud-init goes by the part's first line here, too, if it knows that.
+const SCRIPT_TYPE: &str = "text/x-shellscript";
 
 /// A text in which a part is.
 #[derive(Clone, Copy)]
@@ -165,7 +167,7 @@ fn mime_part(checker: &mut Checker, whole: Place<'_>, name: &str, found: &Part<'
 pub(super) fn part(checker: &mut Checker, place: Place<'_>, name: &str, content_type: &str) {
     let text = place.text;
     let looks = Kind::of(text);
-    let is_open = OPEN_TYPES.contains(&content_type) || content_type == "text/x-shellscript";
+    let is_open = OPEN_TYPES.contains(&content_type) || content_type == SCRIPT_TYPE;
     let kind = if is_open { looks.or(Kind::of_type(content_type)) } else { Kind::of_type(content_type) };
     let mut findings = place.findings();
     let Some(kind) = kind else {
@@ -183,6 +185,13 @@ pub(super) fn part(checker: &mut Checker, place: Place<'_>, name: &str, content_
     checker.kind(kind.name());
     if looks == Some(kind) {
         header::look(kind, &mut findings);
+        if content_type == SCRIPT_TYPE && kind != Kind::Script {
+            let message = format!("this is not run as a script: cloud-init takes it for a {}", kind.name());
+            let start = text.len() - text.trim_start().len();
+            let line = text[start..].lines().next().unwrap_or_default().trim_end().len();
+            let hint = format!("the part is said to be `{SCRIPT_TYPE}`, and a script begins with `#!`");
+            findings.push(Finding::warning("mime", message, start..start + line).hint(hint));
+        }
     } else if let Some(looks) = looks.filter(|looks| *looks != Kind::Jinja) {
         let message = format!("the part is said to be `{content_type}`, and begins as a {} does", looks.name());
         let line = text.lines().next().unwrap_or_default().len();

@@ -88,7 +88,12 @@ pub(super) fn check_include(findings: &mut Findings<'_>) {
             let start = at + line.find(words).unwrap_or(0);
             let span = start..start + words.len();
             let schemes = ["http://", "https://", "file://", "ftp://", "ftps://"];
-            if words.contains(char::is_whitespace) {
+            if words.contains("{{") {
+                // Whoever makes the seed may fill it in before cloud-init reads it.
+                let message = "cloud-init fills in nothing here: it takes `{{` as a part of the address";
+                findings
+                    .push(Finding::warning("include", message, span).hint("write the address as it is to be fetched"));
+            } else if words.contains(char::is_whitespace) {
                 findings.push(Finding::error("include", "a line has one address", span));
             } else if !schemes.iter().any(|scheme| words.starts_with(scheme)) && !words.starts_with('/') {
                 findings.push(

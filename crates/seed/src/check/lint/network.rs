@@ -212,12 +212,15 @@ fn subnet_1(subnet: &Node, findings: &mut Findings<'_>) {
         address(node, false, findings);
     }
     let is_ipv6 = subnet.text("address").is_some_and(|text| text.contains(':'));
+    // cloud-init looks at no mask where the address says it, nor at that of what is not static.
+    let counts = is_static && !subnet.text("address").is_some_and(|text| text.contains('/'));
     if let Some(node) = subnet.get("netmask")
         && node.as_str().is_some_and(|text| !is_mask(text, is_ipv6))
     {
         let message = format!("`{}` is no mask of a network", node.as_str().unwrap_or_default());
         let example = if is_ipv6 { "as in `64`" } else { "as in `255.255.255.0` or `24`" };
-        findings.push(Finding::error("address", message, node.span.clone()).hint(example));
+        let severity = if counts { Severity::Error } else { Severity::Warning };
+        findings.push(Finding { severity, ..Finding::error("address", message, node.span.clone()) }.hint(example));
     }
 }
 
