@@ -518,3 +518,56 @@ fn labels_are_asked_for_where_there_is_selinux_and_warned_of_by_the_option_of_th
     );
     assert_eq!(world.content("disk.img", ROOT, "/.autorelabel"), b"");
 }
+
+/// Lines and patterns of a MiB, which is the limit of a file of commands. Without bounds each takes minutes or gigabytes.
+#[test]
+fn a_file_of_commands_cannot_take_the_time_or_the_memory_of_the_host() {
+    let world = world();
+    let before = fs::read(world.path("disk.img")).unwrap();
+    let delete = |pattern: String| format!("delete /{pattern}\n");
+    let too_many =
+        "--delete: the braces stand for too many paths: 4096 can be\nhint: use several `--delete`, or `*` and `?`";
+    for (name, text, said) in [
+        ("itself", "commands-from-file itself\n".to_owned(), "cannot be used in command files"),
+        ("cut", "commands-from-fil cut\n".to_owned(), "command 'commands-from-fil' not valid"),
+        ("flood", "mkdir /a\n".repeat(200_000), "flood: larger than 1048576 bytes"),
+        ("empty-lines", "\n".repeat(1 << 21), "empty-lines: larger than 1048576 bytes"),
+        ("goes-on", format!("mkdir /{}", "\\\n".repeat(500_000)), "a name of 500000 bytes, the longest is 255"),
+        ("long", format!("mkdir /{}\n", "x".repeat(1_000_000)), "a name of 1000000 bytes, the longest is 255"),
+        ("open", delete("{".repeat(1_000_000)), "a name of 1000000 bytes, the longest is 255"),
+        ("closed", delete("{a}".repeat(300_000)), too_many),
+        ("nested", delete("{a,".repeat(200_000) + &"}".repeat(200_000)), too_many),
+        ("copied", delete("{a,b}".repeat(11) + &"x".repeat(1_000_000)), too_many),
+        ("many", delete("{a,b}".repeat(20)), too_many),
+        ("nul", "mkdir /a\0b\n".to_owned(), "a path cannot have a NUL byte in it"),
+    ] {
+        world.file(name, &text);
+        let start = std::time::Instant::now();
+        let ended = virt_customize(&world, &["-q", "-a", "disk.img", "--commands-from-file", name]);
+        let end = &ended.stderr[ended.stderr.len().saturating_sub(300)..];
+        assert!(ended.code == 1 && end.contains(said), "{name}: {} {end}", ended.code);
+        assert!(start.elapsed().as_secs() < 30, "{name}: {:?}", start.elapsed());
+    }
+    assert!(before == fs::read(world.path("disk.img")).unwrap());
+}
+
+/// Names that are cut short: 1.48's getopt takes one where it is the only one, and lists all where it is not.
+#[test]
+fn options_that_are_cut_short_are_taken_or_listed() {
+    let world = world();
+    virt_customize(&world, &["-q", "-a", "disk.img", "--touc", "/srv/a", "--writ=/srv/b:1"]).succeeds();
+    let before = world.contents();
+    for (option, said) in [
+        ("--commands-from", "requires an argument"),
+        ("--t", "is ambiguous; possibilities:"),
+        ("--=", "is ambiguous; possibilities:"),
+        ("--touch-", "unrecognized option '--touch-'"),
+    ] {
+        let ended = virt_customize(&world, &["-a", "disk.img", option]);
+        assert!(ended.code == 1 && ended.stderr.contains(said), "{option}: {}", ended.stderr);
+    }
+    let long = format!("--{}", "t".repeat(100_000));
+    let ended = virt_customize(&world, &["-a", "disk.img", &long]);
+    assert!(ended.code == 1 && ended.stderr.contains("unrecognized option"), "{}", ended.stderr.len());
+    assert!(before == world.contents());
+}

@@ -1,74 +1,83 @@
 //! `{a,b}` in a pattern, which stands for several patterns.
 
 /// The most patterns that one may stand for.
-const LIMIT: usize = 4096;
+pub(super) const LIMIT: usize = 4096;
+/// The most bytes that are read and written on the way to them: parts in parts are copied for each of them.
+const LIMIT_BYTES: usize = 64 << 20;
 
-/// The patterns that `pattern` stands for, in their order. Braces that are not closed, or have nothing in
-/// them, stand for themselves, as do all of them where there would be too many.
-pub(super) fn expand(pattern: &[u8]) -> Vec<Vec<u8>> {
+/// The patterns that `pattern` stands for, in their order; none where they would be too many. Braces that are not
+/// closed, or have nothing in them, stand for themselves.
+pub(super) fn expand(pattern: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut done = Vec::new();
     let mut pending = vec![pattern.to_vec()];
+    let mut left_bytes = LIMIT_BYTES;
     while let Some(pattern) = pending.pop() {
         let Some(brace) = first_brace(&pattern) else {
             done.push(pattern);
             continue;
         };
-        if done.len() + pending.len() + brace.choices.len() > LIMIT {
-            return vec![pattern];
-        }
         let (before, after) = (&pattern[..brace.start], &pattern[brace.end..]);
+        let count = brace.choices.len();
+        let size_bytes = pattern.len() + count * (before.len() + after.len());
+        left_bytes = left_bytes.checked_sub(size_bytes)?;
+        if done.len() + pending.len() + count > LIMIT {
+            return None;
+        }
         // The first one is to be the next.
         pending.extend(brace.choices.iter().rev().map(|choice| [before, choice, after].concat()));
     }
-    done
+    Some(done)
 }
 
-struct Brace {
+struct Brace<'pattern> {
     start: usize,
     end: usize,
-    choices: Vec<Vec<u8>>,
+    choices: Vec<&'pattern [u8]>,
 }
 
-/// The first `{…}` that is closed and is not `{}`.
-fn first_brace(pattern: &[u8]) -> Option<Brace> {
-    let mut start = 0;
-    while start < pattern.len() {
-        match pattern[start] {
-            b'\\' => start += 1,
-            b'{' if !pattern[start..].starts_with(b"{}") => {
-                if let Some((end, choices)) = choices(pattern, start + 1) {
-                    return Some(Brace { start, end, choices });
-                }
-            }
-            _ => {}
-        }
-        start += 1;
-    }
-    None
-}
-
-/// What is between the commas from `start` on, and where the brace that was opened before it is closed.
-fn choices(pattern: &[u8], start: usize) -> Option<(usize, Vec<Vec<u8>>)> {
-    let (mut depth, mut from, mut found) = (0, start, Vec::new());
-    let mut at = start;
+/// The first `{…}` that is closed and is not `{}`: found in one pass, whatever is open.
+fn first_brace(pattern: &[u8]) -> Option<Brace<'_>> {
+    let mut open = Vec::new();
+    let mut first: Option<(usize, usize)> = None;
+    let mut at = 0;
     while at < pattern.len() {
         match pattern[at] {
             b'\\' => at += 1,
-            b'{' => depth += 1,
-            b'}' if depth == 0 => {
-                found.push(pattern[from..at].to_vec());
-                return Some((at + 1, found));
+            b'{' => open.push(at),
+            b'}' => {
+                let closed = open.pop().filter(|start| start + 1 < at).map(|start| (start, at));
+                first = match (first, closed) {
+                    (Some(first), Some(closed)) => Some(first.min(closed)),
+                    (first, closed) => first.or(closed),
+                };
             }
-            b'}' => depth -= 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    let (start, close) = first?;
+    Some(Brace { start, end: close + 1, choices: choices(&pattern[start + 1..close]) })
+}
+
+/// The parts of what is in braces, between its commas.
+fn choices(inner: &[u8]) -> Vec<&[u8]> {
+    let (mut depth, mut from, mut found) = (0_usize, 0, Vec::new());
+    let mut at = 0;
+    while at < inner.len() {
+        match inner[at] {
+            b'\\' => at += 1,
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
             b',' if depth == 0 => {
-                found.push(pattern[from..at].to_vec());
+                found.push(&inner[from..at]);
                 from = at + 1;
             }
             _ => {}
         }
         at += 1;
     }
-    None
+    found.push(&inner[from..]);
+    found
 }
 
 #[cfg(test)]
@@ -89,9 +98,23 @@ mod tests {
             ("/\\{a,b}", "/\\{a,b}"),
         ] {
             let expanded: Vec<String> =
-                expand(pattern.as_bytes()).into_iter().map(|one| String::from_utf8(one).unwrap()).collect();
+                expand(pattern.as_bytes()).unwrap().into_iter().map(|one| String::from_utf8(one).unwrap()).collect();
             assert_eq!(expanded.join(" "), expected, "{pattern}");
         }
-        assert_eq!(expand(&b"{a,b}".repeat(20)).len(), 1);
+    }
+
+    #[test]
+    fn braces_cannot_take_the_time_or_the_memory_of_the_host() {
+        // As many as one may stand for.
+        assert_eq!(expand(&b"{a,b}".repeat(12)).unwrap().len(), LIMIT);
+        assert_eq!(expand(&b"{a,b}".repeat(13)), None);
+        // Of a MiB each: what is open is looked for once, and what is copied for each part is counted.
+        let open = b"{".repeat(1 << 20);
+        assert_eq!(expand(&open), Some(vec![open]));
+        let long = [b"{a,b}".repeat(11), b"x".repeat(1 << 20)].concat();
+        let nested = [b"{a,".repeat(200_000), b"}".repeat(200_000)].concat();
+        for pattern in [b"{a}".repeat(300_000), long, nested, [b"{", &b",".repeat(1 << 20)[..], b"}"].concat()] {
+            assert_eq!(expand(&pattern), None);
+        }
     }
 }

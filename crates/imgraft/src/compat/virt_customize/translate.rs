@@ -78,7 +78,14 @@ fn operations(action: &Action, differences: &Differences) -> Result<Vec<Operatio
                 let pattern = OsStr::from_bytes(&pattern);
                 Remove::parse(pattern).map(Operation::Remove).map_err(|error| bad("delete", error))
             };
-            return braces::expand(pattern.as_bytes()).into_iter().map(remove).collect();
+            let Some(patterns) = braces::expand(pattern.as_bytes()) else {
+                return Err(bad(
+                    "delete",
+                    format_args!("the braces stand for too many paths: {} can be", braces::LIMIT),
+                )
+                .hint("use several `--delete`, or `*` and `?`"));
+            };
+            return patterns.into_iter().map(remove).collect();
         }
         Action::Edit { path, expression } => {
             Operation::Edit(Edit { path: guest_path("edit", path)?, filter: perl::filter(expression.clone()) })
