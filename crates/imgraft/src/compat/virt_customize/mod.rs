@@ -42,6 +42,7 @@ pub(super) const FRONT_END: FrontEnd = FrontEnd {
          `hint: …`.",
         "Variables `LIBGUESTFS_…` have no effect: no appliance is started, nothing is emulated, and root is not \
          needed.",
+        "Braces of `--delete` that stand for more than 4096 paths are refused.",
         "Only options of 1.48 may be cut short.",
     ],
     run,
