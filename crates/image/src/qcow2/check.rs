@@ -1,6 +1,7 @@
 //! The image's consistency: what [`count`](super::count) finds, every refcount held against the references,
 //! and every compressed cluster decompressed.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::thread;
 
@@ -9,7 +10,28 @@ use storage::Finding;
 use super::Qcow2;
 use super::compress::Decoder;
 use super::count::{Count, FINDINGS_MAX, Stream};
+use crate::CompressionType;
 use crate::error::{Error, Result};
+
+/// The least that streams may become in the whole check, in bytes, whatever the size of the file.
+///
+/// Entries may share a stream, and streams may lie on each other: one L2 table with clusters of 2 MiB can ask for
+/// 512 GiB.
+pub(super) const DECOMPRESSED_MIN_BYTES: u64 = 1 << 30;
+/// The most that deflate makes of one byte: streams that are apart cannot become more than that times the file.
+const DEFLATE_RATIO_MAX: u64 = 1032;
+/// The most that zstd makes of one byte of a sound file with clusters of up to 64 KiB, each of which has a frame and an
+/// L2 entry.
+const ZSTD_RATIO_MAX: u64 = 4096;
+
+/// How many bytes the streams of `image` may become in a check.
+pub(super) fn decompressed_max(image: &Qcow2) -> u64 {
+    let ratio = match image.header().compression {
+        CompressionType::Zlib => DEFLATE_RATIO_MAX,
+        CompressionType::Zstd => ZSTD_RATIO_MAX,
+    };
+    image.file().size_bytes().saturating_mul(ratio).max(DECOMPRESSED_MIN_BYTES)
+}
 
 /// The most threads that decompress.
 const THREADS_MAX: usize = 8;
@@ -20,6 +42,15 @@ impl Qcow2 {
         let mut count = Count::new(self, true)?;
         count.walk()?;
         count.decompress_streams()?;
+        if count.untried > 0 {
+            let problem = format!(
+                "{} compressed clusters are not looked at: the others are more than {} bytes already, which a file of \
+                 this size has only where they share streams",
+                count.untried,
+                decompressed_max(self)
+            );
+            count.report("qcow2 image", problem);
+        }
         count.compare();
         let cut_off = count.cut_off();
         let mut findings: Vec<Finding> = cut_off.into_iter().chain(count.findings).collect();
@@ -37,7 +68,15 @@ impl Qcow2 {
 impl Count<'_> {
     /// Decompresses the streams that have come together, on several threads.
     pub(super) fn decompress_streams(&mut self) -> Result<()> {
-        let streams = std::mem::take(&mut self.streams);
+        let mut streams = std::mem::take(&mut self.streams);
+        // Entries that share a stream share its fate.
+        let mut seen = HashSet::new();
+        streams.retain(|stream| seen.insert((stream.offset, stream.length_bytes)));
+        let cluster_size = self.image.header().cluster_size();
+        let affordable = (self.decompress_bytes / cluster_size).min(streams.len() as u64);
+        self.untried += streams.len() as u64 - affordable;
+        self.decompress_bytes -= affordable * cluster_size;
+        streams.truncate(affordable as usize);
         let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
         let image = self.image;
         let part = streams.len().div_ceil(threads).max(1);

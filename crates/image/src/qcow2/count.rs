@@ -1,8 +1,8 @@
 //! Every reference to a host cluster counted, and every refcount read.
 //!
 //! Memory is bounded by [`CLUSTERS_MAX`] counts and [`FINDINGS_MAX`] findings. Time is bounded by
-//! the tables' size: an L1 table that lies on something else, and an L2 table that the walk has
-//! been through, are findings and are not walked again.
+//! the tables' size and [`OVERLAPS_MAX`]: an L1 table that lies on something else, and an L2 table that
+//! the walk has been through, are findings and are not walked again.
 
 use std::ops::Range;
 
@@ -10,6 +10,7 @@ use storage::Finding;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::Qcow2;
+use super::check::decompressed_max;
 use super::counts::Counts;
 use super::header::L1_MAX_BYTES;
 use super::layout::*;
@@ -24,6 +25,9 @@ pub(super) const FINDINGS_MAX: usize = 1000;
 /// The most findings of places behind the file's end that are listed one by one: a file that was cut off has them by
 /// the thousand.
 const PAST_END_MAX: u64 = 10;
+/// The most clusters with more than one use that are counted in the whole check. Behind them a reference ends at the
+/// first such cluster: tens of thousands of snapshots may name one L1 table of tens of thousands of clusters.
+const OVERLAPS_MAX: u64 = 1 << 20;
 /// Table bytes that are read at once.
 const STEP_BYTES: u64 = 64 << 10;
 /// Compressed clusters that are decompressed together, on all threads.
@@ -96,6 +100,12 @@ pub(super) struct Count<'a> {
     uses: Vec<u8>,
     /// Whether compressed clusters are decompressed.
     decompress: bool,
+    /// How many more bytes streams may become; see [`DECOMPRESSED_MIN_BYTES`](super::check::DECOMPRESSED_MIN_BYTES).
+    pub(super) decompress_bytes: u64,
+    /// How many streams were not tried because of that.
+    pub(super) untried: u64,
+    /// How many more clusters with more than one use are counted.
+    overlaps_left: u64,
     pub(super) streams: Vec<Stream>,
     pub(super) findings: Vec<Finding>,
     pub(super) unlisted: u64,
@@ -139,6 +149,9 @@ impl<'a> Count<'a> {
             actual: Counts::default(),
             uses: vec![0; clusters as usize],
             decompress,
+            decompress_bytes: decompressed_max(image),
+            untried: 0,
+            overlaps_left: OVERLAPS_MAX,
             streams: Vec::new(),
             findings: Vec::new(),
             unlisted: 0,
@@ -242,7 +255,8 @@ impl<'a> Count<'a> {
             self.report_outside(about(), object(), offset, end);
             return false;
         }
-        let mut free = true;
+        // The first overlap, and how many more clusters have one: one finding for each reference.
+        let mut overlap: Option<(u64, Use, u64)> = None;
         for cluster in offset >> bits..=(end - 1) >> bits {
             let at = cluster as usize;
             if is_own { &mut self.own } else { &mut self.expected }.add(cluster, times);
@@ -251,14 +265,23 @@ impl<'a> Count<'a> {
                 if before != Use::WalkedL2Table {
                     self.uses[at] = purpose as u8;
                 }
-            } else {
-                free = false;
-                let (was, place) = (before.name(), cluster << bits);
-                let problem = format!("{} overlaps {was} in the host cluster at {place:#x}", purpose.name());
-                self.report_about(about(), object(), problem);
+                continue;
             }
+            match &mut overlap {
+                None => overlap = Some((cluster, before, 0)),
+                Some((.., more)) => *more += 1,
+            }
+            if self.overlaps_left == 0 {
+                break;
+            }
+            self.overlaps_left -= 1;
         }
-        free
+        let Some((first, was, more)) = overlap else { return true };
+        let (was, place) = (was.name(), first << bits);
+        let others = if more == 0 { String::new() } else { format!(" and in {more} more") };
+        let problem = format!("{} overlaps {was} in the host cluster at {place:#x}{others}", purpose.name());
+        self.report_about(about(), object(), problem);
+        false
     }
 
     /// Reads the refcount table and every block.

@@ -16,14 +16,22 @@ const RECORDS_MAX_BYTES: u64 = 64 << 10;
 /// The most parts of a file with holes.
 const PARTS_MAX: usize = 1 << 19;
 
+/// The most headers: the file's, and those of directories and of `pax` records. Usual are four at most.
+const HEADERS_MAX: usize = 1024;
+
 /// Writes the file of the archive in `stream`, whose first header is `first`, to `sink`, and reads the archive
-/// to its end. The number of headers is bounded by what the stream gives.
+/// to its end.
 pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sink<'_>, limit_bytes: u64) -> Result<()> {
     let mut header = *first;
     let mut found = false;
     // What `pax` records say of the next member's size.
     let mut next_size: Option<u64> = None;
+    let mut headers = 0;
     loop {
+        headers += 1;
+        if headers > HEADERS_MAX {
+            return Err(Error::unsupported(format!("a tar archive with more than {HEADERS_MAX} headers")));
+        }
         let name = header.name();
         let object = || format!("tar archive, member {name:?}");
         let written = number(&header.size).ok_or_else(|| Error::corrupt(object(), "its size is no number"))?;
