@@ -93,6 +93,8 @@ struct Unpacked {
     size_bytes: u64,
     /// What was made as a directory that a file is in, before the archive said anything of it.
     unsaid: BTreeSet<String>,
+    /// What was among that until the archive said it.
+    said: BTreeSet<String>,
 }
 
 impl Work<'_> {
@@ -138,6 +140,8 @@ impl Work<'_> {
         }
         self.progress.add(size_bytes.saturating_sub(done_bytes));
         self.kept.push(source);
+        // Once for all: an archive may have a file before its directory many thousand times.
+        parents.retain(|parent| !unpacked.said.contains(parent));
         let facts: Vec<String> = [
             count(unpacked.files, "file", "files"),
             count(unpacked.directories, "directory", "directories"),
@@ -219,7 +223,7 @@ impl Work<'_> {
                     }
                     self.set_xattrs(&path, entry)?;
                     unpacked.directories += 1;
-                    parents.retain(|parent| *parent != path.to_string());
+                    unpacked.said.insert(path.to_string());
                 }
                 return Ok(());
             }
