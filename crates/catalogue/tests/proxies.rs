@@ -45,8 +45,8 @@ fn documents_come_through_the_proxy_that_is_for_them() {
 fn a_proxy_that_is_not_there_is_told() {
     let world = World::with(b"x");
     for (proxy, problem) in [
-        ("http://127.0.0.1:1", "nobody answers there"),
-        ("socks5://127.0.0.1:1", "nobody answers there"),
+        ("http://ada:secret@127.0.0.1:1", "the proxy `127.0.0.1:1`: nobody answers there"),
+        ("socks5://127.0.0.1:1/", "the proxy `127.0.0.1:1`: nobody answers there"),
         ("gopher://127.0.0.1:1", "its proxy's address is no `http://HOST:PORT`"),
         ("://", "its proxy's address is no `http://HOST:PORT`"),
     ] {

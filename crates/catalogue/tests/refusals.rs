@@ -193,15 +193,15 @@ fn certificates_are_believed_only_from_who_is_trusted() {
     site.put(LIST, "found");
     // The platform's authorities know nothing of the site's; with them besides it is as good.
     let error = small(&site, Options { roots: Roots::default(), ..options(&site) }).unwrap_err();
-    assert_eq!(error, "`URL`: its certificate is not believed (UnknownIssuer)");
+    assert_eq!(error, "`URL`: its certificate is not trusted (UnknownIssuer)");
     let roots = Roots { extra: vec![site.authority()], ..Roots::default() };
     assert_eq!(small(&site, Options { roots, ..options(&site) }), Ok("found".to_owned()));
     let error = small(&site, options(&Site::https())).unwrap_err();
-    assert!(error.starts_with("`URL`: its certificate is not believed"), "{error}");
+    assert!(error.starts_with("`URL`: its certificate is not trusted"), "{error}");
 
     let expired = Site::expired();
     let error = small(&expired, options(&expired)).unwrap_err();
-    assert!(error.starts_with("`URL`: its certificate is not believed (Expired"), "{error}");
+    assert!(error.starts_with("`URL`: its certificate is not trusted (Expired"), "{error}");
     // None of that is tried twice, and nothing is asked.
     assert_eq!((site.requests().len(), expired.requests().len()), (1, 0));
 

@@ -204,7 +204,12 @@ fn find_failure(name: &Name, error: &FindError) -> Failure {
     match error {
         FindError::Name(error) => name_failure(error),
         FindError::Transport(error) if error.is_unreachable() => {
-            fetch_failure(error).within(format!("`{name}` could not be looked up: its publisher could not be reached"))
+            let who =
+                error.unreachable_proxy().map_or("its publisher".to_owned(), |proxy| format!("the proxy `{proxy}`"));
+            fetch_failure(error).within(format!("`{name}` could not be looked up: {who} could not be reached"))
+        }
+        FindError::Transport(error) if error.is_untrusted() => {
+            fetch_failure(error).within(format!("`{name}` could not be looked up: a certificate is not trusted"))
         }
         FindError::Transport(error) => fetch_failure(error).within(format!("`{name}` was not found")),
         _ => hinted(Failure::because(format!("`{name}` was not found"), error), error.hint()),

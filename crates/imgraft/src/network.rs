@@ -80,6 +80,12 @@ pub(crate) fn fetch_failure(error: &Error) -> Failure {
         }
         _ => Failure::of(error),
     };
+    if error.is_untrusted() {
+        return failure.hint(
+            "if the server, or a proxy that reads along, has a certificate of an authority of your own, name its file \
+             with `--ca FILE` or SSL_CERT_FILE; look at this machine's clock, too",
+        );
+    }
     match error.is_unreachable() {
         true => failure.hint(
             "look at the network, and at a proxy (`https_proxy=http://HOST:PORT`); without a network, `--offline` takes \

@@ -86,6 +86,37 @@ fn a_folder_with_a_signed_list_is_enough() {
     );
 }
 
+/// It was the publisher that could not be reached, of whom nobody had asked.
+#[test]
+fn a_proxy_that_does_not_answer_is_named() {
+    let world = World::empty();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let proxy = format!("http://ada:secret@127.0.0.1:{port}");
+    let refused = world.run_with("fetch jammy --arch amd64 --cache-dir cache", &[("https_proxy", &proxy)]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let first = format!(
+        "error: `ubuntu:22.04/server` could not be looked up: the proxy `127.0.0.1:{port}` could not be reached\n"
+    );
+    assert!(refused.stderr.starts_with(&first), "{}", refused.stderr);
+    assert!(!refused.stderr.contains("secret"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_certificate_that_is_not_trusted_is_not_a_base_that_is_not_there() {
+    let world = World::empty();
+    let site = testkit::site::Site::https();
+    let line = format!("fetch jammy --arch amd64 --mirror {} --cache-dir cache", site.url(""));
+    // Authorities there are, and the site's is none of them.
+    let other = testkit::site::Site::https();
+    let authority = other.authority();
+    let refused = world.run_with(&line, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
+    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    let first = "error: `ubuntu:22.04/server` could not be looked up: a certificate is not trusted\n  cause: ";
+    assert!(refused.stderr.starts_with(first), "{}", refused.stderr);
+    assert!(refused.stderr.contains("its certificate is not trusted ("), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--ca FILE"), "{}", refused.stderr);
+}
+
 /// It was said that the base was not found, which nobody had been asked.
 #[test]
 fn a_publisher_that_cannot_be_reached_is_not_a_base_that_is_not_there() {

@@ -46,8 +46,17 @@ pub enum Error {
         problem: String,
         /// Whether there was a connection at all.
         was_reached: bool,
+        /// The proxy that there was no connection to, `HOST:PORT`.
+        proxy: Option<String>,
         /// What the system said.
         source: Option<io::Error>,
+    },
+    /// The server's certificate is not trusted.
+    Untrusted {
+        /// Where.
+        url: String,
+        /// What is the matter with it.
+        problem: String,
     },
     /// The server's answer is not what was asked for.
     Answer {
@@ -84,6 +93,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// The proxy that did not answer, where that is why nobody did.
+    pub fn unreachable_proxy(&self) -> Option<&str> {
+        match self {
+            Self::Connection { proxy, was_reached: false, .. } => proxy.as_deref(),
+            Self::NoMirror { causes, .. } if self.is_unreachable() => causes.last()?.unreachable_proxy(),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever answered has a certificate that is not trusted.
+    pub fn is_untrusted(&self) -> bool {
+        match self {
+            Self::Untrusted { .. } => true,
+            Self::NoMirror { causes, .. } => causes.last().is_some_and(Self::is_untrusted),
+            _ => false,
+        }
+    }
+
     /// Whether nobody answered, wherever it was asked: there may be no network here.
     pub fn is_unreachable(&self) -> bool {
         match self {
@@ -110,6 +137,7 @@ impl fmt::Display for Error {
                 }
             }
             Self::Connection { url, problem, .. } | Self::Answer { url, problem } => write!(f, "`{url}`: {problem}"),
+            Self::Untrusted { url, problem } => write!(f, "`{url}`: its certificate is not trusted ({problem})"),
             Self::TooLarge { url, limit_bytes } => {
                 write!(f, "`{url}` is larger than the {limit_bytes} bytes that such a file may have")
             }

@@ -194,7 +194,7 @@ impl Web {
         }
         let connection = |problem: String| {
             let url = address.as_str().to_owned();
-            Failed::from(Error::Connection { url, problem, was_reached: true, source: None })
+            Failed::from(Error::Connection { url, problem, was_reached: true, proxy: None, source: None })
         };
         let roots = match needs_tls {
             true => self.roots.get_or_init(|| self.options.roots.load().map(Arc::new)).clone().map_err(connection)?,
@@ -232,8 +232,13 @@ impl Web {
     pub(super) fn failed(&self, address: &Address, error: ureq::Error) -> Failed {
         let seconds = |duration: Duration| duration.as_secs_f64();
         let options = &self.options;
+        let through = options.proxies.of(address).map(host_and_port);
         let mut source = None;
-        let (problem, again) = match error {
+        let is_refused = matches!(error, ureq::Error::ConnectProxyFailed(_));
+        if let Some(problem) = certificate_problem(&error) {
+            return Failed::new(Error::Untrusted { url: address.as_str().to_owned(), problem }, Again::Never);
+        }
+        let (mut problem, again) = match error {
             ureq::Error::Timeout(Timeout::PerRead) => {
                 (format!("no byte came for {} s", seconds(options.stall_timeout)), Again::Later)
             }
@@ -249,7 +254,8 @@ impl Web {
             }
             ureq::Error::Protocol(error) => (format!("its answer breaks HTTP's rules ({error})"), Again::Later),
             ureq::Error::ConnectProxyFailed(problem) => {
-                (format!("the proxy does not connect to it ({problem})"), Again::Hardly)
+                let proxy = through.as_deref().unwrap_or_default();
+                (format!("the proxy `{proxy}` does not connect to it ({problem})"), Again::Hardly)
             }
             ureq::Error::InvalidProxyUrl => ("its proxy's address is no address".to_owned(), Again::Never),
             ureq::Error::Rustls(error) => of_tls(&error),
@@ -264,7 +270,12 @@ impl Web {
             error => (format!("the connection broke ({error})"), Again::Later),
         };
         let (url, was_reached) = (address.as_str().to_owned(), again != Again::Hardly);
-        Failed::new(Error::Connection { url, problem, was_reached, source }, again)
+        // Who could not be reached is the proxy then, and not the publisher.
+        let proxy = through.filter(|_| !was_reached && !is_refused);
+        if let Some(proxy) = &proxy {
+            problem = format!("the proxy `{proxy}`: {problem}");
+        }
+        Failed::new(Error::Connection { url, problem, was_reached, proxy, source }, again)
     }
 }
 
@@ -285,10 +296,25 @@ fn of_io(error: &io::Error) -> (String, Again) {
 }
 
 fn of_tls(error: &rustls::Error) -> (String, Again) {
+    (format!("TLS went wrong ({error})"), Again::Later)
+}
+
+/// What is the matter with the server's certificate, where that is what went wrong.
+fn certificate_problem(error: &ureq::Error) -> Option<String> {
+    let error = match error {
+        ureq::Error::Rustls(error) => error,
+        ureq::Error::Io(error) => error.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
     match error {
-        rustls::Error::InvalidCertificate(problem) => {
-            (format!("its certificate is not believed ({problem:?})"), Again::Never)
-        }
-        error => (format!("TLS went wrong ({error})"), Again::Later),
+        rustls::Error::InvalidCertificate(problem) => Some(format!("{problem:?}")),
+        _ => None,
     }
+}
+
+/// A proxy's `HOST:PORT`: not what it is asked with, which may have a password in it.
+fn host_and_port(proxy: &str) -> String {
+    let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host).to_owned()
 }
