@@ -103,6 +103,14 @@ fn a_good_guest_is_good() {
 }
 
 #[test]
+fn a_user_who_is_locked_out_is_warned_of() {
+    let world = world("good.txt", Some(answers()));
+    let (code, _, stderr) = test(&world, &["--user", "ada"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("`ada` cannot log in: there is neither a key nor a password"), "{stderr}");
+}
+
+#[test]
 fn what_is_not_as_expected_ends_with_1() {
     let mut answers = answers();
     answers["run"]["systemctl show --property=LoadState,ActiveState,TriggeredBy -- 'ssh'"] =

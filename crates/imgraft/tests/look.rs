@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
 use support::{ROOT, World, noise};
 use testkit::fixture::{FIXTURE_TIME, Format, LARGE_FILE, Options};
+use testkit::judge::judge;
 use testkit::partition::partition_range;
 
 #[test]
@@ -161,6 +162,20 @@ fn get_copies_a_file_with_its_mode_and_time() {
     world.refuses("get base.img /", "error: `/` has no name of its own\nhint: give the new folder one\n");
 }
 
+#[test]
+fn get_writes_a_file_to_standard_output_for_a_dash() {
+    let world = World::new();
+    world.run("get base.img /etc/hostname -").succeeds().prints("ubuntu\n").says("");
+    world.refuses(
+        "get base.img /etc -",
+        "error: `/etc` is a directory, which `-`, standard output, cannot take\n\
+         hint: name a folder that it is to be; `./-` is one of the name `-`\n",
+    );
+    assert_eq!(world.names(), ["base.img"]);
+    world.run("get base.img /etc/hostname ./-").succeeds().prints("");
+    assert_eq!(fs::read_to_string(world.path("-")).unwrap(), "ubuntu\n");
+}
+
 fn noise_of_the_fixture() -> Vec<u8> {
     noise(0x1a46e_u64.wrapping_mul(0x9e37_79b9_7f4a_7c15), 1_000_000)
 }
@@ -192,6 +207,18 @@ fn get_does_not_write_through_a_symlink_of_the_host() {
         "error: `hostname` is there already\nhint: remove it, or give another destination\n",
     );
     assert_eq!(fs::read_dir(world.path("elsewhere")).unwrap().count(), 0);
+}
+
+/// It said nothing until it was done.
+#[test]
+fn check_says_on_a_terminal_what_it_looks_at() {
+    let world = World::new();
+    let program = world.command("check base.img").get_program().to_owned();
+    let line = format!("{} check {}", program.to_str().unwrap(), world.path("base.img").display());
+    let said = judge("script").args(["-qec", &line, "/dev/null"]).succeed().stdout;
+    for stage in ["looking at the image's tables", "looking at the partition table", "looking at partition 1 (ext4"] {
+        assert!(said.contains(stage), "{stage}: {said:?}");
+    }
 }
 
 #[test]

@@ -162,6 +162,23 @@ fn one_connection_can_be_standard_input_and_output() {
     assert_eq!(fs::read_to_string(world.path("requests")).unwrap().lines().count(), 4);
 }
 
+/// What is served may be all that a guest gets: nobody could log in, and nothing said so.
+#[test]
+fn a_user_who_is_locked_out_is_warned_of() {
+    let world = World::empty();
+    let said = |arguments: &str| {
+        let mut command = world.command(arguments);
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let warning = "`ada` cannot log in: there is neither a key nor a password";
+    let locked_out = said("seed serve --inetd --user ada");
+    assert!(locked_out.contains(warning), "{locked_out}");
+    world.file("key.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDm0n2rN0B4rGmBRHRCYcmOsC0rSgI0z4jvJ9dpVxN1E ada\n");
+    let let_in = said("seed serve --inetd --user ada --ssh-key key.pub");
+    assert!(!let_in.contains("cannot log in"), "{let_in}");
+}
+
 #[test]
 fn what_cannot_be_served_is_said_before_anybody_asks() {
     let world = World::empty();

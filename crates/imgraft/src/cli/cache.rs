@@ -46,13 +46,13 @@ What another process uses stays, and so does what it fetches.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List what is in the cache, what was used last first
-    #[command(after_help = LIST_EXAMPLES)]
+    #[command(after_help = super::flowing(LIST_EXAMPLES))]
     List(List),
     /// Read each file again, and compare it with its digest
-    #[command(after_help = VERIFY_EXAMPLES)]
+    #[command(after_help = super::flowing(VERIFY_EXAMPLES))]
     Verify(Verify),
     /// Remove files from the cache
-    #[command(after_help = PRUNE_EXAMPLES)]
+    #[command(after_help = super::flowing(PRUNE_EXAMPLES))]
     Prune(Prune),
 }
 

@@ -36,9 +36,31 @@ Exit codes:
      image; `seed check`: with the seed; `diff`: the images differ
   2  wrong usage; `check`, `diff`, `test`: an image could not be looked at";
 
+/// The help of a command with so many options that examples behind them would not be seen.
+const EXAMPLES_FIRST: &str = "{before-help}{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
+
+/// A text whose paragraphs are a line each: the width that they are wrapped to is the terminal's, and not the source's.
+fn flowing(text: &str) -> String {
+    let is_prose = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+    let is_code = |line: &str| line.as_bytes().get(2).is_some_and(u8::is_ascii_digit) && line.starts_with("  ");
+    let mut flowing = String::new();
+    let mut last = "";
+    for line in text.lines() {
+        let goes_on = is_prose(last) && !line.is_empty() && !line.starts_with(' ');
+        // What an exit code means may take several lines.
+        let goes_on = goes_on || (is_code(last) && line.starts_with("     "));
+        if !flowing.is_empty() {
+            flowing.push(if goes_on { ' ' } else { '\n' });
+        }
+        flowing.push_str(if goes_on { line.trim_start() } else { line });
+        last = if goes_on && is_code(last) { last } else { line };
+    }
+    flowing
+}
+
 /// Graft files onto stock cloud images: no root, no KVM, no mount.
 #[derive(Debug, Parser)]
-#[command(name = "imgraft", version, styles = STYLES, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(name = "imgraft", version, styles = STYLES, after_help = flowing(EXIT_CODES), max_term_width = 100)]
 pub(crate) struct Cli {
     /// Say nothing but errors
     #[arg(short, long, global = true, display_order = 100)]
@@ -55,64 +77,64 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a new image out of a base and your files
-    #[command(after_help = BUILD_EXAMPLES)]
+    #[command(after_help = flowing(BUILD_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Build(Build),
     /// Change an image, all or nothing
-    #[command(after_help = CUSTOMIZE_EXAMPLES)]
+    #[command(after_help = flowing(CUSTOMIZE_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Customize(Customize),
     /// Make an image's disk larger, and its root with it
-    #[command(after_help = RESIZE_EXAMPLES)]
+    #[command(after_help = flowing(RESIZE_EXAMPLES))]
     Resize(Resize),
     /// Make the same disk in another format, or in a smaller file
-    #[command(after_help = CONVERT_EXAMPLES)]
+    #[command(after_help = flowing(CONVERT_EXAMPLES))]
     Convert(Convert),
     /// Show what an image is: format, partitions, file systems, system, packages, free space
-    #[command(after_help = INSPECT_EXAMPLES)]
+    #[command(after_help = flowing(INSPECT_EXAMPLES))]
     Inspect(Inspect),
     /// List files of an image
-    #[command(after_help = LS_EXAMPLES)]
+    #[command(after_help = flowing(LS_EXAMPLES))]
     Ls(Ls),
     /// Print files of an image
-    #[command(after_help = CAT_EXAMPLES)]
+    #[command(after_help = flowing(CAT_EXAMPLES))]
     Cat(Cat),
     /// Copy a file or a tree out of an image
-    #[command(after_help = GET_EXAMPLES)]
+    #[command(after_help = flowing(GET_EXAMPLES))]
     Get(Get),
     /// Look for damage in an image: qcow2, partition table, ext4
-    #[command(after_help = CHECK_EXAMPLES)]
+    #[command(after_help = flowing(CHECK_EXAMPLES))]
     Check(Check),
     /// List what differs between two images, path by path, and outside of files
-    #[command(after_help = DIFF_EXAMPLES)]
+    #[command(after_help = flowing(DIFF_EXAMPLES))]
     Diff(Diff),
     /// Make a seed for cloud-init: what a guest gets at its first boot
-    #[command(after_help = seed::EXAMPLES)]
+    #[command(after_help = flowing(seed::EXAMPLES))]
     Seed {
         #[command(subcommand)]
         command: seed::Command,
     },
     /// Start an image in QEMU with its console here, and leave the image as it is
-    #[command(after_help = boot::EXAMPLES)]
+    #[command(after_help = flowing(boot::EXAMPLES), help_template = EXAMPLES_FIRST)]
     Boot(Box<boot::Boot>),
     /// Boot an image and judge its first boot
-    #[command(after_help = test::EXAMPLES)]
+    #[command(after_help = flowing(test::EXAMPLES), help_template = EXAMPLES_FIRST)]
     Test(Box<test::Test>),
     /// Look at the files that were fetched, and remove some
-    #[command(after_help = cache::EXAMPLES)]
+    #[command(after_help = flowing(cache::EXAMPLES))]
     Cache {
         #[command(subcommand)]
         command: cache::Command,
     },
     /// Get a base: found by its name, verified, and kept in the cache
-    #[command(after_help = fetch::EXAMPLES)]
+    #[command(after_help = flowing(fetch::EXAMPLES))]
     Fetch(fetch::Fetch),
     /// Look for the newest build of a recipe's base, and have the lock say that one
-    #[command(after_help = update::EXAMPLES)]
+    #[command(after_help = flowing(update::EXAMPLES))]
     Update(update::Update),
     /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
-    #[command(after_help = INSTALL_COMPAT_EXAMPLES)]
+    #[command(after_help = flowing(INSTALL_COMPAT_EXAMPLES))]
     InstallCompat(InstallCompat),
     /// Print a completion script for a shell
-    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    #[command(after_help = flowing(COMPLETIONS_EXAMPLES))]
     Completions(Completions),
     /// Write the manual pages into a folder
     #[command(hide = true)]
@@ -438,7 +460,7 @@ pub(crate) struct Get {
     /// The file or directory in the guest
     pub(crate) path: std::ffi::OsString,
 
-    /// Where it goes: into this folder where there is one, else under this name
+    /// Where it goes: into this folder where there is one, else under this name; `-` is standard output
     #[arg(default_value = ".")]
     pub(crate) destination: PathBuf,
 

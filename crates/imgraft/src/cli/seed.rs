@@ -38,22 +38,22 @@ cloud-init since 24.1 puts the machine's own into an address: http://seeds.examp
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a disk with an ISO 9660
-    #[command(after_help = MEDIUM_EXAMPLES)]
+    #[command(after_help = super::flowing(MEDIUM_EXAMPLES), help_template = super::EXAMPLES_FIRST)]
     Iso(Files),
     /// Make a disk with a FAT, as large as it has to be
-    #[command(after_help = MEDIUM_EXAMPLES)]
+    #[command(after_help = super::flowing(MEDIUM_EXAMPLES), help_template = super::EXAMPLES_FIRST)]
     Vfat(Files),
     /// Make a tar archive
-    #[command(after_help = MEDIUM_EXAMPLES)]
+    #[command(after_help = super::flowing(MEDIUM_EXAMPLES), help_template = super::EXAMPLES_FIRST)]
     Tar(Files),
     /// Look for what is wrong with a seed before a guest does
-    #[command(after_help = seed_check::EXAMPLES)]
+    #[command(after_help = super::flowing(seed_check::EXAMPLES))]
     Check(Check),
     /// Print a seed as one line: for the kernel's command line, or as a machine's serial number
-    #[command(after_help = LINE_EXAMPLES)]
+    #[command(after_help = super::flowing(LINE_EXAMPLES))]
     Line(Line),
     /// Serve seeds over HTTP, for many guests
-    #[command(after_help = serve::EXAMPLES)]
+    #[command(after_help = super::flowing(serve::EXAMPLES), help_template = super::EXAMPLES_FIRST)]
     Serve(Serve),
 }
 

@@ -14,6 +14,7 @@ use crate::cli::Check;
 use crate::disk::{self, OpenedFile, OpenedImage, scratch_disk};
 use crate::failure::Failure;
 use crate::message::{Messages, count, print, print_json};
+use crate::progress::Spinner;
 use crate::unwrap::scratch_folder;
 
 /// The image could not be looked at, or not at all of it.
@@ -153,6 +154,7 @@ fn look(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Me
         }
         Err(error) => return Err(disk::unusable(path, &error)),
     };
+    let spinner = Spinner::new(messages, "looking at the image's tables");
     for (depth, layer) in std::iter::successors(Some(&*image), |image| image.backing()).enumerate() {
         let format = layer.info().format;
         let name = if depth == 0 { format.to_string() } else { format!("{format} of backing file {depth}") };
@@ -163,10 +165,11 @@ fn look(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Me
         found.not_checked.push("what is inside, because of the image's own tables".to_owned());
         return Ok(());
     }
-    look_inside(&image, found).map_err(|error| unusable(&error))
+    look_inside(&image, found, &spinner).map_err(|error| unusable(&error))
 }
 
-fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error> {
+fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Result<(), guest::Error> {
+    spinner.set("looking at the partition table");
     match partition::check(image) {
         // A disk without a table has none to look at.
         Ok(findings) if findings.is_empty() && matches!(partition::read(image), Ok(Table::None)) => {}
@@ -194,6 +197,7 @@ fn look_inside(image: &Arc<Image>, found: &mut Found) -> Result<(), guest::Error
     let mut file_systems = 0;
     for volume in &volumes {
         let name = volume.to_string();
+        spinner.set(format!("looking at {name}"));
         match (volume.problem(), volume.file_system(), volume.kind()) {
             (Some(error), ..) if error.corruption().is_some() => {
                 file_systems += 1;

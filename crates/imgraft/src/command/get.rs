@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ use crate::command::guest_path;
 use crate::disk::Looked;
 use crate::failure::Failure;
 use crate::leftover::Leftover;
-use crate::message::{Messages, count};
+use crate::message::{Messages, count, stdout_failure};
 use crate::output::{Folder, OutputFile, with_temporary_name};
 
 /// The most files that are copied: a damaged directory can be inside itself.
@@ -30,6 +30,9 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
     let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
     let path = guest_path(&arguments.path)?;
     let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
+    if arguments.destination == Path::new("-") {
+        return to_stdout(&guest, &found.path, found.node.kind());
+    }
     let target = target(&arguments.destination, path.name())?;
     let mut copy = Copy { guest: &guest, messages, files: 0, directories: 0, symlinks: 0, bytes: 0 };
     match found.node.kind() {
@@ -46,6 +49,21 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     messages.note(format_args!("copied {path} to {} ({})", target.display(), facts.join(", ")));
     Ok(())
+}
+
+/// Prints a file, as `-` asks for in place of a name.
+fn to_stdout(guest: &Guest, path: &GuestPath, kind: FileKind) -> Result<(), Failure> {
+    match kind {
+        FileKind::Regular => {}
+        FileKind::Directory => {
+            return Err(Failure::new(format!("`{path}` is a directory, which `-`, standard output, cannot take"))
+                .hint("name a folder that it is to be; `./-` is one of the name `-`"));
+        }
+        _ => return Err(Failure::new(format!("`{path}` is neither a file nor a directory"))),
+    }
+    let mut stdout = io::stdout().lock();
+    let written = guest.read_to(path, &mut stdout).map_err(|error| Failure::of(&error))?;
+    written.and_then(|()| stdout.flush()).map_err(stdout_failure)
 }
 
 /// Where the file goes: into a folder that is there, or else under a name that is free.

@@ -53,6 +53,7 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
 /// What is served, read and checked before anybody can ask for it.
 fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure> {
     let content = &arguments.content;
+    seed_report::warn_of_locked_out_users(content, messages);
     let (seed, public_keys) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
     let hostname = content.hostname.clone().unwrap_or_default();
     let meta_data = MetaData { local_hostname: hostname.clone().into_bytes(), ..MetaData::default() };

@@ -140,6 +140,7 @@ fn add_seed(
         plan.add_seed(&arguments.seed, content, files, messages)?;
         return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
+    seed_report::warn_of_locked_out_users(content, messages);
     let (mut seed, _) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
     let why = agent::add(&mut seed, arguments.agent)?;
     let path = files.seed_disk(&seed)?;
