@@ -109,6 +109,35 @@ fn ls_looks_like_ls() {
     );
 }
 
+/// A name that is not UTF-8 is escaped once, and can be had back from text and from JSON.
+#[test]
+fn names_that_are_not_utf_8_can_be_had_back() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let world = World::new();
+    fs::create_dir(world.path("tree")).unwrap();
+    for name in [&b"caf\xe9"[..], b"caf\\xe9", b"a\\x2db.mount", b"two\nlines"] {
+        fs::write(world.path("tree").join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+    }
+    world.run("build --base base.img --put tree:/srv/tree -o my.img").succeeds();
+    let shown = ["a\\x2db.mount", "caf\\x5cxe9", "caf\\xe9", "two\\x0alines"];
+    let listed = world.run("ls my.img /srv/tree").succeeds().stdout;
+    let mut names: Vec<&str> = listed.lines().map(|line| line.rsplit(' ').next().unwrap()).collect();
+    names.sort_unstable();
+    assert_eq!(names, shown);
+    let paths = |json: &str| -> Vec<String> {
+        let json: serde_json::Value = serde_json::from_str(json).unwrap();
+        let rows = json.get("paths").unwrap_or(&json).as_array().unwrap();
+        let mut paths: Vec<String> = rows.iter().map(|row| row["path"].as_str().unwrap().to_owned()).collect();
+        paths.sort_unstable();
+        paths.retain(|path| path.starts_with("/srv/tree/"));
+        paths
+    };
+    let expected: Vec<String> = shown.iter().map(|name| format!("/srv/tree/{name}")).collect();
+    assert_eq!(paths(&world.run("ls my.img /srv/tree --json").succeeds().stdout), expected);
+    assert_eq!(paths(&world.run("diff --json base.img my.img").stdout), expected);
+}
+
 #[test]
 fn ls_and_cat_cross_into_boot_and_the_esp() {
     let world = World::new();
