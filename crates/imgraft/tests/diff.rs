@@ -55,6 +55,24 @@ fn an_image_does_not_differ_from_itself_in_another_format() {
     world.run("diff --blocks raw.img base.img").succeeds().prints("no block; nothing else\n");
 }
 
+/// A file that was half zeros had twice as many blocks for `build` as for `diff`, and nobody said why.
+#[test]
+fn what_is_counted_is_said_where_the_counts_differ() {
+    let world = World::new();
+    let content = [noise(7, 10 << 20), vec![0; 10 << 20]].concat();
+    world.file("half", content);
+    let built = world.run("build --base base.img --put half:/srv/half -o my.img").succeeds();
+    let built = built.proof.unwrap();
+    assert!(built.ends_with(" 5,120 data blocks; nothing else"), "{built}");
+    let differing = world.run("diff --blocks base.img my.img").stdout;
+    assert!(differing.contains(" 2,560 data blocks; nothing else\n"), "{differing}");
+    let help = world.run("diff --help").succeeds().stdout.replace('\n', " ");
+    assert!(
+        help.contains("--blocks counts the blocks whose bytes differ. `build` and `customize` do not read"),
+        "{help}"
+    );
+}
+
 #[test]
 fn what_was_put_is_listed_and_every_block_of_it_accounted_for() {
     let world = World::new();

@@ -234,6 +234,9 @@ Lines begin with `+` for what is in IMAGE only, `-` for what is in BASE only, `M
 differs, `?` for what could not be compared. Times of access, change and creation are not compared, nor
 are the sizes of directories.
 
+--blocks counts the blocks whose bytes differ. `build` and `customize` do not read a large file of yours
+twice, and count each of its blocks, also one that has the same bytes as before, such as zeros.
+
 Exit codes:
   0  the images are the same
   1  they differ
