@@ -45,14 +45,16 @@ fn what_does_not_fit_is_not_begun_and_what_grows_over_the_edge_is_told() {
     assert_eq!(needed_bytes, Some(5_000_000));
     let said = judge("df").args(["--output=avail", "-B1"]).arg(&small.0).succeed().stdout;
     assert_eq!(said.lines().nth(1).unwrap().trim(), available_bytes.to_string());
-    assert_eq!(world.site.requests()[0].sent_bytes.min(1), 1);
+    // It was the server that said how much there is, and nothing of it was written.
+    assert_eq!(world.site.requests()[0].status, 200);
+    let part = cache.path_of(&world.download(&bytes).digest).with_extension("part");
+    assert_eq!(fs::metadata(&part).map_or(0, |metadata| metadata.len()), 0);
 
     // Nobody says how large it is before the disk is full.
     world.site.always(PATH, Fault::Chunked);
     let error = fetch(None).unwrap_err();
     assert!(error.to_string().ends_with("is full"), "{error}");
     // The next time, what the server says of the rest does.
-    let part = cache.path_of(&world.download(&bytes).digest).with_extension("part");
     let have = fs::metadata(&part).unwrap().len();
     assert!(have > 3_000_000, "{have}");
     let error = fetch(None).unwrap_err();
