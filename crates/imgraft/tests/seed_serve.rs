@@ -33,7 +33,9 @@ fn it_says_where_it_is_and_what_it_is_asked() {
     let call = format!("{}phone-home", serving.url);
     judge("curl").args(["-sSf", "-d", "instance_id=..%2fi&hostname=web", &call]).succeed();
     let said = serving.end();
-    assert!(said.starts_with("serving; a guest in QEMU's user network finds it at http://10.0.2.2:"), "{said}");
+    let (warned, said) = said.split_once("serving; ").unwrap_or_else(|| panic!("{said}"));
+    assert!(warned.starts_with("warning: `ada` cannot log in: "), "{warned}");
+    assert!(said.starts_with("a guest in QEMU's user network finds it at http://10.0.2.2:"), "{said}");
     assert!(
         said.contains("\nit is told so with -smbios 'type=1,serial=ds=nocloud;dsmode=net;s=http://10.0.2.2:"),
         "{said}"
