@@ -82,4 +82,25 @@ mod tests {
         assert_eq!(groups(24), (vec![2], 25));
         assert_eq!(groups(25), (vec![], u64::MAX));
     }
+
+    /// Attribute blocks may be shared: none of their owners is left out, whatever else claims the block.
+    #[test]
+    fn of_blocks_that_nobody_may_share_a_limited_number_of_owners_is_noted() {
+        let usage = |role: Role, number: u32| Usage {
+            blocks: 10..20,
+            owner: Owner::Inode { number: crate::InodeNumber(number), role },
+        };
+        let of = |role: Role, count: u32| Owners::new((1..=count).map(|number| usage(role, number)).collect());
+        for (count, noted) in [(15, 15), (16, 16), (17, 16), (5000, 16)] {
+            assert_eq!(of(Role::Content, count).at(10).0.len(), noted, "{count}");
+            assert_eq!(of(Role::Attributes, count).at(10).0.len(), count as usize);
+        }
+        let mut mixed: Vec<Usage> = (1..=40).map(|number| usage(Role::Content, number)).collect();
+        mixed.push(usage(Role::Attributes, 41));
+        assert_eq!(Owners::new(mixed).at(19).0.last(), Some(&usage(Role::Attributes, 41).owner));
+        // Where one ends there is room for another.
+        let mut later: Vec<Usage> = (1..=20).map(|number| usage(Role::Content, number)).collect();
+        later.push(Usage { blocks: 20..21, owner: usage(Role::Content, 99).owner });
+        assert_eq!(Owners::new(later).at(20), (&[usage(Role::Content, 99).owner][..], 21));
+    }
 }

@@ -1,5 +1,7 @@
 //! Extended attributes: entries, values, shared blocks, and the inodes that hold values.
 
+use std::collections::HashSet;
+
 use storage::ReadAt;
 
 use super::Check;
@@ -22,7 +24,10 @@ impl<S: ReadAt> Check<'_, S> {
         if !self.filesystem.superblock().has_compat(compat::EXT_ATTR) {
             self.report(object, format!("i_file_acl={block}, but the file system is without ext_attr"));
         }
-        self.names_twice(inode);
+        // Many can share a block: it is read once for all of them.
+        if inode.body_entries().is_ok_and(|(entries, _)| !entries.is_empty()) {
+            self.with_both.push((block, inode.number()));
+        }
         if let Some((_, found)) = self.xattr_blocks.get_mut(&block) {
             *found += 1;
             return Ok(());
@@ -41,20 +46,41 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
+    /// What the inode's attributes are charged with, in blocks; `None` where they cannot be read. What is in a block
+    /// that inodes share is looked at once.
+    pub(super) fn attribute_blocks(&mut self, inode: &Inode) -> Result<Option<u64>> {
+        let Some(body) = Self::readable(self.filesystem.body_value_blocks(inode))? else { return Ok(None) };
+        let Some(block) = inode.xattr_block() else { return Ok(Some(body)) };
+        let known = match self.xattr_charges.get(&block) {
+            Some(known) => *known,
+            None => {
+                let charge = Self::readable(self.filesystem.xattr_block_charge(inode))?;
+                self.xattr_charges.insert(block, charge);
+                charge
+            }
+        };
+        Ok(known.map(|charge| body + charge))
+    }
+
     /// No attribute is in the body and in the block.
-    fn names_twice(&mut self, inode: &Inode) {
-        // What is wrong with the lists themselves is found apart from this.
-        let Ok(body) = inode.body_attributes() else { return };
-        if body.is_empty() {
-            return;
+    pub(super) fn names_twice(&mut self) -> Result<()> {
+        let mut with_both = std::mem::take(&mut self.with_both);
+        with_both.sort_unstable();
+        for sharing in with_both.chunk_by(|one, next| one.0 == next.0) {
+            // What is wrong with the lists themselves is found apart from this.
+            let Some(first) = Self::readable(self.filesystem.inode(sharing[0].1))? else { continue };
+            let Some(in_block) = Self::readable(self.filesystem.block_attributes(&first))? else { continue };
+            let in_block: HashSet<_> = in_block.iter().map(Attribute::order).collect();
+            for (_, number) in sharing {
+                let Some(inode) = Self::readable(self.filesystem.inode(*number))? else { continue };
+                let Some(body) = Self::readable(inode.body_attributes())? else { continue };
+                if body.iter().any(|attribute| in_block.contains(&attribute.order())) {
+                    let problem = "two attributes of the same name, in the inode and in its block";
+                    self.report(Object::Inode(*number), problem);
+                }
+            }
         }
-        let Ok(block) = self.filesystem.block_attributes(inode) else { return };
-        if block.iter().any(|attribute| body.iter().any(|other| other.order() == attribute.order())) {
-            self.report(
-                Object::Inode(inode.number()),
-                "two attributes of the same name, in the inode and in its block",
-            );
-        }
+        Ok(())
     }
 
     /// Checks a list of entries that ends at byte `end` of its area.

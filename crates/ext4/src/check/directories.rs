@@ -15,6 +15,9 @@ use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
 use crate::layout::superblock::EXT2_OS_HURD;
 
+/// The shortest name that an encryption makes, in bytes: a block of its cipher.
+const MIN_ENCRYPTED_NAME_BYTES: usize = 16;
+
 /// Hashes from the first to the last, the last included.
 type HashRange = std::ops::RangeInclusive<u32>;
 
@@ -112,6 +115,7 @@ impl<S: ReadAt> Check<'_, S> {
 
     fn entry(&mut self, directory: &Inode, entry: &DirectoryEntry) {
         let is_casefolded = directory.has_flag(EXT4_CASEFOLD_FL) && !directory.has_flag(EXT4_ENCRYPT_FL);
+        let is_encrypted = directory.has_flag(EXT4_ENCRYPT_FL) && entry.name != b"." && entry.name != b"..";
         let directory = directory.number();
         let state = self.state(entry.inode);
         state.names = state.names.saturating_add(1);
@@ -119,6 +123,13 @@ impl<S: ReadAt> Check<'_, S> {
         let name = String::from_utf8_lossy(&entry.name).into_owned();
         // The Hurd leaves types out.
         let may_be_untyped = self.filesystem.superblock().raw.s_creator_os.get() == EXT2_OS_HURD;
+        if is_encrypted && entry.name.len() < MIN_ENCRYPTED_NAME_BYTES {
+            let length = entry.name.len();
+            self.report(
+                Object::Inode(directory),
+                format!("`{name}` has {length} bytes, an encrypted name has {MIN_ENCRYPTED_NAME_BYTES} or more"),
+            );
+        }
         if is_casefolded && std::str::from_utf8(&entry.name).is_err() {
             self.report(
                 Object::Inode(directory),

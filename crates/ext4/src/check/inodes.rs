@@ -21,6 +21,7 @@ impl<S: ReadAt> Check<'_, S> {
                 Err(error) => self.report_error(error),
             })?;
         }
+        self.names_twice()?;
         self.value_references()?;
         for (block, (stored, found)) in std::mem::take(&mut self.xattr_blocks) {
             if stored != found {
@@ -64,7 +65,7 @@ impl<S: ReadAt> Check<'_, S> {
         let content = if inode.has_map(superblock) { self.claim_content(inode)? } else { 0 };
         self.claim_attributes(inode)?;
         // Of attributes that cannot be read there is a finding already.
-        let Ok(attributes) = self.filesystem.attribute_blocks(inode) else { return Ok(()) };
+        let Some(attributes) = self.attribute_blocks(inode)? else { return Ok(()) };
         let superblock = self.filesystem.superblock();
         let used = inode.used_blocks(superblock);
         if used != content + attributes {

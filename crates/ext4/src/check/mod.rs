@@ -38,6 +38,11 @@ struct Check<'a, S> {
     inodes: Vec<Vec<InodeState>>,
     /// Attribute block → (`h_refcount`, inodes that point to it).
     xattr_blocks: BTreeMap<u64, (u32, u32)>,
+    /// Attribute block → what it and the values of its attributes are charged with, in blocks; `None` where it cannot
+    /// be read.
+    xattr_charges: BTreeMap<u64, Option<u64>>,
+    /// Attribute blocks, and inodes that have attributes in their bodies as well.
+    with_both: Vec<(u64, InodeNumber)>,
     /// Inode that holds an attribute's value → attributes that have it, and whether it counts them.
     value_inodes: BTreeMap<InodeNumber, (u64, bool)>,
     /// Blocks of block maps that were followed.
@@ -100,6 +105,8 @@ impl<S: ReadAt> FileSystem<S> {
             claimed: vec![0; blocks.div_ceil(8) as usize],
             inodes: vec![Vec::new(); self.superblock.groups() as usize],
             xattr_blocks: BTreeMap::new(),
+            xattr_charges: BTreeMap::new(),
+            with_both: Vec::new(),
             value_inodes: BTreeMap::new(),
             followed: FollowedMaps::default(),
             left_again: blocks.saturating_mul(MAX_SHARING),

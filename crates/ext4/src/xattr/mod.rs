@@ -232,29 +232,56 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(entries.into_iter().map(|entry| entry.attribute).collect())
     }
 
-    /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
-    /// their own, shared or not.
-    pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
-        let values = self.values_in_inodes(inode)?;
-        let blocks: u64 = values.iter().map(|size| u64::from(*size).div_ceil(self.block_size())).sum();
-        Ok(u64::from(inode.xattr_block().is_some()) + blocks)
-    }
-
     /// The sizes in bytes of an inode's values that are in inodes of their own, shared or not, and are
     /// charged to it.
     pub(crate) fn values_in_inodes(&self, inode: &Inode) -> Result<Vec<u32>> {
-        let mut sizes = Vec::new();
         if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(sizes);
+            return Ok(Vec::new());
         }
-        for attribute in inode.body_attributes()?.into_iter().chain(self.block_attributes(inode)?) {
+        let mut sizes = self.charged_values(inode, &inode.body_attributes()?)?;
+        sizes.extend(self.charged_values(inode, &self.block_attributes(inode)?)?);
+        Ok(sizes)
+    }
+
+    /// As [`values_in_inodes`](Self::values_in_inodes), of these attributes of it.
+    fn charged_values(&self, inode: &Inode, attributes: &[Attribute]) -> Result<Vec<u32>> {
+        let mut sizes = Vec::new();
+        for attribute in attributes {
             if let Value::Inode { size_bytes, .. } = attribute.value
-                && self.value_inode(inode, &attribute)?.is_counted
+                && self.value_inode(inode, attribute)?.is_counted
             {
                 sizes.push(size_bytes);
             }
         }
         Ok(sizes)
+    }
+
+    /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
+    /// their own, shared or not.
+    pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
+        Ok(self.body_value_blocks(inode)? + self.xattr_block_charge(inode)?)
+    }
+
+    /// Of [`attribute_blocks`](Self::attribute_blocks), those for attributes in the body.
+    pub(crate) fn body_value_blocks(&self, inode: &Inode) -> Result<u64> {
+        if !self.superblock.has_incompat(incompat::EA_INODE) {
+            return Ok(0);
+        }
+        Ok(self.blocks_of_values(&self.charged_values(inode, &inode.body_attributes()?)?))
+    }
+
+    /// Of [`attribute_blocks`](Self::attribute_blocks), the attribute block and those for attributes in it: the same
+    /// for all inodes that share it.
+    pub(crate) fn xattr_block_charge(&self, inode: &Inode) -> Result<u64> {
+        let block = u64::from(inode.xattr_block().is_some());
+        if !self.superblock.has_incompat(incompat::EA_INODE) {
+            return Ok(block);
+        }
+        Ok(block + self.blocks_of_values(&self.charged_values(inode, &self.block_attributes(inode)?)?))
+    }
+
+    fn blocks_of_values(&self, sizes: &[u32]) -> u64 {
+        sizes.iter().map(|size| u64::from(*size).div_ceil(self.block_size())).sum()
     }
 
     fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {
