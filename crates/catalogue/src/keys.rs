@@ -58,7 +58,7 @@ pub enum KeysError {
         /// The package that has them.
         package: String,
         /// What went wrong.
-        source: transport::Error,
+        source: Box<transport::Error>,
     },
     /// There is nowhere to look.
     Nowhere,
@@ -106,7 +106,7 @@ fn fetch(signer: &Signer, fingerprint: Fingerprint, transport: &dyn Transport) -
     let bytes = transport.small(&url, LIMIT_BYTES).map_err(|source| KeysError::NotFetched {
         url: url.clone(),
         package: signer.package.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let keys = Keyring::parse(&bytes).map_err(|source| KeysError::Keyring { place: url.clone(), source })?;
     only(keys, &[fingerprint], &url)
@@ -173,7 +173,7 @@ impl Error for KeysError {
         match self {
             Self::Unreadable { source, .. } => Some(source),
             Self::Keyring { source, .. } => Some(source),
-            Self::NotFetched { source, .. } => Some(source),
+            Self::NotFetched { source, .. } => Some(source.as_ref()),
             _ => None,
         }
     }
