@@ -15,6 +15,23 @@ pub mod partition;
 pub mod site;
 pub mod tree;
 
+/// How often a test that draws its cases at random draws one: `few` times with what needs neither root nor a base,
+/// `many` times in all that CI runs, and `most` in `./test long`, which sets `IMGRAFT_TEST_LONG`.
+///
+/// `is_full` is whether the feature `full-tests` of the test's own crate is on.
+pub fn rounds(is_full: bool, [few, many, most]: [u64; 3]) -> u64 {
+    match (is_full, is_long()) {
+        (false, _) => few,
+        (true, false) => many,
+        (true, true) => most,
+    }
+}
+
+/// Whether this is `./test long`.
+pub fn is_long() -> bool {
+    std::env::var_os("IMGRAFT_TEST_LONG").is_some()
+}
+
 /// Whether the tests run as root, without which nothing can be mounted.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
