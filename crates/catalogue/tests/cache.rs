@@ -1,17 +1,14 @@
 //! What is in the cache is right, or noticed.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::disallowed_methods, reason = "ages are counted from now")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::time::{Duration, SystemTime};
 
+use crate::support::{Diary, PATH, World, noise, sha256};
 use catalogue::cache::{Claim, Found, Rule, Verdict};
 use catalogue::{Cache, Client, Digest, Download, Entry, Transport};
-use support::{Diary, PATH, World, noise, sha256};
 use testkit::judge::judge;
 use testkit::site::Fault;
 

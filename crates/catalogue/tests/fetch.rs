@@ -1,15 +1,12 @@
 //! Files come whole, or not at all, whatever the server does.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use crate::support::{Diary, PATH, World, noise, sha256};
 use catalogue::cache::Algorithm;
 use catalogue::transport::Error;
 use catalogue::{Client, Digest, Download, Transport};
-use support::{Diary, PATH, World, noise, sha256};
 use testkit::judge::judge;
 use testkit::site::Fault;
 

@@ -1,17 +1,13 @@
 //! From names to digests, on sites in memory that speak as the real ones do.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod gnupg;
-mod memory;
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 
+use crate::gnupg::Home;
+use crate::memory::Memory;
 use catalogue::openpgp::Fingerprint;
 use catalogue::time::Time;
 use catalogue::{Base, Catalogue, FindError, Finder, KeySources, Name, Verified};
-use gnupg::Home;
-use memory::Memory;
 
 const UBUNTU: &str = "https://cloud-images.ubuntu.com";
 const DEBIAN: &str = "https://cloud.debian.org/images/cloud/bookworm";

@@ -1,15 +1,12 @@
 //! A disk that is full, which needs root: a small file system of its own.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::path::PathBuf;
 
+use crate::support::{Diary, PATH, World, noise};
 use catalogue::transport::Error;
 use catalogue::{Cache, Download, Transport, cache};
-use support::{Diary, PATH, World, noise};
 use testkit::judge::judge;
 use testkit::site::Fault;
 

@@ -1,11 +1,8 @@
 //! What the fuzz target has found: its corpus once more, without the fuzzer.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod exercise;
 
 use std::path::Path;
 
-use exercise::Published;
+use crate::exercise::Published;
 
 #[test]
 fn what_is_taken_of_each_input_of_the_corpus_is_what_was_signed() {

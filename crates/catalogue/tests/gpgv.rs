@@ -1,12 +1,8 @@
 //! Signatures and keys that GnuPG makes, and `gpgv` as the judge of what is taken.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod agreement;
-mod gnupg;
-
-use agreement::{both_accept, both_refuse, both_refuse_with, only_we_refuse, ours};
+use crate::agreement::{both_accept, both_refuse, both_refuse_with, only_we_refuse, ours};
+use crate::gnupg::{Gpgv, Home};
 use catalogue::openpgp::Fingerprint;
-use gnupg::{Gpgv, Home};
 
 const DOCUMENT: &[u8] = b"ab12 *noble.img\n- a line that begins with a dash\nblanks at its end \t\n\nthe last\n";
 

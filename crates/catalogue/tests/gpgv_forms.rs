@@ -1,14 +1,10 @@
 //! Odd forms of signatures, documents and keys, and `gpgv` as the judge of what is taken.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod agreement;
-mod gnupg;
 
 use std::fs;
 
-use agreement::{agree, both_accept, both_refuse, both_refuse_with, only_we_refuse};
+use crate::agreement::{agree, both_accept, both_refuse, both_refuse_with, only_we_refuse};
+use crate::gnupg::Home;
 use catalogue::openpgp::{Keyring, KeyringError};
-use gnupg::Home;
 
 const DOCUMENT: &[u8] = b"ab12 *noble.img\ncd34 *noble.raw\n";
 

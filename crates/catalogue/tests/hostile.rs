@@ -1,12 +1,8 @@
 //! Whatever a server or a disk has in the place of lists, keys, signatures and locks, it is an answer and no panic.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-#[path = "exercise/armor.rs"]
-mod armor;
 
 use std::fmt::Write as _;
 
-use armor::binary;
+use crate::exercise::armor::binary;
 use catalogue::cache::Algorithm;
 use catalogue::index::sums::Sums;
 use catalogue::index::{manifest, streams};

@@ -1,18 +1,18 @@
 //! Servers that do one wrong thing after the other, as they come: the file is whole and right, or not there.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::time::Duration;
 
+use crate::support::{Diary, PATH, World, noise, sha256};
 use catalogue::transport::Options;
 use catalogue::{Client, Download, Transport};
-use support::{Diary, PATH, World, noise, sha256};
 use testkit::site::Fault;
 
 /// How many of them there are.
-const ROUNDS: u64 = if cfg!(feature = "full-tests") { 3000 } else { 60 };
+/// How many fetches there are.
+fn rounds() -> u64 {
+    testkit::rounds(cfg!(feature = "full-tests"), [60, 1000, 3000])
+}
 
 /// Numbers that are nowhere the same.
 struct Random(u64);
@@ -61,7 +61,8 @@ fn whatever_servers_do_the_file_is_right_or_not_there() {
     let mut options = world.options();
     options.roots.extra = vec![mirror.site.authority()];
     options.retry.longest_pause = Duration::from_millis(2);
-    for round in 0..ROUNDS {
+    let rounds = rounds();
+    for round in 0..rounds {
         let mut random = Random(round);
         // Some fit into a buffer, some do not.
         let largest = if random.one_in(3) { 1000 } else { 700_000 };
@@ -104,5 +105,5 @@ fn whatever_servers_do_the_file_is_right_or_not_there() {
         fs::remove_dir_all(world.cache.folder()).unwrap();
     }
     // It is no test where nothing or everything works.
-    assert!((ROUNDS / 4..ROUNDS).contains(&fetched), "{fetched} of {ROUNDS}");
+    assert!((rounds / 4..rounds).contains(&fetched), "{fetched} of {rounds}");
 }

@@ -1,18 +1,15 @@
 //! Several processes and one cache. The processes are this very test, started again by itself.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![allow(clippy::disallowed_methods, reason = "a process is told by its environment what it is to do")]
-
-mod support;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Diary, PATH, World, noise, sha256};
 use catalogue::cache::Rule;
 use catalogue::transport::{Options, Retry, Roots};
 use catalogue::{Cache, Client, Download, Transport};
-use support::{Diary, PATH, World, noise, sha256};
 use testkit::site::Fault;
 
 const SIZE: usize = 4_000_000;

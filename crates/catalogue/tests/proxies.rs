@@ -1,11 +1,8 @@
 //! Proxies are those that curl would take.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support::{World, options};
 use catalogue::transport::{Options, Proxies};
 use catalogue::{Client, Transport};
-use support::{World, options};
 use testkit::judge::judge;
 use testkit::site::{Proxy, ProxyKind, Site};
 

@@ -1,13 +1,10 @@
 //! What is not asked for, not waited for, and not believed.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::time::Duration;
 
+use crate::support::{Diary, PATH, World, noise, options, sha256};
 use catalogue::transport::{Error, Options, Retry, Roots};
 use catalogue::{Client, Download, Transport};
-use support::{Diary, PATH, World, noise, options, sha256};
 use testkit::site::{Fault, Site};
 
 const LIST: &str = "/noble/SHA256SUMS";

@@ -15,7 +15,9 @@ use testkit::fixture::{Format, small_cloud_image};
 use testkit::partition::partition_range;
 
 /// How many damaged disks are worked on.
-const ROUNDS: u64 = if cfg!(feature = "full-tests") { 500 } else { 20 };
+fn rounds() -> u64 {
+    testkit::rounds(cfg!(feature = "full-tests"), [20, 100, 500])
+}
 
 struct Random(u64);
 
@@ -68,7 +70,7 @@ fn damaged_disks_are_survived() {
         ranges.push(range.start..range.start + (6 << 20));
     }
     let (mut opened, mut done) = (0, 0);
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds() {
         let mut random = Random(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let disk = disk();
         for _ in 0..=random.below(12) {
@@ -116,7 +118,7 @@ fn tables_of_any_bytes_are_survived() {
         b"a:18446744073709551615:2\n",
     ];
     let mut guest = Guest::open(disk()).unwrap();
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds() {
         let mut random = Random(round.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut all = Vec::new();
         for table in tables {

@@ -1,6 +1,5 @@
 //! Who uses a block, against `debugfs`; and the account of what differs: everything that an edit did is
 //! explained by it, and whatever was changed behind its back is named.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};

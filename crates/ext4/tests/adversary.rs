@@ -1,6 +1,5 @@
 //! Structure that is made to cost: sharing, cycles, floods and claims of size. Each ends in findings or an error
 //! within the limit, which is generous: without its bound each takes many times as long, or has no end.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
 //! Damage that `e2fsck -fn` finds is found by our own check, and where the one finds nothing, neither
 //! does the other.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs::File;
 use std::path::Path;

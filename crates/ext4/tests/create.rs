@@ -1,7 +1,6 @@
 //! File systems made here, judged by e2fsprogs: `e2fsck -fn` says nothing, and what `dumpe2fs` says is
 //! what it says of one that `mke2fs` made with the same options.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what is about to be tried is printed, to be had again")]
 
 use std::collections::BTreeMap;

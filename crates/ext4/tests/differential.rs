@@ -1,10 +1,6 @@
 //! Every file system that can be made with the options of `mke2fs`, read by us and by others: `ext4-view`,
 //! `debugfs` and, as root, the kernel. What they see is compared path by path.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what others cannot read is told")]
-
-#[path = "support/read.rs"]
-mod read;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, FileTimes};
@@ -12,9 +8,9 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::read::{assert_same, our_tree};
 use ext4::FileSystem;
 use ext4_view::{Ext4, Ext4Error, FileType};
-use read::{assert_same, our_tree};
 use storage::FileStorage;
 use testkit::judge::judge;
 use testkit::tree::{Kind, Node, Tree};
@@ -329,8 +325,8 @@ mod full {
     use testkit::mount::Mount;
     use testkit::tree::walk_kernel;
 
-    use super::read::assert_same;
     use super::{FEATURES, KERNEL_MAY_NOT, assert_as_ext4_view, host_tree, make, ours, scratch};
+    use crate::read::assert_same;
 
     /// What the kernel is made to write, by few programs as this is done often: names in an index, holes,
     /// unwritten and fragmented extents, links, devices, attributes.

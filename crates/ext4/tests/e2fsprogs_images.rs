@@ -1,7 +1,6 @@
 //! e2fsprogs' own test images, of `scripts/e2fsprogs-images`: our check and `e2fsck -fn` agree on each, but for those
 //! that stand here by name.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::disallowed_methods, reason = "where the images are is known to the script that fetched them")]
 
 use std::path::{Path, PathBuf};

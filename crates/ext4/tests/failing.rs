@@ -1,6 +1,5 @@
 //! Storage that fails at one read or write, for each there is: every edit says so, and the image behind the
 //! overlay stays as it was.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::sync::Arc;
 

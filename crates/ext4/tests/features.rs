@@ -1,9 +1,7 @@
 //! Feature sets beside the usual ones, as `mke2fs` and `debugfs` make them: what is read, what is
 //! edited so that `e2fsck` has nothing to say, and what is refused by name.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod support;
-
+use crate::support;
 use std::path::{Path, PathBuf};
 
 use ext4::{Attributes, FileSystem, InodeNumber, Time};

@@ -1,19 +1,16 @@
 //! Growing, judged by e2fsprogs: `e2fsck -fn` says nothing, the tree is the same, and what `dumpe2fs`
 //! says is what it says of a copy that `resize2fs` has grown.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "what is about to be tried is printed, to be had again")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use crate::support::Random;
 use ext4::{Attributes, Error, FileSystem, InodeNumber, Time};
 use storage::{FileStorage, Memory};
-use support::Random;
 use testkit::judge::{assert_e2fsck_clean, judge};
 
 /// Options of `mke2fs`, and sizes in KiB to begin with and to grow to.

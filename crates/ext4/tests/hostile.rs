@@ -1,14 +1,11 @@
 //! Bytes of no good will: reading, checking and editing end in an answer or an error, never in a
 //! panic or without an end.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod support;
 
 use std::path::Path;
 
+use crate::support::Random;
 use ext4::{Attributes, Error, FileKind, FileSystem, InodeNumber, Time};
 use storage::{Memory, OVERLAY_BLOCK_BYTES, Overlay, WriteAt};
-use support::Random;
 
 /// A file system with a bit of everything, of 8 MiB.
 fn make(options: &[&str]) -> Vec<u8> {

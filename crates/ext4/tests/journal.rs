@@ -1,5 +1,4 @@
 //! Dirty journals that `debugfs` wrote: what we replay is what `e2fsck` replays.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::path::Path;
 

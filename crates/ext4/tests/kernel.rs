@@ -1,16 +1,12 @@
 //! The kernel as the judge: what it wrote is what we read, a log that it left is replayed as it
 //! would, and what we wrote is what it sees. Needs root.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-#[path = "support/read.rs"]
-mod read;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::read::{assert_same, our_tree};
 use ext4::{Attributes, FileSystem, InodeNumber, Time};
-use read::{assert_same, our_tree};
 use storage::{FileStorage, Memory};
 use testkit::judge::judge;
 use testkit::mount::Mount;

@@ -1,7 +1,6 @@
 //! Feature sets beside the usual ones with the kernel as the judge: what it wrote is what we read, and
 //! what we edited is what it sees. Needs root.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

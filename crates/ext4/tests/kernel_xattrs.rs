@@ -1,7 +1,6 @@
 //! The kernel as the judge of extended attributes: what it set is what we read, and what we set is what it
 //! shows. Needs root.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! Directories whose index has as many levels as it can have.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs::File;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! Where names, blocks and indexes are put: the hashes of names, an index that grows, a file in one
 //! piece, a file for which there is no room.
 
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 use std::fs::File;
 use std::path::Path;
 

@@ -1,16 +1,13 @@
 //! Extended attributes, case by case: what is shared, what is given back, what the first one sets, and
 //! what is made of damaged ones.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use crate::support::Random;
 use ext4::{Attributes, Error, FileSystem, InodeNumber, Time};
 use storage::{FileStorage, Memory, ReadAt, WriteAt};
-use support::Random;
 use testkit::judge::{assert_e2fsck_clean, judge};
 
 const ATTRIBUTES: Attributes =

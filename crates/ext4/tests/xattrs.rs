@@ -1,17 +1,14 @@
 //! Extended attributes: random edits against a map in memory, over feature sets; afterwards `e2fsck -fn`
 //! says nothing, our own check says nothing, and `debugfs` shows the values.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 #![allow(clippy::print_stdout, reason = "seeds are printed, to be had again")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use crate::support::Random;
 use ext4::{Attributes, Error, FileSystem, InodeNumber, Time};
 use storage::FileStorage;
-use support::Random;
 use testkit::judge::judge;
 
 const MATRIX: &[&[&str]] = &[

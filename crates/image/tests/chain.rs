@@ -1,15 +1,13 @@
 //! Backing chains and extended L2 entries that `qemu-img` and `qemu-io` made, read and written anew.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use crate::judge::{Folder, Random, converted, open, open_chain, path_in, qemu_img, qemu_io, read_all, written};
 use image::{BackingName, Container, Error, Gate, Image, NewClusters, OpenOptions, Opened, Qcow2Options, Source};
-use judge::{Folder, Random, converted, open, open_chain, path_in, qemu_img, qemu_io, read_all, written};
 use storage::{Extended, ExtentKind, FileStorage, Overlay, ReadAt, WriteAt};
 
 const PACKED: NewClusters = NewClusters::Compressed { level: 4 };
@@ -159,7 +157,7 @@ fn rewrite(folder: &tempfile::TempDir, image: &Arc<Image>, disk: &[u8], random: 
 
 #[test]
 fn chains_read_as_qemu_reads_them_and_become_one_image() {
-    let rounds = if cfg!(feature = "full-tests") { 200 } else { 12 };
+    let rounds = testkit::rounds(cfg!(feature = "full-tests"), [12, 40, 200]) as usize;
     let mut random = Random(201);
     for round in 0..rounds {
         println!("seed={:#x}", random.0);
@@ -193,7 +191,7 @@ fn compressed_clusters_of_every_layer_stay_as_they_are() {
 
 #[test]
 fn extended_l2_entries_read_as_qemu_reads_them() {
-    let rounds = if cfg!(feature = "full-tests") { 200 } else { 10 };
+    let rounds = testkit::rounds(cfg!(feature = "full-tests"), [10, 40, 200]) as usize;
     let mut random = Random(221);
     for round in 0..rounds {
         println!("seed={:#x}", random.0);

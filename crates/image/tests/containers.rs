@@ -1,15 +1,13 @@
 //! VMDK and VHD, with `qemu-img` as the judge of what is read and of what is written.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::judge::{Random, assert_reads_as, converted, edited, open, path_in, qemu_img, read_all, written};
 use image::{Container, Format, Image, NewClusters, Source};
-use judge::{Random, assert_reads_as, converted, edited, open, path_in, qemu_img, read_all, written};
 use storage::{Memory, Overlay, ReadAt, WriteAt};
 
 /// What QEMU calls a format.

@@ -1,14 +1,13 @@
 //! `qemu-img` as the judge of new files in every container that is asked for.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
+use crate::judge;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::judge::{Random, converted, open, open_chain, path_in, qemu_img, read_all};
 use image::{BackingName, Compat, CompressionType, Container, Image, NewClusters, Qcow2Options, Source};
-use judge::{Random, converted, open, open_chain, path_in, qemu_img, read_all};
 use storage::{Extended, Overlay, ReadAt, WriteAt};
 
 const PACKED: NewClusters = NewClusters::Compressed { level: 6 };

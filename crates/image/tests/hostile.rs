@@ -1,12 +1,11 @@
 //! Images that are cut, broken by hand or broken at random, and images that are refused.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
+use crate::judge;
 use std::path::Path;
 
+use crate::judge::{Random, open, path_in, qemu_img, qemu_img_says, read_all, written};
 use image::{Error, Image, NewClusters};
-use judge::{Random, open, path_in, qemu_img, qemu_img_says, read_all, written};
 use storage::{Memory, ReadAt};
 
 const CLUSTER: u64 = 4096;

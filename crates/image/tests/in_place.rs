@@ -1,15 +1,13 @@
 //! qcow2 images changed in place, many times over, also by QEMU in between; QEMU is the judge.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::judge::in_place::{Change, assert_is, assert_sound, rounds, target};
+use crate::judge::{Random, open, open_chain, path_in, qemu_img, qemu_img_says, read_all};
 use image::NewClusters;
-use judge::in_place::{Change, assert_is, assert_sound, rounds, target};
-use judge::{Random, open, open_chain, path_in, qemu_img, qemu_img_says, read_all};
 use storage::{FileStorage, ReadAt};
 use tempfile::TempDir;
 

@@ -2,13 +2,11 @@
 //! old image or the new one.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::path::Path;
 
+use crate::judge::in_place::{Change, assert_is, rounds};
+use crate::judge::{Random, path_in, qemu_img, read_all};
 use image::Image;
-use judge::in_place::{Change, assert_is, rounds};
-use judge::{Random, path_in, qemu_img, read_all};
 use storage::{Event, Failing, Memory, Recorder};
 use tempfile::TempDir;
 

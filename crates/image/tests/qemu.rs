@@ -1,15 +1,13 @@
 //! `qemu-img` as the judge of what is read and of what is written.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::judge::{Random, assert_reads_as, edited, open, path_in, qemu_img, read_all, written};
 use image::{CompressionType, Format, NewClusters, WriteOptions};
-use judge::{Random, assert_reads_as, edited, open, path_in, qemu_img, read_all, written};
 use storage::{Extended, Overlay, ReadAt, WriteAt};
 
 /// Opens the image, edits it and writes it in every way; qemu-img judges each.

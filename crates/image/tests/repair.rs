@@ -1,13 +1,11 @@
 //! Refcounts and flags that are wrong are made right by one write of the header; QEMU is the judge.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::path::Path;
 
+use crate::judge::in_place::{Change, assert_is, rounds, target};
+use crate::judge::{Random, open, path_in, qemu_img, qemu_img_says, read_all};
 use image::{Error, Image, Repaired};
-use judge::in_place::{Change, assert_is, rounds, target};
-use judge::{Random, open, path_in, qemu_img, qemu_img_says, read_all};
 use storage::{Memory, Recorder};
 use tempfile::TempDir;
 

@@ -1,14 +1,12 @@
 //! Compressed images, with the programs that compress as the judges of what is read, and Google's archive.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
-mod judge;
-
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use crate::judge::{Random, converted, open, path_in, qemu_img, read_all};
 use image::{Compression, Container, Error, Image, NewClusters, Source, UnwrapLimits, Wrapping};
-use judge::{Random, converted, open, path_in, qemu_img, read_all};
 use storage::{FileStorage, Memory, ReadAt};
 use testkit::judge::judge as program;
 

@@ -1,12 +1,9 @@
 //! Users, passwords, keys, names and first boots: judged by the tools of the systems that read them.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 
-use support::{ROOT, Run, World, assert_sound};
+use crate::support::{ROOT, Run, World, assert_sound};
 use testkit::judge::judge;
 
 const BUILD: &str = "build --base base.img -o out.img";

@@ -1,13 +1,11 @@
 //! `imgraft boot` as far as it gets without QEMU: what it chooses, prints and refuses.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::symlink;
 
-use support::World;
+use crate::support::World;
 use testkit::fixture::Options;
 use testkit::judge::judge;
 

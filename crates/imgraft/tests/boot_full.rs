@@ -1,36 +1,29 @@
 //! `imgraft boot` with QEMU, on a real base that `IMGRAFT_TEST_BASE` names.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support::guests;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
-use std::os::unix::fs::symlink;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use support::{BOOT, ESP, ROOT, World};
+use crate::support::{BOOT, ESP, ROOT, World};
 use testkit::judge::judge;
 
 /// One machine at a time: each takes all processors.
 static MACHINE: Mutex<()> = Mutex::new(());
 
-/// Something that the guest says as soon as its own system runs.
-const EARLY: &str = "running 'init-local'";
+/// What the guest's kernel says when it has read the root file system.
+const MOUNTED: &str = "EXT4-fs (vda1): mounted";
 /// Something that it says when cloud-init is done.
 const DONE: &str = "finished at";
 
-/// A folder with the base as `base.img`, and an empty one for temporary files.
-fn world() -> (World, MutexGuard<'static, ()>) {
+/// The folder gets an empty one for temporary files; the machine is this test's.
+fn alone(world: World) -> (World, MutexGuard<'static, ()>) {
     judge("qemu-system-x86_64").arg("--version").succeed();
-    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
-    let world = World::empty();
-    symlink(fs::canonicalize(base).expect("the base image is there"), world.path("base.img")).unwrap();
     fs::create_dir(world.path("tmp")).unwrap();
     (world, MACHINE.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -46,7 +39,7 @@ impl Machine {
     /// Starts `imgraft boot` with these arguments.
     fn boot(world: &World, arguments: &str, more: &[&str]) -> Self {
         let mut command = world.command(&format!("boot {arguments}"));
-        command.args(more);
+        command.args(guests::ONE_PROCESSOR).args(more);
         Self::start(world, command)
     }
 
@@ -128,12 +121,13 @@ fn digest(path: &Path) -> u64 {
 
 #[test]
 fn a_boot_is_whole_reached_by_ssh_and_leaves_the_image_alone() {
-    let (world, _machine) = world();
+    let (world, _machine) = alone(guests::with_base());
     let before = digest(&world.path("base.img"));
     judge("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(world.path("key")).succeed();
     // The console is the test's, so QEMU has to find standard input and output as they are.
-    let mut machine = Machine::boot(&world, "base.img --user ada --ssh-key key.pub --forward 22022:22", &[]);
-    machine.until(DONE);
+    let arguments = "base.img --user ada --ssh-key key.pub --forward 22022:22 --run";
+    let mut machine = Machine::boot(&world, arguments, &["echo it ran > /dev/ttyS0"]);
+    machine.until("it ran").until(DONE);
     let ssh = |command: &str| {
         let options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"];
         let ssh = judge("ssh").args(options).args(["-p", "22022", "-i"]).arg(world.path("key"));
@@ -149,7 +143,7 @@ fn a_boot_is_whole_reached_by_ssh_and_leaves_the_image_alone() {
 
 #[test]
 fn the_guest_finds_uefi_and_a_seed_on_a_fat() {
-    let (world, _machine) = world();
+    let (world, _machine) = alone(guests::with_base());
     let run = "ls /sys/firmware/efi/efivars > /dev/null && echo it is UEFI > /dev/ttyS0; poweroff";
     world.run_words("seed vfat -o seed.img --run", &[run]).succeeds();
     let mut machine = Machine::boot(&world, "base.img --firmware uefi --seed seed.img", &[]);
@@ -159,11 +153,11 @@ fn the_guest_finds_uefi_and_a_seed_on_a_fat() {
 
 #[test]
 fn a_direct_kernel_is_told_what_was_asked_for() {
-    let (world, _machine) = world();
-    let run = "{ cat /sys/devices/system/cpu/vulnerabilities/spectre_v2; echo \"[$(cat /proc/cmdline)]\"; } > /dev/ttyS0; \
-               poweroff";
-    let arguments = "base.img --direct-kernel --append imgraft.test=1 --accel tcg --run";
-    let mut machine = Machine::boot(&world, arguments, &[run]);
+    let (world, _machine) = alone(guests::that_runs(
+        "cat /sys/devices/system/cpu/vulnerabilities/spectre_v2; echo \"[$(cat /proc/cmdline)]\"",
+    ));
+    let arguments = "base.img --direct-kernel --append imgraft.test=1 --accel tcg";
+    let mut machine = Machine::boot(&world, arguments, &[]);
     assert!(machine.until("console=ttyS0 imgraft.test=1]").end().success());
     // The kernel takes a processor that is translated for what it is.
     assert!(machine.said.contains("Not affected"), "{}", machine.said);
@@ -173,22 +167,17 @@ fn a_direct_kernel_is_told_what_was_asked_for() {
 
 #[test]
 fn what_persists_is_in_the_image_afterwards() {
-    let (world, _machine) = world();
-    fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
-    let run = "echo kept > /etc/mark; poweroff";
-    let mut machine = Machine::boot(&world, "my.img --persist --network none --run", &[run]);
+    let (world, _machine) = alone(guests::that_runs("echo kept > /etc/mark"));
+    let mut machine = Machine::boot(&world, "base.img --persist --network none", &[]);
     assert!(machine.end().success(), "{}", machine.said);
     machine.is_gone();
-    assert_eq!(world.content("my.img", ROOT, "/etc/mark"), b"kept\n");
+    assert_eq!(world.content("base.img", ROOT, "/etc/mark"), b"kept\n");
 }
 
 #[test]
 fn a_printed_line_starts_where_it_is_pasted() {
-    let (world, _machine) = world();
-    let run = world.run_words(
-        "boot --print-command base.img --keep",
-        &["it's here", "--run", "echo pasted > /dev/ttyS0; poweroff"],
-    );
+    let (world, _machine) = alone(guests::that_runs("echo pasted"));
+    let run = world.run_words("boot --print-command base.img --user ada --keep", &["it's here"]);
     let line = run.succeeds().stdout;
     assert!(line.contains("it'\\''s here"), "{line}");
     let mut command = Command::new("bash");
@@ -199,7 +188,7 @@ fn a_printed_line_starts_where_it_is_pasted() {
 
 #[test]
 fn every_container_starts() {
-    let (world, _machine) = world();
+    let (world, _machine) = alone(guests::with_base());
     let image = |name: &str| world.path(name);
     world.run("convert base.img a.raw").succeeds();
     world.run("convert base.img a.vmdk").succeeds();
@@ -211,7 +200,7 @@ fn every_container_starts() {
         let before = digest(&image(name));
         let mut machine =
             Machine::boot(&world, &format!("{name} --user ada --network restricted --allow-backing"), &[]);
-        machine.until(EARLY).signal("TERM");
+        machine.until(MOUNTED).signal("TERM");
         assert_eq!(machine.end().signal(), Some(15), "{name}");
         machine.is_gone();
         assert!(digest(&image(name)) == before, "{name} was written to");
@@ -223,28 +212,29 @@ fn every_container_starts() {
 #[test]
 fn a_root_in_an_mbr_that_was_grown_starts() {
     const MIB: u64 = 1 << 20;
-    let (world, _machine) = world();
-    let base = fs::canonicalize(world.path("base.img")).unwrap();
+    let script = "cat /etc/greeting; lsblk -nbo PARTUUID,SIZE,MOUNTPOINT /dev/vda5";
+    let (world, _machine) = alone(guests::that_runs(script));
+    let base = world.path("base.img");
     let image = world.path("mbr.img");
-    let mut script = "label: dos\nlabel-id: 0x1badc0de\n".to_owned();
+    let mut table = "label: dos\nlabel-id: 0x1badc0de\n".to_owned();
     let (mut start, mut partitions) = (MIB, Vec::new());
     for (number, os_type) in [(ESP, "ef"), (BOOT, "83"), (ROOT, "83")] {
         let range = testkit::partition::partition_range(&base, number);
         let size = range.end - range.start;
         if number == ROOT {
-            script.push_str(&format!("start={},type=f\n", start / 512));
+            table.push_str(&format!("start={},type=f\n", start / 512));
             start += MIB;
         }
-        script.push_str(&format!("start={},size={},type={os_type}\n", start / 512, size / 512));
+        table.push_str(&format!("start={},size={},type={os_type}\n", start / 512, size / 512));
         partitions.push((number, start, size));
         start = (start + size).next_multiple_of(MIB);
     }
     let (_, root_start, root_bytes) = partitions[2];
     let disk_bytes = root_start + root_bytes + 4 * MIB;
     File::create(&image).unwrap().set_len(disk_bytes).unwrap();
-    fs::write(world.path("script"), script).unwrap();
-    let script = File::open(world.path("script")).unwrap();
-    judge("sfdisk").args(["-q", "--no-reread"]).arg(&image).stdin(script).succeed();
+    fs::write(world.path("table"), table).unwrap();
+    let table = File::open(world.path("table")).unwrap();
+    judge("sfdisk").args(["-q", "--no-reread"]).arg(&image).stdin(table).succeed();
     for (number, start, _) in partitions {
         let part = world.path("part");
         testkit::partition::extract_partition(&base, number, &part);
@@ -255,9 +245,7 @@ fn a_root_in_an_mbr_that_was_grown_starts() {
     }
     world.file("greeting", "out of an MBR\n");
     world.run("customize mbr.img --size +300M --put greeting:/etc/greeting").succeeds();
-    let run = "cat /etc/greeting; lsblk -nbo PARTUUID,SIZE,MOUNTPOINT /dev/vda5; poweroff";
-    let arguments = "mbr.img --user ada --network none --direct-kernel";
-    let mut machine = Machine::boot(&world, arguments, &["--run", run]);
+    let mut machine = Machine::boot(&world, "mbr.img --network none --direct-kernel", &[]);
     assert!(machine.end().success());
     assert!(machine.said.contains("out of an MBR"), "{}", machine.said);
     // Up to the last whole mebibyte.
@@ -270,7 +258,7 @@ fn a_root_in_an_mbr_that_was_grown_starts() {
 
 #[test]
 fn whoever_stops_it_finds_nothing_left() {
-    let (world, _machine) = world();
+    let (world, _machine) = alone(guests::with_base());
     for (signal, number) in [("INT", 2), ("HUP", 1), ("TERM", 15)] {
         let mut machine = Machine::boot(&world, "base.img --user ada --direct-kernel", &[]);
         machine.until("Linux version");
@@ -283,7 +271,7 @@ fn whoever_stops_it_finds_nothing_left() {
 
 #[test]
 fn on_a_terminal_the_keys_are_qemus_and_the_terminal_is_itself_again() {
-    let (world, _machine) = world();
+    let (world, _machine) = alone(guests::with_base());
     let program = env!("CARGO_BIN_EXE_imgraft");
     let script = format!(
         "stty -a; {program} boot base.img --direct-kernel --network none; echo \"it ended with $?\"; stty -a; echo that was \"all\""

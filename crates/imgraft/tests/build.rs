@@ -1,13 +1,10 @@
 //! `imgraft build`: what a new image has in it.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::Duration;
 
-use support::{BOOT, ESP, ROOT, World, assert_sound, noise};
+use crate::support::{BOOT, ESP, ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 use testkit::partition::extract_partition;

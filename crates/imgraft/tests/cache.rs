@@ -1,15 +1,11 @@
 //! `imgraft cache`: what is kept, whether it is right, and what goes.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::time::{Duration, SystemTime};
 
+use crate::support::{Run, World};
 use rustix::fs::{FlockOperation, flock};
-use support::{Run, World};
 use testkit::judge::judge;
 
 /// A cache, `cache`, that somebody has put files of these many bytes into, each an hour before the next one.

@@ -1,12 +1,9 @@
 //! Images that a careful user has: with several names, read-only, in folders that are, and no files at all.
-#![allow(clippy::disallowed_methods, reason = "the tests run the programs that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs;
 
-use support::{ROOT, World, assert_sound, noise};
+use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 

@@ -1,14 +1,10 @@
 //! What takes root to set up: file systems of their own, attributes, block devices.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the programs that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use support::{ROOT, World, assert_sound, noise, qcow2};
+use crate::support::{ROOT, World, assert_sound, noise, qcow2};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 

@@ -1,8 +1,6 @@
 //! Our `cloud-localds` against the real one: the same command lines, in the same folder, and what judges
 //! find in both outputs.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the programs that they are about")]
 
 use std::collections::BTreeMap;
 use std::fs;

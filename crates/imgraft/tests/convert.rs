@@ -1,13 +1,11 @@
 //! `imgraft convert`, new images in other formats, and images over other images.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
-use support::{World, assert_sound};
+use crate::support::{World, assert_sound};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 

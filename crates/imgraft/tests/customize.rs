@@ -1,7 +1,4 @@
 //! `imgraft customize`: an image changed, all or nothing.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Child;
 
-use support::{ROOT, World, assert_sound, noise};
+use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::{assert_qemu_img_check, judge};
 

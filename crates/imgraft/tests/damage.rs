@@ -1,9 +1,6 @@
 //! What was changed is checked before it gets a name: damage that the base has is told, and never added to.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
-use support::{ESP, ROOT, World, assert_sound};
+use crate::support::{ESP, ROOT, World, assert_sound};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 use testkit::partition::{extract_partition, partition_range};

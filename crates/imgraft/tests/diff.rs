@@ -1,14 +1,11 @@
 //! `imgraft diff`, and what a build says of the blocks that it changed.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::Path;
 
+use crate::support::{BOOT, ROOT, World, assert_sound, noise};
 use serde_json::Value;
-use support::{BOOT, ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 use testkit::partition::{extract_partition, partition_range};

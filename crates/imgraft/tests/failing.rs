@@ -1,15 +1,11 @@
 //! Each read and each write of a whole build is made to fail, one after the other: an error every time, nothing
 //! left behind, and the base as it was. `strace` does that to the program as it is.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use support::{World, noise, qcow2};
+use crate::support::{World, noise, qcow2};
 use testkit::fixture::Options;
 use testkit::judge::assert_qemu_img_check;
 

@@ -1,18 +1,12 @@
 //! Bases by name, from sites that speak as the real ones do, over HTTPS.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-#[path = "../../catalogue/tests/gnupg/mod.rs"]
-mod gnupg;
-mod publisher;
-mod support;
 
 use std::fs;
 
+use crate::gnupg::Home;
+use crate::publisher::{IMAGE, PRODUCTS, Publisher, RELEASE, run};
+use crate::support::World;
 use catalogue::Digest;
 use catalogue::cache::Algorithm;
-use gnupg::Home;
-use publisher::{IMAGE, PRODUCTS, Publisher, RELEASE, run};
-use support::World;
 
 fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).hex()

@@ -1,9 +1,5 @@
 //! On a real base, named by `IMGRAFT_TEST_BASE`, and with the kernel as a judge: needs root.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -13,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use support::{BOOT, ESP, ROOT, World, assert_sound, noise};
+use crate::support::{BOOT, ESP, ROOT, World, assert_sound, noise};
 use testkit::judge::judge;
 use testkit::mount::Mount;
 use testkit::partition::{extract_disk, extract_partition, partition_range};

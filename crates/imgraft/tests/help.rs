@@ -1,9 +1,6 @@
 //! What `--help` looks like where it is read.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
-use support::World;
+use crate::support::World;
 
 const COMMANDS: [&str; 15] = [
     "",

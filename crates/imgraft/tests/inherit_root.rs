@@ -1,13 +1,10 @@
 //! What a directory passes on to what is made in it, with the kernel as the judge. Needs root.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::path::Path;
 
-use support::World;
+use crate::support::World;
 use testkit::judge::{assert_e2fsck_clean, judge};
 
 /// A directory with the set-group-ID bit, one with a default ACL, one with both, and one that forbids.

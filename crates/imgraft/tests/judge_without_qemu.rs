@@ -1,14 +1,10 @@
 //! `imgraft test` with a stand-in for QEMU that plays consoles of real boots: what is said, and the exit codes.
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 
+use crate::support::World;
 use serde_json::{Value, json};
-use support::World;
 use testkit::judge::{find, judge};
 
 /// What a guest whose first boot went well answers.

@@ -1,24 +1,13 @@
 //! First boots in QEMU, judged: of a real base, named by `IMGRAFT_TEST_BASE`, and of what was broken in it.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
-use std::os::unix::fs::{FileExt, symlink};
+use std::os::unix::fs::FileExt;
 
+use crate::support::World;
+use crate::support::guests::{ONE_PROCESSOR, with_base as world};
 use serde_json::Value;
-use support::World;
 use testkit::judge::judge;
-
-/// A folder with the real base as `base.img`.
-fn world() -> World {
-    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
-    let world = World::empty();
-    symlink(fs::canonicalize(base).expect("the base image is there"), world.path("base.img")).unwrap();
-    world
-}
 
 /// What a boot is judged as.
 struct Judged {
@@ -30,7 +19,8 @@ struct Judged {
 impl Judged {
     /// `imgraft test` with these arguments.
     fn of(world: &World, arguments: &[&str]) -> Self {
-        let output = world.command("test --json --network restricted").args(arguments).output().unwrap();
+        let output =
+            world.command("test --json --network restricted").args(ONE_PROCESSOR).args(arguments).output().unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         let report = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}\n{stderr}", String::from_utf8_lossy(&output.stdout)));
@@ -158,7 +148,8 @@ fn a_good_image_is_as_expected_after_a_restart_too_and_has_an_identity_of_its_ow
     let console = String::from_utf8_lossy(&console);
     assert_eq!(console.matches("Linux version").count(), 3, "two boots of one machine, and one of another");
     // The image is as it was: nothing of it was written.
-    assert_eq!(world.names(), ["base.img", "console.txt", "junit.xml", "page.html", "recipe.toml", "user-data.yaml"]);
+    let names = ["base.img", "console.txt", "junit.xml", "page.html", "recipe.toml", "stock.img", "user-data.yaml"];
+    assert_eq!(world.names(), names);
 }
 
 #[test]
@@ -229,26 +220,12 @@ fn bad_yaml() {
 }
 
 #[test]
-fn a_failing_runcmd() {
+fn a_failing_runcmd_no_sshd_and_expectations_that_are_not_met() {
     let world = world();
     world.file("failing.yaml", "#cloud-config\nruncmd:\n  - echo before\n  - /usr/bin/no-such-program\n  - exit 7\n");
-    let judged = Judged::of(&world, &["base.img", "--user-data", "failing.yaml"]);
-    let wrong = judged.checks(0, "wrong");
-    let [(stage, name, problem), ..] = wrong[..] else { panic!("{judged}") };
-    assert_eq!((stage, name), ("final", "cloud-init has done its work"), "{judged}");
-    assert!(problem.contains("error"), "{judged}");
-    let logs = judged.report["boots"][0]["logs"].to_string();
-    assert!(logs.contains("no-such-program: not found") && logs.contains("result.json"), "{logs}");
-    assert_eq!(judged.code, Some(1));
-}
-
-#[test]
-fn no_sshd_and_expectations_that_are_not_met() {
-    let world = world();
-    fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
-    world.run("customize my.img --remove /usr/sbin/sshd --write /etc/marker:x").succeeds();
-    let mut arguments =
-        vec!["my.img", "--stall", "2m", "--expect-service", "ssh", "--expect-port", "22", "--expect-ssh", "root"];
+    world.run("customize base.img --remove /usr/sbin/sshd --write /etc/marker:x").succeeds();
+    let mut arguments = vec!["base.img", "--user-data", "failing.yaml", "--stall", "2m"];
+    arguments.extend(["--expect-service", "ssh", "--expect-port", "22", "--expect-ssh", "root"]);
     arguments.extend([
         "--expect-package",
         "nginx",
@@ -268,8 +245,12 @@ fn no_sshd_and_expectations_that_are_not_met() {
             .map(|check| check.2)
             .unwrap_or_else(|| panic!("{part}: {judged}"))
     };
-    assert_eq!(wrong[0].0, "systemd", "{judged}");
-    assert!(wrong[0].2.contains("ssh.service"), "{judged}");
+    assert_eq!((wrong[0].0, wrong[0].1), ("final", "cloud-init has done its work"), "{judged}");
+    assert!(wrong[0].2.contains("error"), "{judged}");
+    let logs = judged.report["boots"][0]["logs"].to_string();
+    assert!(logs.contains("no-such-program: not found") && logs.contains("result.json"), "{logs}");
+    let units = wrong.iter().find(|check| check.0 == "systemd").unwrap_or_else(|| panic!("{judged}"));
+    assert!(units.2.contains("ssh.service"), "{judged}");
     assert!(problem("service `ssh`").starts_with("it is "));
     assert_eq!(problem("port 22"), "nothing listens at it");
     assert!(problem("root can log in").contains("onnection"), "{judged}");

@@ -1,13 +1,9 @@
 //! Killed at random moments, by a signal that leaves no time for anything: the old image or the new one, and clean.
 //!
-//! `IMGRAFT_KILLS` is how many moments there are for each test, `IMGRAFT_KILL_SEED` what they come from. Few do for
-//! `./test`: `failing` makes each read, write and sync fail in turn. `./test long` takes 500, from another seed each time.
+//! Forty moments do for `./test`: `failing` makes each read, write and sync fail in turn. `./test long` takes 500, and
+//! others each time: `IMGRAFT_KILL_SEED` is what they come from.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 #![allow(clippy::print_stdout, reason = "seeds and counts are printed")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use support::{ROOT, World, assert_sound, noise};
+use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::judge::{assert_qemu_img_check, judge};
 use testkit::partition::assert_partition_e2fsck_clean;
 
@@ -30,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn kills() -> u64 {
-    number("IMGRAFT_KILLS").unwrap_or(40)
+    testkit::rounds(true, [0, 40, 500])
 }
 
 /// Moments in a run, and the seed to have them again.

@@ -1,14 +1,11 @@
 //! Disks that are not divided like a cloud image: MBRs, partitions that are mounted by their type, and file
 //! systems that imgraft does not know.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use support::World;
+use crate::support::World;
 use testkit::judge::{assert_e2fsck_clean, assert_sgdisk_clean, judge};
 
 const MIB: u64 = 1 << 20;

@@ -1,17 +1,11 @@
 //! Builds upon bases that go by a name, and the lock that says which bytes these were.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-#[path = "../../catalogue/tests/gnupg/mod.rs"]
-mod gnupg;
-mod publisher;
-mod support;
 
 use std::fs;
 
+use crate::publisher::{IMAGE, Publisher, RELEASE, run};
+use crate::support::{ROOT, World, assert_sound};
 use catalogue::Digest;
 use catalogue::cache::Algorithm;
-use publisher::{IMAGE, Publisher, RELEASE, run};
-use support::{ROOT, World, assert_sound};
 
 const AUTONOE: &str = include_str!("../../../recipes/autonoe.toml");
 

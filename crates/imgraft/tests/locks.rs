@@ -1,15 +1,12 @@
 //! An image that is in use: QEMU's locks are respected, and QEMU and other runs of ours respect ours.
-#![allow(clippy::disallowed_methods, reason = "the tests run the programs that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{World, assert_sound, noise};
 use rustix::process::{Pid, Signal, kill_process};
-use support::{World, assert_sound, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::{find, judge};
 

@@ -1,12 +1,9 @@
 //! `inspect`, `ls`, `cat`, `get` and `check`: looking at an image, which is never changed.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use support::{ROOT, World, noise};
+use crate::support::{ROOT, World, noise};
 use testkit::fixture::{FIXTURE_TIME, Format, LARGE_FILE, Options};
 use testkit::judge::judge;
 use testkit::partition::partition_range;

@@ -1,11 +1,8 @@
 //! Recipes: what they make, and what is said of one that is wrong.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 
-use support::{ROOT, World, assert_sound};
+use crate::support::{ROOT, World, assert_sound};
 
 const AUTONOE: &str = include_str!("../../../recipes/autonoe.toml");
 

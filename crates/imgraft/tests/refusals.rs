@@ -1,12 +1,10 @@
 //! Bad input: each has one clear error, nothing is left behind, and the base is as it was.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, symlink};
 
-use support::{ROOT, World};
+use crate::support::{ROOT, World};
 use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
 use testkit::partition::partition_range;

@@ -1,12 +1,9 @@
 //! `imgraft check --repair`: what a crash leaves in a qcow2 file, made right.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use support::{ROOT, World, assert_sound};
+use crate::support::{ROOT, World, assert_sound};
 use testkit::fixture::{Format, Options};
 use testkit::judge::{assert_qemu_img_check, judge};
 use testkit::partition::partition_range;

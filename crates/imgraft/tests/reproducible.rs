@@ -1,13 +1,10 @@
 //! The same inputs give the same bytes, wherever, whenever and by whomever they are put together.
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support;
 use std::fs;
 use std::path::Path;
 
-use support::{World, noise};
+use crate::support::{World, noise};
 use testkit::fixture::{Format, Options};
 use testkit::judge::{find, judge};
 

@@ -1,7 +1,4 @@
 //! `imgraft resize`, and `--size`: a larger disk, and a root that fills it.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use support::{ROOT, World, assert_sound, noise};
+use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::fixture::{Format, LARGE_FILE, Options};
 use testkit::judge::{assert_e2fsck_clean, assert_qemu_img_check, judge};
 use testkit::partition::{extract_partition, partition_range};

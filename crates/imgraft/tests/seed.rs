@@ -1,14 +1,10 @@
 //! `imgraft seed`, and what of `cloud-localds` needs no original beside it.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Stdio;
 
-use support::World;
+use crate::support::World;
 use testkit::judge::{assert_fsck_vfat_clean, assert_qemu_img_check, judge};
 
 fn world() -> World {

@@ -3,20 +3,15 @@
 //!
 //! The base is `IMGRAFT_TEST_BASE`. A minute each on a quiet machine.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
-#[path = "support/serving.rs"]
-mod serving;
-mod support;
-
+use crate::support::guests;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serving::Serving;
-use support::World;
+use crate::support::World;
+use crate::support::serving::Serving;
 use testkit::judge::find;
 
 /// How long nothing at all may happen, in seconds.
@@ -32,7 +27,7 @@ impl Guest {
     fn boot(world: &World, more: &str) -> Self {
         assert!(find("qemu-system-x86_64").is_some(), "the judge `qemu-system-x86_64` is not installed: run ./test");
         let command = format!(
-            "exec qemu-system-x86_64 -m 1024 -smp 2 -accel tcg,thread=multi -cpu max -display none \
+            "exec qemu-system-x86_64 -m 1024 -smp 1 -accel tcg,thread=multi -cpu max -display none \
              -drive file=my.img,format=qcow2,if=virtio,cache=unsafe -device virtio-rng-pci -serial file:console {more}"
         );
         let mut shell = Command::new("bash");
@@ -72,7 +67,7 @@ fn world(change: &[&str]) -> World {
     let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
     let world = World::empty();
     let base = base.to_str().unwrap();
-    let arguments = [&["--base", base, "--overlay", "-o", "my.img"], change].concat();
+    let arguments = [&["--base", base, "--overlay", "-o", "my.img", "--write", guests::ONE_HOST_KEY], change].concat();
     world.run_words("build --mkdir /var/made", &arguments).succeeds();
     world
 }

@@ -1,13 +1,9 @@
 //! `imgraft seed check`, and the look before a seed is written.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-mod support;
 
 use std::fs::{self, File};
 use std::process::{Output, Stdio};
 
-use support::World;
+use crate::support::World;
 use testkit::judge::judge;
 
 const RIGHT: &str = "#cloud-config\nhostname: web\nruncmd:\n- echo hi\n";

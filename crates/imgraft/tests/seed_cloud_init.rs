@@ -1,14 +1,6 @@
 //! What several versions of the real cloud-init make of what `imgraft seed` makes, and what those who pass a line
 //! on make of that.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-#[path = "support/cloud_init.rs"]
-mod cloud_init;
-#[path = "support/serving.rs"]
-mod serving;
-mod support;
 
 use std::fs;
 use std::io::Write;
@@ -16,9 +8,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use cloud_init::versions;
-use serving::Serving;
-use support::World;
+use crate::support::World;
+use crate::support::cloud_init::versions;
+use crate::support::serving::Serving;
 use testkit::judge::judge;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@example.org";

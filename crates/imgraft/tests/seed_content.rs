@@ -1,10 +1,6 @@
 //! What `imgraft seed` makes of flags and of several files: what it says itself.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
-mod support;
-
-use support::World;
+use crate::support::World;
 use testkit::judge::judge;
 
 pub(crate) const KEY: &str =

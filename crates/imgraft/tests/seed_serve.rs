@@ -1,10 +1,4 @@
 //! `imgraft seed serve`: what it says and keeps, and whether it stands a thousand guests.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-#[path = "support/serving.rs"]
-mod serving;
-mod support;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,8 +6,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serving::Serving;
-use support::World;
+use crate::support::World;
+use crate::support::serving::Serving;
 use testkit::judge::judge;
 
 #[test]

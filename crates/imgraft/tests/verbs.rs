@@ -1,12 +1,9 @@
 //! The verbs on a real command line: what each makes of files, as `debugfs` and the kernel see it.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use support::{BOOT, ROOT, Run, World, assert_sound, noise};
+use crate::support::{BOOT, ROOT, Run, World, assert_sound, noise};
 use testkit::fixture::{FIXTURE_TIME, LARGE_FILE, Options};
 use testkit::judge::judge;
 

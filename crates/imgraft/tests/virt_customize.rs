@@ -1,14 +1,10 @@
 //! `virt-customize`, typed as always: without the original, against what it was observed to say and do.
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Output};
 
-use support::{BOOT, ROOT, World, assert_sound};
+use crate::support::{BOOT, ROOT, World, assert_sound};
 use testkit::fixture::Options;
 use testkit::judge::judge;
 

@@ -4,10 +4,6 @@
 //! The original starts a machine, emulated where there is no KVM, which takes most of a minute: all command lines
 //! that change something are one.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use support::{BOOT, ROOT, World, assert_sound};
+use crate::support::{BOOT, ROOT, World, assert_sound};
 use testkit::judge::judge;
 use testkit::mount::Mount;
 use testkit::partition::{extract_disk, partition_range};

@@ -1,15 +1,11 @@
 //! What the README and the other documents show at a prompt is typed here, line by line, and has to work.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{World, noise};
+use crate::support::{World, noise};
 use testkit::fixture::{self, Options};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@host\n";

@@ -1,12 +1,9 @@
 //! Images that are compressed, or in a container of another cloud.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::fs;
 use std::path::Path;
 
-use support::{ROOT, World, assert_sound, noise};
+use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::judge::judge;
 
 /// What a program makes of a file.

@@ -1,11 +1,8 @@
 //! What the installed cloud-init does with addresses of version 1, with parts whose type says something else than their
 //! first line, and with what stands in braces in an include.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support::{python, python_with};
 use seed::check::{Document, Report, Role, Severity, check};
-use support::{python, python_with};
 
 /// Subnets of version 1: addresses and masks in the forms that people write.
 const SUBNETS: &[&str] = &[

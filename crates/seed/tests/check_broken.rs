@@ -2,12 +2,9 @@
 //!
 //! What was expected was written down from cloud-init's documentation and code; which of the documents do not fit
 //! its schemas, and in which line, its own validator says.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
+use crate::support::{lines, pyyaml, validate};
 use seed::check::{Document, Renderer, Report, Role, Severity, check, check_for};
-use support::{lines, pyyaml, validate};
 
 /// A document and what is wrong with it.
 struct Broken {

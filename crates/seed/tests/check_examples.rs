@@ -1,12 +1,9 @@
 //! The examples of cloud-init's own documentation: what is wrong with them only cloud-init itself may say.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::io::Read;
 
+use crate::support::{python_with, validate};
 use seed::check::{Document, Report, Role, Severity, check};
-use support::{python_with, validate};
 
 /// Where Debian's package has them.
 const EXAMPLES: &str = "/usr/share/doc/cloud-init/examples";

@@ -1,5 +1,4 @@
 //! What the fuzz targets have found: their corpus once more, without the fuzzer.
-#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 #[path = "exercise/check.rs"]
 mod check;

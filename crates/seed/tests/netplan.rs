@@ -2,7 +2,6 @@
 //!
 //! The documents are written for this test. Those of [`TAKEN`] use the keys that netplan's own examples use
 //! (`examples/` of netplan 1.2), and which cloud-init's schema forbids.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,12 +1,9 @@
 //! Which configurations fit cloud-init's schemas, against cloud-init's own validator.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::collections::BTreeSet;
 
+use crate::support::{Dice, pyyaml, validate};
 use seed::check::{Document, Role, check};
-use support::{Dice, pyyaml, validate};
 
 /// Configurations that are valid, of which others are made.
 const CLOUD_CONFIGS: &[&str] = &[

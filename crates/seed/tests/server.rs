@@ -1,5 +1,4 @@
 //! The server, asked by `curl`, and by clients that no `curl` would be.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::BTreeMap;
 use std::fs;

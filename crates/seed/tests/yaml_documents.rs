@@ -1,9 +1,6 @@
 //! Whole texts, against PyYAML.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
-use support::{Dice, ours, pyyaml};
+use crate::support::{Dice, ours, pyyaml};
 
 /// Texts of which others are made.
 const TEXTS: &[&str] = &[

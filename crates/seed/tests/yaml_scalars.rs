@@ -1,11 +1,8 @@
 //! Scalars, against PyYAML.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
-
-mod support;
 
 use std::collections::BTreeSet;
 
-use support::{Dice, ours, pyyaml};
+use crate::support::{Dice, ours, pyyaml};
 
 /// Scalars that mean something, and those beside them.
 const WRITTEN: &[&str] = &[

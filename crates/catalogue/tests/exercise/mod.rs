@@ -1,6 +1,6 @@
 //! Lists, signatures, keys and records, and what is taken of them after a change; for the tests and the fuzz target.
 
-mod armor;
+pub(crate) mod armor;
 
 use armor::binary;
 use catalogue::cache::Algorithm;

@@ -29,9 +29,9 @@ use crate::tree::Tree;
 const SHORT_OPERATIONS: usize = 300;
 #[cfg(feature = "full-tests")]
 const LONG_OPERATIONS: usize = 2000;
-/// Long sequences of each entry of the matrix, where the environment names no other number.
+/// Long sequences of each entry of the matrix: none, in `./test`, and in `./test long`.
 #[cfg(feature = "full-tests")]
-const LONG_SEQUENCES: u64 = 2;
+const LONG_SEQUENCES: [u64; 3] = [0, 2, 12];
 
 /// Blocks that what was in inodes may take: of two directories, or of a file.
 const MOVED_BLOCKS: u64 = 2;
@@ -58,7 +58,7 @@ pub(crate) fn long(entry: &Entry) {
     let seeds = match number_from_environment("IMGRAFT_MODEL_SEED") {
         Some(seed) => seed..seed + 1,
         None => {
-            let sequences = number_from_environment("IMGRAFT_MODEL_SEQUENCES").unwrap_or(LONG_SEQUENCES);
+            let sequences = testkit::rounds(true, LONG_SEQUENCES);
             first_seed(entry) + 1..first_seed(entry) + 1 + sequences
         }
     };

@@ -2,6 +2,10 @@
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
+pub(crate) mod cloud_init;
+pub(crate) mod guests;
+pub(crate) mod serving;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};

@@ -1,0 +1,48 @@
+//! Bases of guests that are started, each no more than its test needs: without hardware to lend it, a first boot is
+//! what the tests take longest for.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::support::World;
+
+/// A folder with the real base, that `IMGRAFT_TEST_BASE` names, as `stock.img`.
+fn world() -> World {
+    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
+    let world = World::empty();
+    symlink(fs::canonicalize(base).expect("the base image is there"), world.path("stock.img")).unwrap();
+    world
+}
+
+/// One kind of host key and not three, the search for whose primes is a quarter of a first boot.
+pub(crate) const ONE_HOST_KEY: &str = "/etc/cloud/cloud.cfg.d/99-test.cfg:ssh_genkeytypes: [ed25519]\n";
+
+/// Two guests run at a time where the machine has two processors: each with two of its own takes a third longer.
+pub(crate) const ONE_PROCESSOR: [&str; 2] = ["--cpus", "1"];
+
+/// A folder with the base as `base.img`, which does all that it does at a first boot.
+pub(crate) fn with_base() -> World {
+    let world = world();
+    world.run_words("build --base stock.img -o base.img --write", &[ONE_HOST_KEY]).succeeds();
+    world
+}
+
+/// A folder with a base as `base.img` that has no cloud-init: as soon as systemd is up it runs `script`, whose output
+/// is the console's, and switches itself off.
+pub(crate) fn that_runs(script: &str) -> World {
+    let world = world();
+    world.file("script", format!("#!/bin/sh\n{script}\n")).mode("script", 0o755);
+    let unit = "/etc/systemd/system/test.service:[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
+                SuccessAction=poweroff\nFailureAction=poweroff\n\
+                [Service]\nType=oneshot\nExecStart=/usr/local/bin/script\nStandardOutput=tty\nTTYPath=/dev/ttyS0\n";
+    let changes = [
+        "--write",
+        unit,
+        "--link",
+        "/etc/systemd/system/test.service:/etc/systemd/system/multi-user.target.wants/test.service",
+    ];
+    let build =
+        "build --base stock.img -o base.img --put script:/usr/local/bin/ --write /etc/cloud/cloud-init.disabled:";
+    world.run_words(build, &changes).succeeds();
+    world
+}
