@@ -77,6 +77,7 @@ pub(crate) fn exercise(storage: &Broken, input: &mut Input<'_>) {
 }
 
 /// With TRACE in the environment, what an input does.
+#[allow(clippy::disallowed_methods, reason = "whoever debugs sets it")]
 fn trace(text: std::fmt::Arguments<'_>) {
     static WANTED: OnceLock<bool> = OnceLock::new();
     if *WANTED.get_or_init(|| std::env::var_os("TRACE").is_some()) {
