@@ -1,4 +1,5 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hadris_fat::raw::DirEntryAttrFlags;
 use hadris_fat::{FatDir, FatVolume, FileEntry};
@@ -21,6 +22,8 @@ pub struct FileSystem<S: WriteAt> {
     pub(crate) failure: Failure,
     /// Where the last read of a file ended, so that the next need not begin at the front.
     pub(crate) place: Mutex<Option<Place>>,
+    /// The first clusters of directories that have a cluster of another directory's, once they were looked for.
+    shared: OnceLock<BTreeSet<u32>>,
 }
 
 /// What sort of thing an entry is.
@@ -58,6 +61,16 @@ pub struct DirectoryEntry {
 /// A directory has at most 65,536 slots of 32 bytes.
 pub(crate) const MAX_DIRECTORY_BYTES: u64 = 2 << 20;
 
+/// How a directory's clusters end.
+#[derive(PartialEq, Eq)]
+enum Chain {
+    Ends,
+    /// In itself.
+    IsLoop,
+    /// In one of another directory's.
+    IsShared,
+}
+
 /// Where a path leads.
 pub(crate) enum Node {
     Root,
@@ -79,7 +92,7 @@ impl<S: WriteAt> FileSystem<S> {
             .time_provider(&GivenTime)
             .open()
             .map_err(|error| explain(error, &failure, &|| "boot sector".to_owned()))?;
-        Ok(Self { storage, geometry, volume, failure, place: Mutex::default() })
+        Ok(Self { storage, geometry, volume, failure, place: Mutex::default(), shared: OnceLock::new() })
     }
 
     /// FAT12, FAT16 or FAT32.
@@ -140,7 +153,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// What is in the directory at `path`, in its own order, without `.` and `..`.
     ///
-    /// A damaged file system can have a directory inside itself; whoever walks down keeps count.
+    /// A directory that is in itself or in two places is refused, so that walking down ends.
     ///
     /// # Errors
     ///
@@ -203,7 +216,70 @@ impl<S: WriteAt> FileSystem<S> {
         {
             return Err(Error::NotADirectory { path: display(path) });
         }
+        if let Node::Entry(entry) = node {
+            let first = entry.cluster().0 as u32;
+            if self.shared_directories()?.contains(&first) {
+                let problem = format!("the directory at cluster {first} has clusters of another one, or is in itself");
+                return Err(Error::corrupt(describe("directory", path), problem));
+            }
+        }
         self.directory_clusters(node, path).map(drop)
+    }
+
+    /// The first clusters of directories that have a cluster of another directory's. Each cluster is passed once,
+    /// however directories refer to each other.
+    fn shared_directories(&self) -> Result<&BTreeSet<u32>, Error> {
+        if let Some(shared) = self.shared.get() {
+            return Ok(shared);
+        }
+        let (mut passed, mut shared) = (BTreeMap::new(), BTreeSet::new());
+        let is_sound = match self.geometry.root {
+            Root::Cluster(root) => self.pass(root, 0, &mut passed)? == Chain::Ends,
+            Root::Fixed { .. } => true,
+        };
+        let mut left = if is_sound { vec![self.volume.root_dir()] } else { Vec::new() };
+        let mut number = 0;
+        while let Some(directory) = left.pop() {
+            for entry in directory.entries() {
+                let entry = match entry {
+                    Ok(hadris_fat::DirectoryEntry::Entry(entry)) => entry,
+                    // Whoever reads the directory is told.
+                    Err(error) => match self.explain(error, &[]) {
+                        error @ Error::Storage(_) => return Err(error),
+                        _ => break,
+                    },
+                };
+                let first = entry.cluster().0 as u32;
+                if !entry.is_directory() || matches!(&*entry.name(), "." | "..") || !self.geometry.has(first) {
+                    continue;
+                }
+                number += 1;
+                match self.pass(first, number, &mut passed)? {
+                    Chain::Ends => left.extend(self.volume.open_dir_entry(&entry)),
+                    Chain::IsShared => drop(shared.insert(first)),
+                    Chain::IsLoop => {}
+                }
+            }
+        }
+        Ok(self.shared.get_or_init(|| shared))
+    }
+
+    /// Passes the chain from `first` on, which is the `number`-th, up to a cluster that was passed before.
+    fn pass(&self, first: u32, number: u64, passed: &mut BTreeMap<u32, u64>) -> Result<Chain, Error> {
+        let mut next = Some(first);
+        while let Some(cluster) = next {
+            match passed.insert(cluster, number) {
+                None => {}
+                Some(other) if other == number => return Ok(Chain::IsLoop),
+                Some(_) => return Ok(Chain::IsShared),
+            }
+            next = match table::next(&self.storage, &self.geometry, cluster, &String::new) {
+                Ok(next) => next,
+                Err(error @ Error::Storage(_)) => return Err(error),
+                Err(_) => None,
+            };
+        }
+        Ok(Chain::Ends)
     }
 
     /// The clusters of a directory; none of a fixed root.

@@ -9,7 +9,7 @@ use crate::filesystem::{FileKind, FileSystem, Node, components};
 use crate::table;
 use crate::{Error, name};
 
-/// The most files that are walked: a damaged directory can be inside itself.
+/// The most files that are walked.
 const MAX_FILES: u64 = 1 << 20;
 /// `FSI_LeadSig`, with which an FSInfo sector begins.
 const INFO_SIGNATURE: &[u8; 4] = b"RRaA";
