@@ -7,10 +7,16 @@ use customize::recipe::Problem;
 
 use crate::failure::Failure;
 
+/// How many problems are drawn: each drawing looks through the whole text.
+const DRAWN_MAX: usize = 20;
+
 /// The failure that `problems` of the recipe at `path` are.
 pub(crate) fn recipe_failure(path: &Path, text: &str, problems: &[Problem]) -> Failure {
     let path = path.display().to_string();
-    let drawings: Vec<String> = problems.iter().map(|problem| draw(&path, text, problem)).collect();
+    let mut drawings: Vec<String> = problems.iter().take(DRAWN_MAX).map(|problem| draw(&path, text, problem)).collect();
+    if let Some(more) = problems.len().checked_sub(DRAWN_MAX).filter(|&more| more > 0) {
+        drawings.push(format!("{more} more problems of `{path}` are left out here"));
+    }
     Failure::drawn(drawings.join("\n\n"))
 }
 
