@@ -38,8 +38,8 @@ struct Machine {
 impl Machine {
     /// Starts `imgraft boot` with these arguments.
     fn boot(world: &World, arguments: &str, more: &[&str]) -> Self {
-        let mut command = world.command(&format!("boot {arguments}"));
-        command.args(guests::ONE_PROCESSOR).args(more);
+        let mut command = world.command(&format!("boot {} {arguments}", guests::ONE_PROCESSOR.join(" ")));
+        command.args(more);
         Self::start(world, command)
     }
 
