@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
 mod accounts;
+mod adversary;
 mod boot;
 mod boot_full;
 mod build;
