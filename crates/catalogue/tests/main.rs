@@ -1,6 +1,7 @@
 //! All tests of the catalogue in one binary: each file is a module of its own.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod adversary;
 mod agreement;
 mod cache;
 mod exercise;
