@@ -21,7 +21,7 @@ fn start(test: &str, world: &World, bytes: &[u8]) -> Child {
 
 fn command(test: &str, world: &World, bytes: &[u8]) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).stdin(Stdio::null()).stdout(Stdio::null());
+    command.args(["--exact", &format!("processes::{test}"), "--nocapture"]).stdin(Stdio::null()).stdout(Stdio::null());
     command
         .env("FETCH_URL", world.site.url(PATH))
         .env("FETCH_DIGEST", sha256(bytes).to_string())
