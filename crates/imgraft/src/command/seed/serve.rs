@@ -78,9 +78,8 @@ fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure
     Ok((seeds, ec2))
 }
 
-/// Says where it is, to programs on standard output.
+/// Says where it is, to programs on standard output: last, as they ask at once, and what they ask is said, too.
 fn announce(address: SocketAddr, is_amazon_only: bool, messages: &Messages) -> Result<(), Failure> {
-    message::print(&format!("http://{address}/\n"))?;
     if is_amazon_only {
         messages.note("serving Amazon's metadata only");
     } else if address.ip().is_loopback() {
@@ -93,5 +92,5 @@ fn announce(address: SocketAddr, is_amazon_only: bool, messages: &Messages) -> R
     } else {
         messages.note("serving; whoever reaches this machine can read all of it");
     }
-    Ok(())
+    message::print(&format!("http://{address}/\n"))
 }
