@@ -15,7 +15,7 @@ pub(crate) fn recipe_failure(path: &Path, text: &str, problems: &[Problem]) -> F
     let path = path.display().to_string();
     let mut drawings: Vec<String> = problems.iter().take(DRAWN_MAX).map(|problem| draw(&path, text, problem)).collect();
     if let Some(more) = problems.len().checked_sub(DRAWN_MAX).filter(|&more| more > 0) {
-        drawings.push(format!("{more} more problems of `{path}` are left out here"));
+        drawings.push(format!("{more} more are left out here"));
     }
     Failure::drawn(drawings.join("\n\n"))
 }
