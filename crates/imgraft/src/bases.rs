@@ -14,12 +14,12 @@ use catalogue::{
 };
 
 use crate::cli::base::BaseSource;
-use crate::download_progress::DownloadProgress;
 use crate::environment;
 use crate::failure::Failure;
-use crate::message::Messages;
 use crate::network::fetch_failure;
-use crate::output::{Folder, OutputFile};
+use crate::show::DownloadProgress;
+use crate::show::Messages;
+use graft::{Folder, OutputFile};
 
 /// The lock's name, beside the recipe.
 const LOCK_NAME: &str = "imgraft.lock";

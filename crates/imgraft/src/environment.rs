@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use guest::Time;
@@ -119,13 +118,6 @@ pub(crate) fn random_password() -> io::Result<String> {
         }
     }
     Ok(password)
-}
-
-/// The number of processors that this process may run on.
-pub(crate) fn threads() -> NonZeroUsize {
-    // Not `available_parallelism`, which reads files of /proc and /sys.
-    let count = rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count());
-    NonZeroUsize::new(count as usize).unwrap_or(NonZeroUsize::MIN)
 }
 
 #[cfg(test)]

@@ -1,32 +1,35 @@
-//! Why a command ended without having done its work.
+//! Why a command ended without having done its work, as a user is told.
 
 use std::error::Error;
 use std::io;
-use std::process::ExitCode;
+
+use graft::{Obstacle, SeedError, TargetProblem};
+
+use crate::exit::Exit;
 
 /// What a user is told: what happened, why, and what to do about it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
     pub(crate) hint: Option<String>,
     /// A text that says it all, with the place in the user's own file.
     pub(crate) drawing: Option<String>,
-    silent: bool,
+    exit: Exit,
     /// Whether it is no cause of anything larger.
     is_final: bool,
-    exit_code: u8,
 }
 
 impl Failure {
     /// A failure with nothing behind it.
     pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), exit_code: 1, ..Self::default() }
+        let message = message.into();
+        Self { message, causes: Vec::new(), hint: None, drawing: None, exit: Exit::Trouble, is_final: false }
     }
 
     /// A failure that is `error` itself.
     pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
-        let mut failure = Self::new(describe(error));
+        let mut failure = Self::new(graft::describe(error));
         failure.add_causes(error.source());
         failure
     }
@@ -45,12 +48,17 @@ impl Failure {
 
     /// The reader of our output has gone away: it has what it wanted.
     pub(crate) fn silent() -> Self {
-        Self { silent: true, exit_code: 0, ..Self::new("") }
+        Self { exit: Exit::Done, ..Self::new("") }
     }
 
     /// Whether there is nothing to say.
     pub(crate) fn is_silent(&self) -> bool {
-        self.silent
+        self.exit == Exit::Done
+    }
+
+    /// How the command ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
     }
 
     /// Says what to do about it.
@@ -58,27 +66,25 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
+    /// Says what to do about it, where there is something.
+    pub(crate) fn hint_if(self, hint: Option<String>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
     /// Says why, a line each.
     pub(crate) fn causes(self, causes: Vec<String>) -> Self {
         Self { causes, ..self }
     }
 
-    /// It stays what is said first, whatever it is [`within`](Self::within).
-    pub(crate) fn final_word(self) -> Self {
-        Self { is_final: true, ..self }
-    }
-
     /// This failure as the cause of a larger one.
     pub(crate) fn within(mut self, message: impl Into<String>) -> Self {
-        if self.drawing.is_none() && !self.silent && !self.is_final {
+        if self.drawing.is_none() && !self.is_silent() && !self.is_final {
             self.causes.insert(0, std::mem::replace(&mut self.message, message.into()));
         }
         self
-    }
-
-    /// The exit code to end with.
-    pub(crate) fn code(self, exit_code: u8) -> Self {
-        Self { exit_code, ..self }
     }
 
     /// The message with its causes, for where there is a line and no more.
@@ -86,13 +92,9 @@ impl Failure {
         [std::slice::from_ref(&self.message), &self.causes[..]].concat().join(": ")
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.exit_code)
-    }
-
     fn add_causes(&mut self, mut error: Option<&(dyn Error + 'static)>) {
         while let Some(cause) = error {
-            let text = describe(cause);
+            let text = graft::describe(cause);
             if self.causes.last() != Some(&text) {
                 self.causes.push(text);
             }
@@ -101,44 +103,152 @@ impl Failure {
     }
 }
 
-/// An error in our voice: what the system says is told in lower case and without its number.
-fn describe(error: &dyn Error) -> String {
-    let text = error.to_string();
-    let Some(code) = text.find(" (os error ") else { return text };
-    let text = &text[..code];
-    let mut characters = text.chars();
-    match characters.next() {
-        Some(first) => first.to_lowercase().chain(characters).collect(),
-        None => String::new(),
+impl From<graft::Error> for Failure {
+    fn from(error: graft::Error) -> Self {
+        let mut failure = Self::of(&error).hint_if(hint(&error));
+        failure.causes.extend(error.details());
+        // Whatever else is said, the image may have changed.
+        failure.is_final = matches!(error, graft::Error::Undecided { .. });
+        failure
     }
 }
 
-/// An error with everything behind it.
-pub(crate) fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    Failure::of(error).in_one_line()
+impl From<SeedError> for Failure {
+    fn from(error: SeedError) -> Self {
+        let hint = match &error {
+            SeedError::Stream(error) if error.kind() == io::ErrorKind::BrokenPipe => return Self::silent(),
+            SeedError::Stream(error) => return Self::because("standard output cannot be written", error),
+            SeedError::PrivateKey { path } => {
+                let path = path.display();
+                format!("give the public one, `{path}.pub` as a rule; `ssh-keygen -y -f {path}` prints it")
+            }
+            SeedError::UnknownPart { .. } => {
+                "begin it with `#cloud-config`, with `#!` and an interpreter, or as cloud-init has it otherwise"
+                    .to_owned()
+            }
+            _ => return Self::of(&error),
+        };
+        Self::of(&error).hint(hint)
+    }
 }
 
-/// The host's own error at the end of the chain, if there is one.
-pub(crate) fn host_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
-    let mut next: Option<&'a (dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(error) = error.downcast_ref::<io::Error>() {
-            return Some(error);
+/// What to do about an error of the library, by the words of the command line.
+fn hint(error: &graft::Error) -> Option<String> {
+    use graft::Error as E;
+    Some(match error {
+        E::InUse { path, .. } => {
+            format!("wait for it or stop it (`fuser -v {}` names it), or work on a copy", path.display())
         }
-        next = error.source();
+        E::Unwritable { path, obstacle: Some(obstacle), .. } => {
+            let path = path.display();
+            match obstacle {
+                Obstacle::Owner(uid) => {
+                    let owner = if *uid == 0 { "root".to_owned() } else { format!("the user {uid}") };
+                    format!(
+                        "it belongs to {owner}: work on a copy, or make a new image with `imgraft build --base {path}`"
+                    )
+                }
+                Obstacle::Mode => format!("`chmod u+w {path}` lets its owner write to it"),
+                Obstacle::Attribute(attribute) => format!("it has the attribute {attribute}; see chattr(1)"),
+            }
+        }
+        E::Image { error: image::Error::BackingFile { .. }, .. } => {
+            "with `--allow-backing` that file is opened, too: only for an image that you trust not to name any file \
+             of yours"
+                .to_owned()
+        }
+        E::Image { path, error: image::Error::Corrupt { .. } | image::Error::Truncated { .. } } => {
+            format!("`imgraft check {}` says more", path.display())
+        }
+        E::Guest { error: guest::Error::NoRoot { unsupported, .. }, .. } if !unsupported.is_empty() => {
+            "imgraft works in guests whose root is ext2, ext3 or ext4 on a partition: take an image that has one, or \
+             the libguestfs tools, which start a virtual machine to read the others"
+                .to_owned()
+        }
+        E::Compressed { path, .. } => {
+            let path = path.display();
+            format!("`imgraft build --base {path}` makes a new image of it, `imgraft convert {path}` unpacks it")
+        }
+        E::OverlayOverCompressed { .. } => {
+            "an overlay needs a base that a virtual machine can read: `imgraft convert` makes one".to_owned()
+        }
+        E::Unpack { error, .. } => return hint(error),
+        E::Target { problem: TargetProblem::NamesFolder | TargetProblem::Directory, .. } => {
+            "name the image to make: `FOLDER/IMAGE`".to_owned()
+        }
+        E::Target { problem: TargetProblem::IsSource, .. } => {
+            "give the new image another name; `imgraft customize` and `imgraft resize` change an image in its place"
+                .to_owned()
+        }
+        E::UnknownEnd { end, .. } if end.eq_ignore_ascii_case("vhdx") => {
+            "Azure takes fixed VHDs only, and Hyper-V takes them too: let the name end in `.vhd`".to_owned()
+        }
+        E::UnknownEnd { known, .. } => {
+            let known: Vec<String> = known.iter().map(|end| format!("`{end}`")).collect();
+            format!("let the name end in {}, or say what it is to be with `--format`", known.join(", "))
+        }
+        E::TargetIsLayer { .. } => "give the new image another name".to_owned(),
+        E::HardLinks { path, .. } => {
+            let path = path.display();
+            format!("change a copy, `cp --reflink=auto {path} OTHER`, or remove the other names first")
+        }
+        E::NeedsFolder { .. } => "a qcow2 image changes in its own file and does not need another".to_owned(),
+        E::NoSpace { .. } => "make room there, or work in another folder".to_owned(),
+        E::Changed { .. } => "see whether a virtual machine or another program uses it".to_owned(),
+        E::Undecided { path, .. } => {
+            let path = path.display();
+            format!("`imgraft ls {path}` and `imgraft check {path}` tell; see also the host's own log of errors")
+        }
+        E::Operation(error) => return operation_hint(error),
+        E::Grow(guest::Error::Partition(partition::Error::NotLast { .. })) => {
+            "only the partition that lies last on the disk can have the room after it".to_owned()
+        }
+        E::MoreDamage { path, .. } => {
+            format!("`imgraft check {}` says what is wrong; repair it with `e2fsck` first", path.display())
+        }
+        E::WouldDamage { .. } | E::Unexplained { .. } => {
+            "nothing was written; please report this, with the lines above".to_owned()
+        }
+        E::NotReproducible { .. } => {
+            "see whether something changes the base or the files that are put; if not, please report this".to_owned()
+        }
+        _ => return None,
+    })
+}
+
+/// What to do about an operation that cannot be carried out.
+fn operation_hint(error: &customize::Error) -> Option<String> {
+    if is_for_noted_errors(error) {
+        return Some("with `--ignore-fs-errors` it is written to all the same".to_owned());
     }
-    None
+    Some(match error {
+        customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. } => {
+            "`--size` makes room in the root, such as `--size +2G`".to_owned()
+        }
+        customize::Error::Refused { hint, .. } => return hint.clone(),
+        customize::Error::UnknownName { .. } => "a number is taken as it is".to_owned(),
+        customize::Error::Guest(guest::Error::Path {
+            problem: guest::PathProblem::DanglingLink { target, .. },
+            ..
+        }) => {
+            let target = guest::Printable(target);
+            format!("symlinks are followed inside the guest only: put something at `{target}` first")
+        }
+        customize::Error::NoPackageList { .. } => "leave out `keep.packages`".to_owned(),
+        _ => return None,
+    })
+}
+
+/// Whether a file system is not written to because errors were noted in it.
+fn is_for_noted_errors<'a>(error: &'a (dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref::<guest::FileSystemError>())
+        .any(guest::FileSystemError::is_for_noted_errors)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_systems_errors_are_told_in_our_voice() {
-        let failure = Failure::because("`x` cannot be read", &io::Error::from_raw_os_error(2));
-        assert_eq!(failure.causes, ["no such file or directory"]);
-    }
 
     #[test]
     fn a_failure_within_another_is_its_cause() {
@@ -147,5 +257,22 @@ mod tests {
             (failure.message.as_str(), &failure.causes[..], failure.hint.as_deref()),
             ("b", &["a".to_owned()][..], Some("h"))
         );
+    }
+
+    #[test]
+    fn an_error_of_the_library_comes_with_what_to_do() {
+        let error = graft::Error::Unpack {
+            path: "x.img.xz".into(),
+            error: Box::new(graft::Error::NoSpace {
+                folder: "/tmp".into(),
+                needed_bytes: None,
+                free_bytes: None,
+                error: io::Error::from_raw_os_error(28),
+            }),
+        };
+        let failure = Failure::from(error);
+        assert_eq!(failure.message, "`x.img.xz` cannot be unpacked");
+        assert_eq!(failure.causes, ["no space left on the host in `/tmp`", "no space left on device"]);
+        assert_eq!(failure.hint.as_deref(), Some("make room there, or work in another folder"));
     }
 }

@@ -6,10 +6,11 @@ use catalogue::cache;
 use catalogue::transport::{Error, Options, Proxies, Retry, Roots};
 use catalogue::{Cache, Client};
 use customize::ByteSize;
+use graft::in_one_line;
 
 use crate::cli::network::{CacheFolder, Network};
 use crate::environment;
-use crate::failure::{Failure, in_one_line};
+use crate::failure::Failure;
 
 impl CacheFolder {
     /// The cache.

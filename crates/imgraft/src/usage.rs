@@ -7,7 +7,7 @@ use customize::Elsewhere;
 use customize::recipe::nearest;
 
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::show::Messages;
 
 /// Commands that change an image, whose flags other programs have other words for.
 const CHANGING: [&str; 2] = ["build", "customize"];
@@ -19,11 +19,10 @@ pub(crate) fn refuse(mut error: clap::Error) -> ExitCode {
         && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg).cloned()
     {
         if let Some(meant) = Elsewhere::find(&flag).filter(|_| CHANGING.contains(&&*command) && flag.starts_with('-')) {
-            let failure = Failure::new(format!("`imgraft {command}` has no `{flag}` ({})", meant.whose()))
-                .hint(meant.as_flag())
-                .code(2);
+            let failure =
+                Failure::new(format!("`imgraft {command}` has no `{flag}` ({})", meant.whose())).hint(meant.as_flag());
             Messages::new(false, false).failure(&failure);
-            return failure.exit_code();
+            return failure.exit().into();
         }
         leave_out_far_suggestions(&mut error, &flag);
     }

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Backing;
 use super::machine::{MachineFlags, SeedSource};
-use crate::seed_content::SeedContent;
+use crate::cli::seed_content::SeedContent;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -8,6 +8,7 @@ pub(crate) mod machine;
 pub(crate) mod network;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
+pub(crate) mod seed_content;
 pub(crate) mod serve;
 pub(crate) mod test;
 pub(crate) mod update;
@@ -19,7 +20,11 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use customize::{ClusterSize, DiskSize, Form};
+use graft::Job;
 use image::{Compat, CompressionType, Container, NewClusters};
+
+use crate::environment::source_date_epoch;
+use crate::failure::Failure;
 
 use crate::flags::Operations;
 
@@ -268,6 +273,12 @@ pub(crate) struct Backing {
     pub(crate) allow_backing: bool,
 }
 
+impl From<Backing> for graft::Backing {
+    fn from(backing: Backing) -> Self {
+        if backing.allow_backing { Self::Open } else { Self::Refuse }
+    }
+}
+
 /// What a new image's file is like.
 #[derive(Debug, Args)]
 pub(crate) struct NewForm {
@@ -310,6 +321,17 @@ pub(crate) struct Writing {
     /// Print what would be done and the room that it takes, and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+impl Writing {
+    /// Has `job` done in this way, and at the time that SOURCE_DATE_EPOCH says.
+    pub(crate) fn apply(&self, job: &mut Job) -> Result<(), Failure> {
+        job.new_clusters = self.compress;
+        job.ignore_fs_errors = self.ignore_fs_errors;
+        job.dry_run = self.dry_run;
+        job.options.modified = source_date_epoch()?;
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]

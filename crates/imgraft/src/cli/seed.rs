@@ -7,7 +7,7 @@ use seed::LineReader;
 
 use super::seed_check::{self, Check, RendererName};
 use super::serve::{self, Serve};
-use crate::seed_content::{SeedContent, parse_hostname};
+use crate::cli::seed_content::{SeedContent, parse_hostname};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

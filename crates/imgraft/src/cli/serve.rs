@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use seed::server::Imds;
 
-use crate::seed_content::SeedContent;
+use crate::cli::seed_content::SeedContent;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

@@ -11,7 +11,7 @@ use guest::GuestPath;
 
 use super::Backing;
 use super::machine::{MachineFlags, SeedSource};
-use crate::seed_content::SeedContent;
+use crate::cli::seed_content::SeedContent;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:

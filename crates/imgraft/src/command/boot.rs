@@ -6,9 +6,9 @@ use vm::{Console, Error, Running, What};
 
 use crate::cli::boot::Boot;
 use crate::failure::Failure;
-use crate::leftover::{LeftoverProcess, LeftoverTerminal};
+use crate::interrupt::{LeftoverProcess, LeftoverTerminal};
 use crate::machine::{MachineFolder, Plan, Ssh, Subject, Use, not_installed};
-use crate::message::{Messages, print};
+use crate::show::{Messages, print};
 
 pub(super) fn run(arguments: &Boot, messages: &Messages) -> Result<(), Failure> {
     let unstarted = |failure: Failure| failure.within(format!("`{}` was not started", arguments.image.display()));

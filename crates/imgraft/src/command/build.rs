@@ -1,21 +1,19 @@
 //! `imgraft build`: a new image out of a base and your files.
 
 use std::collections::BTreeMap;
-use std::fs::Metadata;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use catalogue::{BaseRef, Catalogue, Entry, Name};
 use customize::recipe::{Base, BaseName, InputError, Recipe};
+use graft::{Job, OpenedFile};
 
 use crate::bases::{Bases, LockFile, name_failure};
 use crate::cli::Build;
 use crate::cli::base::BaseSource;
-use crate::disk::OpenedFile;
 use crate::failure::Failure;
-use crate::graft::{self, Job, Manner};
-use crate::message::Messages;
 use crate::network::fetch_failure;
-use crate::snippet::recipe_failure;
+use crate::show::{Messages, print_report, recipe_failure, tell_report};
 
 /// The recipe that is used where none is named.
 const DEFAULT_RECIPE: &str = "imgraft.toml";
@@ -23,6 +21,7 @@ const DEFAULT_RECIPE: &str = "imgraft.toml";
 const RECIPE_LIMIT_BYTES: u64 = 1 << 20;
 
 pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> {
+    let start = Instant::now();
     let recipe_path = match &arguments.recipe {
         Some(path) => Some(path.clone()),
         // Growth alone is a change, too; a recipe in this folder is meant all the same.
@@ -63,32 +62,21 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     };
     // What is in the cache stays there while this is held.
     let (base, _entry) = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
-    let target = resolve_target(&target_name, &base, &NewImage::OF_FLAG)?;
-    let expected_base = match recipe.base {
+    let mut job = Job::of_base(base, &target_name)?;
+    job.backing = arguments.backing.into();
+    job.form = form;
+    job.size = arguments.size.size.or(recipe.size);
+    job.operations = operations;
+    job.keep_packages = recipe.keep.packages;
+    job.expected_base = match recipe.base {
         Some(Base::Published { name, .. }) => Some(name),
         _ => None,
     };
-    let report = graft::run(
-        Job {
-            base,
-            backing: arguments.backing,
-            form,
-            target,
-            target_name,
-            size: arguments.size.size.or(recipe.size),
-            operations,
-            keep_packages: recipe.keep.packages,
-            expected_base,
-            new_clusters: arguments.writing.compress,
-            ignore_fs_errors: arguments.writing.ignore_fs_errors,
-            verify_reproducible: arguments.verify_reproducible,
-            in_place: false,
-            dry_run,
-            manner: Manner::default(),
-        },
-        messages,
-    )?;
-    report.print(arguments.writing.json)
+    job.verify_reproducible = arguments.verify_reproducible;
+    arguments.writing.apply(&mut job)?;
+    let report = job.run(&messages.watcher())?;
+    tell_report(&report, messages, false, start);
+    print_report(&report, arguments.writing.json)
 }
 
 /// Refuses a command line that names a base and a new image and no change, where no recipe says one.
@@ -191,7 +179,8 @@ impl Choice<'_> {
         };
         let entry = match reference {
             BaseRef::File(file) => {
-                return OpenedFile::open(&file).map(|opened| (opened, None)).map_err(|failure| {
+                return OpenedFile::open(&file).map(|opened| (opened, None)).map_err(|error| {
+                    let failure = Failure::from(error);
                     let nearest = path.to_str().filter(|_| !path.exists() && file == path);
                     match nearest.and_then(|text| catalogue::name::nearest_name(Catalogue::builtin(), text)) {
                         Some(name) => failure.hint(format!("did you mean the base `{name}`?")),
@@ -262,66 +251,4 @@ impl Choice<'_> {
         }
         Ok((OpenedFile::open(entry.path())?, Some(entry)))
     }
-}
-
-/// How a command says which image is to be made.
-pub(super) struct NewImage {
-    /// What the image is called that is read.
-    read: &'static str,
-    /// What to do where that has the new one's name.
-    other: &'static str,
-    /// What to type in place of a folder.
-    form: &'static str,
-}
-
-impl NewImage {
-    /// With `-o`, over a base.
-    pub(super) const OF_FLAG: Self = Self {
-        read: "the base itself, which is never changed",
-        other: "make another file with `-o`, or change this one with `imgraft customize`",
-        form: "`-o FOLDER/IMAGE`",
-    };
-    /// As the second argument of a conversion.
-    pub(super) const OF_CONVERSION: Self = Self {
-        read: "the image that is read",
-        other: "give the new image another name; `mv` can give it this one afterwards",
-        form: "`imgraft convert IMAGE FOLDER/IMAGE`",
-    };
-}
-
-/// Where the new image really goes: a symlink stands for what it points to.
-pub(super) fn resolve_target(target: &Path, base: &OpenedFile, new: &NewImage) -> Result<PathBuf, Failure> {
-    if target == "-" {
-        return Err(Failure::new("an image is not written to standard output: it is not written from front to back")
-            .hint("give it the name of a file; `./-` is one of that name"));
-    }
-    let metadata = match std::fs::metadata(target) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let ends_in_slash = target.as_os_str().as_encoded_bytes().ends_with(b"/");
-            return match ends_in_slash {
-                true => Err(Failure::new(format!("`{}` is the name of a folder", target.display()))
-                    .hint(format!("name the image to make: {}", new.form))),
-                false => Ok(target.to_owned()),
-            };
-        }
-        Err(error) => return Err(Failure::because(format!("`{}` cannot be written", target.display()), &error)),
-    };
-    check_target(target, &metadata, base, new)?;
-    std::fs::canonicalize(target)
-        .map_err(|error| Failure::because(format!("`{}` cannot be written", target.display()), &error))
-}
-
-fn check_target(target: &Path, metadata: &Metadata, base: &OpenedFile, new: &NewImage) -> Result<(), Failure> {
-    if base.is(metadata) {
-        return Err(Failure::new(format!("`{}` is {}", target.display(), new.read)).hint(new.other));
-    }
-    if metadata.is_dir() {
-        return Err(Failure::new(format!("`{}` is a directory", target.display()))
-            .hint(format!("name the image to make: {}", new.form)));
-    }
-    if !metadata.is_file() {
-        return Err(Failure::new(format!("`{}` is not a regular file, and cannot be replaced", target.display())));
-    }
-    Ok(())
 }

@@ -4,12 +4,12 @@ use std::io::Write;
 
 use crate::cli::Cat;
 use crate::command::guest_path;
-use crate::disk::Looked;
 use crate::failure::Failure;
-use crate::message::{Messages, stdout_failure};
+use crate::show::{Messages, stdout_failure};
+use graft::Looked;
 
 pub(super) fn run(arguments: &Cat, messages: &Messages) -> Result<(), Failure> {
-    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
+    let guest = Looked::guest(&arguments.image, arguments.backing.into(), &messages.watcher())?;
     let mut stdout = std::io::stdout().lock();
     for path in &arguments.paths {
         let path = guest_path(path)?;

@@ -1,9 +1,9 @@
 //! `imgraft check`: damage in an image, looked for on every layer.
 
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use customize::ByteSize;
+use graft::{OpenedFile, OpenedImage, scratch_disk, temporary_folder};
 use guest::open_volumes;
 use image::{Image, Repaired};
 use partition::Table;
@@ -11,14 +11,9 @@ use serde::Serialize;
 use storage::Finding;
 
 use crate::cli::Check;
-use crate::disk::{self, OpenedFile, OpenedImage, scratch_disk};
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::{Messages, count, print, print_json};
-use crate::progress::Spinner;
-use crate::unwrap::scratch_folder;
-
-/// The image could not be looked at, or not at all of it.
-const NOT_LOOKED_AT: u8 = 2;
+use crate::show::{Messages, Spinner, count, print, print_json};
 
 /// The most findings that people are shown.
 const MAX_LINES: usize = 50;
@@ -63,18 +58,17 @@ struct Repairs {
     bytes_given_back: u64,
 }
 
-pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<Exit, Failure> {
     let mut found = Found::default();
     let opened = match arguments.repair {
-        true => OpenedFile::open_in_place(&arguments.image, false).and_then(|opened| {
+        true => {
+            let opened = OpenedFile::open_in_place(&arguments.image, false)?;
             repair(&opened, arguments, &mut found, messages)?;
-            Ok(opened)
-        }),
-        false => OpenedFile::look(&arguments.image, messages),
+            opened
+        }
+        false => OpenedFile::look(&arguments.image, &messages.watcher())?,
     };
-    opened
-        .and_then(|opened| look(&opened, arguments, &mut found, messages))
-        .map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    look(&opened, arguments, &mut found, messages)?;
     for volume in &found.not_shut_down {
         messages.warning(format_args!(
             "{volume} was not shut down cleanly: what its journal's replay gives is checked, as a mount would see it"
@@ -102,24 +96,25 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     }
     let checked = found.checked.join(", ");
     match found.findings.len() {
-        0 if found.checked.is_empty() => return Ok(ExitCode::from(NOT_LOOKED_AT)),
+        0 if found.checked.is_empty() => return Ok(Exit::Trouble),
         0 if !found.not_checked.is_empty() => {
             let path = arguments.image.display();
             messages.note(format_args!("not all of `{path}` was looked at; nothing is wrong with the rest: {checked}"));
-            return Ok(ExitCode::from(NOT_LOOKED_AT));
+            return Ok(Exit::Trouble);
         }
         0 => messages.note(format_args!("nothing is wrong with `{}`: {checked}", arguments.image.display())),
         1 => messages.note(format_args!("1 thing is wrong with `{}`", arguments.image.display())),
         many => messages.note(format_args!("{many} things are wrong with `{}`", arguments.image.display())),
     }
-    Ok(ExitCode::from(u8::from(!found.findings.is_empty())))
+    Ok(Exit::of_answer(found.findings.is_empty()))
 }
 
 /// Repairs the image's own file. What cannot be repaired is found by the check then.
 fn repair(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Messages) -> Result<(), Failure> {
-    let repaired = match opened.try_image(arguments.backing, &scratch_folder(), messages)? {
+    let repaired = match open(opened, arguments, messages) {
         Ok(image) => image::repair(&image.image, &opened.storage()?),
-        Err(error) => Err(error),
+        Err(graft::Error::Image { error, .. }) => Err(error),
+        Err(error) => return Err(error.into()),
     };
     match repaired {
         Ok(repaired) => found.repaired = Some(Repairs::of(&repaired)),
@@ -132,27 +127,31 @@ fn repair(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &
     Ok(())
 }
 
+fn open(opened: &OpenedFile, arguments: &Check, messages: &Messages) -> Result<OpenedImage, graft::Error> {
+    opened.image(arguments.backing.into(), &temporary_folder(), &messages.watcher())
+}
+
 fn look(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Messages) -> Result<(), Failure> {
     let path = &arguments.image;
     let unusable = |error: &(dyn std::error::Error + 'static)| {
         Failure::because(format!("`{}` cannot be used", path.display()), error)
     };
-    let image = match opened.try_image(arguments.backing, &scratch_folder(), messages)? {
+    let image = match open(opened, arguments, messages) {
         Ok(OpenedImage { image, wrapping, .. }) => {
             // Where it is compressed it was read to its end, and its sums were right.
             found.checked.extend(wrapping.map(|wrapping| wrapping.to_string()));
             image
         }
-        Err(image::Error::Corrupt { object, problem }) => {
+        Err(graft::Error::Image { error: image::Error::Corrupt { object, problem }, .. }) => {
             found.findings.push(Wrong { layer: "image".to_owned(), object, problem });
             return Ok(());
         }
-        Err(error @ image::Error::Truncated { .. }) => {
+        Err(graft::Error::Image { error: error @ image::Error::Truncated { .. }, .. }) => {
             let problem = error.to_string();
             found.findings.push(Wrong { layer: "image".to_owned(), object: "file".to_owned(), problem });
             return Ok(());
         }
-        Err(error) => return Err(disk::unusable(path, &error)),
+        Err(error) => return Err(error.into()),
     };
     let spinner = Spinner::new(messages, "looking at the image's tables");
     for (depth, layer) in std::iter::successors(Some(&*image), |image| image.backing()).enumerate() {

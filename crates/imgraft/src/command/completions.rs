@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use crate::cli::{Cli, Completions};
 use crate::failure::Failure;
-use crate::message::print_bytes;
+use crate::show::print_bytes;
 
 pub(super) fn run(arguments: &Completions) -> Result<(), Failure> {
     let mut script = Vec::new();

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 
+use graft::{OpenedFile, Scratch, line, scratch_overlay, temporary_folder};
 use guest::FileKind;
 use guest::diff::{
     self, BlockAccount, Facts, Found, OutsideChange, PathChange, PathChangeKind, Property, Side, TableChange, View,
@@ -15,16 +15,10 @@ use serde::Serialize;
 use storage::{Extended, ReadAt, WriteAt};
 
 use crate::cli::{Backing, Diff};
-use crate::disk::{OpenedFile, OpenedImage, Scratch, scratch_overlay};
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
-use crate::proof::{grouped, line, size, verdict};
-use crate::unwrap::scratch_folder;
-
-/// The images differ.
-const DIFFERENT: u8 = 1;
-/// An image could not be looked at, or not at all of it.
-const NOT_LOOKED_AT: u8 = 2;
+use crate::show::account::{grouped, size, verdict};
+use crate::show::{Messages, print, print_json};
 
 /// Everything that differs.
 #[derive(Debug, Default, Serialize)]
@@ -62,14 +56,7 @@ struct Tally {
     failure: Option<Failure>,
 }
 
-pub(super) fn run(arguments: &Diff, messages: &Messages) -> Result<ExitCode, Failure> {
-    compare(arguments, messages).map_err(|failure| match failure.is_silent() {
-        true => failure,
-        false => failure.code(NOT_LOOKED_AT),
-    })
-}
-
-fn compare(arguments: &Diff, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Diff, messages: &Messages) -> Result<Exit, Failure> {
     let (base, image) =
         (open(&arguments.base, arguments.backing, messages)?, open(&arguments.image, arguments.backing, messages)?);
     let differing =
@@ -134,14 +121,13 @@ impl Tally {
         }
     }
 
-    fn end(self, messages: &Messages) -> Result<ExitCode, Failure> {
+    fn end(self, messages: &Messages) -> Result<Exit, Failure> {
         match (self.failure, self.unknown, self.differences) {
             (Some(failure), ..) => Err(failure),
-            (None, 0, 0) => Ok(ExitCode::SUCCESS),
-            (None, 0, _) => Ok(ExitCode::from(DIFFERENT)),
+            (None, 0, differences) => Ok(Exit::of_answer(differences == 0)),
             (None, unknown, _) => {
                 messages.warning(format_args!("{unknown} of the paths could not be compared"));
-                Ok(ExitCode::from(NOT_LOOKED_AT))
+                Ok(Exit::Trouble)
             }
         }
     }
@@ -159,7 +145,8 @@ impl Differences {
 }
 
 fn open(path: &Path, backing: Backing, messages: &Messages) -> Result<Opened, Failure> {
-    let OpenedImage { image, .. } = OpenedFile::look(path, messages)?.image(backing, &scratch_folder(), messages)?;
+    let watcher = messages.watcher();
+    let image = OpenedFile::look(path, &watcher)?.image(backing.into(), &temporary_folder(), &watcher)?.image;
     let disk = scratch_overlay(&image);
     let view = View::open(Arc::clone(&disk) as Arc<dyn WriteAt>)
         .map_err(|error| Failure::because(format!("`{}` cannot be used", path.display()), &error))?;

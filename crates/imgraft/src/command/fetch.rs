@@ -10,9 +10,9 @@ use serde::Serialize;
 use crate::bases::{Bases, name_failure};
 use crate::cli::fetch::Fetch;
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
 use crate::network::fetch_failure;
-use crate::output::{Folder, OutputFile};
+use crate::show::{Messages, print, print_json};
+use graft::{Folder, OutputFile};
 
 const IMAGE_MODE: u32 = 0o644;
 

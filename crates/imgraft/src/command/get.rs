@@ -15,11 +15,11 @@ use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
 use crate::cli::Get;
 use crate::command::guest_path;
-use crate::disk::Looked;
 use crate::failure::Failure;
-use crate::leftover::Leftover;
-use crate::message::{Messages, count, stdout_failure};
-use crate::output::{Folder, OutputFile, with_temporary_name};
+use crate::show::{Messages, count, stdout_failure};
+use graft::Leftover;
+use graft::Looked;
+use graft::{Folder, OutputFile, with_temporary_name};
 
 /// The most files that are copied: a damaged directory can be inside itself.
 const MAX_FILES: u64 = 1 << 22;
@@ -27,7 +27,7 @@ const MAX_FILES: u64 = 1 << 22;
 const KEPT_PERMISSIONS: u16 = 0o777;
 
 pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
-    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
+    let guest = Looked::guest(&arguments.image, arguments.backing.into(), &messages.watcher())?;
     let path = guest_path(&arguments.path)?;
     let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
     if arguments.destination == Path::new("-") {

@@ -9,10 +9,9 @@ use partition::Table;
 use serde::Serialize;
 
 use crate::cli::Inspect;
-use crate::disk::Looked;
-use crate::failure::{Failure, in_one_line};
-use crate::graft::noted_errors;
-use crate::message::{Messages, print, print_json};
+use crate::failure::Failure;
+use crate::show::{Messages, print, print_json};
+use graft::{Looked, in_one_line, noted_errors};
 
 /// Everything that is shown.
 #[derive(Debug, Serialize)]
@@ -73,7 +72,7 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failur
 
 fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
-    let Looked { image, disk, wrapping } = Looked::open(path, arguments.backing, messages)?;
+    let Looked { image, disk, wrapping } = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
     let table = partition::read(&disk).unwrap_or(Table::None);
     let mut warnings = Vec::new();

@@ -8,7 +8,7 @@ use crate::cli::InstallCompat;
 use crate::compat::FRONT_ENDS;
 use crate::environment;
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::show::Messages;
 
 pub(super) fn run(arguments: &InstallCompat, messages: &Messages) -> Result<(), Failure> {
     let folder =

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use guest::{FileKind, Guest, GuestPath, LastLink, Metadata, Printable};
 use serde::Serialize;
 
 use crate::cli::Ls;
 use crate::command::guest_path;
-use crate::disk::Looked;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
-use crate::time::{minutes, rfc3339};
+use crate::show::{Messages, print, print_json};
+use crate::show::{minutes, rfc3339};
+use graft::Looked;
 
 /// The most files that are listed: a damaged directory can be inside itself.
 const MAX_FILES: usize = 1 << 22;
@@ -44,8 +44,8 @@ struct Section {
     rows: Vec<Row>,
 }
 
-pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<ExitCode, Failure> {
-    let guest = Looked::guest(&arguments.image, arguments.backing, messages)?;
+pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<Exit, Failure> {
+    let guest = Looked::guest(&arguments.image, arguments.backing.into(), &messages.watcher())?;
     let path = guest_path(&arguments.path)?;
     let mut listing = Listing { guest: &guest, messages, count: 0, is_complete: true };
     let found = guest
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<ExitCode, Failu
     } else {
         print(&listing.text(&sections))?;
     }
-    Ok(ExitCode::from(u8::from(!listing.is_complete)))
+    Ok(if listing.is_complete { Exit::Done } else { Exit::Trouble })
 }
 
 struct Listing<'a> {

@@ -23,17 +23,16 @@ mod update;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::process::ExitCode;
 
 use guest::GuestPath;
 
-pub(crate) use self::customize::real_path;
 use crate::cli::Command;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::show::Messages;
 
 /// Runs `command`.
-pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure> {
     match command {
         Command::Build(arguments) => build::run(arguments, messages)?,
         Command::Customize(arguments) => customize::run(arguments, messages)?,
@@ -56,7 +55,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Man(arguments) => man::run(&arguments)?,
         Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
 /// The path in the guest that an argument is.

@@ -1,55 +1,31 @@
 //! `imgraft resize`: a larger disk, and a root that fills it.
 
-use customize::{DiskSize, Form};
+use std::time::Instant;
 
-use super::build::{NewImage, resolve_target};
-use super::customize::real_path;
+use customize::DiskSize;
+use graft::Job;
+
 use crate::cli::Resize;
-use crate::disk::OpenedFile;
 use crate::failure::Failure;
-use crate::graft::{self, Job, Manner};
-use crate::message::Messages;
-use crate::report::Report;
+use crate::show::{Messages, print_report, tell_report};
 
 pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure> {
-    let unchanged = arguments.output.is_none().then(|| format!("`{}` was not changed", arguments.image.display()));
-    let json = arguments.writing.json;
-    let report = resize(arguments, messages).map_err(|failure| match unchanged {
-        Some(unchanged) => failure.within(unchanged),
-        None => failure,
+    let start = Instant::now();
+    let image = &arguments.image;
+    let resized = || -> Result<_, Failure> {
+        let mut job = match &arguments.output {
+            Some(output) => Job::new_image(image, output)?,
+            None => Job::in_place(image, arguments.writing.dry_run)?,
+        };
+        job.backing = arguments.backing.into();
+        job.size = Some(arguments.size.unwrap_or(DiskSize::By(0)));
+        arguments.writing.apply(&mut job)?;
+        Ok(job.run(&messages.watcher())?)
+    };
+    let report = resized().map_err(|failure| match arguments.output {
+        Some(_) => failure,
+        None => failure.within(format!("`{}` was not changed", image.display())),
     })?;
-    report.print(json)
-}
-
-fn resize(arguments: Resize, messages: &Messages) -> Result<Report, Failure> {
-    let (base, target) = match &arguments.output {
-        Some(output) => {
-            let base = OpenedFile::open(&arguments.image)?;
-            let target = resolve_target(output, &base, &NewImage::OF_FLAG)?;
-            (base, target)
-        }
-        None => {
-            let base = OpenedFile::open_in_place(&arguments.image, arguments.writing.dry_run)?;
-            let target = real_path(&base)?;
-            (base, target)
-        }
-    };
-    let job = Job {
-        base,
-        backing: arguments.backing,
-        form: Form::default(),
-        target,
-        verify_reproducible: false,
-        in_place: arguments.output.is_none(),
-        target_name: arguments.output.unwrap_or(arguments.image),
-        size: Some(arguments.size.unwrap_or(DiskSize::By(0))),
-        operations: Vec::new(),
-        keep_packages: Vec::new(),
-        expected_base: None,
-        new_clusters: arguments.writing.compress,
-        ignore_fs_errors: arguments.writing.ignore_fs_errors,
-        dry_run: arguments.writing.dry_run,
-        manner: Manner::default(),
-    };
-    graft::run(job, messages)
+    tell_report(&report, messages, arguments.output.is_none(), start);
+    print_report(&report, arguments.writing.json)
 }

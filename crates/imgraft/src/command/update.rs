@@ -11,7 +11,7 @@ use super::fetch::Trust;
 use crate::bases::{Bases, LockFile};
 use crate::cli::update::Update;
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
+use crate::show::{Messages, print, print_json};
 
 /// What changed.
 #[derive(Debug, Serialize)]

@@ -6,15 +6,12 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use guest::{Guest, GuestPath, Printable};
-use image::Container;
 use seed::{Medium, Seed};
 use vm::{DirectKernel, GuestKernel};
 
-use crate::commit::{folder_failure, is_full, no_space};
+use crate::environment;
 use crate::failure::Failure;
-use crate::leftover::Leftover;
-use crate::output::{Folder, with_temporary_name};
-use crate::{environment, seed_output};
+use graft::{Folder, Leftover, is_full, with_temporary_name};
 
 /// The longest path of a folder with sockets in it, in bytes: `sockaddr_un` has 104 on some systems, with the socket's
 /// own name.
@@ -33,7 +30,7 @@ pub(crate) struct MachineFolder {
 impl MachineFolder {
     /// A folder that nobody else sees, gone when this is.
     pub(crate) fn private() -> Result<Self, Failure> {
-        let mut parent = std::env::temp_dir();
+        let mut parent = graft::temporary_folder();
         if parent.as_os_str().len() > SOCKET_FOLDER_MAX_BYTES - "/.imgraft.imgraft-4194304-999".len() {
             parent = PathBuf::from("/tmp");
         }
@@ -44,14 +41,14 @@ impl MachineFolder {
             Ok(((), parent.join(name)))
         };
         let made = Leftover::make(|| make().map(|((), path)| (path.clone(), path)));
-        let (path, leftover) = made.map_err(|error| failure(&parent, &error))?;
+        let (path, leftover) = made.map_err(|error| failure(&parent, error))?;
         Ok(Self { path, leftover: Some(leftover), is_used: false })
     }
 
     /// The folder at `path`, made where it is not there, which stays.
     pub(crate) fn kept(path: &Path) -> Result<Self, Failure> {
         let made = std::fs::create_dir_all(path).and_then(|()| std::path::absolute(path));
-        let path = made.map_err(|error| failure(path, &error))?;
+        let path = made.map_err(|error| failure(path, error))?;
         Ok(Self { path, leftover: None, is_used: false })
     }
 
@@ -81,9 +78,8 @@ impl MachineFolder {
         self.is_used = true;
         let path = self.path.join("seed.iso");
         let unmade = |failure: Failure| failure.within("the seed was not made");
-        let seconds = seed_output::seconds(environment::source_date_epoch()?);
-        let medium = seed::medium(seed, Medium::Iso, seconds).map_err(|error| unmade(Failure::of(&error)))?;
-        seed_output::write(&medium, &Container::Raw, &path).map_err(unmade)?;
+        let modified = environment::source_date_epoch()?;
+        graft::write_seed(seed, Medium::Iso, modified, &path).map_err(|error| unmade(error.into()))?;
         Ok(path)
     }
 
@@ -108,17 +104,16 @@ impl MachineFolder {
                 let path = Printable(path.as_bytes());
                 Err(Failure::because(format!("the guest's `{path}` cannot be read"), &error))
             }
-            Ok(Ok(Err(error))) | Err(error) => Err(failure(&self.path, &error)),
+            Ok(Ok(Err(error))) | Err(error) => Err(failure(&self.path, error)),
         }
     }
 }
 
 /// Why a file cannot be made in `folder`.
-fn failure(folder: &Path, error: &io::Error) -> Failure {
+fn failure(folder: &Path, error: io::Error) -> Failure {
     match Folder::open(folder) {
-        Ok(folder) if is_full(error) => {
-            no_space(&folder, None, error).hint("make room there, or set TMPDIR to another folder")
-        }
-        _ => folder_failure(folder, error),
+        Ok(folder) if is_full(&error) => Failure::from(graft::Error::no_space(&folder, None, error))
+            .hint("make room there, or set TMPDIR to another folder"),
+        _ => graft::Error::folder(folder)(error).into(),
     }
 }

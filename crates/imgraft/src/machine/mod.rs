@@ -14,10 +14,11 @@ pub(crate) use self::files::MachineFolder;
 pub(crate) use self::network::{HeldPort, Ssh, parse_forward};
 pub(crate) use self::subject::{Subject, Use};
 use crate::cli::machine::{MachineFlags, SeedSource};
+use crate::cli::seed_content::SeedContent;
+use crate::environment;
 use crate::failure::Failure;
-use crate::message::Messages;
-use crate::seed_content::SeedContent;
-use crate::{environment, seed_report};
+use crate::show::Messages;
+use crate::show::seed::checked_seed;
 
 /// The most processors that a machine gets unasked: a first boot has no more to do at once.
 const MAX_CPUS: u32 = 4;
@@ -50,7 +51,7 @@ impl Plan {
         let mut machine = Machine::new(architecture.what);
         machine.accelerator = choice.accelerator;
         machine.memory_mib = flags.memory;
-        let host_cpus = u32::try_from(environment::threads().get()).unwrap_or(MAX_CPUS);
+        let host_cpus = u32::try_from(graft::threads().get()).unwrap_or(MAX_CPUS);
         machine.cpus = flags.cpus.unwrap_or(host_cpus.min(MAX_CPUS));
         let mut reasons = vec![
             format!("guest        {}: {}", architecture.what, architecture.reason),
@@ -81,12 +82,10 @@ impl Plan {
         messages: &Messages,
     ) -> Result<(), Failure> {
         if !content.is_empty() && (source.seed.is_some() || source.seed_url.is_some()) {
-            return Err(Failure::new("a seed that is there and flags that make one")
-                .hint("give one or the other")
-                .code(2));
+            return Err(Failure::new("a seed that is there and flags that make one").hint("give one or the other"));
         }
         if let Some(url) = &source.seed_url {
-            let line = seed::Line::new(Some(url), None, None).map_err(|error| Failure::of(&error).code(2))?;
+            let line = seed::Line::new(Some(url), None, None).map_err(|error| Failure::of(&error))?;
             self.machine.serial_number = Some(line.to_string());
             self.reasons.push(format!("seed         `{url}`, by the machine's serial number"));
             return Ok(());
@@ -98,8 +97,7 @@ impl Plan {
                 return Ok(());
             }
             None => {
-                seed_report::warn_of_locked_out_users(content, messages);
-                let (seed, _) = seed_report::checked_seed(content, Renderer::Unknown, messages)
+                let (seed, _) = checked_seed(content, Renderer::Unknown, messages)
                     .map_err(|failure| failure.within("the seed was not made"))?;
                 folder.seed_disk(&seed)?
             }
@@ -166,7 +164,7 @@ fn architecture(subject: &Subject, flags: &MachineFlags, host: &Host) -> Result<
     }
     match host.architecture {
         Some(architecture) => Ok(Reasoned::new(architecture, "as this host, for nothing in the image tells")),
-        None => Err(Failure::new("nothing in the image tells what it is for").hint("say it with `--arch`").code(2)),
+        None => Err(Failure::new("nothing in the image tells what it is for").hint("say it with `--arch`")),
     }
 }
 
@@ -203,7 +201,7 @@ fn firmware_kind(
         None if flags.secure_boot => Reasoned::new(FirmwareKind::Uefi, "secure boot is a part of it"),
         None => subject.needs.firmware.clone(),
     };
-    let misfit = |text: &str| Failure::new(text).code(2);
+    let misfit = |text: &str| Failure::new(text);
     match (kind.what, architecture) {
         (FirmwareKind::Bios, Architecture::Aarch64) => Err(misfit("there is no BIOS for machines of aarch64")),
         (FirmwareKind::Bios, _) if flags.secure_boot => Err(misfit("a BIOS knows no secure boot")),

@@ -74,8 +74,7 @@ pub(crate) fn network(flags: &MachineFlags) -> Result<(Network, Option<Ssh>, Vec
         NetworkKind::None if asked.is_empty() => return Ok((Network::None, None, held)),
         NetworkKind::None => {
             return Err(Failure::new("without a network, no port leads into the guest")
-                .hint("`--network restricted` has a way in and none out")
-                .code(2));
+                .hint("`--network restricted` has a way in and none out"));
         }
         NetworkKind::User => false,
         NetworkKind::Restricted => true,

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use graft::{OpenedFile, OpenedImage, in_one_line, scratch_disk, temporary_folder};
 use guest::Guest;
 use image::Format;
 use vm::Needs;
 
 use crate::cli::Backing;
-use crate::disk::{OpenedFile, OpenedImage, scratch_disk};
-use crate::failure::{Failure, in_one_line};
-use crate::message::Messages;
-use crate::unwrap::scratch_folder;
+use crate::failure::Failure;
+use crate::show::Messages;
 
 /// What an image is started for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ impl Subject {
             Use::Persist => OpenedFile::open_in_place(path, false)?,
         };
         refuse_compressed(&opened)?;
-        let OpenedImage { image, .. } = opened.image(backing, &scratch_folder(), messages)?;
+        let OpenedImage { image, .. } = opened.image(backing.into(), &temporary_folder(), &messages.watcher())?;
         let format = image.info().format;
         if format == Format::Vmdk && purpose == Use::Persist {
             return Err(Failure::new(format!("`{}` is a compressed VMDK, which QEMU cannot write to", path.display()))
@@ -68,7 +67,7 @@ impl Subject {
 
 /// QEMU knows no compressed files.
 fn refuse_compressed(opened: &OpenedFile) -> Result<(), Failure> {
-    let path = opened.path.display();
+    let path = opened.path().display();
     let compression = image::compression_of(&opened.storage()?)
         .map_err(|error| Failure::because(format!("`{path}` cannot be used"), &error))?;
     match compression {

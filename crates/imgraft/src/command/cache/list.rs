@@ -7,9 +7,9 @@ use serde::Serialize;
 use super::{short, time};
 use crate::cli::cache::List;
 use crate::failure::Failure;
-use crate::message::{Messages, count, print, print_json};
 use crate::network::cache_failure;
-use crate::time::{minutes, rfc3339};
+use crate::show::{Messages, count, print, print_json};
+use crate::show::{minutes, rfc3339};
 
 /// What is in a cache.
 #[derive(Debug, Serialize)]

@@ -4,26 +4,23 @@ mod list;
 mod prune;
 mod verify;
 
-use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use catalogue::Digest;
 use guest::Time;
 
 use crate::cli::cache::Command;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::show::Messages;
 
-/// The cache could not be looked at, or not at all of it.
-const NOT_LOOKED_AT: u8 = 2;
-
-pub(super) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure> {
     match command {
-        Command::List(arguments) => list::run(&arguments, messages).map_err(|failure| failure.code(NOT_LOOKED_AT))?,
+        Command::List(arguments) => list::run(&arguments, messages)?,
         Command::Verify(arguments) => return verify::run(&arguments, messages),
         Command::Prune(arguments) => prune::run(&arguments, messages)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }
 
 /// The start of a digest, which is enough to tell it from others.

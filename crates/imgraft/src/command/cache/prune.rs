@@ -15,9 +15,9 @@ use super::{short, time};
 use crate::cli::cache::Prune;
 use crate::environment;
 use crate::failure::Failure;
-use crate::message::{Messages, print, print_json};
 use crate::network::cache_failure;
-use crate::time::minutes;
+use crate::show::minutes;
+use crate::show::{Messages, print, print_json};
 
 /// The largest file that digests are looked for in, in bytes.
 const MAX_LOCK_BYTES: u64 = 16 << 20;
@@ -95,20 +95,18 @@ fn tell(pruned: &Pruned, freed_bytes: u64, dry_run: bool, messages: &Messages) -
 ///
 /// A file that cannot be read, or names none: it is another one than the user thinks.
 fn digests_in(path: &Path) -> Result<BTreeSet<Digest>, Failure> {
-    let because =
-        |error: std::io::Error| Failure::because(format!("`{}` cannot be read", path.display()), &error).code(2);
+    let because = |error: std::io::Error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_LOCK_BYTES + 1).read_to_end(&mut bytes)).map_err(because)?;
     if bytes.len() as u64 > MAX_LOCK_BYTES {
-        return Err(Failure::new(format!("`{}` is too large for a lock", path.display())).code(2));
+        return Err(Failure::new(format!("`{}` is too large for a lock", path.display())));
     }
     let text = String::from_utf8_lossy(&bytes);
     let words = text.split(|character: char| !(character.is_ascii_alphanumeric() || character == ':'));
     let digests: BTreeSet<Digest> = words.filter_map(|word| word.parse().ok()).collect();
     if digests.is_empty() {
         return Err(Failure::new(format!("`{}` names nothing by a digest", path.display()))
-            .hint("an imgraft.lock does, and any text with `sha256:…` or `sha512:…` in it")
-            .code(2));
+            .hint("an imgraft.lock does, and any text with `sha256:…` or `sha512:…` in it"));
     }
     Ok(digests)
 }

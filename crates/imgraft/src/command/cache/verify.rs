@@ -1,17 +1,16 @@
 //! `imgraft cache verify`.
 
-use std::process::ExitCode;
-
 use catalogue::cache::Verdict;
 use customize::ByteSize;
 use serde::Serialize;
 
-use super::{NOT_LOOKED_AT, short};
+use super::short;
 use crate::cli::cache::Verify;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::{Messages, count, print, print_json};
 use crate::network::cache_failure;
-use crate::progress::Progress;
+use crate::show::Progress;
+use crate::show::{Messages, count, print, print_json};
 
 /// What was found.
 #[derive(Debug, Default, Serialize)]
@@ -43,7 +42,7 @@ struct NotLookedAt {
     problem: String,
 }
 
-pub(super) fn run(arguments: &Verify, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(super) fn run(arguments: &Verify, messages: &Messages) -> Result<Exit, Failure> {
     let look = || -> Result<Report, Failure> {
         let cache = arguments.cache.open()?;
         let listing = cache.list().map_err(|error| cache_failure(&error))?;
@@ -69,12 +68,12 @@ pub(super) fn run(arguments: &Verify, messages: &Messages) -> Result<ExitCode, F
         }
         Ok(report)
     };
-    let report = look().map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+    let report = look()?;
     report.tell(arguments.json, messages)?;
     Ok(match report {
-        Report { not_looked_at, .. } if !not_looked_at.is_empty() => ExitCode::from(NOT_LOOKED_AT),
-        Report { damaged, .. } if !damaged.is_empty() && !arguments.remove => ExitCode::FAILURE,
-        _ => ExitCode::SUCCESS,
+        Report { not_looked_at, .. } if !not_looked_at.is_empty() => Exit::Trouble,
+        Report { damaged, .. } if !damaged.is_empty() && !arguments.remove => Exit::No,
+        _ => Exit::Done,
     })
 }
 

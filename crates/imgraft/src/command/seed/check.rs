@@ -2,24 +2,20 @@
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
+use graft::{Backing, OpenedFile, scratch_disk, temporary_folder};
 use seed::check::{Document, Renderer, Report, Role, Severity, check_for, check_seed};
 use seed::read::{self, Found, MAX_FILE_BYTES};
 use serde::Serialize;
 use storage::WriteAt;
 
-use crate::cli::Backing;
 use crate::cli::seed_check::Check;
-use crate::disk::{OpenedFile, scratch_disk};
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::{Messages, print_json, stdout_failure};
-use crate::seed_report::{draw, summary};
-use crate::unwrap::scratch_folder;
+use crate::show::seed::{draw, summary};
+use crate::show::{Messages, print_json, stdout_failure};
 
-/// A file could not be looked at.
-const NOT_LOOKED_AT: u8 = 2;
 const ROLES: [Role; 4] = [Role::UserData, Role::MetaData, Role::VendorData, Role::NetworkConfig];
 
 /// A file that was read.
@@ -38,8 +34,8 @@ struct Unit {
     files: Vec<Loaded>,
 }
 
-pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Failure> {
-    let units = load(arguments, messages).map_err(|failure| failure.code(NOT_LOOKED_AT))?;
+pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<Exit, Failure> {
+    let units = load(arguments, messages)?;
     let renderer = arguments.renderer.map(Renderer::from).unwrap_or_default();
     let reports: Vec<Report> = units.iter().map(|unit| report(unit, renderer)).collect();
     if arguments.json {
@@ -53,7 +49,7 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<ExitCode, Fa
     messages.note(summary(count(Severity::Error), count(Severity::Warning), count(Severity::Note)));
     let is_wrong = count(Severity::Error) > 0 || arguments.strict && count(Severity::Warning) > 0;
     let is_unseen = reports.iter().any(|report| report.findings.iter().any(|finding| finding.rule == "limit"));
-    Ok(ExitCode::from(if is_unseen { NOT_LOOKED_AT } else { u8::from(is_wrong) }))
+    Ok(if is_unseen { Exit::Trouble } else { Exit::of_answer(!is_wrong) })
 }
 
 fn report(unit: &Unit, renderer: Renderer) -> Report {
@@ -156,7 +152,7 @@ fn medium(path: &Path, messages: &Messages) -> Result<Option<Found>, Failure> {
     if !metadata.is_file() {
         return Ok(None);
     }
-    let opened = OpenedFile::look(path, messages)?;
+    let opened = OpenedFile::look(path, &messages.watcher())?;
     let broken = |error: seed::Error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
     let storage = opened.storage()?;
     let overlay = storage::Overlay::new(storage, 1 << 20, Box::new(|| Err(io::ErrorKind::StorageFull.into())));
@@ -168,7 +164,7 @@ fn medium(path: &Path, messages: &Messages) -> Result<Option<Found>, Failure> {
     if !is_image(path) {
         return Ok(None);
     }
-    let image = opened.image(Backing { allow_backing: false }, &scratch_folder(), messages)?.image;
+    let image = opened.image(Backing::Refuse, &temporary_folder(), &messages.watcher())?.image;
     let found = read::read(scratch_disk(&image)).map_err(broken)?;
     let nothing = || Failure::new(format!("`{}` is an image without a seed", path.display()));
     found.map(Some).ok_or_else(nothing)

@@ -6,14 +6,15 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 
+use graft::in_one_line;
 use guest::Time;
 use seed::server::{Exchange, PhoneHome, Watch};
 use serde::Serialize;
 
 use crate::environment;
-use crate::failure::{Failure, in_one_line};
-use crate::message::Messages;
-use crate::time::rfc3339;
+use crate::failure::Failure;
+use crate::show::Messages;
+use crate::show::rfc3339;
 
 /// Instances that are remembered: whoever makes up more is not.
 const MAX_INSTANCES: usize = 10_000;

@@ -4,12 +4,12 @@ use seed::LineError;
 
 use crate::cli::seed::Line;
 use crate::failure::Failure;
-use crate::message;
+use crate::show::print;
 
 pub(super) fn run(arguments: &Line) -> Result<(), Failure> {
     let Line { url, hostname, instance_id, reader } = arguments;
     let line = seed::Line::new(url.as_deref(), hostname.as_deref(), instance_id.as_deref()).map_err(|error| {
-        let failure = Failure::of(&error).code(2);
+        let failure = Failure::of(&error);
         match error {
             LineError::NotHttp(_) => failure.hint("`imgraft seed serve` says the address of what it serves"),
             LineError::Character { character, .. } => {
@@ -20,5 +20,5 @@ pub(super) fn run(arguments: &Line) -> Result<(), Failure> {
             }
         }
     })?;
-    message::print(&format!("{}\n", line.for_reader((*reader).into())))
+    print(&format!("{}\n", line.for_reader((*reader).into())))
 }

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use graft::{stream_seed, write_seed};
 use image::Container;
 use seed::check::Renderer;
 use seed::{Medium, Seed};
 
 use crate::cli::seed::Files;
+use crate::environment;
 use crate::failure::Failure;
-use crate::message::Messages;
-use crate::{environment, seed_output, seed_report};
+use crate::show::Messages;
+use crate::show::seed::checked_seed;
 
 pub(super) fn run(medium: Medium, arguments: &Files, messages: &Messages) -> Result<(), Failure> {
     let what = match medium {
@@ -19,15 +21,14 @@ pub(super) fn run(medium: Medium, arguments: &Files, messages: &Messages) -> Res
     };
     let output = &arguments.output;
     let unmade = format!("`{}` was not made", output.display());
-    seed_report::warn_of_locked_out_users(&arguments.content, messages);
     let renderer = arguments.renderer.map(Renderer::from).unwrap_or_default();
-    let (seed, _) = seed_report::checked_seed(&arguments.content, renderer, messages)?;
-    let seconds = seed_output::seconds(environment::source_date_epoch()?);
-    let medium = seed::medium(&seed, medium, seconds).map_err(|error| Failure::of(&error).within(unmade.clone()))?;
+    let (seed, _) = checked_seed(&arguments.content, renderer, messages)?;
+    let modified = environment::source_date_epoch()?;
     if output == Path::new("-") {
-        return seed_output::print(&medium, &Container::Raw);
+        let mut stdout = std::io::stdout().lock();
+        return Ok(stream_seed(&seed, medium, modified, &Container::Raw, &mut stdout)?);
     }
-    seed_output::write(&medium, &Container::Raw, output).map_err(|failure| failure.within(unmade))?;
+    write_seed(&seed, medium, modified, output).map_err(|error| Failure::from(error).within(unmade))?;
     messages.note(format_args!("made `{}`: {what} with {}", output.display(), names(&seed)));
     Ok(())
 }

@@ -6,15 +6,14 @@ mod line;
 mod make;
 mod serve;
 
-use std::process::ExitCode;
-
 use seed::Medium;
 
 use crate::cli::seed::Command;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::message::Messages;
+use crate::show::Messages;
 
-pub(super) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Failure> {
+pub(super) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure> {
     match command {
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Iso(files) => make::run(Medium::Iso, &files, messages)?,
@@ -23,5 +22,5 @@ pub(super) fn run(command: Command, messages: &Messages) -> Result<ExitCode, Fai
         Command::Line(arguments) => line::run(&arguments)?,
         Command::Serve(arguments) => serve::run(&arguments, messages)?,
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(Exit::Done)
 }

@@ -11,9 +11,10 @@ use seed::{LineReader, MetaData};
 
 use super::journal::Journal;
 use crate::cli::serve::Serve;
+use crate::environment;
 use crate::failure::Failure;
-use crate::message::{self, Messages};
-use crate::{environment, seed_report};
+use crate::show::seed::checked_seed;
+use crate::show::{Messages, print};
 
 pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure> {
     let (seeds, ec2) = seeds(arguments, messages)?;
@@ -53,8 +54,7 @@ pub(super) fn run(arguments: &Serve, messages: &Messages) -> Result<(), Failure>
 /// What is served, read and checked before anybody can ask for it.
 fn seeds(arguments: &Serve, messages: &Messages) -> Result<(Seeds, Ec2), Failure> {
     let content = &arguments.content;
-    seed_report::warn_of_locked_out_users(content, messages);
-    let (seed, public_keys) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
+    let (seed, public_keys) = checked_seed(content, Renderer::Unknown, messages)?;
     let hostname = content.hostname.clone().unwrap_or_default();
     let meta_data = MetaData { local_hostname: hostname.clone().into_bytes(), ..MetaData::default() };
     let made = content.meta_data.is_none().then_some(meta_data);
@@ -92,5 +92,5 @@ fn announce(address: SocketAddr, is_amazon_only: bool, messages: &Messages) -> R
     } else {
         messages.note("serving; whoever reaches this machine can read all of it");
     }
-    message::print(&format!("http://{address}/\n"))
+    print(&format!("http://{address}/\n"))
 }

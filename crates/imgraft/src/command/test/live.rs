@@ -11,9 +11,9 @@ use judge::{Stage, Watcher};
 use vm::{Machine, Running};
 
 use crate::failure::Failure;
-use crate::leftover::LeftoverProcess;
-use crate::message::Messages;
-use crate::progress::Spinner;
+use crate::interrupt::LeftoverProcess;
+use crate::show::Messages;
+use crate::show::Spinner;
 
 /// Tells stages on standard error, and keeps the console.
 pub(super) struct Live {

@@ -5,7 +5,6 @@ mod live;
 mod ways;
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use customize::recipe::{Boot, Recipe};
 use guest::Time;
@@ -18,24 +17,22 @@ use vm::{Channel, Console, Disk};
 use self::live::Live;
 use super::boot::explain;
 use super::build::read_recipe;
+use crate::cli::seed_content::SeedContent;
 use crate::cli::test::{AgentPart, Test};
+use crate::environment;
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
-use crate::message::{Messages, print, print_json};
-use crate::seed_content::SeedContent;
-use crate::{content, environment, seed_report, time};
+use crate::show::minutes;
+use crate::show::seed::checked_seed;
+use crate::show::{Messages, print, print_json};
 
-/// It could not be looked at.
-const NOT_LOOKED_AT: u8 = 2;
-
-pub(super) fn run(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
-    let unlooked = |failure: Failure| {
-        failure.within(format!("`{}` was not tested", arguments.image.display())).code(NOT_LOOKED_AT)
-    };
+pub(super) fn run(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
+    let unlooked = |failure: Failure| failure.within(format!("`{}` was not tested", arguments.image.display()));
     look(arguments, messages).map_err(unlooked)
 }
 
-fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
+fn look(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
     let recipe = match &arguments.recipe {
         Some(path) => read_recipe(path, true)?,
         None => Recipe::default(),
@@ -80,7 +77,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
     let report = judged.map_err(|error| explain(&error))?;
     let date = environment::source_date_epoch()?
         .unwrap_or(Time { seconds: environment::seconds_now().cast_signed(), nanoseconds: 0 });
-    let made = Made { version: env!("CARGO_PKG_VERSION").to_owned(), date: format!("{} UTC", time::minutes(date)) };
+    let made = Made { version: env!("CARGO_PKG_VERSION").to_owned(), date: format!("{} UTC", minutes(date)) };
     let junit = || judge::report::junit(&report);
     let page = || judge::report::page(&report, &made);
     for (path, make) in [(&arguments.junit, &junit as &dyn Fn() -> String), (&arguments.html, &page)] {
@@ -95,9 +92,9 @@ fn look(arguments: &Test, messages: &Messages) -> Result<ExitCode, Failure> {
         print(&judge::report::text(&report))?;
     }
     Ok(match report.verdict {
-        Verdict::Good => ExitCode::SUCCESS,
-        Verdict::Wrong => ExitCode::FAILURE,
-        Verdict::NotLookedAt => ExitCode::from(NOT_LOOKED_AT),
+        Verdict::Good => Exit::Done,
+        Verdict::Wrong => Exit::No,
+        Verdict::NotLookedAt => Exit::Trouble,
     })
 }
 
@@ -126,7 +123,7 @@ fn add_seed(
     }
     if let (Some(path), true, true) = (&arguments.seed.seed, content.is_empty(), arguments.agent != AgentPart::None) {
         let unreadable = |error| Failure::because(format!("`{}` cannot be read", path.display()), &error);
-        let disk = content::of_file(path).map_err(unreadable)?;
+        let disk = graft::of_file(path).map_err(unreadable)?;
         // What is no seed is none for the guest either, and judged as it is.
         if let Ok(mut seed) = seed::read::seed(&disk) {
             let why = agent::add(&mut seed, arguments.agent)?;
@@ -140,8 +137,7 @@ fn add_seed(
         plan.add_seed(&arguments.seed, content, files, messages)?;
         return Ok(Some("such a seed brings none, unless its own vendor-data does".to_owned()));
     }
-    seed_report::warn_of_locked_out_users(content, messages);
-    let (mut seed, _) = seed_report::checked_seed(content, Renderer::Unknown, messages)?;
+    let (mut seed, _) = checked_seed(content, Renderer::Unknown, messages)?;
     let why = agent::add(&mut seed, arguments.agent)?;
     let path = files.seed_disk(&seed)?;
     plan.reasons.push(format!(

@@ -7,7 +7,6 @@ use seed::Medium;
 
 use super::super::Opt;
 use super::super::getopt;
-use crate::seed_output;
 
 /// What the original calls it when it has been made.
 const ISO: &str = "iso9660";
@@ -85,7 +84,7 @@ impl Arguments {
         let stored_as =
             if disk_format.as_encoded_bytes().starts_with(b"tar") { "raw".into() } else { disk_format.clone() };
         let disk_format = disk_format.display().to_string();
-        if seed_output::container(&stored_as, 0).is_none() {
+        if graft::seed_container(&stored_as, None).is_none() {
             return Err(cannot_convert(&disk_format));
         }
         Ok(Self {

@@ -9,13 +9,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use graft::{SeedError, in_one_line, of_file, of_stream, seed_container, stream_seed, write_seed_in};
 use image::Container;
 use seed::{InstanceId, MetaData, Seed};
 use storage::ReadAt;
 
 use super::{FrontEnd, Opt, Standing};
-use crate::failure::in_one_line;
-use crate::{content, environment, seed_output};
+use crate::environment;
 use arguments::{Arguments, Stop};
 
 const NAME: &str = "cloud-localds";
@@ -145,23 +145,25 @@ fn run(words: Vec<OsString>) -> ExitCode {
 /// Makes the seed and puts it where it is to be.
 fn make(arguments: &Arguments) -> Result<(), Stop> {
     let seed = read_seed(arguments)?;
-    let epoch = environment::source_date_epoch().map_err(|failure| Stop::failed(told(&failure.in_one_line())))?;
-    let seconds = seed_output::seconds(epoch);
-    let medium =
-        seed::medium(&seed, arguments.medium, seconds).map_err(|error| Stop::failed(told(&in_one_line(&error))))?;
-    let container = seed_output::container(&arguments.stored_as, seconds).unwrap_or(Container::Raw);
-    if arguments.output == "-" {
-        seed_output::print(&medium, &container).map_err(|_| Stop::failed("failed to write to -"))?;
-    } else {
-        let output = Path::new(&arguments.output);
-        seed_output::write(&medium, &container, output).map_err(|failure| {
-            let problem = match container {
-                Container::Raw => format!("failed to copy image to {}", output.display()),
-                _ => format!("failed to convert to disk format {}", arguments.disk_format),
-            };
-            Stop::Failed(vec![told(&failure.in_one_line()), problem])
-        })?;
-    }
+    let modified = environment::source_date_epoch().map_err(|failure| Stop::failed(told(&failure.in_one_line())))?;
+    let container = seed_container(&arguments.stored_as, modified).unwrap_or(Container::Raw);
+    let output = Path::new(&arguments.output);
+    let written = match arguments.output == "-" {
+        true => stream_seed(&seed, arguments.medium, modified, &container, &mut io::stdout().lock()),
+        false => write_seed_in(&seed, arguments.medium, modified, &container, output),
+    };
+    written.map_err(|error| match (error, &container) {
+        // It could not be made at all.
+        (SeedError::Seed(error), _) => Stop::failed(told(&in_one_line(&error))),
+        _ if arguments.output == "-" => Stop::failed("failed to write to -"),
+        (error, Container::Raw) => {
+            Stop::Failed(vec![told(&in_one_line(&error)), format!("failed to copy image to {}", output.display())])
+        }
+        (error, _) => Stop::Failed(vec![
+            told(&in_one_line(&error)),
+            format!("failed to convert to disk format {}", arguments.disk_format),
+        ]),
+    })?;
     if arguments.verbose {
         let output = arguments.output.display();
         let (file_system, disk_format) = (&arguments.file_system, &arguments.disk_format);
@@ -173,7 +175,7 @@ fn make(arguments: &Arguments) -> Result<(), Stop> {
 /// Reads the files of the seed, in the original's order.
 fn read_seed(arguments: &Arguments) -> Result<Seed, Stop> {
     let read = |path: &Path, problem: String| {
-        content::of_file(path).map_err(|error| {
+        of_file(path).map_err(|error| {
             let why = told(&format!("cannot read '{}': {}", path.display(), in_one_line(&error)));
             Stop::Failed(vec![why, problem])
         })
@@ -181,7 +183,7 @@ fn read_seed(arguments: &Arguments) -> Result<Seed, Stop> {
     let optional =
         |path: &Option<PathBuf>, problem: &str| path.as_ref().map(|path| read(path, problem.to_owned())).transpose();
     let interfaces = arguments.interfaces.as_ref().map(|path| {
-        let content = content::of_file(path).and_then(|content| interfaces(&*content));
+        let content = of_file(path).and_then(|content| interfaces(&*content));
         content.map_err(|_| Stop::failed(format!("{}: not a readable file", path.display())))
     });
     let interfaces = interfaces.transpose()?.unwrap_or_default();
@@ -191,7 +193,7 @@ fn read_seed(arguments: &Arguments) -> Result<Seed, Stop> {
     let network_config = optional(&arguments.network_config, "failed to copy network config")?;
     let vendor_data = optional(&arguments.vendor_data, "failed to copy vendor data")?;
     let user_data = if arguments.user_data == "-" {
-        content::of_stream(io::stdin().lock()).map_err(|_| Stop::failed("failed to read from stdin"))?
+        of_stream(io::stdin().lock()).map_err(|_| Stop::failed("failed to read from stdin"))?
     } else {
         read(Path::new(&arguments.user_data), failed_to_copy(&arguments.user_data))?
     };

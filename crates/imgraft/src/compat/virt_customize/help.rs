@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::options::ENTRIES;
 use crate::compat::{Opt, Standing};
-use crate::message::print;
+use crate::show::print;
 
 /// The column at which what an option does begins.
 const TEXT_COLUMN: usize = 38;

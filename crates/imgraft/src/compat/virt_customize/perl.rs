@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use customize::Filter;
 
-use crate::output::Folder;
+use graft::Folder;
 
 /// The variable in which the expression gets to Perl without a shell.
 const EXPRESSION: &str = "IMGRAFT_EXPRESSION";

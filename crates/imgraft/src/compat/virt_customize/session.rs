@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use customize::{Form, Warning};
+use customize::Warning;
+use graft::{Backing, Event, Job, OpenedFile, OpenedImage, Watcher, scratch_disk, temporary_folder};
 use guest::Guest;
 use image::{Format, NewClusters};
 
@@ -11,17 +12,11 @@ use super::frame::frame;
 use super::parse::{Drive, Request, Stop};
 use super::translate::Step;
 use super::voice::Voice;
-use crate::cli::Backing;
-use crate::command::real_path;
-use crate::disk::{self, OpenedFile, OpenedImage};
 use crate::environment;
 use crate::failure::Failure;
-use crate::graft::{self, Job, Manner};
-use crate::message::Messages;
-use crate::unwrap::scratch_folder;
 
 /// The files under an image are opened, as by the original.
-const BACKING: Backing = Backing { allow_backing: true };
+const BACKING: Backing = Backing::Open;
 const NO_SYSTEM: &str = "no operating systems were found in the guest image";
 
 /// The warning of files without labels, by the option that there is here.
@@ -69,10 +64,10 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
 /// The guest on a drive, for a look, if there is one.
 fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
     let path = &drive.path;
-    let OpenedImage { image, layers, .. } = match open(drive)? {
+    let OpenedImage { image, layers, .. } = match open(drive) {
         Ok(opened) => opened,
-        Err(image::Error::NotAnImage { .. }) => return Ok(None),
-        Err(error) => return Err(stop(disk::unusable(path, &error))),
+        Err(graft::Error::Image { error: image::Error::NotAnImage { .. }, .. }) => return Ok(None),
+        Err(error) => return Err(stop(error)),
     };
     for layer in layers.iter().skip(1) {
         request.voice.message(format_args!("Reading the backing file {}, which stays as it is", layer.path.display()));
@@ -95,24 +90,23 @@ fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
             found.qemu_name()
         ));
     }
-    match Guest::open(disk::scratch_disk(&image)) {
+    match Guest::open(scratch_disk(&image)) {
         Ok(guest) => Ok(Some(guest)),
         Err(guest::Error::NoRoot { .. }) => Ok(None),
-        Err(error) => Err(stop(Failure::because(format!("`{}` cannot be used", path.display()), &error))),
+        Err(error) => Err(stop(graft::Error::Guest { path: path.clone(), error })),
     }
 }
 
 /// The image of a drive, for a look.
-fn open(drive: &Drive) -> Result<Result<OpenedImage, image::Error>, Stop> {
-    let messages = Messages::new(true, false);
-    let file = OpenedFile::look(&drive.path, &messages).map_err(stop)?;
-    file.try_image(BACKING, &scratch_folder(), &messages).map_err(stop)
+fn open(drive: &Drive) -> Result<OpenedImage, graft::Error> {
+    let silent = Watcher::silent();
+    OpenedFile::look(&drive.path, &silent)?.image(BACKING, &temporary_folder(), &silent)
 }
 
 /// Why there may be no guest on a drive.
 fn hidden_by_format(drive: &Drive) -> Option<String> {
     drive.format.as_ref().filter(|format| *format == "raw")?;
-    let found = open(drive).ok()?.ok()?.image.info().format;
+    let found = open(drive).ok()?.image.info().format;
     let path = drive.path.display();
     (found != Format::Raw)
         .then(|| format!("`{path}` is {found}, and `--format raw` hides what is in it: leave that out"))
@@ -120,27 +114,20 @@ fn hidden_by_format(drive: &Drive) -> Option<String> {
 
 /// Changes the image of `drive`.
 fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop> {
-    let base = OpenedFile::open_in_place(&drive.path, request.dry_run).map_err(stop)?;
-    let target = real_path(&base).map_err(stop)?;
-    let operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
-    let job = Job {
-        base,
-        backing: BACKING,
-        form: Form::default(),
-        target,
-        target_name: drive.path.clone(),
-        size: None,
-        operations,
-        keep_packages: Vec::new(),
-        expected_base: None,
-        new_clusters: request.differences.plain_clusters.then_some(NewClusters::Plain),
-        ignore_fs_errors: false,
-        verify_reproducible: false,
-        in_place: true,
-        dry_run: request.dry_run,
-        manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true, without_advice: true },
-    };
-    let report = graft::run(job, &Messages::new(true, false)).map_err(stop)?;
+    let mut job = Job::in_place(&drive.path, request.dry_run).map_err(stop)?;
+    job.backing = BACKING;
+    job.operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
+    job.new_clusters = request.differences.plain_clusters.then_some(NewClusters::Plain);
+    job.options.modified = environment::source_date_epoch().map_err(failed)?;
+    job.options.existing_parents = true;
+    job.options.without_advice = true;
+    let narrate = narrator(request.voice, steps);
+    let watcher = Watcher::new(move |event: Event<'_>| {
+        if let Event::Operation(index) = event {
+            narrate(index);
+        }
+    });
+    let report = job.run(&watcher).map_err(stop)?;
     let unlabelled = Warning::Unlabelled.to_string();
     for warning in &report.warnings {
         match (*warning == unlabelled, request.relabel) {
@@ -177,7 +164,11 @@ fn narrator(voice: Voice, steps: Vec<Step>) -> Box<dyn Fn(usize) + Send + Sync> 
     })
 }
 
-fn stop(failure: Failure) -> Stop {
+fn stop(error: graft::Error) -> Stop {
+    failed(error.into())
+}
+
+fn failed(failure: Failure) -> Stop {
     let text = failure.in_one_line();
     match failure.hint {
         Some(hint) => Stop::error(text).hint(hint),

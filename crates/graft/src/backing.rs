@@ -9,14 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use image::{BackingName, Gate, Opened};
 
-use crate::disk::OpenedFile;
-use crate::failure::Failure;
-use crate::message::Messages;
+use crate::error::{self, Error as Failure};
+use crate::source::OpenedFile;
+use crate::watch::Watcher;
 
-/// A file that an image was read from.
-pub(crate) struct Layer {
-    pub(crate) path: PathBuf,
-    pub(crate) metadata: Metadata,
+/// A file that an image is read from.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it was when it was opened.
+    pub metadata: Metadata,
 }
 
 /// Opens the files of the host that images name, as QEMU finds them: a relative name begins at the folder
@@ -25,7 +28,7 @@ pub(crate) struct HostGate {
     folder: PathBuf,
     layers: Arc<Mutex<Vec<Layer>>>,
     /// Who is told that a file is in use, where they are only looked at.
-    looker: Option<Messages>,
+    looker: Option<Watcher>,
 }
 
 /// Why a file is not opened.
@@ -42,7 +45,7 @@ enum Refusal {
 impl HostGate {
     /// A gate for the image that was opened as `path`. Every file that comes through is added to `layers`,
     /// in which that image is.
-    pub(crate) fn new(path: &Path, layers: Arc<Mutex<Vec<Layer>>>, looker: Option<Messages>) -> Self {
+    pub(crate) fn new(path: &Path, layers: Arc<Mutex<Vec<Layer>>>, looker: Option<Watcher>) -> Self {
         Self { folder: path.parent().unwrap_or(Path::new("")).to_owned(), layers, looker }
     }
 
@@ -60,11 +63,10 @@ impl Gate for HostGate {
     fn open(&self, file: &BackingName) -> Result<Opened, Box<dyn Error + Send + Sync>> {
         let path = self.path_of(&file.name)?;
         let opened = match &self.looker {
-            Some(messages) => OpenedFile::look(&path, messages),
+            Some(watcher) => OpenedFile::look(&path, watcher),
             None => OpenedFile::open(&path),
         };
-        let unreadable =
-            |failure: Failure| Refusal::Unreadable([vec![failure.message], failure.causes].concat().join(": "));
+        let unreadable = |failure: Failure| Refusal::Unreadable(error::in_one_line(&failure));
         let opened = opened.map_err(unreadable)?;
         let storage = opened.storage().map_err(unreadable)?;
         let layer = opened.layer();
@@ -73,7 +75,7 @@ impl Gate for HostGate {
         if layers.iter().any(|other| identity(&other.metadata) == identity(&layer.metadata)) {
             return Err(Refusal::Loop(path).into());
         }
-        let gate = Self::new(&path, Arc::clone(&self.layers), self.looker);
+        let gate = Self::new(&path, Arc::clone(&self.layers), self.looker.clone());
         layers.push(layer);
         Ok(Opened { file: Arc::new(storage), gate: Box::new(gate) })
     }

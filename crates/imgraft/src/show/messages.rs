@@ -2,9 +2,12 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use graft::{Event, Stage, Watch, Watcher};
 
+use super::{Progress, Spinner};
 use crate::failure::Failure;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -22,6 +25,11 @@ pub(crate) struct Messages {
 impl Messages {
     pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
         Self { quiet, verbose }
+    }
+
+    /// A teller of what the library does.
+    pub(crate) fn watcher(&self) -> Watcher {
+        Watcher::new(Teller { messages: *self, shown: Mutex::default() })
     }
 
     /// Whether progress is to be shown.
@@ -79,6 +87,52 @@ impl Messages {
         }
         if let Some(hint) = &failure.hint {
             say(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        }
+    }
+}
+
+/// Says what a job of the library does.
+struct Teller {
+    messages: Messages,
+    /// The stages that last, with what is shown of each.
+    shown: Mutex<Vec<(Stage, Shown)>>,
+}
+
+enum Shown {
+    Bar(Progress),
+    Spinner(Spinner),
+}
+
+impl Watch for Teller {
+    fn on(&self, event: Event<'_>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let say = |say: &dyn Fn()| match shown.last() {
+            // It would be painted over otherwise.
+            Some((_, Shown::Spinner(spinner))) => spinner.aside(say),
+            Some((_, Shown::Bar(bar))) => bar.aside(say),
+            None => say(),
+        };
+        match event {
+            Event::Note(text) => say(&|| self.messages.note(text)),
+            Event::Detail(text) => say(&|| self.messages.detail(text)),
+            Event::Warning(text) => say(&|| self.messages.warning(text)),
+            Event::Begins(stage) => shown.push((stage, Shown::new(&self.messages, stage))),
+            Event::Progress { stage, done, total } => {
+                if let Some((_, Shown::Bar(bar))) = shown.iter().find(|(other, _)| *other == stage) {
+                    bar.set(done, total);
+                }
+            }
+            Event::Ends(stage) => shown.retain(|(other, _)| *other != stage),
+            _ => {}
+        }
+    }
+}
+
+impl Shown {
+    fn new(messages: &Messages, stage: Stage) -> Self {
+        match stage {
+            Stage::Unpack | Stage::Operations | Stage::Write => Self::Bar(Progress::new(messages, stage.to_string())),
+            _ => Self::Spinner(Spinner::new(messages, stage.to_string())),
         }
     }
 }

@@ -5,15 +5,13 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use guest::{Guest, Printable, Volume, open_volumes};
+use guest::{Guest, Volume, open_volumes};
 use image::Image;
 use storage::Finding;
 
 use crate::disk::{Disk, scratch_disk};
-use crate::failure::Failure;
+use crate::error::{self, Error};
 
-/// The most findings that people are shown.
-const MAX_LINES: usize = 10;
 /// A base with as many findings is not compared: the check itself may have left some out.
 const MAX_OLD_FINDINGS: usize = 500;
 
@@ -43,14 +41,14 @@ enum Verdict {
 /// # Errors
 ///
 /// Where one has damage that the base does not have.
-pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &Guest) -> Result<Checked, Failure> {
+pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &Guest) -> Result<Checked, Error> {
     let changed = disk.changed();
     let mut checked = Checked { file_systems: Vec::new(), warnings: Vec::new() };
     for (index, volume) in guest.volumes().iter().enumerate().filter(|(_, volume)| is_changed(volume, &changed)) {
         let Some(after) = findings(volume)? else { continue };
-        let old = || -> Result<Vec<Finding>, Failure> {
+        let old = || -> Result<Vec<Finding>, Error> {
             // A journal that was left dirty is replayed here too.
-            let volumes = open_volumes(&scratch_disk(image)).map_err(|error| Failure::of(&error))?;
+            let volumes = open_volumes(&scratch_disk(image))?;
             Ok(volumes.get(index).map(findings).transpose()?.flatten().unwrap_or_default())
         };
         let before = if after.is_empty() { Vec::new() } else { old()? };
@@ -59,30 +57,22 @@ pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &G
             Verdict::OldDamage => checked.warnings.push(format!(
                 "`{}` is damaged in {volume}, and so is the new image: {}",
                 base_path.display(),
-                lines(&after).join("; ")
+                error::findings(&after)
             )),
-            Verdict::MoreDamage(new) => {
-                let path = base_path.display();
-                return Err(Failure::new(format!(
-                    "`{path}` is damaged in {volume}, and the changes would add to that"
-                ))
-                .causes(lines(&new))
-                .hint(format!("`imgraft check {path}` says what is wrong; repair it with `e2fsck` first")));
+            Verdict::MoreDamage(findings) => {
+                let (path, volume) = (base_path.to_owned(), volume.to_string());
+                return Err(Error::MoreDamage { path, volume, findings });
             }
-            Verdict::OurFault => {
-                return Err(Failure::new(format!("internal error: the changes would damage {volume}"))
-                    .causes(lines(&after))
-                    .hint("nothing was written; please report this, with the lines above"));
-            }
+            Verdict::OurFault => return Err(Error::WouldDamage { volume: volume.to_string(), findings: after }),
         }
         checked.file_systems.push(volume.to_string());
     }
     Ok(checked)
 }
 
-fn findings(volume: &Volume) -> Result<Option<Vec<Finding>>, Failure> {
+fn findings(volume: &Volume) -> Result<Option<Vec<Finding>>, Error> {
     let Some(file_system) = volume.file_system() else { return Ok(None) };
-    file_system.check().map_err(|error| Failure::because(format!("{volume} cannot be checked"), &error))
+    file_system.check().map_err(|error| Error::Check { volume: volume.to_string(), error })
 }
 
 fn is_changed(volume: &Volume, changed: &[Range<u64>]) -> bool {
@@ -110,15 +100,6 @@ fn kind(finding: &Finding) -> (&str, String) {
     let counts = finding.object == "super block" || finding.object.starts_with("group ");
     let is_number = |character: char| counts && character.is_ascii_digit();
     (&finding.object, finding.problem.replace(is_number, ""))
-}
-
-fn lines(findings: &[Finding]) -> Vec<String> {
-    let text = |finding: &Finding| Printable(finding.to_string().as_bytes()).to_string();
-    let mut lines: Vec<String> = findings.iter().take(MAX_LINES).map(text).collect();
-    if findings.len() > MAX_LINES {
-        lines.push(format!("and {} more", findings.len() - MAX_LINES));
-    }
-    lines
 }
 
 #[cfg(test)]

@@ -10,12 +10,12 @@ use sha2::{Digest, Sha256};
 use storage::{FileStorage, ReadAt};
 
 use crate::commit::write;
-use crate::disk::{OpenedFile, scratch_disk};
-use crate::environment;
-use crate::failure::Failure;
-use crate::graft::{Graft, Job};
-use crate::message::Messages;
+use crate::disk::scratch_disk;
+use crate::error::Error;
+use crate::job::{Job, Planned};
 use crate::output::Folder;
+use crate::source::OpenedFile;
+use crate::watch::Watcher;
 
 /// How much is compared at a time, in bytes.
 const STEP_BYTES: u64 = 1 << 20;
@@ -26,31 +26,28 @@ const STEP_BYTES: u64 = 1 << 20;
 /// # Errors
 ///
 /// Where they differ: at which byte of the file, and in which part of the disk.
-pub(crate) fn verify(job: &Job, built: &File, folder: &Folder, messages: &Messages) -> Result<String, Failure> {
-    messages.detail("building a second time, to compare");
+pub(crate) fn verify(job: &Job, built: &File, folder: &Folder, watcher: &Watcher) -> Result<String, Error> {
+    watcher.detail("building a second time, to compare");
     // What there is to say was said the first time.
-    let silent = Messages::new(true, false);
-    let base = OpenedFile::open(&job.base.path)?;
-    let graft = Graft::new(job, base.image(job.backing, folder.path(), &silent)?, folder, &silent)?;
-    let again = folder.unnamed_file().map_err(|error| unreadable(&error))?;
-    let threads = match environment::threads().get() {
+    let silent = Watcher::silent();
+    let base = OpenedFile::open(job.base.path())?;
+    let planned = Planned::new(job, base.image(job.backing, folder.path(), &silent)?, folder, &silent)?;
+    let again = folder.unnamed_file().map_err(incomparable)?;
+    let threads = match job.threads.get() {
         1 => NonZeroUsize::MIN.saturating_add(1),
         _ => NonZeroUsize::MIN,
     };
-    write(&graft, job, &again, folder, threads, &silent)?;
+    write(&planned, job, &again, folder, threads, &silent)?;
 
-    let [one, other] = [built, &again].map(|file| file.try_clone().and_then(FileStorage::new));
-    let (one, other) = (one.map_err(|error| unreadable(&error))?, other.map_err(|error| unreadable(&error))?);
-    let (digest, difference) = compare(&one, &other).map_err(|error| unreadable(&error))?;
+    let open = |file: &File| file.try_clone().and_then(FileStorage::new).map_err(incomparable);
+    let (one, other) = (open(built)?, open(&again)?);
+    let (digest, difference) = compare(&one, &other).map_err(incomparable)?;
     let Some(offset) = difference else { return Ok(digest) };
-    let target = job.target_name.display();
-    Err(Failure::new(format!("`{target}` is not reproducible: it was built twice, and the two differ"))
-        .causes(vec![format!("the first byte that differs is at {offset:#x} of the file"), part(one, other)?])
-        .hint("see whether something changes the base or the files that are put; if not, please report this"))
+    Err(Error::NotReproducible { path: job.target_name.clone(), offset, place: part(one, other)? })
 }
 
-fn unreadable(error: &(dyn std::error::Error + 'static)) -> Failure {
-    Failure::because("what was built a second time cannot be compared", error)
+fn incomparable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Compare(Box::new(error))
 }
 
 /// The SHA-256 of `one`, and where the first byte is that is not the same in both.
@@ -80,14 +77,14 @@ fn compare(one: &dyn ReadAt, other: &dyn ReadAt) -> storage::Result<(String, Opt
 }
 
 /// Which part of the disks in two images differs first.
-fn part(one: impl ReadAt + 'static, other: impl ReadAt + 'static) -> Result<String, Failure> {
-    let one = Arc::new(Image::open(one, None).map_err(|error| unreadable(&error))?);
-    let other = Image::open(other, None).map_err(|error| unreadable(&error))?;
-    let (_, difference) = compare(&one, &other).map_err(|error| unreadable(&error))?;
+fn part(one: impl ReadAt + 'static, other: impl ReadAt + 'static) -> Result<String, Error> {
+    let one = Arc::new(Image::open(one, None).map_err(incomparable)?);
+    let other = Image::open(other, None).map_err(incomparable)?;
+    let (_, difference) = compare(&one, &other).map_err(incomparable)?;
     let Some(offset) = difference else {
         return Ok("the disks in them are the same: how the file holds the disk differs".to_owned());
     };
-    let volumes = open_volumes(&scratch_disk(&one)).map_err(|error| unreadable(&error))?;
+    let volumes = open_volumes(&scratch_disk(&one)).map_err(incomparable)?;
     let place = volumes.iter().find(|volume| {
         let first = volume.partition().map_or(0, |partition| partition.first_byte);
         offset.checked_sub(first).is_some_and(|inside| inside < volume.size_bytes())

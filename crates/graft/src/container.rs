@@ -1,16 +1,15 @@
 //! What the file of a new image is: by flags, by its name, over its base.
 
 use std::ffi::OsStr;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use customize::Form;
+use guest::Time;
 use image::{BackingName, Container, Info};
 
 use crate::backing::{self, Layer};
-use crate::environment;
-use crate::failure::Failure;
+use crate::error::Error;
 
 /// The ends of names that leave no doubt, and the formats that they stand for.
 const ENDS: [(&str, &str); 5] =
@@ -27,45 +26,48 @@ pub(crate) fn of_edit(
     base: &Info,
     folder: &Path,
     base_path: &Path,
-) -> Result<Option<Container>, Failure> {
+    modified: Option<Time>,
+) -> Result<Option<Container>, Error> {
     let mut form = form.clone();
     if let (None, Some(name)) = (&form.format, name) {
         // A name that says what the base is asks for nothing.
         form.format = of_name(name)?.filter(|format| form.overlay || format.to_string() != base.format.to_string());
     }
-    let Some(mut container) = form.container(base).map_err(|error| Failure::of(&error))? else { return Ok(None) };
+    let Some(mut container) = form.container(base)? else { return Ok(None) };
     if let Container::Qcow2(options) = &mut container
         && form.overlay
     {
-        let unusable =
-            |error: &io::Error| Failure::because(format!("`{}` cannot be named", base_path.display()), error);
-        let path = backing::name_from(folder, base_path).map_err(|error| unusable(&error))?;
-        let Some(name) = path.to_str() else {
-            return Err(Failure::new(format!("`{}` is not UTF-8, and no image can name it", path.display())));
-        };
+        let path = backing::name_from(folder, base_path)
+            .map_err(|error| Error::BaseName { base: base_path.to_owned(), error })?;
+        let Some(name) = path.to_str() else { return Err(Error::NotUtf8 { path }) };
         options.backing = Some(BackingName { name: name.to_owned(), format: Some(base.format.qemu_name().to_owned()) });
     }
-    timed(container).map(Some)
+    Ok(Some(timed(container, modified)))
 }
 
 /// The container of an image that is converted: as `form` says, as its name ends, or as the image is.
-pub(crate) fn of_conversion(mut form: Form, image: &Info, name: &Path) -> Result<Container, Failure> {
+pub(crate) fn of_conversion(
+    mut form: Form,
+    image: &Info,
+    name: &Path,
+    modified: Option<Time>,
+) -> Result<Container, Error> {
     let format = match form.format.take() {
         Some(format) => Some(format),
         None => of_name(name)?,
     };
     let format = format.or_else(|| image.format.to_string().parse().ok()).unwrap_or(Container::Raw);
     form.format = Some(format.clone());
-    let container = form.container(image).map_err(|error| Failure::of(&error))?;
-    timed(container.unwrap_or(format))
+    let container = form.container(image)?;
+    Ok(timed(container.unwrap_or(format), modified))
 }
 
-/// The container with the time that a file has which is the same on every day.
-fn timed(mut container: Container) -> Result<Container, Failure> {
+/// The container with `modified` as its time, or else one that is the same on every day.
+fn timed(mut container: Container, modified: Option<Time>) -> Container {
     if let Container::Vhd { time } | Container::Gce { time } = &mut container {
-        *time = environment::source_date_epoch()?.map_or(0, |time| time.seconds);
+        *time = modified.map_or(0, |time| time.seconds);
     }
-    Ok(container)
+    container
 }
 
 /// What to say of a file whose name ends as those of another format do.
@@ -79,7 +81,7 @@ pub(crate) fn name_warning(name: &Path, format: &str) -> Option<String> {
 /// # Errors
 ///
 /// An end that stands for something else: the file would not be what its name says.
-fn of_name(name: &Path) -> Result<Option<Container>, Failure> {
+fn of_name(name: &Path) -> Result<Option<Container>, Error> {
     if let Some(format) = format_of_name(name) {
         return Ok(format.parse().ok());
     }
@@ -89,12 +91,8 @@ fn of_name(name: &Path) -> Result<Option<Container>, Failure> {
     {
         return Ok(None);
     }
-    let failure = Failure::new(format!("`{}` ends in `.{end}`, which is no format that is written", name.display()));
-    let ends: Vec<String> = ENDS.iter().map(|(end, _)| format!("`{end}`")).collect();
-    Err(failure.hint(match &*end.to_ascii_lowercase() {
-        "vhdx" => "Azure takes fixed VHDs only, and Hyper-V takes them too: let the name end in `.vhd`".to_owned(),
-        _ => format!("let the name end in {}, or say what it is to be with `--format`", ends.join(", ")),
-    }))
+    let known = ENDS.iter().map(|(end, _)| *end).collect();
+    Err(Error::UnknownEnd { path: name.to_owned(), end: end.to_owned(), known })
 }
 
 /// The format that the end of a name stands for.
@@ -104,15 +102,12 @@ fn format_of_name(name: &Path) -> Option<&'static str> {
 }
 
 /// Refuses to replace a file that the image is read from, which may be under it.
-pub(crate) fn refuse_layer(target: &Path, layers: &[Layer]) -> Result<(), Failure> {
+pub(crate) fn refuse_layer(target: &Path, layers: &[Layer]) -> Result<(), Error> {
     let Ok(metadata) = std::fs::metadata(target) else { return Ok(()) };
     let is_target = |layer: &&Layer| (layer.metadata.dev(), layer.metadata.ino()) == (metadata.dev(), metadata.ino());
     // The image itself is what `customize` replaces.
     match layers.iter().skip(1).find(is_target) {
-        Some(layer) => {
-            Err(Failure::new(format!("`{}` is a backing file of the image, which needs it", layer.path.display()))
-                .hint("give the new image another name"))
-        }
+        Some(layer) => Err(Error::TargetIsLayer { path: layer.path.clone() }),
         None => Ok(()),
     }
 }

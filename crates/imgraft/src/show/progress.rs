@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::message::Messages;
+use super::Messages;
 
 /// What is shown until it is known how much there is to do.
 const STAGE: &str = "{msg:>8} {spinner}";
@@ -19,7 +19,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     /// A bar for something that is called `what`.
-    pub(crate) fn new(messages: &Messages, what: &'static str) -> Self {
+    pub(crate) fn new(messages: &Messages, what: impl Into<String>) -> Self {
         if !messages.shows_progress() {
             return Self { bar: ProgressBar::hidden() };
         }
@@ -29,12 +29,12 @@ impl Progress {
     }
 
     /// Something that goes on, and nobody knows yet how much of it there is.
-    fn on(target: ProgressDrawTarget, what: &'static str) -> Self {
+    fn on(target: ProgressDrawTarget, what: impl Into<String>) -> Self {
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template(STAGE) {
             bar.set_style(style);
         }
-        bar.set_message(what);
+        bar.set_message(what.into());
         Self { bar }
     }
 
@@ -53,6 +53,14 @@ impl Progress {
             self.bar.set_style(style.progress_chars("━╸ "));
         }
         self.bar.set_position(done);
+    }
+
+    /// Says something that would be painted over otherwise.
+    pub(crate) fn aside(&self, say: impl FnOnce()) {
+        match self.bar.is_hidden() {
+            true => say(),
+            false => self.bar.suspend(say),
+        }
     }
 }
 

@@ -21,7 +21,7 @@ const NAME_MAX_BYTES: usize = 255;
 /// A file beside its target that has no name until it is published, or a temporary one where the
 /// file system cannot do without.
 #[derive(Debug)]
-pub(crate) struct OutputFile {
+pub struct OutputFile {
     folder: Folder,
     name: OsString,
     file: File,
@@ -37,42 +37,43 @@ struct Temporary {
 
 /// A folder that files are made in.
 #[derive(Debug)]
-pub(crate) struct Folder {
+pub struct Folder {
     path: PathBuf,
     handle: File,
 }
 
 impl Folder {
     /// Opens the folder at `path`.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty())?;
         Ok(Self { path: path.to_owned(), handle: handle.into() })
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// The folder's path.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Free space for an ordinary user, in bytes.
-    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+    pub fn free_bytes(&self) -> io::Result<u64> {
         let statistics = rustix::fs::fstatvfs(&self.handle)?;
         Ok(statistics.f_bavail.saturating_mul(statistics.f_frsize))
     }
 
     /// Whether this process may make files in it.
-    pub(crate) fn is_writable(&self) -> io::Result<()> {
+    pub fn is_writable(&self) -> io::Result<()> {
         Ok(rustix::fs::accessat(&self.handle, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     /// Another handle for the same folder.
-    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+    pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { path: self.path.clone(), handle: self.handle.try_clone()? })
     }
 
     /// A file without a name, which is gone when it is closed.
-    pub(crate) fn unnamed_file(&self) -> io::Result<File> {
+    pub fn unnamed_file(&self) -> io::Result<File> {
         match self.open_unnamed(0o600) {
             Err(error) if cannot_be_unnamed(&error) => {
                 // Its name goes with what is dropped here.
@@ -113,7 +114,7 @@ impl Folder {
 
 impl OutputFile {
     /// A file that will be `name` in `folder`, with `mode` less what the umask takes.
-    pub(crate) fn create(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
+    pub fn create(folder: Folder, name: &OsStr, mode: u32) -> io::Result<Self> {
         let (file, temporary) = match folder.open_unnamed(mode) {
             Ok(file) => (file, None),
             Err(error) if cannot_be_unnamed(&error) => {
@@ -125,26 +126,28 @@ impl OutputFile {
         Ok(Self { folder, name: name.to_owned(), file, temporary })
     }
 
-    pub(crate) fn file(&self) -> &File {
+    /// The file.
+    pub fn file(&self) -> &File {
         &self.file
     }
 
-    pub(crate) fn folder(&self) -> &Folder {
+    /// The folder that it will be in.
+    pub fn folder(&self) -> &Folder {
         &self.folder
     }
 
     /// Gives the file the mode `mode`, whatever the umask is.
-    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+    pub fn set_mode(&self, mode: u32) -> io::Result<()> {
         self.file.set_permissions(Permissions::from_mode(mode))
     }
 
     /// Gives the file an owner.
-    pub(crate) fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
+    pub fn set_owner(&self, uid: u32, gid: u32) -> io::Result<()> {
         std::os::unix::fs::fchown(&self.file, Some(uid), Some(gid))
     }
 
     /// Syncs the file and gives it its name, in place of whatever has it.
-    pub(crate) fn publish(mut self) -> io::Result<()> {
+    pub fn publish(mut self) -> io::Result<()> {
         self.file.sync_all()?;
         if self.temporary.is_none() {
             match self.link(&self.name) {
@@ -185,10 +188,7 @@ fn cannot_be_unnamed(error: &io::Error) -> bool {
 }
 
 /// Tries names such as `.NAME.imgraft-1234-0` until one is free.
-pub(crate) fn with_temporary_name(
-    name: &OsStr,
-    mut attempt: impl FnMut(&OsStr) -> io::Result<()>,
-) -> io::Result<OsString> {
+pub fn with_temporary_name(name: &OsStr, mut attempt: impl FnMut(&OsStr) -> io::Result<()>) -> io::Result<OsString> {
     let process = rustix::process::getpid().as_raw_nonzero();
     for count in 0..MAX_ATTEMPTS {
         let suffix = format!(".imgraft-{process}-{count}");

@@ -7,8 +7,9 @@ use catalogue::transport::{Event, Progress};
 use customize::ByteSize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::failure::in_one_line;
-use crate::message::Messages;
+use graft::in_one_line;
+
+use super::Messages;
 
 /// How long there is no line, at most.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);

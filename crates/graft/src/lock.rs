@@ -1,15 +1,16 @@
-//! An image that somebody uses: QEMU's locks, which are kept and respected.
+//! An image that is in use: QEMU's locks, which are taken and respected.
 //!
 //! QEMU tells other processes by locks on single bytes of an image's file what it does with the image (byte 100
 //! plus the number of a permission) and what it lets nobody else do (byte 200 plus that). Each of them is a shared
-//! lock of the open file description, so that several can have it; who wants something looks for locks that
-//! speak against it, after taking his own. We do the same with the same bytes.
+//! lock of the open file description, so that several can have it; a process that wants something looks for locks that
+//! speak against it, after taking its own. We do the same with the same bytes.
 
 use std::fs::File;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
+use thiserror::Error;
 
 /// Permissions, by QEMU's numbers.
 const CONSISTENT_READ: i64 = 0;
@@ -32,13 +33,16 @@ pub(crate) enum Purpose {
 }
 
 /// Why an image cannot be used: what another process does with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InUse {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InUse {
     /// It writes to the image.
+    #[error("another process, QEMU perhaps, writes to it")]
     Writes,
     /// It lets nobody else write to the image.
+    #[error("another process, QEMU perhaps, has it open and lets nobody change it")]
     Uses,
     /// It lets nobody else read the image.
+    #[error("another process, QEMU perhaps, has it open and lets nobody read it")]
     Owns,
 }
 
@@ -112,16 +116,6 @@ fn is_locked(file: &File, byte: i64) -> bool {
 
 fn range(byte: i64, kind: i32) -> libc::flock {
     libc::flock { l_type: kind as i16, l_whence: libc::SEEK_SET as i16, l_start: byte, l_len: 1, l_pid: 0 }
-}
-
-impl std::fmt::Display for InUse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Writes => "another process, QEMU perhaps, writes to it",
-            Self::Uses => "another process, QEMU perhaps, has it open and lets nobody change it",
-            Self::Owns => "another process, QEMU perhaps, has it open and lets nobody read it",
-        })
-    }
 }
 
 #[cfg(test)]

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use storage::{FileStorage, Memory, ReadAt};
 
+use crate::disk::temporary_folder;
 use crate::output::Folder;
 
 /// Up to this, content is kept in memory, in bytes: what happens to the file then is no matter.
 const MEMORY_BYTES: u64 = 4 << 20;
 
 /// The content of the file at `path`, which may be a pipe.
-pub(crate) fn of_file(path: &Path) -> io::Result<Arc<dyn ReadAt>> {
+pub fn of_file(path: &Path) -> io::Result<Arc<dyn ReadAt>> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
@@ -26,13 +27,13 @@ pub(crate) fn of_file(path: &Path) -> io::Result<Arc<dyn ReadAt>> {
 }
 
 /// What `stream` gives up to its end.
-pub(crate) fn of_stream(mut stream: impl Read) -> io::Result<Arc<dyn ReadAt>> {
+pub fn of_stream(mut stream: impl Read) -> io::Result<Arc<dyn ReadAt>> {
     let mut bytes = Vec::new();
     stream.by_ref().take(MEMORY_BYTES).read_to_end(&mut bytes)?;
     if (bytes.len() as u64) < MEMORY_BYTES {
         return Ok(Arc::new(Memory::from(bytes)));
     }
-    let mut file = Folder::open(&std::env::temp_dir())?.unnamed_file()?;
+    let mut file = Folder::open(&temporary_folder())?.unnamed_file()?;
     io::copy(&mut bytes.as_slice().chain(stream), &mut file)?;
     file.rewind()?;
     Ok(Arc::new(FileStorage::new(file)?))

@@ -1,0 +1,342 @@
+//! A job: from an image and operations to a new image, or to the same one changed.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use customize::recipe::BaseName;
+use customize::{DiskSize, Done, Form, Operation, Options, Watch, carry_out, check_packages};
+use guest::diff::BlockAccount;
+use guest::{FileSystem, Guest};
+use image::{Container, Image, NewClusters};
+use storage::{ReadAt, WriteAt};
+
+use crate::backing::Layer;
+use crate::commit::Way;
+use crate::container;
+use crate::disk::{Disk, disk, guest};
+use crate::error::{Error, full};
+use crate::output::Folder;
+use crate::proof;
+use crate::report::{Change, Grown, Report};
+use crate::soundness;
+use crate::source::{Backing, OpenedFile, OpenedImage};
+use crate::target;
+use crate::watch::{Event, Lasting, Stage, Watcher};
+
+/// What is to be made of an image.
+///
+/// Operations are carried out on the image's disk, in an overlay. Before anything gets a name, each file system that
+/// changed is checked and each changed block is accounted for. Then a new file comes into being, or a qcow2 image
+/// changes in its own file, all or nothing.
+///
+/// ```no_run
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut job = graft::Job::new_image("noble.img".as_ref(), "app.qcow2".as_ref())?;
+/// job.operations.push(customize::Put::parse("dist/app:/usr/local/bin/app:0755".as_ref())?.into());
+/// let report = job.run(&graft::Watcher::silent())?;
+/// println!("{} has {} bytes", report.output, report.file_size_bytes.unwrap_or_default());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Job {
+    /// The image that is read.
+    pub base: OpenedFile,
+    /// Whether the files under the base are opened.
+    pub backing: Backing,
+    /// What the new image's file is like.
+    pub form: Form,
+    /// Where the new image goes: no symlink.
+    pub(crate) target: PathBuf,
+    /// The same, as the user calls it.
+    pub(crate) target_name: PathBuf,
+    /// How large the disk is to be, for the root to grow into what it gets.
+    pub size: Option<DiskSize>,
+    /// What is done, in this order.
+    pub operations: Vec<Operation>,
+    /// How it is done, and the time that everything new gets.
+    pub options: Options,
+    /// Packages that have to be installed in the end.
+    pub keep_packages: Vec<String>,
+    /// What the base should be; it is a warning if it is not.
+    pub expected_base: Option<BaseName>,
+    /// What becomes of clusters that change; compressed at level 3 where this is `None`.
+    pub new_clusters: Option<NewClusters>,
+    /// Whether file systems are written to although errors were noted in them.
+    pub ignore_fs_errors: bool,
+    /// Whether it is done twice, to see that the same comes out.
+    pub verify_reproducible: bool,
+    /// Whether the target is the base, and keeps its mode and owner.
+    pub(crate) in_place: bool,
+    /// Whether what would be done is only said.
+    pub dry_run: bool,
+    /// How many threads compress. The bytes do not depend on it.
+    pub threads: NonZeroUsize,
+}
+
+impl Job {
+    /// A new image at `target`, made of the one at `base`, which is never written to.
+    ///
+    /// # Errors
+    ///
+    /// A base that cannot be opened, and [`Error::Target`].
+    pub fn new_image(base: &Path, target: &Path) -> Result<Self, Error> {
+        Self::of_base(OpenedFile::open(base)?, target)
+    }
+
+    /// As [`new_image`](Self::new_image), of a base that is open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Target`].
+    pub fn of_base(base: OpenedFile, target: &Path) -> Result<Self, Error> {
+        let path = target::resolve(target, &base)?;
+        Ok(Self::new(base, path, target, false))
+    }
+
+    /// The image at `path` changed: a qcow2 in its own file, another one by a new file in its place. A symlink stands
+    /// for what it points to.
+    ///
+    /// With `dry_run`, the image is opened for reading only.
+    ///
+    /// # Errors
+    ///
+    /// An image that cannot be opened or is not to be changed.
+    pub fn in_place(path: &Path, dry_run: bool) -> Result<Self, Error> {
+        let base = OpenedFile::open_in_place(path, dry_run)?;
+        let target = base.real_path()?;
+        Ok(Self { dry_run, ..Self::new(base, target, path, true) })
+    }
+
+    fn new(base: OpenedFile, target: PathBuf, target_name: &Path, in_place: bool) -> Self {
+        Self {
+            base,
+            backing: Backing::default(),
+            form: Form::default(),
+            target,
+            target_name: target_name.to_owned(),
+            size: None,
+            operations: Vec::new(),
+            options: Options::default(),
+            keep_packages: Vec::new(),
+            expected_base: None,
+            new_clusters: None,
+            ignore_fs_errors: false,
+            verify_reproducible: false,
+            in_place,
+            dry_run: false,
+            threads: crate::threads(),
+        }
+    }
+
+    /// Does it. `watcher` is told how far that is, and of what may not be what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// Then nothing was changed, unless it is [`Error::Undecided`].
+    pub fn run(self, watcher: &Watcher) -> Result<Report, Error> {
+        let folder = self.target.parent().unwrap_or(Path::new(""));
+        let opened = self.base.image(self.backing, folder, watcher)?;
+        let way = Way::of(&self, opened.image.info().format)?;
+        container::refuse_layer(&self.target, &opened.layers)?;
+        let planned = Planned::new(&self, opened, way.spill(), watcher)?;
+        let mut report = planned.report(&self);
+        if self.dry_run {
+            planned.done.check_sources().map_err(|error| operation_error(error, way.spill()))?;
+            return Ok(report);
+        }
+        let has_nothing_to_do = self.operations.is_empty() && planned.changed.is_empty() && report.has_grown_nothing();
+        if self.in_place && has_nothing_to_do {
+            return Ok(report);
+        }
+        let committed = way.commit(&planned, &self, watcher)?;
+        report.file_size_bytes = Some(committed.file_size_bytes);
+        report.in_place = committed.in_place;
+        report.copied_bytes = committed.copied_bytes;
+        report.sha256 = committed.sha256;
+        report.clusters = committed.clusters;
+        Ok(report)
+    }
+}
+
+/// An image with what was asked for, all of which is kept apart from its file.
+pub(crate) struct Planned {
+    pub(crate) image: Arc<Image>,
+    /// The files that the image is read from.
+    pub(crate) layers: Vec<Layer>,
+    /// What the new image is, where it is not as this one is in everything.
+    pub(crate) container: Option<Container>,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) done: Done,
+    grown: Option<Grown>,
+    checked: Vec<String>,
+    changed: BlockAccount,
+    warnings: Vec<String>,
+}
+
+impl Planned {
+    /// Carries out `job`'s operations; what does not fit memory is kept in a file in `folder`.
+    pub(crate) fn new(job: &Job, opened: OpenedImage, folder: &Folder, watcher: &Watcher) -> Result<Self, Error> {
+        let base_path = job.base.path();
+        let OpenedImage { image, layers, wrapping } = opened;
+        if let (true, Some(wrapping)) = (job.form.overlay, wrapping) {
+            return Err(Error::OverlayOverCompressed { base: base_path.to_owned(), wrapping });
+        }
+        let new_name = (!job.in_place).then_some(&*job.target_name);
+        let modified = job.options.modified;
+        let container = container::of_edit(&job.form, new_name, &image.info(), folder.path(), base_path, modified)?;
+        let spill_folder = folder.try_clone().map_err(Error::folder(folder.path()))?;
+        let size_bytes = match job.size {
+            Some(size) => {
+                let size_bytes = size.of(image.size_bytes())?;
+                // Some containers hold whole units only: the root takes the last one, too.
+                container.as_ref().map_or(size_bytes, |container| container.disk_size_bytes(size_bytes))
+            }
+            None => image.size_bytes(),
+        };
+        let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
+        let mut guest = guest(base_path, Arc::clone(&disk) as Arc<dyn WriteAt>)?;
+
+        for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
+            watcher.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
+        }
+        let format = container.as_ref().map_or(image.info().format.to_string(), ToString::to_string);
+        let mut warnings: Vec<String> = container::name_warning(&job.target_name, &format).into_iter().collect();
+        if job.ignore_fs_errors {
+            warnings.extend(noted_errors(&guest));
+            guest.allow_errors();
+        }
+        let mut grown = None;
+        if job.size.is_some() {
+            let change;
+            (guest, change) =
+                grow(guest, image.size_bytes(), &disk, job.ignore_fs_errors).map_err(|error| match full(&error) {
+                    Some(host) => Error::no_space(folder, None, host),
+                    None => Error::Grow(error),
+                })?;
+            grown = Some(change);
+        }
+        warnings.extend(unexpected_base(&guest, job.expected_base.as_ref())?);
+        if job.new_clusters.is_some() && format == "raw" {
+            warnings.push("the new image is raw: there are no clusters that could be compressed".to_owned());
+        }
+        let done = apply(&mut guest, job, folder, watcher)?;
+        warnings.extend(done.warnings.iter().map(ToString::to_string));
+        warnings.iter().for_each(|warning| watcher.warning(warning));
+        check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
+        let stage = watcher.stage(Stage::Check);
+        let checked = soundness::check(base_path, &image, &disk, &guest)?;
+        drop(stage);
+        checked.warnings.iter().for_each(|warning| watcher.warning(warning));
+        let is_sound = checked.warnings.is_empty();
+        warnings.extend(checked.warnings);
+        let stage = watcher.stage(Stage::Account);
+        let proof = proof::check(&image, &disk, &guest, grown.is_some(), is_sound)?;
+        drop(stage);
+        proof.warning.iter().for_each(|warning| watcher.warning(warning));
+        warnings.extend(proof.warning);
+        let (checked, changed) = (checked.file_systems, proof.account);
+        Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings })
+    }
+
+    /// The new image's format.
+    pub(crate) fn format(&self) -> String {
+        self.container.as_ref().map_or(self.image.info().format.to_string(), ToString::to_string)
+    }
+
+    /// What there is to report before anything is committed.
+    fn report(&self, job: &Job) -> Report {
+        let virtual_size_bytes = self.disk.size_bytes();
+        let of_container = |container: &Container| container.disk_size_bytes(virtual_size_bytes);
+        Report {
+            output: job.target_name.display().to_string(),
+            dry_run: job.dry_run,
+            format: self.format(),
+            backing_file: match &self.container {
+                Some(Container::Qcow2(options)) => options.backing.as_ref().map(|backing| backing.name.clone()),
+                _ => None,
+            },
+            file_size_bytes: None,
+            virtual_size_bytes: self.container.as_ref().map_or(virtual_size_bytes, of_container),
+            grown: self.grown.clone(),
+            operations: self.done.reports.clone(),
+            room: self.done.room.clone(),
+            kept_packages: job.keep_packages.clone(),
+            checked: self.checked.clone(),
+            changed: self.changed.clone(),
+            warnings: self.warnings.clone(),
+            in_place: None,
+            copied_bytes: None,
+            sha256: None,
+            clusters: None,
+        }
+    }
+}
+
+/// Gives the root what room the disk has, which was `old_bytes` large.
+fn grow(
+    guest: Guest,
+    old_bytes: u64,
+    disk: &Arc<Disk>,
+    ignore_fs_errors: bool,
+) -> Result<(Guest, Grown), guest::Error> {
+    let old_root_bytes = guest.root_volume().file_system_bytes();
+    let mut guest = guest.grow_root_partition(Arc::clone(disk) as Arc<dyn WriteAt>)?;
+    if ignore_fs_errors {
+        guest.allow_errors();
+    }
+    guest.grow_root()?;
+    let root = guest.root_volume();
+    let grown = Grown {
+        disk_bytes: Change { from: old_bytes, to: disk.size_bytes() },
+        root: root.to_string(),
+        root_bytes: Change { from: old_root_bytes, to: root.file_system_bytes() },
+    };
+    Ok((guest, grown))
+}
+
+/// What to say of a base that is not what the recipe asks for.
+fn unexpected_base(guest: &Guest, expected: Option<&BaseName>) -> Result<Option<String>, Error> {
+    let Some(expected) = expected else { return Ok(None) };
+    let os = guest.operating_system()?;
+    let text = || format!("the recipe asks for {expected}, the base is {}", guest::Printable(os.name.as_bytes()));
+    Ok((!expected.is(&os)).then(text))
+}
+
+/// What to say of file systems that errors were noted in.
+pub fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
+    let noted = guest.volumes().iter().filter(|volume| volume.file_system().is_some_and(FileSystem::has_errors));
+    noted.map(|volume| format!("errors were noted in {volume}; e2fsck repairs it"))
+}
+
+/// Hands on what [`carry_out`] tells.
+struct Spectator<'a> {
+    stage: Lasting<'a>,
+    watcher: &'a Watcher,
+}
+
+impl Watch for Spectator<'_> {
+    fn begins(&self, index: usize) {
+        self.watcher.on(Event::Operation(index));
+    }
+
+    fn progress(&self, done_bytes: u64, expected_bytes: u64) {
+        self.stage.set(done_bytes, expected_bytes);
+    }
+}
+
+fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Result<Done, Error> {
+    let spectator = Spectator { stage: watcher.stage(Stage::Operations), watcher };
+    carry_out(guest, &job.operations, &job.options, &spectator).map_err(|error| operation_error(error, folder))
+}
+
+/// What went wrong before anything was written: the host may have no room for what does not fit memory.
+pub(crate) fn operation_error(error: customize::Error, folder: &Folder) -> Error {
+    let is_ours = matches!(error, customize::Error::Put { .. } | customize::Error::Guest(_));
+    match full(&error).filter(|_| is_ours) {
+        Some(host) => Error::no_space(folder, None, host),
+        None => Error::Operation(error),
+    }
+}

@@ -1,0 +1,123 @@
+//! What was made of an image, for people and as JSON.
+
+use std::time::Instant;
+
+use customize::{ByteSize, Room};
+use graft::{Change, Clusters, Grown, InPlace, Report};
+
+use super::account::verdict;
+use super::{Messages, print, print_json};
+use crate::failure::Failure;
+
+/// What a qcow2 file consists of.
+pub(crate) fn clusters_line(clusters: &Clusters) -> String {
+    let Clusters { kept, compressed, plain, zero } = clusters;
+    let kept = kept.map_or_else(String::new, |kept| format!("{kept} kept as they were, "));
+    format!("clusters: {kept}{compressed} compressed, {plain} plain, {zero} zero")
+}
+
+/// Prints what was asked for on standard output: all of `report` as JSON, the plan of a dry run, or passwords that were
+/// made up, which nobody knows otherwise.
+pub(crate) fn print_report(report: &Report, json: bool) -> Result<(), Failure> {
+    if json {
+        return print_json(report);
+    }
+    if report.dry_run {
+        return print(&plan(report));
+    }
+    let made_up = report.operations.iter().filter_map(|operation| operation.made_up.as_ref());
+    let lines: String = made_up.map(|made_up| format!("{}:{}\n", made_up.user, made_up.password)).collect();
+    if lines.is_empty() { Ok(()) } else { print(&lines) }
+}
+
+/// Says what was done, and that it took since `start`.
+pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: bool, start: Instant) {
+    if report.is_unchanged() {
+        return messages.note(format_args!("{}: nothing was changed", size_already(report)));
+    }
+    if report.dry_run {
+        return;
+    }
+    if let Some(Grown { disk_bytes, root, root_bytes }) = &report.grown {
+        let grew = |what: &str, change: &Change| {
+            change.is_change().then(|| format!("{what} from {} to {}", ByteSize(change.from), ByteSize(change.to)))
+        };
+        let grown: Vec<String> = [grew("the disk", disk_bytes), grew(root, root_bytes)].into_iter().flatten().collect();
+        match grown.is_empty() {
+            true => messages.note(size_already(report)),
+            false => messages.note(format_args!("grew {}", grown.join(", "))),
+        }
+    }
+    lines(report).iter().for_each(|line| messages.note(line));
+    if !report.kept_packages.is_empty() {
+        messages.note(format_args!("kept {}", report.kept_packages.join(", ")));
+    }
+    if !report.checked.is_empty() {
+        messages.detail(format_args!("checked {}", report.checked.join(", ")));
+    }
+    if let Some(bytes) = report.copied_bytes {
+        messages.note(format_args!(
+            "copied {}, as the file system of {} cannot share blocks between files (btrfs and xfs can)",
+            ByteSize(bytes),
+            report.output
+        ));
+    }
+    messages.note(format_args!("changed {}", verdict(&report.changed)));
+    if let Some(clusters) = &report.clusters {
+        messages.detail(clusters_line(clusters));
+    }
+    if let Some(sha256) = &report.sha256 {
+        messages.note(format_args!("reproducible: sha256 {sha256}"));
+    }
+    let file_size_bytes = report.file_size_bytes.unwrap_or(0);
+    let (how, growth) = match &report.in_place {
+        Some(edit) => (" in place", format!("{}, ", growth(edit, file_size_bytes))),
+        None => ("", String::new()),
+    };
+    messages.note(format_args!(
+        "{} {}{how} ({}{}, {}, {growth}disk of {}) in {:.1} s",
+        if is_customized { "changed" } else { "built" },
+        report.output,
+        report.format,
+        report.backing_file.as_ref().map(|name| format!(" over {name}")).unwrap_or_default(),
+        ByteSize(file_size_bytes),
+        ByteSize(report.virtual_size_bytes),
+        start.elapsed().as_secs_f64(),
+    ));
+}
+
+/// What each operation came to.
+fn lines(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for operation in &report.operations {
+        lines.extend(operation.parents.iter().map(|parent| format!("made {parent}/ (0755 0:0)")));
+        lines.push(operation.text.clone());
+    }
+    lines
+}
+
+/// What would be done, and the room that it takes.
+fn plan(report: &Report) -> String {
+    let mut lines = lines(report);
+    for Room { volume, needed_bytes, available_bytes, needed_inodes, available_inodes } in &report.room {
+        let (needed, available) = (ByteSize(*needed_bytes), ByteSize(*available_bytes));
+        let mut line = format!("{volume} needs {needed} of {available} that are free");
+        if let Some(available_inodes) = available_inodes {
+            line.push_str(&format!(", and {needed_inodes} of {available_inodes} inodes"));
+        }
+        lines.push(line);
+    }
+    lines.push("this was a dry run: nothing was written".to_owned());
+    lines.join("\n") + "\n"
+}
+
+fn size_already(report: &Report) -> String {
+    let size = ByteSize(report.virtual_size_bytes);
+    format!("the disk of {} has {size} already, and its root takes what it can", report.output)
+}
+
+/// By how much a file grew or shrank to `file_size_bytes`.
+fn growth(edit: &InPlace, file_size_bytes: u64) -> String {
+    let sign = if file_size_bytes < edit.old_file_size_bytes { '-' } else { '+' };
+    format!("{sign}{}", ByteSize(file_size_bytes.abs_diff(edit.old_file_size_bytes)))
+}
