@@ -54,3 +54,18 @@ pub enum Operation {
     /// Has every file labelled for SELinux when the guest boots.
     Relabel,
 }
+
+macro_rules! from {
+    ($($verb:ident),*) => {
+        $(impl From<$verb> for Operation {
+            fn from(verb: $verb) -> Self {
+                Self::$verb(verb)
+            }
+        })*
+    };
+}
+
+from!(
+    Put, Write, Append, Mkdir, Touch, Remove, Link, Chmod, Chown, Hostname, Timezone, User, Password, SshKey,
+    FirstBoot, Tar, Truncate, Copy, Move, Replace, Edit, Scrub
+);

@@ -173,8 +173,8 @@ fn hint(error: &graft::Error) -> Option<String> {
             "an overlay needs a base that a virtual machine can read: `imgraft convert` makes one".to_owned()
         }
         E::Unpack { error, .. } => return hint(error),
-        E::Target { problem: TargetProblem::NamesFolder | TargetProblem::Directory, .. } => {
-            "name the image to make: `FOLDER/IMAGE`".to_owned()
+        E::Target { path, problem: TargetProblem::NamesFolder | TargetProblem::Directory } => {
+            format!("name the image to make: `{}`", path.join("IMAGE").display())
         }
         E::Target { problem: TargetProblem::IsSource, .. } => {
             "give the new image another name; `imgraft customize` and `imgraft resize` change an image in its place"

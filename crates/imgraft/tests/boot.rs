@@ -157,7 +157,7 @@ fn what_cannot_start_is_refused() {
     let backed = world.path("thin.qcow2");
     judge("qemu-img").args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", "my.img"]).arg(&backed).succeed();
     let run = world.run("boot --print-command thin.qcow2");
-    assert_eq!((run.code, run.stderr.contains("--allow-backing")), (Some(1), true), "{}", run.stderr);
+    assert_eq!((run.code, run.stderr.contains("--allow-backing")), (Some(2), true), "{}", run.stderr);
     assert!(world.line("thin.qcow2 --allow-backing").contains("format=qcow2"));
     let vmdk = world.path("my.vmdk");
     judge("qemu-img")
@@ -172,7 +172,7 @@ fn what_cannot_start_is_refused() {
     );
     world.file("text", "no image at all");
     let run = world.run("boot text");
-    assert_eq!((run.code, run.stderr.contains("not a disk image")), (Some(1), true), "{}", run.stderr);
+    assert_eq!((run.code, run.stderr.contains("not a disk image")), (Some(2), true), "{}", run.stderr);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn wishes_that_do_not_fit_are_refused() {
         assert_eq!((run.code, run.stderr.contains(said)), (Some(2), true), "{arguments}: {}", run.stderr);
     }
     let run = world.run("boot --print-command base.img --seed none.iso");
-    assert_eq!((run.code, run.stderr.contains("`none.iso` cannot be read")), (Some(1), true), "{}", run.stderr);
+    assert_eq!((run.code, run.stderr.contains("`none.iso` cannot be read")), (Some(2), true), "{}", run.stderr);
 }
 
 #[test]
@@ -204,7 +204,7 @@ fn a_port_that_is_used_is_said_before_qemu_starts() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let run = world.run(&format!("boot base.img --forward {port}:80"));
-    assert_eq!((run.code, run.stderr.contains("address already in use")), (Some(1), true), "{}", run.stderr);
+    assert_eq!((run.code, run.stderr.contains("address already in use")), (Some(2), true), "{}", run.stderr);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn a_host_without_qemu_is_told_which_package_has_it() {
     fs::create_dir(&tmp).unwrap();
     let arguments = "boot base.img --accel tcg --arch x86_64 --user ada";
     let run = world.run_with(arguments, &[("PATH", "/nonexistent"), ("TMPDIR", tmp.to_str().unwrap())]);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     let end = "\
 error: `base.img` was not started
   cause: `qemu-system-x86_64`, which runs x86_64 guests, is not installed (Debian's package `qemu-system-x86`)

@@ -41,7 +41,7 @@ fn a_file_that_is_read_only_is_named() {
             "error: `my.img` was not changed\n  cause: `my.img` cannot be written\n  cause: permission denied\n\
              hint: `chmod u+w my.img` lets its owner write to it\n",
         );
-        assert_eq!(run.code, Some(1));
+        assert_eq!(run.code, Some(2));
         assert!(before == world.contents());
     }
 }
@@ -57,7 +57,7 @@ fn a_raw_image_in_a_folder_that_is_read_only_is_refused() {
          cause: permission denied\nhint: a qcow2 image changes in its own file and does not need another\n",
         folder.display()
     ));
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     assert_eq!(world.names(), ["app", "my.img"]);
 }

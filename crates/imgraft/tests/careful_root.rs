@@ -128,7 +128,7 @@ fn a_host_that_is_full_leaves_the_image_as_it_was() {
         let is_same = judge("cmp").arg(world.path("my.img")).arg(world.path("small/my.img")).run().status.success();
         let left = fs::read_dir(world.path("small")).unwrap().count();
         judge("umount").arg(world.path("small")).succeed();
-        assert_eq!((run.code, is_same, left), (Some(1), true, 1), "{}", run.stderr);
+        assert_eq!((run.code, is_same, left), (Some(2), true, 1), "{}", run.stderr);
         let expected = "error: `small/my.img` was not changed\n  cause: no space left on the host in `";
         assert!(run.stderr.starts_with(expected), "{}", run.stderr);
     }
@@ -141,7 +141,7 @@ fn a_block_device_is_refused() {
     let device = device.trim();
     let run = world.run(&format!("customize {device} --put app:/srv/app"));
     judge("losetup").args(["-d", device]).succeed();
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     run.says(&format!(
         "error: `{device}` was not changed\n  cause: `{device}` is a block device: an image is a regular file\n"
     ));

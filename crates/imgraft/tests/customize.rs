@@ -110,7 +110,7 @@ fn what_would_not_be_right_afterwards_is_refused_by_name() {
     judge("qemu-img").args(["bitmap", "--add"]).arg(world.path("my.img")).arg("changes").succeed();
     let before = world.contents();
     let run = world.run("customize my.img --put app:/srv/app");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(run.stderr.starts_with("error: `my.img` was not changed\n"), "{}", run.stderr);
     assert!(run.stderr.contains("a qcow2 image with persistent bitmaps"), "{}", run.stderr);
     assert!(before == world.contents());
@@ -127,7 +127,7 @@ fn a_source_that_changes_meanwhile_leaves_the_image_as_it_was() {
     world.modified("app", 1_000_000_000);
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{stderr}");
     assert!(stderr.starts_with("error: `my.img` was not changed\n  cause: `app` changed"), "{stderr}");
     assert!(before == fs::read(world.path("my.img")).unwrap());
 }
@@ -169,7 +169,7 @@ fn whatever_goes_wrong_the_image_is_as_it_was() {
     File::create(world.path("huge")).unwrap().set_len(1 << 30).unwrap();
     let before = fs::read(world.path("my.img")).unwrap();
     let run = world.run("customize my.img --put app:/srv/app --put huge:/srv/huge");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(
         run.stderr.starts_with("error: `my.img` was not changed\n  cause: no space left in the guest: partition 1"),
         "{}",
@@ -199,7 +199,7 @@ fn an_image_that_somebody_else_writes_to_meanwhile_is_left_to_them() {
     file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000)).unwrap();
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1), "{stderr}");
+    assert_eq!(child.wait().unwrap().code(), Some(2), "{stderr}");
     assert_eq!(
         stderr,
         "error: `my.img` was not changed\n  cause: `my.img` changed while it was read\n\

@@ -80,7 +80,7 @@ fn damage_that_the_changes_would_add_to_ends_the_build() {
         ["build --base my.img --put large:/srv/large -o out.img", "customize my.img --put large:/srv/large"]
     {
         let run = world.run(arguments);
-        assert_eq!(run.code, Some(1), "{}", run.stderr);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
         assert!(
             run.stderr.contains(
                 "`my.img` is damaged in partition 1 (ext4 `cloudimg-rootfs`), and the changes would add to that\n"

@@ -45,7 +45,7 @@ fn fail_at_each(arguments: &str, call: &str, make: impl Fn() -> World + Sync) ->
                 return;
             }
             // The loader reads the program's libraries by the same calls.
-            let is_told = code == Some(1) && said.contains("error: ") && said.contains("input/output error\n");
+            let is_told = code == Some(2) && said.contains("error: ") && said.contains("input/output error\n");
             let is_loader = code == Some(127) && said.contains("error while loading shared libraries");
             assert!(is_told || is_loader, "`{arguments}`, {call} {number}: {code:?}\n{said}");
             assert!(before == world.contents(), "`{arguments}`, {call} {number}: the folder changed");
@@ -97,13 +97,13 @@ fn fail_at_each_in_place(arguments: &str, call: &str) -> u64 {
         }
         // What is free at the file's end may stay there.
         let is_done = code == Some(0) && call == "ftruncate";
-        let is_undecided = code == Some(1) && said.starts_with("error: `my.img` is the old image or the new one");
+        let is_undecided = code == Some(2) && said.starts_with("error: `my.img` is the old image or the new one");
         if is_done || is_undecided {
             assert_qemu_img_check(&world.path("my.img"));
             world = self::world();
             continue;
         }
-        let is_told = code == Some(1) && said.starts_with("error: `my.img` was not changed\n");
+        let is_told = code == Some(2) && said.starts_with("error: `my.img` was not changed\n");
         assert!(is_told && said.contains("input/output error\n"), "`{arguments}`, {call} {number}: {code:?}\n{said}");
         // Where the end could not be cut off, it is free.
         let same = fs::read(world.path("my.img")).unwrap();

@@ -53,7 +53,7 @@ fn a_name_of_the_index_is_fetched_once_and_works_offline() {
     assert_eq!(
         (unknown.code, unknown.stderr.as_str()),
         (
-            Some(1),
+            Some(2),
             "error: nothing in the cache says what `ubuntu:22.04/server` (amd64) is, and nobody is asked offline\n\
              hint: once without `--offline`, and it is known from then on\n"
         )
@@ -87,7 +87,7 @@ fn a_proxy_that_does_not_answer_is_named() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let proxy = format!("http://ada:secret@127.0.0.1:{port}");
     let refused = world.run_with("fetch jammy --arch amd64 --cache-dir cache", &[("https_proxy", &proxy)]);
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     let first = format!(
         "error: `ubuntu:22.04/server` could not be looked up: the proxy `127.0.0.1:{port}` could not be reached\n"
     );
@@ -104,7 +104,7 @@ fn a_certificate_that_is_not_trusted_is_not_a_base_that_is_not_there() {
     let other = testkit::site::Site::https();
     let authority = other.authority();
     let refused = world.run_with(&line, &[("SSL_CERT_FILE", authority.to_str().unwrap())]);
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     let first = "error: `ubuntu:22.04/server` could not be looked up: a certificate is not trusted\n  cause: ";
     assert!(refused.stderr.starts_with(first), "{}", refused.stderr);
     assert!(refused.stderr.contains("its certificate is not trusted ("), "{}", refused.stderr);
@@ -118,7 +118,7 @@ fn a_publisher_that_cannot_be_reached_is_not_a_base_that_is_not_there() {
     // A port that nobody listens at: it was ours a moment ago.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let refused = run(&world, &format!("fetch jammy --arch amd64 --mirror http://127.0.0.1:{port} --cache-dir cache"));
-    assert_eq!(refused.code, Some(1), "{}", refused.stderr);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
     assert!(
         refused.stderr.starts_with(
             "error: `ubuntu:22.04/server` could not be looked up: its publisher could not be reached\n  cause: "
@@ -205,7 +205,7 @@ fn what_is_not_trusted_is_not_used() {
             format!("error: `ubuntu:24.04/server` was not found\n  cause: {cause}\n"),
             "{name}"
         );
-        assert_eq!(refused.code, Some(1), "{name}");
+        assert_eq!(refused.code, Some(2), "{name}");
         assert!(!world.path("out.img").exists(), "{name}");
     }
     assert_eq!(publisher.site.requests_of(&format!("{RELEASE}/{IMAGE}")).len(), 0, "the signature comes first");
@@ -214,7 +214,7 @@ fn what_is_not_trusted_is_not_used() {
     publisher.put_list(RELEASE, &list, &publisher.detached(&list, &[]));
     publisher.site.put(&format!("{RELEASE}/{IMAGE}"), &b"imagf"[..]);
     let refused = run(&world, &format!("fetch noble --arch amd64 -o out.img {arguments}"));
-    assert_eq!(refused.code, Some(1));
+    assert_eq!(refused.code, Some(2));
     let said = publisher.said(&world, &refused);
     let digests = format!("is sha256:{}, not sha256:{}", sha256(b"imagf"), sha256(b"image"));
     assert!(said.contains(&format!("`SITE{RELEASE}/{IMAGE}` {digests}")), "{said}");
@@ -281,7 +281,7 @@ fn an_address_has_a_digest() {
          hint: write it behind the address, `https://…#sha256:…`: nothing is used that cannot be verified\n"
     );
     let wrong = run(&world, &format!("fetch {url}#sha256:{} -o c.img {network}", "00".repeat(32)));
-    assert_eq!(wrong.code, Some(1));
+    assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains(&format!("is sha256:{digest}, not sha256:{}", "00".repeat(32))), "{}", wrong.stderr);
     assert!(!world.path("c.img").exists());
 }
@@ -318,7 +318,7 @@ fn the_catalogue_is_listed_and_what_is_not_in_it_is_named() {
         ("noble --arch sparc", "error: ubuntu is not published for `sparc`\nhint: there are `amd64`, `arm64`\n"),
     ] {
         let refused = run(&world, &format!("fetch {name}"));
-        assert_eq!((refused.code, refused.stderr.as_str()), (Some(1), said), "{name}");
+        assert_eq!((refused.code, refused.stderr.as_str()), (Some(2), said), "{name}");
     }
 }
 

@@ -312,7 +312,7 @@ fn a_full_host_is_named_and_nothing_is_left_there() {
     let run = world.run(&BUILD.replace("out.img", "small/out.img"));
     let left = fs::read_dir(&small).unwrap().count();
     judge("umount").arg(&small).succeed();
-    assert_eq!((run.code, left), (Some(1), 0), "{}", run.stderr);
+    assert_eq!((run.code, left), (Some(2), 0), "{}", run.stderr);
     assert!(run.stderr.starts_with("error: no space left on the host in `small`"), "{}", run.stderr);
     assert!(run.stderr.contains("\n  cause: no space left on device\nhint: make room there"), "{}", run.stderr);
     assert_eq!(digest(&base), before);
@@ -332,7 +332,7 @@ fn a_base_that_may_not_be_read_is_named() {
         .run();
     let expected =
         format!("error: `{}` cannot be read\n  cause: permission denied\n", world.path("secret.img").display());
-    assert_eq!((verdict.status.code(), verdict.stderr), (Some(1), expected));
+    assert_eq!((verdict.status.code(), verdict.stderr), (Some(2), expected));
 }
 
 #[test]

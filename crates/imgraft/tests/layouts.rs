@@ -128,7 +128,7 @@ fn a_root_of_an_mbr_with_something_behind_it_does_not_grow() {
     disk.ext4(1, 32, "root", "tree");
     let before = fs::read(&disk.image).unwrap();
     let run = disk.world.run("resize my.img 200M");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("partition 1 cannot grow: partition 2 lies behind it on the disk"), "{}", run.stderr);
     assert!(before == fs::read(&disk.image).unwrap());
 }
@@ -185,7 +185,7 @@ fn a_root_that_is_not_supported_is_named() {
     let foreign: [(&str, &[&str]); 2] = [("xfs", &["mkfs.xfs", "-q", "-f"]), ("btrfs", &["mkfs.btrfs", "-q", "-f"])];
     let refused = |disk: &Disk, place: &str| {
         let run = disk.world.run("build --base my.img --put app:/srv/app -o out.img");
-        assert_eq!(run.code, Some(1));
+        assert_eq!(run.code, Some(2));
         let said = format!("what is on {place} is not supported\nhint: imgraft works in guests whose root is ext2, ");
         assert!(run.stderr.contains(&said), "{}", run.stderr);
         assert!(!disk.world.path("out.img").exists());
@@ -267,7 +267,7 @@ fn a_home_that_cannot_be_used_and_a_var_that_may_be_another_guests_are_refused()
     let disk = by_type(VAR, "");
     disk.ext4(1, 32, "root", "tree").ext4(40, 32, "", "var");
     let run = disk.world.run("customize my.img --put app:/var/app");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     let said = "whether `/var` is on partition 2 (ext4), the guest decides by its machine-id";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     disk.world.run("customize my.img --put app:/srv/app").succeeds();

@@ -141,7 +141,7 @@ fn while_an_image_changes_nobody_else_uses_it() {
         let said = judge("qemu-io").args(["-f", name, "-c", "write 0 512"]).arg(world.path("my.img")).run();
         assert!(said.stderr.contains("Failed to get \"write\" lock"), "{said}");
         let run = world.run("customize my.img --put app:/srv/other");
-        assert_eq!((run.code, run.stderr.contains(WRITES)), (Some(1), true), "{}", run.stderr);
+        assert_eq!((run.code, run.stderr.contains(WRITES)), (Some(2), true), "{}", run.stderr);
         let run = world.run("ls my.img /etc").succeeds();
         assert!(run.stderr.contains(WRITES), "{}", run.stderr);
         ours.succeeds();

@@ -15,6 +15,7 @@ mod convert;
 mod customize;
 mod damage;
 mod diff;
+mod edges;
 mod failing;
 mod fetch;
 mod full;

@@ -161,7 +161,7 @@ fn what_is_no_toml_is_shown() {
     let world = World::new();
     world.file("r.toml", "output = \"x.img\n");
     let run = world.run("build r.toml");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains(" --> r.toml:1:"), "{}", run.stderr);
     world.refuses(
         "build none.toml",
@@ -198,7 +198,7 @@ fn a_file_in_place_of_a_name_is_told_where_it_goes() {
         "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nrun = \"a\"\n",
     );
     let run = world.run("build r.toml -o out.img");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     for hint in [
         "  = hint: a file of yours goes by `file = \"noble.img\"`\n",
         "  = hint: a file goes by a name: `[inputs.x]` with `file = \"dist/x.tar\"`, and here `put = \"x\"`\n",

@@ -79,7 +79,7 @@ fn a_truncated_image_is_not_built_upon() {
         file.set_len(length * 6 / 10).unwrap();
     });
     let run = world.run(BUILD_MY);
-    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""));
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""));
     assert!(run.stderr.starts_with("error: `my.img` cannot be used\n  cause: "), "{}", run.stderr);
     assert!(run.stderr.contains("is not inside the file, file_size="), "{}", run.stderr);
     assert_eq!(world.names(), ["app", "my.img"]);
@@ -93,7 +93,7 @@ fn what_is_no_image_is_said_to_be_none() {
         let run = world.run(&format!("build --base {name} -o out.img --put app:/srv/app"));
         let expected = format!("error: `{name}` cannot be used\n  cause: not a disk image: found {found}");
         assert!(run.stderr.starts_with(&expected), "{}", run.stderr);
-        assert_eq!(run.code, Some(1));
+        assert_eq!(run.code, Some(2));
     }
     world.refuses(
         "build --base . -o out.img --put app:/srv/app",
@@ -112,7 +112,7 @@ fn a_qcow2_whose_tables_point_outside_is_refused() {
         file.write_all_at(&(1u64 << 46).to_be_bytes(), 40).unwrap();
     });
     let run = world.run(BUILD_MY);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(
         run.stderr.starts_with("error: `my.img` cannot be used\n  cause: truncated l1 table: offset=0x400000000000"),
         "{}",
@@ -131,7 +131,7 @@ fn a_backing_file_is_named_and_not_opened() {
         .arg(world.path("my.img"))
         .succeed();
     let run = world.run(BUILD_MY);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains("cause: the image is a difference to backing_file="), "{}", run.stderr);
     assert!(run.stderr.contains("base.img"), "{}", run.stderr);
     assert!(run.stderr.contains("hint: with `--allow-backing` that file is opened, too"), "{}", run.stderr);
@@ -147,7 +147,7 @@ fn an_unknown_incompatible_feature_is_named() {
     flags[3] |= 0x40;
     file.write_all_at(&flags, range.start + 1024 + 0x60).unwrap();
     let run = world.run(BUILD_MY);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     assert_eq!(
         run.stderr,
         "error: `my.img` cannot be used\n  cause: partition 1 (ext4)\n  \
@@ -202,7 +202,7 @@ fn no_space_in_the_guest_says_how_much_is_needed_and_there() {
         "{}",
         run.stderr
     );
-    assert_eq!((run.code, world.names().len()), (Some(1), 3));
+    assert_eq!((run.code, world.names().len()), (Some(2), 3));
 
     let run = world.run(&format!("{BUILD} huge:/boot/efi/huge"));
     assert!(run.stderr.starts_with("error: no space left in the guest: partition 15 (fat `UEFI`) needs 1.0 GiB more"));
@@ -253,7 +253,7 @@ fn what_a_fat_cannot_hold_is_refused_by_name() {
     world.file("a:b", "x");
     let run = world.run(&format!("{BUILD} a:b:/boot/efi/"));
     assert!(run.stderr.contains("the name `a:b` has a character in it that FAT does not take"), "{}", run.stderr);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn an_output_that_cannot_be_is_refused() {
     let build = "build --base base.img --put app:/srv/app -o";
     world.refuses(
         &format!("{build} folder"),
-        "error: `folder` is a directory\nhint: name the image to make: `-o FOLDER/IMAGE`\n",
+        "error: `folder` is a directory\nhint: name the image to make: `folder/IMAGE`\n",
     );
     world.refuses(
         &format!("{build} none/out.img"),
@@ -295,12 +295,12 @@ fn an_output_that_cannot_be_is_refused() {
     );
     world.refuses(
         &format!("{build} none/"),
-        "error: `none/` is the name of a folder\nhint: name the image to make: `-o FOLDER/IMAGE`\n",
+        "error: `none/` is the name of a folder\nhint: name the image to make: `none/IMAGE`\n",
     );
     world.refuses(
         &format!("{build} base.img"),
-        "error: `base.img` is the base itself, which is never changed\n\
-         hint: make another file with `-o`, or change this one with `imgraft customize`\n",
+        "error: `base.img` is the image that is read, which is never changed\n\
+         hint: give the new image another name; `imgraft customize` and `imgraft resize` change an image in its place\n",
     );
     world.refuses(&format!("{build} /dev/null"), "error: `/dev/null` is not a regular file, and cannot be replaced\n");
     world.refuses(
@@ -319,7 +319,7 @@ fn a_time_that_is_none_is_named() {
         "error: SOURCE_DATE_EPOCH is `yesterday`, which is no time that a file can have\n\
          hint: set it to seconds since 1970, such as the output of `git log -1 --format=%ct`, or unset it\n"
     );
-    assert_eq!((run.code, world.names().len()), (Some(1), 2));
+    assert_eq!((run.code, world.names().len()), (Some(2), 2));
 }
 
 #[test]

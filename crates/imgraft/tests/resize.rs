@@ -144,7 +144,7 @@ fn what_is_put_may_need_the_room() {
     let huge = File::options().write(true).open(world.path("huge")).unwrap();
     huge.set_len(300 << 20).unwrap();
     huge.write_all_at(b"the end", (300 << 20) - 7).unwrap();
-    assert_eq!(world.run("build --base base.img --put huge:/srv/huge -o out.img").code, Some(1));
+    assert_eq!(world.run("build --base base.img --put huge:/srv/huge -o out.img").code, Some(2));
     world.run("build --base base.img --size 1G --put huge:/srv/huge -o out.img").succeeds();
     assert_sound(&world.path("out.img"));
     assert!(world.content("out.img", ROOT, "/srv/huge") == fs::read(world.path("huge")).unwrap());
@@ -190,7 +190,7 @@ fn a_disk_does_not_shrink() {
     );
     world.file("app", "app\n");
     let run = world.run("build --base my.img --size 1K --put app:/app -o out.img");
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
     let wrong = world.run("resize my.img 10GB");
     assert_eq!(wrong.code, Some(2));
     assert!(wrong.stderr.contains("`10GB` is no size"), "{}", wrong.stderr);

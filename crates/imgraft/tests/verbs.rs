@@ -494,7 +494,7 @@ fn what_is_no_archive_or_not_to_be_unpacked_is_named() {
     ] {
         let run = world.run(&format!("build --base base.img -o x.img --tar {name}:/srv"));
         assert!(run.stderr.starts_with(start), "{name}: {}", run.stderr);
-        assert_eq!(run.code, Some(1));
+        assert_eq!(run.code, Some(2));
     }
     let run = world.run("build --base base.img -o x.img --tar kind.tar:/usr/bin/bash");
     assert_eq!(run.stderr, "error: `/usr/bin/bash` is not a directory\n");
@@ -539,7 +539,7 @@ fn a_dry_run_says_what_would_be_done_and_the_room_and_writes_nothing() {
     // A build needs no name for what is not made.
     world.run("build --base my.img --dry-run --remove /etc/hostname").succeeds();
     let run = world.run("build --base my.img --dry-run --chmod 0644:/none");
-    assert_eq!((run.code, run.stderr.as_str()), (Some(1), "error: `/none` is not in the guest\n"));
+    assert_eq!((run.code, run.stderr.as_str()), (Some(2), "error: `/none` is not in the guest\n"));
     assert!(before == world.contents());
 }
 
@@ -559,7 +559,7 @@ fn one_change_that_cannot_be_is_none_of_them() {
     ] {
         let before = world.contents();
         let run = world.run(&format!("customize my.img --write /srv/a:x --remove /opt {flag}"));
-        assert_eq!(run.code, Some(1), "{flag}");
+        assert_eq!(run.code, Some(2), "{flag}");
         let start = format!("error: `my.img` was not changed\n  cause: {cause}\n");
         assert!(run.stderr.starts_with(&start), "{flag}: {}", run.stderr);
         assert!(before == world.contents(), "{flag}");
@@ -577,7 +577,7 @@ fn no_space_for_what_is_copied_or_unpacked_is_said_as_for_what_is_put() {
     let run = world.run_words(BUILD, &flags);
     assert!(run.stderr.starts_with("error: no space left in the guest: partition 1 (ext4 `cloudimg-rootfs`) needs "));
     assert!(run.stderr.ends_with("hint: `--size` makes room in the root, such as `--size +2G`\n"), "{}", run.stderr);
-    assert_eq!(run.code, Some(1));
+    assert_eq!(run.code, Some(2));
 }
 
 #[test]

@@ -20,8 +20,7 @@ you say --persist, the guest writes to a file that is gone when the machine ends
 
 Exit codes:
   0  the machine ran and ended
-  1  it could not be started, or QEMU failed
-  2  wrong usage";
+  2  it could not be started, or QEMU failed; wrong usage";
 
 #[derive(Debug, Args)]
 pub(crate) struct Boot {

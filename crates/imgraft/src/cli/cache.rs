@@ -20,8 +20,8 @@ Images that were built with `--overlay` upon a file of the cache need it: they n
 
 Exit codes:
   0  done; `verify`: each file is what its name says, or went with --remove
-  1  `prune`: it could not be done; `verify`: a file is damaged
-  2  wrong usage; `list`, `verify`: the cache could not be looked at";
+  1  `verify`: a file is damaged
+  2  it could not be done; the cache could not be looked at; wrong usage";
 
 const LIST_EXAMPLES: &str = "\
 Examples:

@@ -25,7 +25,6 @@ use image::{Compat, CompressionType, Container, NewClusters};
 
 use crate::environment::source_date_epoch;
 use crate::failure::Failure;
-
 use crate::flags::Operations;
 
 const STYLES: Styles = Styles::styled()
@@ -36,10 +35,10 @@ const STYLES: Styles = Styles::styled()
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  it could not be done, and nothing was changed; `check`, `test`: something is wrong with the
-     image; `seed check`: with the seed; `diff`: the images differ
-  2  wrong usage; `check`, `diff`, `test`: an image could not be looked at";
+  0  done; nothing is wrong
+  1  the answer is no: `check`, `test`, `seed check` and `cache verify` found something wrong, `diff`
+     a difference
+  2  it could not be done, and nothing was changed; wrong usage";
 
 /// The help of a command with so many options that examples behind them would not be seen.
 const EXAMPLES_FIRST: &str = "{before-help}{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";

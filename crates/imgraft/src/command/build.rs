@@ -51,6 +51,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         (None, None) if dry_run => PathBuf::from("new image"),
         (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
     };
+    super::refuse_stdout(&target_name)?;
     let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form);
     let choice = Choice {
         bases: &arguments.source,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use customize::ByteSize;
-use graft::Conversion;
+use graft::{Conversion, TargetProblem};
 
 use crate::cli::Convert;
 use crate::environment;
@@ -12,12 +12,18 @@ use crate::show::{Messages, clusters_line, print_json};
 
 pub(super) fn run(arguments: Convert, messages: &Messages) -> Result<(), Failure> {
     let start = Instant::now();
+    super::refuse_stdout(&arguments.output)?;
     let mut conversion = Conversion::new(&arguments.image, &arguments.output);
     conversion.backing = arguments.backing.into();
     conversion.form = arguments.form.form(arguments.format, false);
     conversion.new_clusters = arguments.compress;
     conversion.modified = environment::source_date_epoch()?;
-    let converted = conversion.run(&messages.watcher())?;
+    let converted = conversion.run(&messages.watcher()).map_err(|error| match error {
+        graft::Error::Target { problem: TargetProblem::IsSource, .. } => {
+            Failure::from(error).hint("give the new image another name; `mv` can give it this one afterwards")
+        }
+        _ => error.into(),
+    })?;
     if let Some(clusters) = &converted.clusters {
         messages.detail(clusters_line(clusters));
     }

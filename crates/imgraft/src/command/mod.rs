@@ -23,6 +23,7 @@ mod update;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use guest::GuestPath;
 
@@ -56,6 +57,15 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,
     }
     Ok(Exit::Done)
+}
+
+/// Refuses standard output for a new image, and takes every other name.
+fn refuse_stdout(target: &Path) -> Result<(), Failure> {
+    if target == "-" {
+        return Err(Failure::new("an image is not written to standard output: it is not written from front to back")
+            .hint("give it the name of a file; `./-` is one of that name"));
+    }
+    Ok(())
 }
 
 /// The path in the guest that an argument is.

@@ -14,7 +14,10 @@ pub(super) fn run(arguments: Resize, messages: &Messages) -> Result<(), Failure>
     let image = &arguments.image;
     let resized = || -> Result<_, Failure> {
         let mut job = match &arguments.output {
-            Some(output) => Job::new_image(image, output)?,
+            Some(output) => {
+                super::refuse_stdout(output)?;
+                Job::new_image(image, output)?
+            }
             None => Job::in_place(image, arguments.writing.dry_run)?,
         };
         job.backing = arguments.backing.into();

@@ -1,0 +1,78 @@
+//! Who may depend on whom: the map of ARCHITECTURE.md, held against `cargo metadata`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use testkit::judge::judge;
+
+/// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
+const EDGES: [(&str, &[&str]); 15] = [
+    ("storage", &[]),
+    ("image", &["storage"]),
+    ("partition", &["storage"]),
+    ("ext4", &["storage"]),
+    ("fat", &["storage"]),
+    ("iso9660", &["storage"]),
+    ("guest", &["ext4", "fat", "partition", "storage"]),
+    ("customize", &["guest", "image", "storage"]),
+    ("seed", &["fat", "iso9660", "storage"]),
+    ("catalogue", &[]),
+    ("vm", &["guest", "partition", "storage"]),
+    ("judge", &["customize", "vm"]),
+    ("graft", &["customize", "guest", "image", "seed", "storage"]),
+    ("testkit", &[]),
+    ("imgraft", &["catalogue", "customize", "graft", "guest", "image", "judge", "partition", "seed", "storage", "vm"]),
+];
+
+/// What only some of our crates may use of others', and which.
+const RESERVED: [(&str, &[&str]); 5] = [
+    ("clap", &["imgraft"]),
+    ("indicatif", &["imgraft"]),
+    ("anstream", &["imgraft"]),
+    ("ureq", &["catalogue"]),
+    ("httparse", &["seed"]),
+];
+
+/// The names without the prefix of a package, and what each depends on outside of tests.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
+    let arguments = ["metadata", "--format-version", "1", "--no-deps", "--locked", "--offline", "--manifest-path"];
+    let said = judge(env!("CARGO")).args(arguments).arg(manifest).succeed().stdout;
+    let metadata: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let name = |value: &serde_json::Value| {
+        let name = value["name"].as_str().unwrap();
+        name.strip_prefix("imgraft-").unwrap_or(name).to_owned()
+    };
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let used = |package: &serde_json::Value| {
+        let dependencies = package["dependencies"].as_array().unwrap().iter();
+        dependencies.filter(|dependency| dependency["kind"] != "dev").map(name).collect()
+    };
+    packages.map(|package| (name(package), used(package))).collect()
+}
+
+#[test]
+fn each_crate_uses_what_it_may_and_no_more() {
+    let dependencies = dependencies();
+    let ours: BTreeSet<&str> = dependencies.keys().map(String::as_str).collect();
+    assert_eq!(ours, EDGES.iter().map(|(name, _)| *name).collect(), "each crate has its line");
+    for (name, allowed) in EDGES {
+        let used: BTreeSet<&str> =
+            dependencies[name].iter().map(String::as_str).filter(|&used| ours.contains(used)).collect();
+        assert_eq!(used, allowed.iter().copied().collect(), "what `{name}` uses");
+    }
+    for (library, allowed) in RESERVED {
+        let users: BTreeSet<&str> =
+            dependencies.iter().filter(|(_, used)| used.contains(library)).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(users, allowed.iter().copied().collect(), "who uses `{library}`");
+    }
+}
+
+#[test]
+fn the_map_of_the_architecture_is_this_one() {
+    let architecture = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ARCHITECTURE.md")).unwrap();
+    for (name, _) in EDGES {
+        assert!(architecture.contains(&format!("\n| `{name}` | ")), "ARCHITECTURE.md has no row for `{name}`");
+    }
+}
