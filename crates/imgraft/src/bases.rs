@@ -25,7 +25,7 @@ use graft::{Folder, OutputFile};
 const LOCK_NAME: &str = "imgraft.lock";
 const FILE_MODE: u32 = 0o644;
 
-/// Whoever gets bases.
+/// Finds bases by name and fetches them.
 pub(crate) struct Bases<'a> {
     source: &'a BaseSource,
     config: Config,
@@ -140,9 +140,9 @@ impl<'a> Bases<'a> {
         let base = memory.get(name, architecture).filter(|base| base.is(name, architecture)).cloned();
         base.ok_or_else(|| {
             Failure::new(format!(
-                "nothing in the cache says what `{name}` ({architecture}) is, and nobody is asked offline"
+                "the cache does not know what `{name}` ({architecture}) is, and the network is not used offline"
             ))
-            .hint("once without `--offline`, and it is known from then on")
+            .hint("run it once without `--offline`: the cache knows it from then on")
         })
     }
 
@@ -194,7 +194,7 @@ impl LockFile {
     }
 }
 
-/// What is said of a name that is none.
+/// What is said of an invalid name.
 pub(crate) fn name_failure(error: &NameError) -> Failure {
     hinted(Failure::of(error), error.hint())
 }

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 ///
-/// A value that is no number of seconds.
+/// A value that is not a number of seconds.
 pub(crate) fn source_date_epoch() -> Result<Option<Time>, Failure> {
     #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else { return Ok(None) };
@@ -41,7 +41,7 @@ pub(crate) fn names_that_begin_with(prefix: &str) -> Vec<OsString> {
     names
 }
 
-/// Whoever runs this, at home.
+/// The home folder of the user.
 pub(crate) fn home() -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "the environment is the binary's")]
     std::env::var_os("HOME").map(PathBuf::from)
@@ -79,7 +79,7 @@ pub(crate) fn config_home() -> Option<PathBuf> {
     value.map(PathBuf::from).or_else(|| Some(home()?.join(".config")))
 }
 
-/// Bytes that nobody can guess.
+/// Random bytes.
 pub(crate) fn random_bytes<const COUNT: usize>() -> io::Result<[u8; COUNT]> {
     let mut bytes = [0; COUNT];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -90,7 +90,7 @@ fn parse_epoch(value: &str) -> Result<Time, Failure> {
     // What an inode of ext4 can hold ends in 2446.
     match value.parse::<u32>().map(i64::from).or_else(|_| value.parse::<i64>()) {
         Ok(seconds @ 0..=15_032_385_535) if !value.starts_with('+') => Ok(Time { seconds, nanoseconds: 0 }),
-        _ => Err(Failure::new(format!("SOURCE_DATE_EPOCH is `{value}`, which is no time that a file can have"))
+        _ => Err(Failure::new(format!("SOURCE_DATE_EPOCH is `{value}`, which is not a time that a file can have"))
             .hint("set it to seconds since 1970, such as the output of `git log -1 --format=%ct`, or unset it")),
     }
 }
@@ -100,7 +100,7 @@ const PASSWORD_CHARACTERS: &[u8; 56] = b"abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNP
 /// How long such a password is: 92 bits.
 const PASSWORD_LENGTH: usize = 16;
 
-/// A password that nobody knows yet.
+/// A new random password.
 ///
 /// # Errors
 ///

@@ -16,12 +16,12 @@ pub(crate) struct Failure {
     /// A text that says it all, with the place in the user's own file.
     pub(crate) drawing: Option<String>,
     exit: Exit,
-    /// Whether it is no cause of anything larger.
+    /// Whether it stays the first thing said, whatever it is [`within`](Self::within).
     is_final: bool,
 }
 
 impl Failure {
-    /// A failure with nothing behind it.
+    /// A failure without a cause.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         let message = message.into();
         Self { message, causes: Vec::new(), hint: None, drawing: None, exit: Exit::Trouble, is_final: false }

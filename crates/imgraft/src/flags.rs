@@ -89,7 +89,7 @@ const FLAGS: &[Flag] = &[
         "USER:SELECTOR",
         SshKey,
         SshKey::parse,
-        "Let somebody in as a user with a key: file:PATH or string:KEY"
+        "Allow a login as a user with a key: file:PATH or string:KEY"
     ),
     flag!("first-boot", "FILE", FirstBoot, FirstBoot::parse_script, "Have the guest run a script when it boots first"),
     flag!(

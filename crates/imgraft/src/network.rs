@@ -17,7 +17,7 @@ impl CacheFolder {
     ///
     /// # Errors
     ///
-    /// That nobody says where it is.
+    /// Neither an option nor the environment says where it is.
     pub(crate) fn open(&self) -> Result<Cache, Failure> {
         let own = self.cache_dir.clone().or_else(|| environment::path("IMGRAFT_CACHE_DIR"));
         let folder = own.or_else(|| system_folder().map(|folder| folder.join("imgraft")));
@@ -39,7 +39,7 @@ fn system_folder() -> Option<PathBuf> {
 }
 
 impl Network {
-    /// Whoever fetches files; `allow_http` lets documents come without TLS, too.
+    /// A client that fetches files; `allow_http` also accepts documents without TLS.
     pub(crate) fn client(&self, allow_http: bool) -> Client {
         let seed = environment::random_bytes().map_or(0, u64::from_ne_bytes);
         Client::new(Options {
@@ -77,7 +77,7 @@ pub(crate) fn fetch_failure(error: &Error) -> Failure {
             Failure::new(error.to_string()).causes(causes.iter().map(|cause| in_one_line(cause)).collect())
         }
         Error::Offline { .. } | Error::OfflineDamaged { .. } => {
-            Failure::of(error).hint("once without `--offline`, and it is in the cache from then on")
+            Failure::of(error).hint("run it once without `--offline`: the cache has it from then on")
         }
         _ => Failure::of(error),
     };

@@ -54,8 +54,8 @@ fn a_name_of_the_index_is_fetched_once_and_works_offline() {
         (unknown.code, unknown.stderr.as_str()),
         (
             Some(2),
-            "error: nothing in the cache says what `ubuntu:22.04/server` (amd64) is, and nobody is asked offline\n\
-             hint: once without `--offline`, and it is known from then on\n"
+            "error: the cache does not know what `ubuntu:22.04/server` (amd64) is, and the network is not used offline\n\
+             hint: run it once without `--offline`: the cache knows it from then on\n"
         )
     );
 }
@@ -314,7 +314,7 @@ fn the_catalogue_is_listed_and_what_is_not_in_it_is_named() {
             "ubuntu:24.40",
             "error: there is no release `24.40` of ubuntu in the catalogue\nhint: did you mean `ubuntu:24.04`?\n",
         ),
-        ("nobel", "error: `nobel` is no name of the catalogue and no address\nhint: did you mean `noble`?\n"),
+        ("nobel", "error: `nobel` is neither a name of the catalogue nor an address\nhint: did you mean `noble`?\n"),
         ("noble --arch sparc", "error: ubuntu is not published for `sparc`\nhint: there are `amd64`, `arm64`\n"),
     ] {
         let refused = run(&world, &format!("fetch {name}"));

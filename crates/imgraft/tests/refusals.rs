@@ -316,7 +316,7 @@ fn a_time_that_is_none_is_named() {
     let run = world.run_with(&format!("{BUILD} app:/srv/app"), &[("SOURCE_DATE_EPOCH", "yesterday")]);
     assert_eq!(
         run.stderr,
-        "error: SOURCE_DATE_EPOCH is `yesterday`, which is no time that a file can have\n\
+        "error: SOURCE_DATE_EPOCH is `yesterday`, which is not a time that a file can have\n\
          hint: set it to seconds since 1970, such as the output of `git log -1 --format=%ct`, or unset it\n"
     );
     assert_eq!((run.code, world.names().len()), (Some(2), 2));

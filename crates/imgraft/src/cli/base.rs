@@ -16,19 +16,19 @@ pub(crate) struct BaseSource {
     #[arg(long, value_name = "ARCH")]
     pub(crate) arch: Option<String>,
 
-    /// Take the base from a mirror: the address that takes the place of the publisher's site
+    /// Fetch the base from this mirror instead of the publisher's site
     #[arg(long, value_name = "URL", value_parser = parse_url)]
     pub(crate) mirror: Option<String>,
 
-    /// Take the publisher's public keys from this file, and from nowhere else
+    /// Take the publisher's public keys from this file only
     #[arg(long, value_name = "FILE")]
     pub(crate) keyring: Option<PathBuf>,
 
-    /// Take lists for good that this key signed, too: the 40 digits of its fingerprint
+    /// Also accept lists signed by this key, given by the 40 digits of its fingerprint
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) signer: Vec<Fingerprint>,
 
-    /// Take what the publisher's lists say without verifying it
+    /// Use the publisher's lists without verifying them
     #[arg(long)]
     pub(crate) insecure: bool,
 

@@ -40,12 +40,12 @@ Examples:
   imgraft cache prune --keep web/imgraft.lock       all but what this lock names
   imgraft cache prune --all
 
-What another process uses stays, and so does what it fetches.";
+Files that another process uses or fetches stay.";
 
 /// What is done with the cache.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List what is in the cache, what was used last first
+    /// List the files in the cache, most recently used first
     #[command(after_help = super::flowing(LIST_EXAMPLES))]
     List(List),
     /// Read each file again, and compare it with its digest
@@ -86,11 +86,11 @@ pub(crate) struct Prune {
     #[command(flatten)]
     pub(crate) cache: CacheFolder,
 
-    /// What was not used for so long: a number and m, h, d or w
+    /// Files not used for this long: a number and m, h, d or w
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub(crate) older_than: Option<Duration>,
 
-    /// What was used longest ago, until the rest has no more than SIZE: bytes, or a number and K, M, G or T
+    /// The files used longest ago, until the rest has no more than SIZE: bytes, or a number and K, M, G or T
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) larger_than: Option<u64>,
 
@@ -98,8 +98,8 @@ pub(crate) struct Prune {
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// Keep what this file names by its digest: an imgraft.lock, or any text with `sha256:…` or `sha512:…` in it.
-    /// Without another rule, everything else goes
+    /// Keep the files whose digests are in this file: an imgraft.lock, or any text with `sha256:…` or `sha512:…` in it.
+    /// Without another rule, all others are removed
     #[arg(long, value_name = "LOCK")]
     pub(crate) keep: Vec<PathBuf>,
 

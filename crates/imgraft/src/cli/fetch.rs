@@ -28,7 +28,7 @@ digests are taken for TLS, and that is said.
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Fetch {
-    /// The base: a name, or an address with `#sha256:…` or `#sha512:…` behind it
+    /// The base: a name, or an address followed by `#sha256:…` or `#sha512:…`
     #[arg(required_unless_present = "list")]
     pub(crate) name: Option<String>,
 

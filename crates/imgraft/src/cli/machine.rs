@@ -12,7 +12,7 @@ const HEADING: &str = "Machine";
 /// The machine.
 #[derive(Debug, Args)]
 pub(crate) struct MachineFlags {
-    /// What carries out the guest's instructions: kvm, hvf or tcg [default: the host's processor if it can be had]
+    /// How the guest's instructions run: kvm, hvf or tcg (emulation) [default: the host's processor if possible]
     #[arg(long, value_name = "NAME", help_heading = HEADING)]
     pub(crate) accel: Option<Accelerator>,
 
@@ -32,7 +32,7 @@ pub(crate) struct MachineFlags {
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=255), help_heading = HEADING)]
     pub(crate) cpus: Option<u32>,
 
-    /// Its memory: MiB, or a number and M or G
+    /// Its memory: a number of MiB, or a number and M or G
     #[arg(long, value_name = "SIZE", default_value = "2G", value_parser = parse_memory_mib, help_heading = HEADING)]
     pub(crate) memory: u32,
 
@@ -40,7 +40,7 @@ pub(crate) struct MachineFlags {
     #[arg(long, value_name = "KIND", value_enum, default_value = "user", help_heading = HEADING)]
     pub(crate) network: NetworkKind,
 
-    /// Lead a port of this host into the guest
+    /// Forward a port of this host to the guest
     #[arg(
         long = "forward",
         value_name = "[ADDRESS:]HOST:GUEST[/udp]",
@@ -53,7 +53,7 @@ pub(crate) struct MachineFlags {
     #[arg(long, help_heading = HEADING)]
     pub(crate) direct_kernel: bool,
 
-    /// Words for the kernel, behind those that the image has for it
+    /// Words for the kernel's command line, after the image's own
     #[arg(long, value_name = "WORDS", requires = "direct_kernel", help_heading = HEADING)]
     pub(crate) append: Vec<String>,
 }
@@ -61,7 +61,7 @@ pub(crate) struct MachineFlags {
 /// A seed that is not made of flags.
 #[derive(Debug, Args)]
 pub(crate) struct SeedSource {
-    /// A seed that is there: the disk that `imgraft seed` made
+    /// A seed on a disk, such as one made by `imgraft seed`
     #[arg(long, value_name = "FILE", help_heading = "First boot")]
     pub(crate) seed: Option<PathBuf>,
 

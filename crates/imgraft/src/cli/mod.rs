@@ -40,7 +40,7 @@ Exit codes:
      a difference
   2  it could not be done, and nothing was changed; wrong usage";
 
-/// The help of a command with so many options that examples behind them would not be seen.
+/// The help of a command with so many options that examples after them would not be seen.
 const EXAMPLES_FIRST: &str = "{before-help}{about-with-newline}\n{usage-heading} {usage}{after-help}\n\n{all-args}";
 
 /// A text whose paragraphs are a line each: the width that they are wrapped to is the terminal's, and not the source's.
@@ -122,19 +122,19 @@ pub(crate) enum Command {
     /// Boot an image and judge its first boot
     #[command(after_help = flowing(test::EXAMPLES), help_template = EXAMPLES_FIRST)]
     Test(Box<test::Test>),
-    /// Look at the files that were fetched, and remove some
+    /// List, verify and remove fetched files
     #[command(after_help = flowing(cache::EXAMPLES))]
     Cache {
         #[command(subcommand)]
         command: cache::Command,
     },
-    /// Get a base: found by its name, verified, and kept in the cache
+    /// Fetch a base by name, verify it, and keep it in the cache
     #[command(after_help = flowing(fetch::EXAMPLES))]
     Fetch(fetch::Fetch),
-    /// Look for the newest build of a recipe's base, and have the lock say that one
+    /// Update a recipe's lock to the newest build of its base
     #[command(after_help = flowing(update::EXAMPLES))]
     Update(update::Update),
-    /// Let the programs whose command lines imgraft speaks be imgraft: symlinks in a folder
+    /// Install `virt-customize` and `cloud-localds` as links to imgraft
     #[command(after_help = flowing(INSTALL_COMPAT_EXAMPLES))]
     InstallCompat(InstallCompat),
     /// Print a completion script for a shell
@@ -156,14 +156,14 @@ Examples:
   imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
 
-A base that goes by a name is fetched and verified as `imgraft fetch` does. Which bytes it was is
-written to imgraft.lock beside the recipe, and the next build takes the same; `imgraft update` takes
-newer ones.
+A base that goes by a name is fetched and verified as `imgraft fetch` does. Its digest is written to
+imgraft.lock beside the recipe, and the next build uses the same bytes; `imgraft update` moves to newer ones.
 
-Changes are carried out in the order given, those of the recipe first. Times of new files are
-SOURCE_DATE_EPOCH where that is set, else those of your files, and for what has no file the time at
-which the base's root was last written to.
-An overlay needs its base, unchanged: it names it from its own folder, or absolutely if you do.";
+Changes are carried out in the order given, those of the recipe first. New files get
+the time of SOURCE_DATE_EPOCH if it is set, else that of your files; what comes from no file gets the
+time at which the base's root was last written to.
+An overlay needs its base, unchanged. It names the base by a path from its own folder, or by an absolute
+path if you give one.";
 
 const CUSTOMIZE_EXAMPLES: &str = "\
 Examples:
@@ -176,12 +176,12 @@ Changes are carried out in the order given.";
 
 const RESIZE_EXAMPLES: &str = "\
 Examples:
-  imgraft resize my.img 10G                         the disk has 10 GiB then, whatever it had
+  imgraft resize my.img 10G                         make the disk 10 GiB large
   imgraft resize noble.img +5G -o larger.img
   imgraft resize my.img                             after `qemu-img resize my.img 10G`
 
-The partition table's backup moves to the disk's end, and the root's partition and file system take
-the room. The file grows by what has to be written for that, not by the room.";
+The partition table's backup moves to the disk's end, and the root's partition and file system grow
+into the new room. The image's file grows only by what has to be written for that.";
 
 const CONVERT_EXAMPLES: &str = "\
 Examples:
@@ -190,8 +190,8 @@ Examples:
   imgraft convert noble.img noble.qcow2 --compression-type zstd
   imgraft convert thin.qcow2 whole.qcow2 --allow-backing
 
-Compressed clusters go over as they are where the new image has the same cluster size and compression
-type. The new image stands for itself; snapshots and bitmaps of the old one are not in it.";
+Compressed clusters are copied as they are if the new image has the same cluster size and compression
+type. The new image needs no other file. It has no snapshots and no bitmaps of the old one.";
 
 const INSPECT_EXAMPLES: &str = "\
 Examples:
@@ -213,7 +213,7 @@ Examples:
   imgraft get noble.img /boot/vmlinuz               to ./vmlinuz
   imgraft get noble.img /etc/cloud cloud-of-noble
 
-Symlinks of a tree are copied as symlinks and never followed. Owners and set-id bits stay behind.";
+Symlinks of a tree are copied as symlinks and never followed. Owners and set-id bits are not copied.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -223,10 +223,10 @@ Examples:
 Exit codes:
   0  nothing is wrong; with --repair: nothing is wrong any more
   1  something is wrong with the image; with --repair: something still is
-  2  the image could not be looked at, or not be opened for writing
+  2  the image could not be read, or not be opened for writing
 
---repair makes the refcounts of a qcow2 file and what depends on them right: what a crash leaked is free
-again. The disk in it stays as it is: ext4 is repaired by e2fsck, a partition table by gdisk.";
+--repair corrects the refcounts of a qcow2 file and what depends on them: clusters that a crash leaked are
+free again. The disk in it stays as it is: use e2fsck for an ext4, gdisk for a partition table.";
 
 const DIFF_EXAMPLES: &str = "\
 Examples:
@@ -244,7 +244,7 @@ twice, and count each of its blocks, also one that has the same bytes as before,
 Exit codes:
   0  the images are the same
   1  they differ
-  2  one of them could not be looked at, or not at all of it";
+  2  one of them could not be read, or not completely";
 
 const INSTALL_COMPAT_EXAMPLES: &str = "\
 Examples:
@@ -267,7 +267,7 @@ pub(crate) struct Size {
 /// Whether a file that an image names is opened.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct Backing {
-    /// Open the backing files that the image names, too; only for an image that you trust
+    /// Also open the backing files that the image names; only for an image that you trust
     #[arg(long)]
     pub(crate) allow_backing: bool,
 }
@@ -338,12 +338,12 @@ pub(crate) struct Build {
     /// The recipe; ./imgraft.toml where nothing else says what to do
     pub(crate) recipe: Option<PathBuf>,
 
-    /// What to begin with: a file, which is never changed, a name such as `ubuntu:24.04`, or an address with
-    /// `#sha256:…` behind it
+    /// The base image: a file, which is never changed, a name such as `ubuntu:24.04`, or an address followed by
+    /// `#sha256:…`
     #[arg(long, value_name = "BASE")]
     pub(crate) base: Option<PathBuf>,
 
-    /// Take the base that imgraft.lock has, and fail where it has none
+    /// Use the base in imgraft.lock, and fail if there is none
     #[arg(long, conflicts_with = "base")]
     pub(crate) locked: bool,
 

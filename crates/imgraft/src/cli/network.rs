@@ -19,11 +19,11 @@ pub(crate) struct Network {
     #[command(flatten)]
     pub(crate) cache: CacheFolder,
 
-    /// Ask nobody: take what is in the cache, or say what is missing
+    /// Do not use the network: take what is in the cache, or say what is missing
     #[arg(long)]
     pub(crate) offline: bool,
 
-    /// Believe the certificates of the authorities in this file too, in PEM
+    /// Also trust the certificate authorities in this file (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Vec<PathBuf>,
 }

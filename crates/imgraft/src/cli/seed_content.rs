@@ -23,7 +23,7 @@ pub(crate) struct SeedContent {
     #[arg(long = "user", value_name = "NAME", value_parser = parse_user, help_heading = HEADING)]
     pub(crate) users: Vec<String>,
 
-    /// Let somebody in with a public key, or with those in a file: as each --user, or without one as the
+    /// Allow a login with a public key, or with those in a file: as each --user, or without one as the
     /// image's own user
     #[arg(long = "ssh-key", value_name = "FILE|KEY", value_parser = parse_ssh_key, help_heading = HEADING)]
     pub(crate) ssh_keys: Vec<SshKeys>,

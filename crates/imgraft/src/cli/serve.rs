@@ -31,7 +31,7 @@ below it. Nothing else in FOLDER is served without --other-files, and nothing in
 in its path begins with a dot.
 
 cloud-init takes a machine for Amazon's whose UUID begins with ec2, and whose serial number is the same.
-The address goes to standard output, the log to standard error. Whoever reaches it reads all of it.";
+The address goes to standard output, the log to standard error. Everybody who can reach the address can read all of it.";
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {

@@ -22,16 +22,16 @@ Examples:
   imgraft test my.img --user ada --expect-ssh ada --two-boots
   imgraft test my.img --html report.html --junit report.xml
 
-The image stays as it is. Besides what you expect, it is looked at whether cloud-init did its work without a
-complaint, whether a unit of systemd failed, and whether the kernel met errors in a file system.
+The image stays as it is. Besides what you expect, three things are always checked: that cloud-init did its work without a
+complaint, that no unit of systemd failed, and that the kernel met no errors in a file system.
 
-Commands are run by a small program that the seed starts, over a port that needs no network. It comes as
-vendor-data; for a user-data that switches that off, there is `--agent user-data`.
+A small program in the guest runs the commands; it is started by the seed and needs no network. It comes as
+vendor-data; if the user-data switches vendor-data off, use `--agent user-data`.
 
 Exit codes:
   0  everything is as it should be
-  1  it was looked at, and something is wrong
-  2  it could not be looked at, or not at all of it; wrong usage";
+  1  the guest was checked, and something is wrong
+  2  the guest could not be checked, or not completely; wrong usage";
 
 const EXPECTED: &str = "Expected";
 const WAITING: &str = "Waiting";
@@ -56,7 +56,7 @@ pub(crate) struct Test {
     #[arg(long, conflicts_with_all = ["seed", "seed_url"], help_heading = "First boot")]
     pub(crate) no_seed: bool,
 
-    /// What brings the program into the guest that runs commands there
+    /// How the program that runs commands gets into the guest
     #[arg(long, value_enum, value_name = "PART", default_value = "vendor-data", help_heading = "First boot")]
     pub(crate) agent: AgentPart,
 
@@ -66,8 +66,8 @@ pub(crate) struct Test {
     #[command(flatten)]
     pub(crate) expected: Expected,
 
-    /// How long nothing may go on before it is a hang: seconds, or a number and s, m or h [default: 2m, and 5m under
-    /// emulation]
+    /// How long the guest may show no progress before it counts as hung: seconds, or a number and s, m or h
+    /// [default: 2m, and 5m under emulation]
     #[arg(long, value_name = "TIME", value_parser = parse_time, help_heading = WAITING)]
     pub(crate) stall: Option<Duration>,
 
@@ -106,7 +106,7 @@ pub(crate) struct Expected {
     #[arg(long, num_args = 2, value_names = ["COMMAND", "STATUS"], help_heading = EXPECTED)]
     expect_status: Vec<String>,
 
-    /// A command succeeds, and prints what a regular expression matches
+    /// A command succeeds, and its output contains a match of a regular expression
     #[arg(long, num_args = 2, value_names = ["COMMAND", "REGEX"], help_heading = EXPECTED)]
     expect_output: Vec<String>,
 
@@ -118,11 +118,11 @@ pub(crate) struct Expected {
     #[arg(long, num_args = 2, value_names = ["PATH", "DIGEST"], help_heading = EXPECTED)]
     expect_sha256: Vec<String>,
 
-    /// A file has in it what a regular expression matches
+    /// A file contains a match of a regular expression
     #[arg(long, num_args = 2, value_names = ["PATH", "REGEX"], help_heading = EXPECTED)]
     expect_text: Vec<String>,
 
-    /// There is no file of that name
+    /// No file has this name
     #[arg(long, value_name = "PATH", value_parser = parse_path, help_heading = EXPECTED)]
     expect_absent: Vec<GuestPath>,
 
@@ -138,8 +138,7 @@ pub(crate) struct Expected {
     #[arg(long, value_name = "PORT", value_parser = parse_port, help_heading = EXPECTED)]
     expect_port: Vec<u16>,
 
-    /// Somebody can log in by SSH: the image's own user, or this one; with the key of --identity, or with one that is
-    /// made for it
+    /// A login by SSH succeeds: as the image's own user, or as this one; with the key of --identity, or with a new one
     #[arg(long, value_name = "USER", num_args = 0..=1, help_heading = EXPECTED)]
     expect_ssh: Option<Option<String>>,
 
@@ -147,15 +146,15 @@ pub(crate) struct Expected {
     #[arg(long, value_name = "FILE", help_heading = EXPECTED)]
     pub(crate) identity: Option<PathBuf>,
 
-    /// Restart the guest: everything is as it was, and it is no first boot
+    /// Restart the guest: everything is as before, and cloud-init does not take it for a first boot
     #[arg(long, help_heading = EXPECTED)]
     reboot: bool,
 
-    /// Boot a second time as if it were the first: the machine-id is another one
+    /// Boot the image a second time from the start: the machine-id differs
     #[arg(long, help_heading = EXPECTED)]
     two_boots: bool,
 
-    /// Let cloud-init warn of something, as long as it does its work
+    /// Accept warnings from cloud-init, as long as it does its work
     #[arg(long, help_heading = EXPECTED)]
     allow_complaints: bool,
 }
@@ -258,7 +257,7 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     let seconds = is_number.then(|| number.parse::<u32>().ok()?.checked_mul(unit_s)).flatten();
     let seconds = seconds.filter(|&seconds| seconds > 0);
-    let wrong = || format!("`{text}` is no time: seconds, or a number and s, m or h, such as `90` or `5m`");
+    let wrong = || format!("`{text}` is not a time: write seconds, or a number and s, m or h, such as `90` or `5m`");
     seconds.map(|seconds| Duration::from_secs(seconds.into())).ok_or_else(wrong)
 }
 

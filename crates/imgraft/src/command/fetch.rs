@@ -75,7 +75,7 @@ pub(super) fn run(arguments: Fetch, messages: &Messages) -> Result<(), Failure> 
             (Report::of_address(&address, &entry), entry)
         }
         BaseRef::File(path) => {
-            let failure = Failure::new(format!("`{}` is no name of the catalogue and no address", path.display()));
+            let failure = Failure::new(format!("`{}` is neither a name of the catalogue nor an address", path.display()));
             let nearest = catalogue::name::nearest_name(Catalogue::builtin(), text);
             return Err(failure.hint(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -186,7 +186,7 @@ impl Copy<'_> {
                     rustix::fs::symlinkat(OsStr::from_bytes(&link), &handle, name)
                         .map_err(|error| failed(error.into()))?;
                 }
-                _ => self.messages.warning(format_args!("`{path}` is no file, and is left out")),
+                _ => self.messages.warning(format_args!("`{path}` is neither a file, a directory nor a symlink, and is left out")),
             }
         }
         Ok(below)

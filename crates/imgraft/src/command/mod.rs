@@ -71,5 +71,5 @@ fn refuse_stdout(target: &Path) -> Result<(), Failure> {
 /// The path in the guest that an argument is.
 fn guest_path(argument: &OsStr) -> Result<GuestPath, Failure> {
     GuestPath::new(argument.as_bytes())
-        .map_err(|error| Failure::because(format!("`{}` is no path in the guest", argument.display()), &error))
+        .map_err(|error| Failure::because(format!("`{}` is not a path in the guest", argument.display()), &error))
 }

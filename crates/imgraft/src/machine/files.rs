@@ -28,7 +28,7 @@ pub(crate) struct MachineFolder {
 }
 
 impl MachineFolder {
-    /// A folder that nobody else sees, gone when this is.
+    /// A folder of mode 0700, removed when this is dropped.
     pub(crate) fn private() -> Result<Self, Failure> {
         let mut parent = graft::temporary_folder();
         if parent.as_os_str().len() > SOCKET_FOLDER_MAX_BYTES - "/.imgraft.imgraft-4194304-999".len() {

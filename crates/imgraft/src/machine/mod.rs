@@ -241,7 +241,7 @@ pub(crate) fn parse_memory_mib(text: &str) -> Result<u32, String> {
     let size_mib = is_number.then(|| number.parse::<u32>().ok()?.checked_mul(unit_mib)).flatten();
     size_mib.filter(|size| MEMORY_MIB.contains(size)).ok_or_else(|| {
         format!(
-            "`{text}` is no size of memory: a number of MiB, or with M or G behind it, from {}M on",
+            "`{text}` is not a size of memory: write a number of MiB, or a number and M or G, at least {}M",
             MEMORY_MIB.start()
         )
     })

@@ -54,7 +54,7 @@ impl HeldPort {
         Ok(Self { _socket: cfg!(target_os = "linux").then_some(socket), port })
     }
 
-    /// A port of loopback that nobody has: the usual one for sshd, or another one.
+    /// A free port of loopback: the usual one for sshd, or another one.
     pub(crate) fn free() -> Option<Self> {
         let bind = |port| Self::bind(Protocol::Tcp, Ipv4Addr::LOCALHOST, port);
         bind(SSH_PORT).or_else(|_| bind(0)).ok()

@@ -137,7 +137,7 @@ impl Shown {
     }
 }
 
-/// Standard error may be closed; there is nobody left to tell then.
+/// Standard error may be closed: then there is nothing left to do.
 fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
@@ -155,7 +155,7 @@ pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
 ///
 /// # Errors
 ///
-/// A silent failure where nobody reads it, another one where it cannot be written.
+/// A silent failure if the reader has gone away, another one if it cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_bytes(text.as_bytes())
 }

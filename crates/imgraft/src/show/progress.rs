@@ -12,7 +12,7 @@ const STAGE: &str = "{msg:>8} {spinner}";
 const AMOUNT: &str = "{msg:>8} {bar:24} {percent:>3}% {binary_bytes:>10} of {binary_total_bytes:10} \
                       {binary_bytes_per_sec:>12}, {eta} left";
 
-/// A bar on standard error, or nothing where that is no terminal.
+/// A bar on standard error, or nothing if that is not a terminal.
 pub(crate) struct Progress {
     bar: ProgressBar,
 }
@@ -28,7 +28,7 @@ impl Progress {
         progress
     }
 
-    /// Something that goes on, and nobody knows yet how much of it there is.
+    /// A bar for work whose amount is not known yet.
     fn on(target: ProgressDrawTarget, what: impl Into<String>) -> Self {
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template(STAGE) {
@@ -64,8 +64,8 @@ impl Progress {
     }
 }
 
-/// That something goes on whose length nobody knows: what it is, and for how long. Nothing where standard error is no
-/// terminal.
+/// Shows work whose length is not known: what it is, and for how long it has gone on. Shows nothing if standard error is
+/// not a terminal.
 pub(crate) struct Spinner {
     bar: ProgressBar,
 }

@@ -17,7 +17,7 @@ pub(crate) fn clusters_line(clusters: &Clusters) -> String {
 }
 
 /// Prints what was asked for on standard output: all of `report` as JSON, the plan of a dry run, or passwords that were
-/// made up, which nobody knows otherwise.
+/// made up, which are said nowhere else.
 pub(crate) fn print_report(report: &Report, json: bool) -> Result<(), Failure> {
     if json {
         return print_json(report);

@@ -28,7 +28,7 @@ impl PartialEq for TerminalModes {
 impl Eq for TerminalModes {}
 
 impl TerminalModes {
-    /// The modes now; nothing where standard output is no terminal.
+    /// The modes now; nothing if standard output is not a terminal.
     pub(crate) fn of_stdout() -> Option<Self> {
         io::stdout().is_terminal().then(|| Self { input: tcgetattr(io::stdin()).ok() })
     }

@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::show::Messages;
 use crate::show::rfc3339;
 
-/// Instances that are remembered: whoever makes up more is not.
+/// The most instances that are remembered.
 const MAX_INSTANCES: usize = 10_000;
 /// The longest name of a record, in characters.
 const MAX_NAME_CHARACTERS: usize = 100;
@@ -84,7 +84,7 @@ impl Journal {
         let Some(lines) = &self.lines else { return Ok(()) };
         let mut text = serde_json::to_vec(line)?;
         text.push(b'\n');
-        // Whole lines, whoever else appends to the file.
+        // Whole lines: other processes may append to the file, too.
         lines.lock().unwrap_or_else(PoisonError::into_inner).write_all(&text)
     }
 

@@ -90,7 +90,7 @@ fn announce(address: SocketAddr, is_amazon_only: bool, messages: &Messages) -> R
             messages.note(format_args!("it is told so with {}", line.for_reader(LineReader::Qemu)));
         }
     } else {
-        messages.note("serving; whoever reaches this machine can read all of it");
+        messages.note("serving; everybody who can reach this machine can read all of it");
     }
     print(&format!("http://{address}/\n"))
 }

@@ -234,12 +234,12 @@ fn usage() -> String {
     usage
 }
 
-/// What is not the original's message, but in front of one.
+/// What is not the original's message, but before one of them.
 fn told(problem: &str) -> String {
     format!("{NAME}: {problem}")
 }
 
-/// Standard error may be closed; there is nobody left to tell then.
+/// Standard error may be closed: then there is nothing left to do.
 fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
