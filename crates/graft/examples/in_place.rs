@@ -8,7 +8,7 @@ use customize::{Append, Hostname};
 use graft::{Error as JobError, Job, Watcher};
 
 /// Gives the guest in `image` a name and a line in its hosts file.
-pub fn in_place(image: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn in_place(image: &Path) -> Result<(), Box<dyn Error>> {
     let mut job = match Job::in_place(image, false) {
         Ok(job) => job,
         Err(JobError::InUse { path, in_use }) => return Err(format!("{}: {in_use}", path.display()).into()),

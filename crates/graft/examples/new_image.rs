@@ -8,7 +8,7 @@ use customize::{Put, Write};
 use graft::{Event, Job, Watcher};
 
 /// Puts `program` into a copy of `base`, which is `target`.
-pub fn new_image(base: &Path, program: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn new_image(base: &Path, program: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     let put = format!("{}:/usr/local/bin/app:0755", program.display());
     let mut job = Job::new_image(base, target)?;
     job.operations.push(Put::parse(put.as_ref())?.into());

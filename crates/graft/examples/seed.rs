@@ -8,7 +8,7 @@ use seed::Medium;
 use seed::check::{Renderer, Severity};
 
 /// Makes a disk with a seed: a user with a package, and the guest's name.
-pub fn seed(target: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn seed(target: &Path) -> Result<(), Box<dyn Error>> {
     let source = SeedSource {
         users: vec!["ada".to_owned()],
         packages: vec!["git".to_owned()],

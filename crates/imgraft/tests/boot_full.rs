@@ -152,6 +152,7 @@ fn the_guest_finds_uefi_and_a_seed_on_a_fat() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn a_direct_kernel_is_told_what_was_asked_for() {
     let (world, _machine) = alone(guests::that_runs(
         "cat /sys/devices/system/cpu/vulnerabilities/spectre_v2; echo \"[$(cat /proc/cmdline)]\"",
@@ -175,6 +176,7 @@ fn what_persists_is_in_the_image_afterwards() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn a_printed_line_starts_where_it_is_pasted() {
     let (world, _machine) = alone(guests::that_runs("echo pasted"));
     let run = world.run_words("boot --print-command base.img --user ada --keep", &["it's here"]);
@@ -187,6 +189,7 @@ fn a_printed_line_starts_where_it_is_pasted() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn every_container_starts() {
     let (world, _machine) = alone(guests::with_base());
     let image = |name: &str| world.path(name);
@@ -210,6 +213,7 @@ fn every_container_starts() {
 /// The base's partitions in an MBR, the root in a logical one that was grown: the guest's kernel finds them through
 /// the table that we wrote.
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn a_root_in_an_mbr_that_was_grown_starts() {
     const MIB: u64 = 1 << 20;
     let script = "cat /etc/greeting; lsblk -nbo PARTUUID,SIZE,MOUNTPOINT /dev/vda5";

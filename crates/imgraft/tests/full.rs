@@ -7,7 +7,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::{BOOT, ESP, ROOT, World, assert_sound, noise};
 use testkit::judge::judge;
@@ -237,30 +237,6 @@ fn an_unprivileged_user_builds_and_nothing_else_is_opened_or_run() {
             assert!(line.contains("O_RDONLY"), "{line}");
         }
     }
-}
-
-#[test]
-fn killed_at_any_moment_it_leaves_nothing_and_the_base_as_it_was() {
-    let (world, base) = world();
-    let before = digest(&base);
-    let start = Instant::now();
-    world.run(BUILD).succeeds();
-    let whole = start.elapsed();
-    fs::remove_file(world.path("out.img")).unwrap();
-    let names = world.names();
-    for signal in [rustix::process::Signal::KILL, rustix::process::Signal::INT, rustix::process::Signal::TERM] {
-        for part in 0..8u32 {
-            let mut child = world.start(BUILD);
-            std::thread::sleep(whole * part / 8 + Duration::from_millis(3));
-            let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&child), signal);
-            if child.wait().unwrap().success() {
-                assert_sound(&world.path("out.img"));
-                fs::remove_file(world.path("out.img")).unwrap();
-            }
-            assert_eq!(world.names(), names, "{signal:?} after {part}/8");
-        }
-    }
-    assert_eq!(digest(&base), before);
 }
 
 /// On a file system without unnamed files, which `strace` makes of this one.

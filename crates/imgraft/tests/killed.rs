@@ -1,69 +1,30 @@
-//! Killed at random moments, by a signal that leaves no time for anything: the old image or the new one, and clean.
+//! Killed at its writes, syncs and renames, by a signal that leaves no time for anything: the old image or the new one,
+//! and clean.
 //!
-//! Forty moments do for `./test`: `failing` makes each read, write and sync fail in turn. `./test long` takes 500, and
-//! others each time: `IMGRAFT_KILL_SEED` is what they come from.
+//! `strace` sends the signal at a call that is counted, so that no clock and no load decides what is tested. `./test` takes
+//! a few of the calls and the last ones, as `failing` makes each read, write and sync fail in turn; `./test long` takes up
+//! to 500.
 #![cfg(feature = "full-tests")]
-#![allow(clippy::print_stdout, reason = "seeds and counts are printed")]
+#![allow(clippy::print_stdout, reason = "counts are printed")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::judge::{assert_qemu_img_check, judge};
 use testkit::partition::assert_partition_e2fsck_clean;
 
-/// As many images at a time, each killed at its part of the moments.
-const WORKERS: u64 = 2;
+/// As many images at a time, each killed at its part of the calls.
+const WORKERS: usize = 2;
 /// One in so many is judged in full.
-const FULLY_JUDGED: u64 = 50;
+const FULLY_JUDGED: usize = 50;
 const APP_BYTES: usize = 3_000_000;
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name}={value} is no number")))
-}
-
-fn kills() -> u64 {
-    testkit::rounds(true, [0, 40, 500])
-}
-
-/// Moments in a run, and the seed to have them again.
-struct Moments {
-    state: u64,
-    /// What a run takes about now: the machine has other work, too.
-    whole: Duration,
-}
-
-impl Moments {
-    fn new(test: &str) -> Self {
-        let seed = number("IMGRAFT_KILL_SEED").unwrap_or(1);
-        println!("{test}: IMGRAFT_KILL_SEED={seed}");
-        Self { state: seed, whole: Duration::ZERO }
-    }
-
-    fn of_worker(&self, worker: u64, whole: Duration) -> Self {
-        Self { state: (self.state ^ (worker + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1, whole }
-    }
-
-    /// A moment in a run and a little behind it.
-    fn next(&mut self) -> Duration {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.whole.mul_f64((self.state >> 11) as f64 / (1u64 << 53) as f64 * 1.05)
-    }
-
-    /// A run that was killed at `after` had ended then, or had not.
-    fn learn(&mut self, after: Duration, is_done: bool) {
-        if is_done {
-            self.whole = self.whole.mul_f64(0.97);
-        } else if after > self.whole.mul_f64(0.8) {
-            self.whole = self.whole.mul_f64(1.1);
-        }
-    }
-}
+/// The calls after which files are not what they were.
+const CALLS: &str = "write,pwrite64,writev,pwritev,copy_file_range,fallocate,ftruncate,fsync,fdatasync,linkat,renameat,renameat2";
 
 fn base() -> PathBuf {
     let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
@@ -74,22 +35,34 @@ fn sha256(path: &Path) -> String {
     judge("sha256sum").arg(path).succeed().stdout.split(' ').next().unwrap().to_owned()
 }
 
-/// Runs `imgraft` and kills it after a while; returns whether it had ended before, and well.
-fn killed(world: &World, arguments: &str, after: Duration) -> bool {
-    let mut child = world.start(arguments);
-    std::thread::sleep(after);
-    let _ = child.kill();
-    child.wait().unwrap().success()
+fn traced(world: &World, trace: &Path, inject: &[&str], arguments: &str) -> std::process::ExitStatus {
+    let mut command = Command::new(testkit::judge::find("strace").expect("strace is installed"));
+    command.args(["-f", "-qq", "-o"]).arg(trace).args(["-e", &format!("trace={CALLS}")]).args(inject);
+    command.arg(env!("CARGO_BIN_EXE_imgraft")).args(arguments.split(' ')).current_dir(world.folder());
+    command.output().unwrap().status
 }
 
-/// The quickest of three runs.
-fn duration(mut run: impl FnMut()) -> Duration {
-    let time = |_| {
-        let start = Instant::now();
-        run();
-        start.elapsed()
-    };
-    (0..3).map(time).min().unwrap()
+/// Runs `imgraft` and kills it at the `number`th call of one of its threads; returns whether it had ended before, and well.
+fn killed(world: &World, arguments: &str, number: u64) -> bool {
+    let inject = format!("inject={CALLS}:signal=KILL:when={number}");
+    traced(world, Path::new("/dev/null"), &["-e", &inject], arguments).success()
+}
+
+/// The calls to be killed at: of those that the busiest thread of a whole run makes, some everywhere, the last ones, and
+/// one that does not come.
+fn calls(world: &World, arguments: &str) -> Vec<u64> {
+    let trace = tempfile::NamedTempFile::new().unwrap();
+    assert!(traced(world, trace.path(), &[], arguments).success());
+    let mut of_threads: BTreeMap<String, u64> = BTreeMap::new();
+    for line in fs::read_to_string(trace.path()).unwrap().lines().filter(|line| !line.contains("resumed>")) {
+        *of_threads.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
+    }
+    let count = *of_threads.values().max().unwrap();
+    let spread = testkit::rounds(true, [0, 8, 500]).min(count);
+    let numbers: BTreeSet<u64> =
+        (0..spread).map(|part| 1 + part * count / spread).chain(count.saturating_sub(4).max(1)..=count + 1).collect();
+    println!("`{arguments}`: killed at {} of {count} calls", numbers.len());
+    numbers.into_iter().collect()
 }
 
 /// The two files of one edit: the same version or there was a half of it.
@@ -145,22 +118,19 @@ fn leaks(image: &Path) -> bool {
 
 #[test]
 fn an_edit_in_place_that_is_killed_leaves_the_old_image_or_the_new_one() {
-    let moments = Moments::new("in place");
     let (old, new, leaked) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let work = |worker: u64| {
+    let work = |worker: usize| {
         let world = World::empty();
         let image = world.path("my.img");
         fs::copy(base(), &image).unwrap();
         let mut current = 1;
         put_files(&world, current);
-        let mut moments = moments.of_worker(worker, duration(|| drop(world.run(CUSTOMIZE).succeeds())));
+        let numbers = calls(&world, CUSTOMIZE);
         let (names, size) = (world.names(), fs::metadata(&image).unwrap().len());
-        for round in 0..kills() / WORKERS {
+        for (round, &number) in numbers.iter().skip(worker).step_by(WORKERS).enumerate() {
             put_files(&world, current + 1);
-            let after = moments.next();
-            let is_done = killed(&world, CUSTOMIZE, after);
-            moments.learn(after, is_done);
-            assert_eq!(world.names(), names, "after {after:?}");
+            let is_done = killed(&world, CUSTOMIZE, number);
+            assert_eq!(world.names(), names, "at call {number}");
             let has_leaks = leaks(&image);
             leaked.fetch_add(u64::from(has_leaks), Ordering::Relaxed);
             match version(&world) {
@@ -169,10 +139,8 @@ fn an_edit_in_place_that_is_killed_leaves_the_old_image_or_the_new_one() {
                     new.fetch_add(1, Ordering::Relaxed);
                 }
                 found => {
-                    assert!(
-                        found == current && !is_done,
-                        "after {after:?}: {found} in place of {current}, done: {is_done}"
-                    );
+                    let is_old = found == current && !is_done;
+                    assert!(is_old, "at call {number}: {found} in place of {current}, done: {is_done}");
                     old.fetch_add(1, Ordering::Relaxed);
                 }
             }
@@ -193,47 +161,44 @@ fn an_edit_in_place_that_is_killed_leaves_the_old_image_or_the_new_one() {
     std::thread::scope(|scope| (0..WORKERS).for_each(|worker| drop(scope.spawn(move || work(worker)))));
     let [old, new, leaked] = [old, new, leaked].map(AtomicU64::into_inner);
     println!("{old} times the old image, {new} times the new one, {leaked} times with leaks");
-    assert_eq!(old + new, kills() / WORKERS * WORKERS);
-    assert!(old > 0 && new > 0, "the moments missed the edit");
+    assert!(old > 0 && new > 0, "the calls missed the edit");
 }
 
 #[test]
 fn a_build_that_is_killed_leaves_no_image_or_the_whole_one() {
     let base = base();
     let before = sha256(&base);
-    let moments = Moments::new("build");
     let (none, whole_ones) = (AtomicU64::new(0), AtomicU64::new(0));
-    let work = |worker: u64| {
+    let work = |worker: usize| {
         let world = World::empty();
         symlink(&base, world.path("base.img")).unwrap();
         put_files(&world, 1);
         let tmpfs = Tmpfs::new(&world, "out");
         let build = "build --base base.img --put app:/srv/app --put version:/srv/version -o out/out.img";
-        let mut moments = moments.of_worker(worker, duration(|| drop(world.run(build).succeeds())));
+        let numbers = calls(&world, build);
         let (out, whole_one) = (world.path("out/out.img"), world.path("out/whole.img"));
         assert_sound(&out);
         fs::rename(&out, &whole_one).unwrap();
         let names = (world.names(), tmpfs.names());
-        for _ in 0..kills() / WORKERS {
-            let after = moments.next();
-            let is_done = killed(&world, build, after);
-            moments.learn(after, is_done);
+        for &number in numbers.iter().skip(worker).step_by(WORKERS) {
+            let is_done = killed(&world, build, number);
             if out.exists() {
                 // The bytes that were judged.
                 judge("cmp").arg(&out).arg(&whole_one).succeed();
                 fs::remove_file(&out).unwrap();
                 whole_ones.fetch_add(1, Ordering::Relaxed);
             } else {
-                assert!(!is_done, "after {after:?}: it said that it was done");
+                assert!(!is_done, "at call {number}: it said that it was done");
                 none.fetch_add(1, Ordering::Relaxed);
             }
-            assert_eq!((world.names(), tmpfs.names()), names, "after {after:?}");
+            assert_eq!((world.names(), tmpfs.names()), names, "at call {number}");
         }
     };
     std::thread::scope(|scope| (0..WORKERS).for_each(|worker| drop(scope.spawn(move || work(worker)))));
     assert_eq!(sha256(&base), before);
-    println!("{none:?} times no image, {whole_ones:?} times the whole one");
-    assert!(none.into_inner() > 0, "the moments missed the build");
+    let [none, whole_ones] = [none, whole_ones].map(AtomicU64::into_inner);
+    println!("{none} times no image, {whole_ones} times the whole one");
+    assert!(none > 0 && whole_ones > 0, "the calls missed the build");
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn world(change: &[&str]) -> World {
 const RUN: &str = "grep -q '^ada:' /etc/passwd && sudo -u ada sudo -n true && echo ada may";
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn a_serial_number_and_grub_say_where_the_seed_is() {
     let empty = World::empty();
     let word = empty.run("seed line --hostname from-grub --for grub").succeeds().stdout;
@@ -100,6 +101,7 @@ fn a_serial_number_and_grub_say_where_the_seed_is() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn the_metadata_service_is_found_where_amazons_is() {
     let world = world(&[]);
     let home = "#cloud-config\nphone_home: {url: 'http://169.254.169.254/phone-home/', post: all, tries: 3}\n";
