@@ -6,8 +6,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use customize::{
-    Append, Chmod, Chown, Copy, FirstBoot, Hostname, Mkdir, Move, Operation, Options, Password, Remove, Replace, Scrub,
-    SshKey, Timezone, Touch, Truncate, User, Write, carry_out,
+    Append, Chmod, Chown, Copy, FirstBoot, Hostname, Mkdir, Move, Operation, Options, Password, Relabel,
+    Remove, Replace, Scrub, SshKey, Timezone, Touch, Truncate, User, Write, carry_out,
 };
 use guest::Guest;
 use storage::{FileStorage, Overlay, ReadAt, WriteAt};
@@ -57,7 +57,7 @@ fn operations() -> Vec<Operation> {
     ];
     let password = Password::parse(OsStr::new("ada:password:x"), || Ok(String::new())).unwrap();
     operations.push(Operation::Password(password));
-    operations.push(Operation::Relabel);
+    operations.push(Operation::Relabel(Relabel));
     operations
 }
 

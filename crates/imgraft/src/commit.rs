@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use customize::ByteSize;
 use image::{Format, Image, NewClusters, Source, WriteOptions, Written};
+use recipe::ByteSize;
 use storage::ReadAt;
 
 use crate::backing::Layer;

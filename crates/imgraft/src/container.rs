@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use customize::Form;
 use image::{BackingName, Container, Info};
+use recipe::Form;
 
 use crate::backing::{self, Layer};
 use crate::environment;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use catalogue::cache;
 use catalogue::transport::{Error, Options, Proxies, Retry, Roots};
 use catalogue::{Cache, Client};
-use customize::ByteSize;
+use recipe::ByteSize;
 
 use crate::cli::network::{CacheFolder, Network};
 use crate::environment;

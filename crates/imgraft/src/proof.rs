@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use customize::ByteSize;
 use guest::Guest;
 use guest::diff::{self, Asked, BlockAccount, OutsideChange, UnexplainedPlace, View, VolumeAccount};
 use image::Image;
+use recipe::ByteSize;
 use storage::{Extended, ReadAt, WriteAt};
 
 use crate::disk::{Disk, scratch_overlay};

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use customize::{ByteSize, Room};
+use customize::Room;
 use guest::diff::BlockAccount;
 use image::{Edited, Written};
+use recipe::ByteSize;
 use serde::Serialize;
 
 use crate::failure::Failure;

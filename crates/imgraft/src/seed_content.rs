@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use customize::{Hostname, SyntaxError, Timezone, User, authorized_keys};
+use customize::{Hostname, Timezone, User, authorized_keys};
+use recipe::SyntaxError;
 use seed::{Content, InstanceId, MetaData, Part, Seed, UserData};
 use storage::{Memory, ReadAt};
 

@@ -5,7 +5,8 @@ use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use catalogue::{BaseRef, Catalogue, Entry, Name};
-use customize::recipe::{Base, BaseName, InputError, Recipe};
+use customize::Recipe;
+use recipe::{Base, BaseName, InputError};
 
 use crate::bases::{Bases, LockFile, name_failure};
 use crate::cli::Build;

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use customize::ByteSize;
 use guest::open_volumes;
 use image::{Image, Repaired};
 use partition::Table;
+use recipe::ByteSize;
 use serde::Serialize;
 use storage::Finding;
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use customize::ByteSize;
 use image::{CompressionType, Container, Image, Info, NewClusters, Source, WriteOptions, Written};
+use recipe::ByteSize;
 use serde::Serialize;
 
 use super::build::{NewImage, resolve_target};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use customize::Form;
+use recipe::Form;
 
 use crate::cli::Customize;
 use crate::disk::OpenedFile;

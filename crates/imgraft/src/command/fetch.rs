@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use catalogue::{Address, Base, BaseRef, Catalogue, Entry, Verified};
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use crate::bases::{Bases, name_failure};

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use customize::ByteSize;
 use guest::{FileKind, Guest, GuestPath, LastLink, Metadata};
+use recipe::ByteSize;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
 use crate::cli::Get;

@@ -1,6 +1,6 @@
 //! `imgraft resize`: a larger disk, and a root that fills it.
 
-use customize::{DiskSize, Form};
+use recipe::{DiskSize, Form};
 
 use super::build::{NewImage, resolve_target};
 use super::customize::real_path;

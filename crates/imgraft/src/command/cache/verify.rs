@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use catalogue::cache::Verdict;
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use super::{NOT_LOOKED_AT, short};

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use customize::{Form, Warning};
+use customize::Warning;
 use guest::Guest;
 use image::{Format, NewClusters};
+use recipe::Form;
 
 use super::frame::frame;
 use super::parse::{Drive, Request, Stop};
