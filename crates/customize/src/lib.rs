@@ -40,7 +40,7 @@ pub use keep::check_packages;
 pub use report::{MadeUp, PutReport, Report};
 pub use step::Step;
 pub use verb::{
-    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Flag, Host, Hostname, HostnameAlso,
+    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Flag, Hardlink, Host, Hostname, HostnameAlso,
     KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace, Scrub, Secret, SshKey,
     StepForm, Tar, Timezone, Touch, Truncate, User, VERBS, Verb, Write, authorized_keys, verbs,
 };

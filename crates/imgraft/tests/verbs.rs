@@ -214,6 +214,77 @@ fn links_are_forced_and_go_into_directories() {
 }
 
 #[test]
+fn a_hard_link_is_another_name_of_the_same_file() {
+    let world = World::new();
+    let flags = [
+        "--hardlink",
+        "/etc/hostname:/usr/local/bin/host:/srv:/etc/fstab:/opt/new/name",
+        // A symlink is linked itself, and a name of the same file stays.
+        "--hardlink",
+        "/usr/bin/sh:/srv/sh",
+        "--hardlink",
+        "/usr/bin/python3:/usr/bin/python3.12:/usr/bin/python3",
+    ];
+    let before = world.stat("base.img", ROOT, "/etc/hostname").inode;
+    build(&world, &flags).says(
+        "hard linked /usr/local/bin/host, /srv/hostname, /etc/fstab, /opt/new/name to /etc/hostname\n\
+         hard linked /srv/sh to /usr/bin/sh\n\
+         hard linked /usr/bin/python3.12, /usr/bin/python3 to /usr/bin/python3\n\
+         built out.img (…)\n",
+    );
+    for path in ["/etc/hostname", "/usr/local/bin/host", "/srv/hostname", "/etc/fstab", "/opt/new/name"] {
+        let stat = world.debugfs("out.img", ROOT, &format!("stat {path}"));
+        assert!(stat.contains("Links: 5 "), "{path}: {stat}");
+        assert_eq!(world.stat("out.img", ROOT, path).inode, before, "{path}");
+    }
+    assert_eq!(world.content("out.img", ROOT, "/opt/new/name"), world.content("base.img", ROOT, "/etc/hostname"));
+    let link = world.debugfs("out.img", ROOT, "stat /srv/sh");
+    assert!(link.contains("Type: symlink") && link.contains("Links: 2 "), "{link}");
+    assert!(link.contains("Fast link dest: \"dash\""), "{link}");
+    let python = world.debugfs("out.img", ROOT, "stat /usr/bin/python3");
+    assert!(python.contains("Links: 2 "), "{python}");
+}
+
+#[test]
+fn a_recipe_makes_hard_links_and_what_cannot_be_one_is_refused() {
+    let world = World::new();
+    let step = "[[step]]\nhardlink = \"/srv/name\"\ntarget = \"/etc/hostname\"\n";
+    world.file("r.toml", format!("[base]\nfile = \"base.img\"\n{step}"));
+    world.run("build r.toml -o out.img").succeeds();
+    assert_sound(&world.path("out.img"));
+    let inode = world.stat("out.img", ROOT, "/srv/name").inode;
+    assert_eq!(inode, world.stat("out.img", ROOT, "/etc/hostname").inode);
+    assert!(world.debugfs("out.img", ROOT, "stat /srv/name").contains("Links: 2 "));
+    fs::remove_file(world.path("out.img")).unwrap();
+    for (flag, message) in [
+        ("/none:/srv/a", "`/none` is not in the guest\n"),
+        (
+            "/etc/hostname:/etc/cloud/build.info/x",
+            "`/etc/cloud/build.info/x`: `/etc/cloud/build.info` is not a directory\n",
+        ),
+        (
+            "/etc:/srv/etc",
+            "`/etc` is a directory, which cannot have hard links\nhint: use `link` to make a symlink to it\n",
+        ),
+        (
+            "/etc/hostname:/boot/name",
+            "`/etc/hostname` is on partition 1 (ext4 `cloudimg-rootfs`) and `/boot/name` on partition 16 \
+             (ext4 `BOOT`): a hard link cannot cross file systems\n\
+             hint: use `copy` for a copy of the file, or `link` for a symlink to it\n",
+        ),
+        (
+            "/boot/efi/EFI/BOOT/BOOTX64.EFI:/boot/efi/a",
+            "`/boot/efi/a` is on a FAT file system, which has no hard links\n",
+        ),
+    ] {
+        world.refuses(&format!("build --base base.img -o x.img --hardlink {flag}"), &format!("error: {message}"));
+    }
+    let run = world.run("build --base base.img -o x.img --hardlink /etc/hostname");
+    assert!(run.stderr.contains("expected TARGET:LINK, such as `/usr/bin/vim:/usr/local/bin/vi`"), "{}", run.stderr);
+    assert_eq!(run.code, Some(2));
+}
+
+#[test]
 fn modes_and_owners_are_those_that_were_asked_for() {
     let world = World::new();
     let flags = [

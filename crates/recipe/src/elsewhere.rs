@@ -148,8 +148,14 @@ const WORDS: &[Elsewhere] = &[
     Elsewhere {
         words: &["ln", "symlink"],
         whose: "a symlink",
-        flag: "that is `--link TARGET:LINK` here",
-        step: "that is `link = \"LINK\"` with `target` here",
+        flag: "that is `--link TARGET:LINK` here, and `--hardlink TARGET:LINK` for a hard link",
+        step: "that is `link = \"LINK\"` with `target` here, and `hardlink = \"LINK\"` for a hard link",
+    },
+    Elsewhere {
+        words: &["hard-link"],
+        whose: "another name of a file",
+        flag: "that is `--hardlink TARGET:LINK` here",
+        step: "that is `hardlink = \"LINK\"` with `target` here",
     },
     Elsewhere {
         words: &["selinux-relabel"],

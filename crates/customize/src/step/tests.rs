@@ -35,6 +35,7 @@ fn each_step_is_what_its_flag_is() {
         ("touch = '/a'", Operation::Touch(parsed("/a", Touch::parse))),
         ("remove = '/a*'", Operation::Remove(parsed("/a*", Remove::parse))),
         ("link = '/a'\ntarget = 'b'", Operation::Link(parsed("b:/a", Link::parse))),
+        ("hardlink = '/a'\ntarget = '/b'", Operation::Hardlink(parsed("/b:/a", Hardlink::parse))),
         ("chmod = '/a'\nmode = '0600'", Operation::Chmod(parsed("0600:/a", Chmod::parse))),
         ("chown = '/a'\nowner = 'a:1'", Operation::Chown(parsed("a:1:/a", Chown::parse))),
         ("copy = '/a'\nto = '/b/'", Operation::Copy(parsed("/a:/b/", Copy::parse))),
@@ -118,6 +119,8 @@ fn what_is_wrong_with_a_step_points_at_it() {
         ("first-boot = 'c'", "'c'", "there is no input `c`"),
         ("replace = '/a'\nregex = '('\nwith = ''", "'('", "invalid regular expression: unclosed group"),
         ("write = '/a'\ntext = ''\nchmod = '/a'", "chmod", "unknown key `chmod`"),
+        ("hardlink = '/a'", "'/a'", "this `hardlink` has no `target`"),
+        ("hardlink = '/a'\ntarget = 'b'", "'b'", "a path in the guest begins with `/`"),
         (
             "put = 'a'\nto = '/a'\nowner = '1:2'\nkeep-owner = true",
             "true",

@@ -68,6 +68,7 @@ verbs! {
     mkdir: Mkdir,
     touch: Touch,
     link: Link,
+    hardlink: Hardlink,
     copy: Copy,
     rename: Move,
     remove: Remove,

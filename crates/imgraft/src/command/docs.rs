@@ -61,9 +61,9 @@ mod tests {
     #[test]
     fn a_row_has_flags_step_and_help() {
         let row_of = |name: &str| row(verbs().find(|verb| verb.step.name == name).unwrap());
-        let link = "| `--link TARGET:LINK[:LINK]` | `link = LINK`, `target` | \
-                    Make LINK a symlink to TARGET, as `ln -sf` does |\n";
-        assert_eq!(row_of("link"), link);
+        let hardlink = "| `--hardlink TARGET:LINK[:LINK]` | `hardlink = LINK`, `target` | \
+                        Make LINK another name of the file TARGET, as `ln -f` does |\n";
+        assert_eq!(row_of("hardlink"), hardlink);
         assert!(row_of("truncate").starts_with("| `--truncate PATH`, `--truncate-recursive PATH` | `truncate = PATH`"));
         assert!(row_of("relabel").starts_with("| `--relabel` | `relabel = true` | Have"));
     }
