@@ -1,4 +1,4 @@
-//! Carrying operations out in a guest, one after the other.
+//! Carries out operations in a guest, one after the other.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,108 +9,108 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::inherit::NEW_DIRECTORY;
-use crate::operation::Operation;
 use crate::report::Report;
 use crate::source::Source;
+use crate::verb::Operation;
 
-/// Directories over which every guest mounts something before anything of the image is used.
+/// Directories over which every guest mounts something before it uses anything of the image.
 const HIDDEN_AT_BOOT: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 
-/// The mode of directories that have to be made on the way to something.
+/// The mode of directories that are made on the way to something.
 pub(crate) const PARENT_PERMISSIONS: u16 = 0o755;
 
-/// From this size in bytes on, a source may be kept in place of its bytes.
+/// A source of at least this size in bytes may be kept instead of its bytes.
 pub(crate) const KEPT_SOURCE_BYTES: u64 = 1 << 20;
 
-/// The largest file of the guest that is read whole to be edited, in bytes.
+/// The largest file of the guest that can be edited, because it is read whole, in bytes.
 pub(crate) const EDIT_LIMIT_BYTES: u64 = 8 << 20;
 
 /// How operations are carried out.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
-    /// The time that everything new gets. Where this is `None`, it is a source's own, and the time at
-    /// which the root's file system was last written to for what has no source.
+    /// The time of everything new. If this is `None`, a file with a source gets the source's time, and everything else
+    /// gets the time at which the root's file system was last written to.
     pub modified: Option<Time>,
-    /// Whether directories on the way to what an operation names have to be there. Where this is not set, they
-    /// are made; `mkdir` makes them either way, and a `put` says it itself.
+    /// Whether the directories on the way to a path of an operation must exist. Otherwise they are made. `mkdir` always
+    /// makes them, and a `put` has an option of its own.
     pub existing_parents: bool,
-    /// Whether nothing is said of what was done as asked and is often a slip: a program that nobody may
-    /// execute, a file that `append` made.
+    /// Whether to leave out warnings about frequent slips: a program that nobody may execute, a file that `append`
+    /// made.
     pub without_advice: bool,
 }
 
-/// Something that was done as asked, and may not be what is wanted.
+/// Something that was done as asked, but may not be what the user wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Warning {
     /// The guest mounts something over it at boot.
     HiddenAtBoot {
-        /// What.
+        /// The path.
         path: GuestPath,
-        /// Where something is mounted.
+        /// The mount point.
         mount_point: &'static str,
     },
-    /// A mode was asked for where there are none.
+    /// A mode was given for a file on a file system without modes.
     ModeIgnored {
-        /// Where.
+        /// The file.
         path: GuestPath,
     },
-    /// Nothing in a file was what should be replaced.
+    /// Nothing in a file matched.
     NoMatch {
         /// The file.
         path: GuestPath,
-        /// What was looked for.
+        /// The expression.
         pattern: String,
     },
-    /// The guest enforces SELinux, and what is new has no label.
+    /// The guest enforces SELinux, and new files have no labels.
     Unlabelled,
-    /// What is in a folder of programs, and nobody may execute it.
+    /// Nobody may execute a file in a folder of programs.
     NotExecutable {
-        /// What.
+        /// The file.
         path: GuestPath,
-        /// How many more there are.
+        /// The number of further such files.
         more: usize,
     },
-    /// Something else, in words.
+    /// Something else.
     Other(String),
 }
 
-/// What was done.
+/// The result of carrying out operations.
 #[derive(Debug)]
 pub struct Done {
-    /// What each operation came to, in their order.
+    /// The report of each operation, in their order.
     pub reports: Vec<Report>,
-    /// What may not be what is wanted.
+    /// Things that may not be what the user wants.
     pub warnings: Vec<Warning>,
-    /// What it takes of each file system that is fuller now.
+    /// The space that was taken in each file system that is fuller now.
     pub room: Vec<Room>,
     kept: Vec<Source>,
 }
 
-/// What operations take of a file system.
+/// The space that operations take in a file system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Room {
-    /// Which one: `partition 1 (ext4 cloudimg-rootfs)`.
+    /// The file system: `partition 1 (ext4 cloudimg-rootfs)`.
     pub volume: String,
-    /// What is taken, in bytes.
+    /// The space that is taken, in bytes.
     pub needed_bytes: u64,
-    /// What was free before, in bytes.
+    /// The space that was free before, in bytes.
     pub available_bytes: u64,
-    /// Inodes that are taken.
+    /// The number of inodes that are taken.
     pub needed_inodes: u64,
-    /// Inodes that were free before, where there are inodes.
+    /// The number of inodes that were free before, if the file system has inodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub available_inodes: Option<u64>,
 }
 
-/// Somebody who is told how far the operations are.
+/// A receiver of progress.
 pub trait Watch {
-    /// The operation with this index is next; behind the last one, all of them are done.
+    /// The operation with this index begins. The index after the last one means that all are done.
     fn begins(&self, index: usize) {
         let _ = index;
     }
 
-    /// So many bytes of content are done, of those that are known to be there.
+    /// `done_bytes` of the `expected_bytes` that are known so far are done.
     fn progress(&self, done_bytes: u64, expected_bytes: u64);
 }
 
@@ -120,13 +120,13 @@ impl<F: Fn(u64, u64)> Watch for F {
     }
 }
 
-/// Carries out `operations` in `guest`, in their order, and flushes it: each sees what those before it
-/// did. `watch` is told how far that is.
+/// Carries out `operations` in `guest`, in their order, and flushes it. Each operation sees what those before it did.
+/// `watch` receives the progress.
 ///
 /// # Errors
 ///
-/// What is missing, in the way or too large. A part is done then: the disk behind the guest is not to
-/// be used.
+/// [`Error`] if something is missing, in the way or too large. Some operations are done then: the guest's disk must not
+/// be used any more.
 pub fn carry_out(
     guest: &mut Guest,
     operations: &[Operation],
@@ -143,7 +143,7 @@ pub fn carry_out(
         if options.existing_parents {
             work.expect_parents(operation)?;
         }
-        reports.push(work.carry_out(operation).map_err(Error::no_space)?);
+        reports.push(operation.inner().apply(&mut work).map_err(Error::no_space)?);
     }
     watch.begins(operations.len());
     if !operations.is_empty() {
@@ -157,8 +157,8 @@ pub fn carry_out(
 }
 
 impl Done {
-    /// Refuses sources that are no longer what they were. To be called when everything has been
-    /// read from the disk behind the guest, which may read large sources only then.
+    /// Refuses sources that changed. Call this after everything was read from the guest's disk, because large sources
+    /// are read only then.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Done {
     }
 }
 
-/// The file systems' names and what is free in them.
+/// The names of the file systems, and their free space.
 fn free_space(guest: &Guest) -> Result<Vec<(String, FreeSpace)>, Error> {
     let mut spaces = Vec::new();
     for volume in guest.volumes() {
@@ -180,7 +180,7 @@ fn free_space(guest: &Guest) -> Result<Vec<(String, FreeSpace)>, Error> {
 }
 
 impl Room {
-    /// What was taken between `before` and `after`, if anything was.
+    /// The space that was taken between `before` and `after`, if any.
     fn of((volume, before): (String, FreeSpace), (_, after): &(String, FreeSpace)) -> Option<Self> {
         let inodes = |space: &FreeSpace| space.free_inodes.map(u64::from);
         let room = Self {
@@ -194,7 +194,7 @@ impl Room {
     }
 }
 
-/// How far the content is.
+/// The progress of the content.
 pub(crate) struct Progress<'a> {
     done_bytes: Cell<u64>,
     expected_bytes: Cell<u64>,
@@ -202,74 +202,45 @@ pub(crate) struct Progress<'a> {
 }
 
 impl Progress<'_> {
-    /// There are so many bytes more to do.
+    /// Adds bytes to do.
     pub(crate) fn expect(&self, bytes: u64) {
         self.expected_bytes.set(self.expected_bytes.get() + bytes);
         self.watch.progress(self.done_bytes.get(), self.expected_bytes.get());
     }
 
-    /// So many bytes more are done.
+    /// Adds bytes that are done.
     pub(crate) fn add(&self, bytes: u64) {
         self.done_bytes.set(self.done_bytes.get() + bytes);
         self.watch.progress(self.done_bytes.get(), self.expected_bytes.get());
     }
 }
 
-/// A guest that operations are being carried out in.
+/// A guest in which operations are carried out.
 pub(crate) struct Work<'a> {
     pub(crate) guest: &'a mut Guest,
     pub(crate) options: &'a Options,
-    /// The time of what has no time of its own.
+    /// The time of everything without a source.
     pub(crate) now: Time,
     pub(crate) warnings: Vec<Warning>,
-    /// Sources that are read only when the disk behind the guest is.
+    /// Sources that are read only when the guest's disk is read.
     pub(crate) kept: Vec<Source>,
-    /// Files that were put into folders of programs without a mode that lets anybody execute them.
+    /// Files that were put into folders of programs, and that nobody may execute.
     pub(crate) programs: Vec<GuestPath>,
     pub(crate) progress: Progress<'a>,
 }
 
-/// Where something is to be written.
+/// A place for a file.
 pub(crate) struct Place {
-    /// Where it really is: no symlink and no `..` in it.
+    /// The real path, without symlinks and `..`.
     pub(crate) path: GuestPath,
-    /// What is there now.
+    /// The file that is there now.
     pub(crate) found: Option<Location>,
     /// Directories that were made on the way.
     pub(crate) parents: Vec<String>,
 }
 
 impl Work<'_> {
-    /// Carries out one operation.
-    fn carry_out(&mut self, operation: &Operation) -> Result<Report, Error> {
-        match operation {
-            Operation::Put(put) => self.put(put),
-            Operation::Write(write) => self.write(write),
-            Operation::Append(append) => self.append(append),
-            Operation::Mkdir(mkdir) => self.mkdir(mkdir),
-            Operation::Touch(touch) => self.touch(touch),
-            Operation::Remove(remove) => self.remove(remove),
-            Operation::Link(link) => self.link(link),
-            Operation::Chmod(chmod) => self.chmod(chmod),
-            Operation::Chown(chown) => self.chown(chown),
-            Operation::Hostname(hostname) => self.hostname(hostname),
-            Operation::Timezone(timezone) => self.timezone(timezone),
-            Operation::User(user) => self.user(user),
-            Operation::Password(password) => self.password(password),
-            Operation::SshKey(key) => self.ssh_key(key),
-            Operation::FirstBoot(first_boot) => self.first_boot(first_boot),
-            Operation::Tar(tar) => self.tar(tar),
-            Operation::Truncate(truncate) => self.truncate(truncate),
-            Operation::Copy(copy) => self.copy(copy),
-            Operation::Move(rename) => self.rename(rename),
-            Operation::Replace(replace) => self.replace(replace),
-            Operation::Edit(edit) => self.edit(edit),
-            Operation::Scrub(scrub) => self.scrub(scrub),
-            Operation::Relabel => self.relabel(),
-        }
-    }
-
-    /// Notes that a file was put at `path`, if that is in a folder of programs and it cannot be executed.
+    /// Remembers the file at `path`, if it is in a folder of programs and nobody may execute it.
     pub(crate) fn note_program(&mut self, path: &GuestPath, permissions: u16) {
         let folder = path.parent().map(|folder| folder.to_string()).unwrap_or_default();
         if permissions & 0o111 == 0 && matches!(folder.rsplit('/').next(), Some("bin" | "sbin")) {
@@ -277,7 +248,7 @@ impl Work<'_> {
         }
     }
 
-    /// Warns of those that are still there in the end, and still cannot be executed.
+    /// Warns about the remembered files that exist at the end and still cannot be executed.
     fn warn_of_programs(&mut self) -> Result<(), Error> {
         if self.options.without_advice {
             return Ok(());
@@ -295,22 +266,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Refuses an operation for which directories would have to be made that it does not say itself.
+    /// Refuses an operation if directories on the way to its paths are missing.
     fn expect_parents(&self, operation: &Operation) -> Result<(), Error> {
-        let targets = match operation {
-            Operation::Write(write) => vec![&write.path],
-            Operation::Append(append) => vec![&append.path],
-            Operation::Touch(touch) => vec![&touch.path],
-            Operation::Link(link) => link.links.iter().collect(),
-            Operation::Copy(copy) => vec![&copy.to.path],
-            Operation::Move(rename) => vec![&rename.to.path],
-            Operation::Tar(tar) => {
-                self.existing(&tar.directory)?;
-                return Ok(());
-            }
-            _ => Vec::new(),
-        };
-        for path in targets {
+        for path in operation.inner().targets() {
             if let Lookup::Missing { directory, names } = self.guest.lookup(path, LastLink::Keep)?
                 && let [missing, _, ..] = &names[..]
             {
@@ -321,12 +279,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What is at `path`, symlinks followed.
+    /// The file at `path`, symlinks followed.
     pub(crate) fn existing(&self, path: &GuestPath) -> Result<Found<Location>, Error> {
         Ok(self.guest.find(path, LastLink::Follow)?)
     }
 
-    /// Whether there is something at `path`, symlinks followed.
+    /// Whether a file is at `path`, symlinks followed.
     pub(crate) fn is_there(&self, path: &GuestPath) -> Result<bool, Error> {
         match self.guest.find(path, LastLink::Follow) {
             Ok(_) => Ok(true),
@@ -335,7 +293,7 @@ impl Work<'_> {
         }
     }
 
-    /// The place that `path` is; directories on the way that are missing are made.
+    /// The place at `path`. Missing directories on the way are made.
     pub(crate) fn place(&mut self, path: &GuestPath, last: LastLink) -> Result<Place, Error> {
         let (directory, mut names) = match self.guest.lookup(path, last)? {
             Lookup::Found(found) => {
@@ -366,25 +324,25 @@ impl Work<'_> {
         Ok((parent, made))
     }
 
-    /// Mode, root as the owner, and the time of what has no time of its own.
+    /// A mode, with root as the owner and the time of everything without a source.
     pub(crate) fn attributes(&self, permissions: u16) -> Attributes {
         Attributes { permissions, uid: 0, gid: 0, modified: self.now }
     }
 
-    /// Gives the regular file at `path`, where no symlink is, another content.
+    /// Gives a regular file a new content. No symlink is on `path`.
     pub(crate) fn set_content(&mut self, path: &GuestPath, content: &[u8]) -> Result<(), Error> {
         self.guest.replace_content(path, content, self.now)?;
-        // As the kernel does: what was granted to the old content is not granted to the new one.
+        // As the kernel does it: capabilities of the old content do not pass to the new one.
         Ok(self.guest.remove_xattr(path, b"security.capability")?)
     }
 
-    /// Creates the regular file `path` with this content.
+    /// Creates a regular file.
     pub(crate) fn create(&mut self, path: &GuestPath, attributes: &Attributes, content: &[u8]) -> Result<(), Error> {
         Ok(self.guest.create_file(path, attributes, content.len() as u64, &mut &*content)?)
     }
 
-    /// Passes the text of a file through `edit`; nothing is written where it stays as it is. Returns where
-    /// the file is.
+    /// Passes the content of a file through `edit`. Nothing is written if it stays the same. Returns the file's real
+    /// path.
     pub(crate) fn edit_content(
         &mut self,
         path: &GuestPath,
@@ -399,7 +357,7 @@ impl Work<'_> {
         Ok(found.path)
     }
 
-    /// The content was changed now.
+    /// Sets the times of a file whose content was changed now.
     pub(crate) fn content_changed(&mut self, path: &GuestPath) -> Result<(), Error> {
         let times = Times { accessed: None, modified: Some(self.now), changed: Some(self.now) };
         Ok(self.guest.set_times(path, &times)?)
@@ -407,7 +365,7 @@ impl Work<'_> {
 }
 
 impl Warning {
-    /// What is at `path` will not be seen.
+    /// The warning that a file at `path` will be hidden, if so.
     pub(crate) fn of_hidden(path: &GuestPath) -> Option<Self> {
         let hides = |point: &&str| point.parse().is_ok_and(|point: GuestPath| path.starts_with(&point));
         let mount_point = HIDDEN_AT_BOOT.into_iter().find(hides)?;
@@ -415,7 +373,7 @@ impl Warning {
     }
 }
 
-/// `parent` and one more component.
+/// Appends a component to `parent`.
 pub(crate) fn join(parent: &GuestPath, name: &[u8]) -> Result<GuestPath, Error> {
     if name == b".." || name.is_empty() {
         let problem = PathProblem::NotFound;
@@ -426,7 +384,7 @@ pub(crate) fn join(parent: &GuestPath, name: &[u8]) -> Result<GuestPath, Error> 
         .map_err(|error| guest::Error::Path { path: parent.clone(), problem: PathProblem::Invalid(error) }.into())
 }
 
-/// Refuses what is no regular file.
+/// Refuses a file that is not regular.
 pub(crate) fn expect_regular(path: &GuestPath, kind: FileKind) -> Result<(), Error> {
     let problem = match kind {
         FileKind::Regular => return Ok(()),
@@ -443,12 +401,14 @@ impl fmt::Display for Warning {
                 write!(f, "`{path}` will be hidden at boot: the guest mounts something over `{mount_point}`")
             }
             Self::ModeIgnored { path } => {
-                write!(f, "`{path}` is on a FAT file system, which has no modes: the one asked for is not kept")
+                write!(f, "`{path}` is on a FAT file system, which has no modes: the given one is ignored")
             }
-            Self::NoMatch { path, pattern } => write!(f, "nothing in `{path}` matches `{pattern}`: it is as it was"),
+            Self::NoMatch { path, pattern } => {
+                write!(f, "nothing in `{path}` matches `{pattern}`: the file stays as it was")
+            }
             Self::Unlabelled => write!(
                 f,
-                "the guest enforces SELinux and what is new has no label: `relabel` has it labelled at first boot"
+                "the guest enforces SELinux and new files have no labels: `relabel` has them labelled at the first boot"
             ),
             Self::NotExecutable { path, more } => {
                 write!(f, "`{path}` ")?;
@@ -457,7 +417,7 @@ impl fmt::Display for Warning {
                     1 => write!(f, "and one more have no execute bit")?,
                     _ => write!(f, "and {more} more have no execute bit")?,
                 }
-                write!(f, ", and nobody can run it by its name: give it a mode such as 0755")
+                write!(f, ", so that nobody can run it by its name: give it a mode such as 0755")
             }
             Self::Other(text) => f.write_str(text),
         }

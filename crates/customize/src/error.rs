@@ -1,126 +1,153 @@
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use guest::{FileKind, GuestPath};
-
-use crate::size::ByteSize;
+use recipe::ByteSize;
 
 /// Why an operation could not be carried out.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Something of the host could not be read.
+    /// A file of the host could not be read.
+    #[error("`{}` cannot be read", path.display())]
     Source {
-        /// What.
+        /// The file.
         path: PathBuf,
-        /// What the host says.
+        /// The host's error.
+        #[source]
         error: io::Error,
     },
-    /// Something of the host is neither a file, a directory nor a symlink.
+    /// A file of the host is neither a regular file, a directory nor a symlink.
+    #[error("`{}` is {kind}: only files, directories and symlinks can be put", path.display())]
     SourceKind {
-        /// What.
+        /// The file.
         path: PathBuf,
         /// What it is: `a socket`.
         kind: &'static str,
     },
-    /// A source is to go into a directory, and has no name to have there.
+    /// A source should go into a directory, and has no name.
+    #[error("`{}` has no name that it could have inside a directory", path.display())]
     SourceName {
         /// The source.
         path: PathBuf,
     },
-    /// A source is no longer what it was when it was looked at.
+    /// A source changed while it was used.
+    #[error("`{}` changed while it was read", path.display())]
     SourceChanged {
         /// The source.
         path: PathBuf,
     },
-    /// A name is too long for the guest.
+    /// The name of a file of the host is invalid in the guest.
+    #[error("`{}` does not fit the guest: {error}", path.display())]
     Name {
         /// The file of the host.
         path: PathBuf,
-        /// Why it cannot have a path in the guest.
+        /// Why it is invalid.
         error: guest::PathError,
     },
-    /// A directory would replace something else, or be replaced.
+    /// A directory would replace another file, or the reverse.
+    #[error(
+        "`{to}` is {} and `{}` is {}a directory",
+        article(*found),
+        from.display(),
+        if *is_directory { "" } else { "not " }
+    )]
     Kind {
-        /// What would go in.
-        source: PathBuf,
-        /// Whether that is a directory.
-        source_is_directory: bool,
-        /// Where.
-        destination: GuestPath,
+        /// The source.
+        from: PathBuf,
+        /// Whether the source is a directory.
+        is_directory: bool,
+        /// The place in the guest.
+        to: GuestPath,
         /// What is there.
         found: FileKind,
     },
     /// The guest has no user or group of this name.
+    #[error("the guest has no {what} `{name}`: it is not in its `{file}`")]
     UnknownName {
         /// `user` or `group`.
         what: &'static str,
         /// The name.
         name: String,
-        /// Where it was looked for: `/etc/passwd`.
+        /// The file where the name should be: `/etc/passwd`.
         file: &'static str,
     },
-    /// FAT cannot hold what is asked.
+    /// A FAT file system cannot hold something.
+    #[error("`{path}` is on a FAT file system, which has no {what}")]
     Fat {
-        /// Where.
-        destination: GuestPath,
-        /// What it cannot have.
+        /// The path.
+        path: GuestPath,
+        /// What it cannot hold.
         what: String,
     },
-    /// A file system of the guest has too little room for everything that goes there.
+    /// A file system of the guest has too little space.
+    #[error(
+        "no space left in the guest: {volume} needs {} more and has {} free ({needed_bytes} and {available_bytes} \
+         bytes)",
+        ByteSize(*needed_bytes),
+        ByteSize(*available_bytes)
+    )]
     NoSpace {
         /// The file system's name.
         volume: String,
-        /// How much is needed, in bytes.
+        /// The space that is needed, in bytes.
         needed_bytes: u64,
-        /// How much there is, in bytes.
+        /// The free space, in bytes.
         available_bytes: u64,
     },
-    /// A file system of the guest has too few inodes for everything that goes there.
+    /// A file system of the guest has too few inodes.
+    #[error("no inodes left in the guest: {volume} needs {needed} more and has {available} free")]
     NoInodes {
         /// The file system's name.
         volume: String,
-        /// How many are needed.
+        /// The number of inodes that are needed.
         needed: u64,
-        /// How many there are.
+        /// The number of free inodes.
         available: u64,
     },
-    /// Packages that have to be there are not.
+    /// Packages that must be installed are missing.
+    #[error("{} not installed in the image", packages(names))]
     MissingPackages {
         /// Their names.
         names: Vec<String>,
     },
     /// The guest's list of packages cannot be read.
+    #[error("{}", no_package_list(*manager))]
     NoPackageList {
-        /// The package manager, where it is known.
+        /// The package manager, if it is known.
         manager: Option<&'static str>,
     },
-    /// Something could not be put in place.
+    /// A file could not be put into the guest.
+    #[error("`{}` could not be put at `{to}`", from.display())]
     Put {
-        /// What.
-        source: PathBuf,
-        /// Where.
-        destination: GuestPath,
+        /// The file of the host.
+        from: PathBuf,
+        /// The place in the guest.
+        to: GuestPath,
         /// Why.
+        #[source]
         error: Box<guest::Error>,
     },
-    /// An operation does not fit what is in the guest.
+    /// An operation does not fit the guest.
+    #[error("{problem}")]
     Refused {
         /// Why.
         problem: String,
         /// What to do about it.
         hint: Option<String>,
     },
-    /// The filter that a file of the guest was to go through said no.
+    /// The filter of an edit failed.
+    #[error("`{path}` could not be edited")]
     Filter {
         /// The file.
         path: GuestPath,
-        /// What the filter says.
+        /// The filter's error.
+        #[source]
         error: io::Error,
     },
     /// The guest could not be read or written.
-    Guest(guest::Error),
+    #[error(transparent)]
+    Guest(#[from] guest::Error),
 }
 
 impl Error {
@@ -135,7 +162,7 @@ impl Error {
         }
     }
 
-    /// What a file system says that is too full, in the words for that.
+    /// Turns the error of a full file system into [`NoSpace`](Self::NoSpace) or [`NoInodes`](Self::NoInodes).
     pub(crate) fn no_space(self) -> Self {
         let guest = match &self {
             Self::Guest(guest) => guest,
@@ -154,52 +181,16 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Source { path, .. } => write!(f, "`{}` cannot be read", path.display()),
-            Self::SourceKind { path, kind } => {
-                write!(f, "`{}` is {kind}: only files, directories and symlinks can be put", path.display())
-            }
-            Self::SourceName { path } => {
-                write!(f, "`{}` has no name that it could have inside a directory", path.display())
-            }
-            Self::SourceChanged { path } => write!(f, "`{}` changed while it was read", path.display()),
-            Self::Name { path, error } => write!(f, "`{}` does not fit the guest: {error}", path.display()),
-            Self::Kind { source, source_is_directory, destination, found } => {
-                let not = if *source_is_directory { "" } else { "not " };
-                write!(f, "`{destination}` is {} and `{}` is {not}a directory", article(*found), source.display())
-            }
-            Self::UnknownName { what, name, file } => {
-                write!(f, "the guest has no {what} `{name}`: it is not in its `{file}`")
-            }
-            Self::Fat { destination, what } => {
-                write!(f, "`{destination}` is on a FAT file system, which has no {what}")
-            }
-            Self::NoSpace { volume, needed_bytes, available_bytes } => {
-                let (needed, available) = (ByteSize(*needed_bytes), ByteSize(*available_bytes));
-                write!(f, "no space left in the guest: {volume} needs {needed} more and has {available} free")?;
-                write!(f, " ({needed_bytes} and {available_bytes} bytes)")
-            }
-            Self::NoInodes { volume, needed, available } => {
-                write!(f, "no inodes left in the guest: {volume} needs {needed} more and has {available} free")
-            }
-            Self::MissingPackages { names } => {
-                let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-                let (noun, verb) = if names.len() == 1 { ("package", "is") } else { ("packages", "are") };
-                write!(f, "{noun} {} {verb} not installed in the image", names.join(", "))
-            }
-            Self::NoPackageList { manager: Some(manager) } => {
-                write!(f, "the guest's packages are {manager}'s, whose list imgraft cannot read yet")
-            }
-            Self::NoPackageList { manager: None } => write!(f, "the guest has no list of installed packages"),
-            Self::Put { source, destination, .. } => {
-                write!(f, "`{}` could not be put at `{destination}`", source.display())
-            }
-            Self::Refused { problem, .. } => f.write_str(problem),
-            Self::Filter { path, .. } => write!(f, "`{path}` could not be edited"),
-            Self::Guest(error) => error.fmt(f),
-        }
+fn packages(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let (noun, verb) = if names.len() == 1 { ("package", "is") } else { ("packages", "are") };
+    format!("{noun} {} {verb}", quoted.join(", "))
+}
+
+fn no_package_list(manager: Option<&str>) -> String {
+    match manager {
+        Some(manager) => format!("imgraft cannot read the package list of {manager} yet, which the guest uses"),
+        None => "the guest has no list of installed packages".to_owned(),
     }
 }
 
@@ -211,23 +202,5 @@ fn article(kind: FileKind) -> &'static str {
         FileKind::CharacterDevice | FileKind::BlockDevice => "a device",
         FileKind::Fifo => "a FIFO",
         FileKind::Socket => "a socket",
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Source { error, .. } | Self::Filter { error, .. } => Some(error),
-            Self::Put { error, .. } => Some(&**error),
-            // Its message is already ours.
-            Self::Guest(error) => error.source(),
-            _ => None,
-        }
-    }
-}
-
-impl From<guest::Error> for Error {
-    fn from(error: guest::Error) -> Self {
-        Self::Guest(error)
     }
 }

@@ -1,8 +1,7 @@
-//! What a directory passes on to what is made in it: its group, and the access control list that it keeps for
-//! that.
+//! What a new file inherits from its directory: the group, and the default access control list.
 //!
-//! As the kernel does it (`inode_init_owner` and `posix_acl_create` by name), for files of which neither mode
-//! nor owner was asked for.
+//! This is done as the kernel does it in `inode_init_owner` and `posix_acl_create`, for files whose mode and owner were
+//! not given.
 
 use guest::resolve::LastLink;
 use guest::{FileKind, FileSystem, GuestPath};
@@ -13,13 +12,13 @@ use crate::error::Error;
 const ACCESS: &[u8] = b"system.posix_acl_access";
 const DEFAULT: &[u8] = b"system.posix_acl_default";
 const SET_GROUP_ID: u16 = 0o2000;
-/// What a program asks for when it makes a file. A directory with a list of its own is not subject to the
-/// umask, which has 0644 made of it elsewhere.
+/// The mode with which a program makes a file. The umask turns it into 0644, but not in a directory with a default
+/// list.
 pub(crate) const NEW_FILE: u16 = 0o666;
 /// The same for a directory.
 pub(crate) const NEW_DIRECTORY: u16 = 0o777;
 
-// acl(5), and Linux's `posix_acl.h` by name.
+// Names as in acl(5) and Linux's `posix_acl.h`.
 const ACL_VERSION_BYTES: usize = 4;
 const ACL_ENTRY_BYTES: usize = 8;
 const ACL_USER_OBJ: u16 = 0x01;
@@ -28,8 +27,8 @@ const ACL_MASK: u16 = 0x10;
 const ACL_OTHER: u16 = 0x20;
 
 impl Work<'_> {
-    /// Gives what was just made at `path`, where no symlink is on the way, what its directory passes on;
-    /// `asked` is the mode that its maker asked for. Returns whether there was anything.
+    /// Lets the new file at `path` inherit from its directory. No symlink is on `path`, and `asked` is the mode with
+    /// which a program would make it. Returns whether there was anything to inherit.
     pub(crate) fn inherit(&mut self, path: &GuestPath, asked: u16) -> Result<bool, Error> {
         let Some(directory) = path.parent() else { return Ok(false) };
         let directory = self.guest.find(&directory, LastLink::Follow)?;
@@ -62,7 +61,7 @@ impl Work<'_> {
     }
 }
 
-/// The list of a new file, which grants no more than the mode that its maker asked for.
+/// The list of a new file, which grants no more than the mode `asked`.
 fn restricted(default: &[u8], asked: u16) -> Vec<u8> {
     let mut list = default.to_vec();
     let Some(entries) = list.get_mut(ACL_VERSION_BYTES..) else { return list };
@@ -72,7 +71,7 @@ fn restricted(default: &[u8], asked: u16) -> Vec<u8> {
         let allowed = match tag(entry) {
             ACL_USER_OBJ => asked >> 6,
             ACL_MASK => asked >> 3,
-            // The mask stands for the group where there is one.
+            // If there is a mask, it stands for the group.
             ACL_GROUP_OBJ if !has_mask => asked >> 3,
             ACL_OTHER => asked,
             _ => continue,

@@ -1,4 +1,4 @@
-//! What has to be in the finished image.
+//! What the finished image must have.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use guest::{Guest, Packages};
 
 use crate::error::Error;
 
-/// Refuses a guest in which one of the packages `names` is not installed.
+/// Refuses a guest that lacks one of the packages `names`.
 ///
 /// # Errors
 ///

@@ -1,42 +1,9 @@
-use std::fmt;
-use std::str::FromStr;
+//! Looks up owners in the guest.
 
 use guest::Guest;
+use recipe::{Owner, Principal};
 
 use crate::error::Error;
-
-/// The user and the group that a file belongs to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner {
-    /// The user.
-    pub user: Principal,
-    /// The group.
-    pub group: Principal,
-}
-
-/// A user or a group, by number or by the name that it has in the guest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Principal {
-    /// A number, taken as it is.
-    Number(u32),
-    /// A name, looked up in the guest's `/etc/passwd` or `/etc/group`.
-    Name(String),
-}
-
-/// Why a text is no owner.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum OwnerError {
-    /// There is no group.
-    NoGroup {
-        /// The text.
-        text: String,
-    },
-    /// The user or the group is neither a number nor a name.
-    NotAName {
-        /// The user or the group.
-        text: String,
-    },
-}
 
 /// The numbers of `owner` in `guest`.
 pub(crate) fn numbers(guest: &Guest, owner: &Owner) -> Result<(u32, u32), Error> {
@@ -64,88 +31,5 @@ pub(crate) fn group_number(guest: &Guest, group: &Principal) -> Result<u32, Erro
             name: name.clone(),
             file: "/etc/group",
         }),
-    }
-}
-
-impl Default for Owner {
-    /// `root:root`.
-    fn default() -> Self {
-        Self { user: Principal::Number(0), group: Principal::Number(0) }
-    }
-}
-
-impl FromStr for Owner {
-    type Err = OwnerError;
-
-    fn from_str(text: &str) -> Result<Self, OwnerError> {
-        let (user, group) = text.split_once(':').ok_or_else(|| OwnerError::NoGroup { text: text.to_owned() })?;
-        Ok(Self { user: user.parse()?, group: group.parse()? })
-    }
-}
-
-impl FromStr for Principal {
-    type Err = OwnerError;
-
-    fn from_str(text: &str) -> Result<Self, OwnerError> {
-        if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
-            // The largest number means "do not change" to the kernel.
-            return match text.parse() {
-                Ok(number) if number != u32::MAX => Ok(Self::Number(number)),
-                _ => Err(OwnerError::NotAName { text: text.to_owned() }),
-            };
-        }
-        let is_name = !text.is_empty()
-            && !text.starts_with('-')
-            && !text.contains(|character: char| {
-                character.is_whitespace() || character.is_control() || matches!(character, ':' | '/')
-            });
-        if is_name { Ok(Self::Name(text.to_owned())) } else { Err(OwnerError::NotAName { text: text.to_owned() }) }
-    }
-}
-
-impl fmt::Display for Owner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.user, self.group)
-    }
-}
-
-impl fmt::Display for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Name(name) => name.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for OwnerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoGroup { text } => write!(f, "owner `{text}` has no group: write `{text}:GROUP`"),
-            Self::NotAName { text } => write!(f, "`{text}` is neither a name nor a number of a user or group"),
-        }
-    }
-}
-
-impl std::error::Error for OwnerError {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_owner_is_a_user_and_a_group() {
-        assert_eq!("0:0".parse::<Owner>().unwrap(), Owner::default());
-        let owner: Owner = "www-data:33".parse().unwrap();
-        assert_eq!(owner, Owner { user: Principal::Name("www-data".to_owned()), group: Principal::Number(33) });
-        assert_eq!(owner.to_string(), "www-data:33");
-    }
-
-    #[test]
-    fn half_an_owner_is_refused() {
-        assert_eq!("root".parse::<Owner>(), Err(OwnerError::NoGroup { text: "root".to_owned() }));
-        for text in ["root:", ":root", "a:b:c", "4294967295:0", "4294967296:0", "a b:c", "-1:0"] {
-            assert!(matches!(text.parse::<Owner>(), Err(OwnerError::NotAName { .. })), "{text}");
-        }
     }
 }

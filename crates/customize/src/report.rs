@@ -1,35 +1,35 @@
 use std::fmt;
 
+use recipe::ByteSize;
 use serde::Serialize;
 
-use crate::size::ByteSize;
 use crate::verb::Put;
 
-/// What an operation came to.
+/// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// The operation, as a user says it: `chmod`.
+    /// The verb: `chmod`.
     pub verb: &'static str,
-    /// What was done, in a line for people.
+    /// What was done, in one line for people.
     #[serde(rename = "done")]
     pub text: String,
-    /// What was changed: where it really is in the guest.
+    /// The real paths that were changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// More of a `put`.
+    /// Further facts of a `put`.
     #[serde(flatten)]
     pub put: Option<PutReport>,
-    /// The password that was made up: nothing else says it.
+    /// The password that was made up, which is shown nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_up: Option<MadeUp>,
-    /// Directories made on the way.
+    /// Directories that were made on the way.
     pub parents: Vec<String>,
 }
 
 /// A password that was made up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MadeUp {
-    /// Whose.
+    /// The user.
     pub user: String,
     /// The password.
     pub password: String,
@@ -46,29 +46,29 @@ impl Report {
     }
 }
 
-/// What a `put` comes to.
+/// The result of a `put`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PutReport {
-    /// The file or directory of the host, as it was asked for.
+    /// The file or directory of the host, as it was given.
     pub source: String,
-    /// Where it really goes in the guest: no symlink on the way.
+    /// The real path in the guest, without symlinks on the way.
     pub destination: String,
-    /// The mode that the file gets; none for a tree.
+    /// The mode of the file; `None` for a tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
     /// The owner's number.
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
-    /// Number of regular files.
+    /// The number of regular files.
     pub files: u64,
-    /// Number of new directories, without those on the way.
+    /// The number of new directories, without those on the way.
     pub directories: u64,
-    /// Number of symlinks.
+    /// The number of symlinks.
     pub symlinks: u64,
-    /// Size of all files in bytes.
+    /// The size of all files in bytes.
     pub size_bytes: u64,
-    /// Number of files and symlinks of the guest that this replaces.
+    /// The number of files and symlinks of the guest that were replaced.
     pub replaced: u64,
 }
 
@@ -109,7 +109,7 @@ impl fmt::Display for PutReport {
     }
 }
 
-/// `1 file`, `2 files`; nothing where there are none.
+/// `1 file`, `2 files`; `None` for 0.
 pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
     match number {
         0 => None,

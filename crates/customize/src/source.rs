@@ -1,4 +1,4 @@
-//! What is on the host: looked at first, read later, and known to be the same.
+//! Files of the host, which must not change between the first look and the reading.
 
 use std::ffi::OsString;
 use std::fs::{File, Metadata};
@@ -34,7 +34,7 @@ pub(crate) enum SourceKind {
     Symlink { target: Vec<u8> },
 }
 
-/// What stays the same as long as nobody writes to a file.
+/// The attributes of a file that change when somebody writes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Identity {
     device: u64,
@@ -57,12 +57,12 @@ impl Identity {
 }
 
 impl Source {
-    /// Looks at what `path` is; a symlink stands for what it points to.
+    /// Looks at `path`; a symlink is followed.
     pub(crate) fn follow(path: &Path) -> Result<Self, Error> {
         Self::new(path, std::fs::metadata(path))
     }
 
-    /// Looks at what `path` itself is.
+    /// Looks at `path`; a symlink is not followed.
     pub(crate) fn keep(path: &Path) -> Result<Self, Error> {
         Self::new(path, std::fs::symlink_metadata(path))
     }
@@ -102,7 +102,7 @@ impl Source {
         matches!(self.kind, SourceKind::Directory)
     }
 
-    /// What is in the directory, sorted by the bytes of the names.
+    /// The names in the directory, sorted by their bytes.
     pub(crate) fn children(&self) -> Result<Vec<OsString>, Error> {
         let unreadable = |error| Error::Source { path: self.path.clone(), error };
         let mut names = Vec::new();
@@ -113,9 +113,9 @@ impl Source {
         Ok(names)
     }
 
-    /// Opens the file, which has to be the one that was looked at.
+    /// Opens the file, which must not have changed since the first look.
     pub(crate) fn open(&self) -> Result<File, Error> {
-        // Without waiting, should a FIFO have taken its place.
+        // NONBLOCK, because a FIFO may have taken its place.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = rustix::fs::open(&self.path, flags, Mode::empty());
         let file = File::from(file.map_err(|error| Error::Source { path: self.path.clone(), error: error.into() })?);
@@ -132,7 +132,7 @@ impl Source {
         Error::Source { path: self.path.clone(), error }
     }
 
-    /// Refuses a file that is not, or no longer, what was looked at.
+    /// Refuses a file that changed since the first look.
     pub(crate) fn check_unchanged(&self, file: &File) -> Result<(), Error> {
         let metadata = file.metadata().map_err(|error| self.unreadable(error))?;
         if Identity::of(&metadata) == self.identity {
@@ -143,7 +143,7 @@ impl Source {
     }
 }
 
-/// All of a file of the host, which may have `limit_bytes` bytes.
+/// Reads a whole file of the host, which may have at most `limit_bytes` bytes.
 pub(crate) fn read_small(path: &Path, limit_bytes: u64) -> Result<Vec<u8>, Error> {
     let source = Source::follow(path)?;
     match source.kind {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_by_name() {
+    fn other_files_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("socket");
         let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();

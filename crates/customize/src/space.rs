@@ -1,4 +1,4 @@
-//! What a plan takes of each file system: never more than it will really take.
+//! The space that a plan needs in each file system. It is never more than the plan will really take.
 
 use std::collections::BTreeMap;
 
@@ -6,24 +6,24 @@ use guest::{Guest, GuestPath};
 
 use crate::error::Error;
 
-/// What one file system is asked for.
+/// The need of one file system.
 #[derive(Debug, Default)]
 struct Need {
     blocks: u64,
     inodes: u64,
     freed_blocks: u64,
     freed_inodes: u64,
-    /// Bytes of the entries in each new directory.
+    /// The size of the entries in each new directory, in bytes.
     directories: BTreeMap<GuestPath, u64>,
 }
 
-/// What the file systems are asked for, by their index.
+/// The needs of the file systems, by their index.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
     volumes: BTreeMap<usize, Need>,
 }
 
-/// The target length from which a symlink of an ext4 takes a block.
+/// The shortest target with which a symlink of an ext4 takes a block, in bytes.
 const LONG_LINK_BYTES: u64 = 60;
 
 impl Needs {
@@ -31,7 +31,7 @@ impl Needs {
         self.volumes.entry(volume).or_default()
     }
 
-    /// A name in a directory.
+    /// Adds a name in a directory.
     pub(crate) fn entry(&mut self, volume: usize, path: &GuestPath) {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else { return };
         if let Some(bytes) = self.of(volume).directories.get_mut(&parent) {
@@ -39,35 +39,35 @@ impl Needs {
         }
     }
 
-    /// A file of `size_bytes` bytes in blocks of `block_size_bytes`.
+    /// Adds a file of `size_bytes` bytes in blocks of `block_size_bytes`.
     pub(crate) fn file(&mut self, volume: usize, size_bytes: u64, block_size_bytes: u32) {
         let need = self.of(volume);
         need.blocks += size_bytes.div_ceil(u64::from(block_size_bytes));
         need.inodes += 1;
     }
 
-    /// A symlink.
+    /// Adds a symlink.
     pub(crate) fn symlink(&mut self, volume: usize, target_bytes: u64) {
         let need = self.of(volume);
         need.blocks += u64::from(target_bytes >= LONG_LINK_BYTES);
         need.inodes += 1;
     }
 
-    /// A directory.
+    /// Adds a directory.
     pub(crate) fn directory(&mut self, volume: usize, path: &GuestPath) {
         let need = self.of(volume);
         need.inodes += 1;
         need.directories.insert(path.clone(), 0);
     }
 
-    /// A file that goes, with its last name.
+    /// Adds a file that is freed with its last name.
     pub(crate) fn freed(&mut self, volume: usize, blocks: u64) {
         let need = self.of(volume);
         need.freed_blocks += blocks;
         need.freed_inodes += 1;
     }
 
-    /// Refuses what does not fit.
+    /// Refuses a plan that does not fit.
     pub(crate) fn check(&self, guest: &Guest) -> Result<(), Error> {
         for (&index, need) in &self.volumes {
             let volume = &guest.volumes()[index];

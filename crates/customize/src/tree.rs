@@ -1,4 +1,4 @@
-//! Walks through trees of the guest, which end even where a damaged one has directories in a circle.
+//! Walks through trees of the guest. A walk ends even in a damaged tree with a circle of directories.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,11 @@ use guest::{FileKind, GuestPath, Location};
 use crate::carry_out::{Work, join};
 use crate::error::Error;
 
-/// The most directories on a FAT, where two that are the same cannot be told: a tree of boot loaders has a few.
+/// The most directories of a walk on a FAT file system, where a circle cannot be recognized. A tree of boot loaders has
+/// a few.
 const MAX_FAT_DIRECTORIES: usize = 1 << 16;
 
-/// The directories that a walk has been in.
+/// The directories that a walk has visited.
 #[derive(Debug, Default)]
 pub(crate) struct Visited {
     inodes: BTreeSet<(usize, u32)>,
@@ -19,7 +20,7 @@ pub(crate) struct Visited {
 }
 
 impl Visited {
-    /// Notes a directory, and refuses one that was met before.
+    /// Adds a directory, and refuses one that was visited before.
     pub(crate) fn enter(&mut self, work: &Work<'_>, path: &GuestPath, directory: &Location) -> Result<(), Error> {
         let is_new = match work.guest.identity(directory) {
             Some(identity) => self.inodes.insert(identity),
@@ -36,7 +37,7 @@ impl Visited {
 }
 
 impl Work<'_> {
-    /// `path` and all that is below it, what is in a directory behind it.
+    /// `path` and everything below it. A directory comes before its content.
     pub(crate) fn tree(&self, path: &GuestPath) -> Result<Vec<GuestPath>, Error> {
         let mut paths = Vec::new();
         let mut pending = vec![path.clone()];

@@ -6,8 +6,8 @@ use std::fs::File;
 use std::sync::Arc;
 
 use customize::{
-    Append, Chmod, Chown, Copy, FirstBoot, Hostname, Mkdir, Move, Operation, Options, Password, Remove, Replace, Scrub,
-    SshKey, Timezone, Touch, Truncate, User, Write, carry_out,
+    Append, Chmod, Chown, Copy, FirstBoot, Hardlink, Hostname, Mkdir, Move, Operation, Options, Password, Relabel,
+    Remove, Replace, Scrub, SshKey, Timezone, Touch, Truncate, User, Write, carry_out,
 };
 use guest::Guest;
 use storage::{FileStorage, Overlay, ReadAt, WriteAt};
@@ -51,13 +51,13 @@ fn operations() -> Vec<Operation> {
         Chown parse "1:1:/usr/bin/sudo", Copy parse "/usr/share/doc:/srv/", Copy parse "/boot:/srv/boot",
         Copy parse "/boot/efi:/srv/efi", Move parse "/etc/cloud:/boot/", Move parse "/usr/bin/ls:/usr/bin/cat",
         Remove parse "/boot/efi/EFI", Replace parse "/etc/passwd:root:toor", Truncate parse_recursive "/var/log",
-        Scrub parse "/var/lib/sparse.img", Hostname parse "web", User parse "ada:groups=sudo",
+        Hardlink parse "/etc/hosts:/srv/hosts:/etc/hostname", Scrub parse "/var/lib/sparse.img", Hostname parse "web", User parse "ada:groups=sudo",
         SshKey parse "ada:string:ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ a",
         FirstBoot parse_command "true", Write parse "/usr/share/zoneinfo/Etc/UTC:x", Timezone parse "Etc/UTC",
     ];
     let password = Password::parse(OsStr::new("ada:password:x"), || Ok(String::new())).unwrap();
     operations.push(Operation::Password(password));
-    operations.push(Operation::Relabel);
+    operations.push(Operation::Relabel(Relabel));
     operations
 }
 

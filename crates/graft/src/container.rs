@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use customize::Form;
 use guest::Time;
 use image::{BackingName, Container, Info};
+use recipe::Form;
 
 use crate::backing::{self, Layer};
 use crate::error::Error;

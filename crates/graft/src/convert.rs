@@ -3,9 +3,9 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use customize::Form;
 use guest::Time;
 use image::{CompressionType, Container, Info, NewClusters, Source, WriteOptions};
+use recipe::Form;
 use serde::Serialize;
 
 use crate::commit::{NEW_IMAGE_MODE, check_layer, publish, write_error};

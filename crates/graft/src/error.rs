@@ -4,9 +4,9 @@ use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use customize::ByteSize;
 use guest::diff::UnexplainedPlace;
 use image::{Compression, Format, Wrapping};
+use recipe::ByteSize;
 use storage::Finding;
 use thiserror::Error;
 
@@ -202,10 +202,10 @@ pub enum Error {
     },
     /// A form that the new image's file cannot have.
     #[error(transparent)]
-    Form(#[from] customize::FormError),
+    Form(#[from] recipe::FormError),
     /// A size that the disk cannot have.
     #[error(transparent)]
-    Size(#[from] customize::DiskSizeError),
+    Size(#[from] recipe::DiskSizeError),
     /// No path names the base from the new image's folder.
     #[error("`{}` cannot be named", base.display())]
     BaseName {

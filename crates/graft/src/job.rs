@@ -4,11 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use customize::recipe::BaseName;
-use customize::{DiskSize, Done, Form, Operation, Options, Watch, carry_out, check_packages};
+use customize::{Done, Operation, Options, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest};
 use image::{Container, Image, NewClusters};
+use recipe::{BaseName, DiskSize, Form};
 use storage::{ReadAt, WriteAt};
 
 use crate::backing::Layer;

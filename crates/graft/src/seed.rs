@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use customize::{SyntaxError, authorized_keys};
+use customize::authorized_keys;
+use recipe::SyntaxError;
 use seed::check::{Document, Renderer, Report, Role, check_for};
 use seed::{Content, InstanceId, MetaData, Part, Seed, UserData};
 use storage::{Memory, ReadAt};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use catalogue::cache;
 use catalogue::transport::{Error, Options, Proxies, Retry, Roots};
 use catalogue::{Cache, Client};
-use customize::ByteSize;
 use graft::in_one_line;
+use recipe::ByteSize;
 
 use crate::cli::network::{CacheFolder, Network};
 use crate::environment;

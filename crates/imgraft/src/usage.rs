@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use customize::Elsewhere;
-use customize::recipe::nearest;
+use recipe::{Elsewhere, nearest};
 
 use crate::failure::Failure;
 use crate::show::Messages;

@@ -149,10 +149,10 @@ fn a_user_that_cannot_be_made_is_refused_by_name() {
             "error: the guest has no group `wheel`: it is not in its `/etc/group`\nhint: a number is taken as it is\n",
         ),
         ("ada:group=4711", "error: the guest has no group with the number 4711\n"),
-        ("shadow", "error: group `shadow` is in the guest already\nhint: `group=shadow` makes it the user's\n"),
+        ("shadow", "error: the guest already has a group `shadow`\nhint: `group=shadow` makes it the user's group\n"),
         (
             "daemon",
-            "error: user `daemon` is in the guest already\nhint: `password` and `ssh-key` change a user that is there\n",
+            "error: the guest already has a user `daemon`\nhint: `password` and `ssh-key` change an existing user\n",
         ),
     ] {
         world.refuses(&format!("build --base base.img -o x.img --user {user}"), message);
@@ -234,7 +234,7 @@ fn keys_are_added_once_and_are_the_users_alone() {
     let run = build(&world, &flags);
     for line in [
         "added 1 SSH key for ada (/home/ada/.ssh/authorized_keys)\n",
-        "kept the SSH keys of ada, which were there (/home/ada/.ssh/authorized_keys)\n",
+        "kept the SSH keys of ada, which existed (/home/ada/.ssh/authorized_keys)\n",
         "added 2 SSH keys for root (/root/.ssh/authorized_keys)\n",
     ] {
         assert!(run.stderr.contains(line), "{}", run.stderr);
@@ -252,8 +252,8 @@ fn keys_are_added_once_and_are_the_users_alone() {
 
     world.file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n").file("not", "hello\n");
     for (flag, message) in [
-        ("root:file:id", "`id`: this is a private key, which stays where it is: its `.pub` is meant"),
-        ("root:file:not", "`not`: `hello` is no SSH key: `ssh-ed25519 AAAA… comment` is one"),
+        ("root:file:id", "`id`: this is a private key, which must stay secret: give the `.pub` file instead"),
+        ("root:file:not", "`not`: `hello` is not an SSH key: expected one such as `ssh-ed25519 AAAA… comment`"),
         ("www-data:file:keys.pub", "the home `/var/www` of user `www-data` is not in the guest"),
     ] {
         let run = world.run(&format!("build --base base.img -o x.img --ssh-key {flag}"));
@@ -372,7 +372,7 @@ fn packages_are_installed_by_the_guests_manager_and_wait_for_a_network() {
     assert!(network.contains("After=network-online.target"), "{network}");
     world.refuses(
         "build --base base.img -o x.img --first-boot-install nginx",
-        "error: the guest has no package manager that is known: apt-get, dnf, yum, zypper, pacman\n",
+        "error: the guest has none of the known package managers: apt-get, dnf, yum, zypper, pacman\n",
     );
 }
 

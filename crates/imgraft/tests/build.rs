@@ -120,7 +120,7 @@ fn a_whole_root_is_grafted_over_the_guests() {
     world.file("rootfs/bin/tool", "tool\n").file("rootfs/etc/tool.conf", "conf\n").file("rootfs/new", "new\n");
     world.file("rootfs/boot/efi/EFI/UBUNTU/GRUB.CFG", "grub\n").file("rootfs/boot/config", "config\n");
     world.run("build --base base.img --put rootfs:/ -o out.img").succeeds().says(
-        "warning: `/usr/bin/tool` has no execute bit, and nobody can run it by its name: give it a mode such as 0755\n\
+        "warning: `/usr/bin/tool` has no execute bit, so that nobody can run it by its name: give it a mode such as 0755\n\
          put rootfs at / (0:0, 5 files, 26 B)\n\
          built out.img (…)\n",
     );
@@ -148,7 +148,7 @@ fn a_slash_or_an_existing_directory_means_into_and_missing_ones_are_made() {
     world.file("app", "app\n").file("tree/a", "a\n");
     let puts = "--put app:/usr/local/bin --put app:/opt/new/er/ --put tree:/srv/ --put app:/bin --put app:/opt/x/y";
     world.run(&format!("build --base base.img {puts} -o out.img")).succeeds().says(
-        "warning: `/usr/local/bin/app` and one more have no execute bit, and nobody can run it by its name: give it a mode such as 0755\n\
+        "warning: `/usr/local/bin/app` and one more have no execute bit, so that nobody can run it by its name: give it a mode such as 0755\n\
          put app at /usr/local/bin/app (0644 0:0, 4 B)\n\
          made /opt/new/ (0755 0:0)\n\
          made /opt/new/er/ (0755 0:0)\n\
@@ -188,7 +188,7 @@ fn a_file_that_is_replaced_is_a_new_one_and_its_other_names_keep_the_old() {
     let old = world.content("base.img", ROOT, "/usr/bin/python3.12");
     let puts = "--put python:/usr/bin/python3 --put zone:/etc/localtime";
     world.run(&format!("build --base base.img {puts} -o out.img")).succeeds().says(
-        "warning: `/usr/bin/python3` has no execute bit, and nobody can run it by its name: give it a mode such as 0755\n\
+        "warning: `/usr/bin/python3` has no execute bit, so that nobody can run it by its name: give it a mode such as 0755\n\
          put python at /usr/bin/python3 (0644 0:0, 10 B), in place of the old one\n\
          put zone at /etc/localtime (0644 0:0, 3 B), in place of the old one\n\
          built out.img (…)\n",
@@ -370,7 +370,7 @@ fn what_may_not_be_wanted_is_warned_of() {
     let puts = "--put app:/var/run/app --put app:/boot/efi/app:0600";
     world.run(&format!("build --base base.img {puts} -o out.img")).succeeds().says(
         "warning: `/run/app` will be hidden at boot: the guest mounts something over `/run`\n\
-         warning: `/boot/efi/app` is on a FAT file system, which has no modes: the one asked for is not kept\n\
+         warning: `/boot/efi/app` is on a FAT file system, which has no modes: the given one is ignored\n\
          put app at /run/app (0644 0:0, 4 B)\n\
          put app at /boot/efi/app (0600 0:0, 4 B)\n\
          built out.img (…)\n",

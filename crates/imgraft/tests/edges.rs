@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 15] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("storage", &[]),
     ("image", &["storage"]),
     ("partition", &["storage"]),
@@ -15,14 +15,18 @@ const EDGES: [(&str, &[&str]); 15] = [
     ("fat", &["storage"]),
     ("iso9660", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),
-    ("customize", &["guest", "image", "storage"]),
+    ("recipe", &["guest", "image"]),
+    ("customize", &["guest", "recipe", "storage"]),
     ("seed", &["fat", "iso9660", "storage"]),
     ("catalogue", &[]),
     ("vm", &["guest", "partition", "storage"]),
-    ("judge", &["customize", "vm"]),
-    ("graft", &["customize", "guest", "image", "seed", "storage"]),
+    ("judge", &["recipe", "vm"]),
+    ("graft", &["customize", "guest", "image", "recipe", "seed", "storage"]),
     ("testkit", &[]),
-    ("imgraft", &["catalogue", "customize", "graft", "guest", "image", "judge", "partition", "seed", "storage", "vm"]),
+    (
+        "imgraft",
+        &["catalogue", "customize", "graft", "guest", "image", "judge", "partition", "recipe", "seed", "storage", "vm"],
+    ),
 ];
 
 /// What only some of our crates may use of others', and which.

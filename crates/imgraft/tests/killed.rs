@@ -24,7 +24,8 @@ const WORKERS: usize = 2;
 const FULLY_JUDGED: usize = 50;
 const APP_BYTES: usize = 3_000_000;
 /// The calls after which files are not what they were.
-const CALLS: &str = "write,pwrite64,writev,pwritev,copy_file_range,fallocate,ftruncate,fsync,fdatasync,linkat,renameat,renameat2";
+const CALLS: &str =
+    "write,pwrite64,writev,pwritev,copy_file_range,fallocate,ftruncate,fsync,fdatasync,linkat,renameat,renameat2";
 
 fn base() -> PathBuf {
     let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");

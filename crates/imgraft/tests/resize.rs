@@ -193,7 +193,7 @@ fn a_disk_does_not_shrink() {
     assert_eq!(run.code, Some(2));
     let wrong = world.run("resize my.img 10GB");
     assert_eq!(wrong.code, Some(2));
-    assert!(wrong.stderr.contains("`10GB` is no size"), "{}", wrong.stderr);
+    assert!(wrong.stderr.contains("`10GB` is not a size"), "{}", wrong.stderr);
     assert_eq!(world.names(), ["app", "my.img"]);
 }
 

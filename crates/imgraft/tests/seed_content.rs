@@ -74,7 +74,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     world.run("seed iso --ssh-key id.pub -o good.iso").succeeds();
     world.refuses(
         "seed iso --ssh-key words -o x",
-        "error: `words` has no keys\n  cause: `these are no keys` is no SSH key: `ssh-ed25519 AAAA… comment` is one\n",
+        "error: `words` has no keys\n  cause: `these are no keys` is not an SSH key: expected one such as `ssh-ed25519 AAAA… comment`\n",
     );
     world.refuses(
         "seed iso --user-data a.yaml --user-data odd.yaml -o x",
@@ -89,12 +89,12 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     for (flag, value, said) in [
         ("--user", "default", "is what cloud-init calls the image's own user"),
         ("--user", "ada:uid=1", "is more than a name"),
-        ("--user", "Ada Lovelace", "is no name that a user or a group can have"),
-        ("--hostname", "a_b", "is no name of a host"),
-        ("--timezone", "/etc", "is no time zone"),
+        ("--user", "Ada Lovelace", "is not a valid name of a user or a group"),
+        ("--hostname", "a_b", "is not a valid hostname"),
+        ("--timezone", "/etc", "is not a time zone"),
         ("--package", "-y", "a package's name begins with"),
         ("--run", "", "there is no command in it"),
-        ("--ssh-key", "ssh-ed25519 AAAA", "is no SSH key"),
+        ("--ssh-key", "ssh-ed25519 AAAA", "is not an SSH key"),
         ("--ssh-key", "-----BEGIN RSA PRIVATE KEY-----", "this is a private key"),
     ] {
         let run = world.run_words("seed iso -o x", &[&format!("{flag}={value}")]);

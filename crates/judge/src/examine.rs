@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use customize::recipe::Boot;
+use recipe::Boot;
 use serde_json::Value;
 
 use crate::agent::{Found, Output, Silence};

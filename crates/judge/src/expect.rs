@@ -3,8 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use customize::Principal;
-use customize::recipe::{Boot, ExpectedCommand, ExpectedFile};
+use recipe::{Boot, ExpectedCommand, ExpectedFile, Principal};
 
 use crate::agent::{Found, Silence};
 use crate::examine::{Guest, MAX_LINES, QUESTION, Seen, check, quoted, text_lines};
@@ -223,15 +222,13 @@ fn differences(file: &ExpectedFile, found: &Found) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use customize::recipe::Recipe;
-
     use super::*;
     use crate::local::Local;
     use crate::verdict::Outcome;
 
     /// What comes out of expectations on this machine: the problem of each, or nothing where it is good.
     fn problems(recipe: &str) -> Vec<(String, Option<String>)> {
-        let expected = Recipe::parse(recipe).unwrap().boot;
+        let expected = recipe::Recipe::<()>::parse(recipe).unwrap().boot;
         let mut found = Vec::new();
         expectations(&mut Local::start(), &expected, &mut |check| {
             let problem = match check.outcome {

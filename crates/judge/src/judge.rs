@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use customize::recipe::Boot as Expected;
+use recipe::Boot as Expected;
 use vm::Machine;
 
 use crate::agent::{Found, Hello, Output, Silence};

@@ -1,4 +1,4 @@
-//! What the guest gives to new accounts: `/etc/login.defs` and `/etc/default/useradd`.
+//! The guest's defaults for new accounts: `/etc/login.defs` and `/etc/default/useradd`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use crate::verb::known;
 /// The largest such file that is read, in bytes.
 const LIMIT_BYTES: u64 = 1 << 20;
 
-/// What the guest gives to new accounts.
+/// The guest's defaults for new accounts.
 #[derive(Debug, Default)]
 pub(crate) struct Defaults {
     /// `/etc/login.defs`.
@@ -20,7 +20,7 @@ pub(crate) struct Defaults {
 }
 
 impl Defaults {
-    /// Those of the guest.
+    /// Reads the guest's defaults.
     pub(crate) fn read(work: &Work<'_>) -> Result<Self, Error> {
         let login = text(work, "/etc/login.defs")?;
         let login = settings(&login, |line| line.split_once([' ', '\t']));
@@ -28,17 +28,17 @@ impl Defaults {
         Ok(Self { login, useradd: settings(&useradd, |line| line.split_once('=')) })
     }
 
-    /// A word of `/etc/login.defs`.
+    /// A setting of `/etc/login.defs`.
     pub(crate) fn login(&self, name: &str) -> Option<&str> {
         self.login.get(name).map(String::as_str)
     }
 
-    /// A value of `/etc/default/useradd` that says something.
+    /// A setting of `/etc/default/useradd` that is not empty.
     pub(crate) fn useradd(&self, name: &str) -> Option<&str> {
         self.useradd.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// A number of `/etc/login.defs`: with 0 or 0x in front as C has it.
+    /// A number of `/etc/login.defs`, which may begin with 0 or 0x as in C.
     pub(crate) fn number(&self, name: &str, otherwise: u32) -> u32 {
         let parse = |word: &str| match word.strip_prefix("0x") {
             Some(hex) => u32::from_str_radix(hex, 16).ok(),
@@ -48,7 +48,7 @@ impl Defaults {
         self.login(name).and_then(parse).unwrap_or(otherwise)
     }
 
-    /// The numbers that new users (`UID`) or groups (`GID`) have.
+    /// The range of numbers for new users (`UID`) or groups (`GID`).
     pub(crate) fn numbers(&self, what: &str, system: bool) -> RangeInclusive<u32> {
         let min = self.number(&format!("{what}_MIN"), 1000);
         let max = self.number(&format!("{what}_MAX"), 60_000);
@@ -73,7 +73,7 @@ impl Defaults {
     }
 }
 
-/// The text of a file, empty where there is none.
+/// The text of a file; empty if it is missing.
 pub(crate) fn text(work: &Work<'_>, path: &str) -> Result<String, Error> {
     let path = known(path);
     if !work.is_there(&path)? {
@@ -83,15 +83,15 @@ pub(crate) fn text(work: &Work<'_>, path: &str) -> Result<String, Error> {
     Ok(String::from_utf8_lossy(&work.guest.read(&path, LIMIT_BYTES)?).into_owned())
 }
 
-/// The settings of a text with `#` before what is none; a later one counts.
+/// The settings of a text. Comments begin with `#`, and the last setting of a name counts.
 fn settings(text: &str, split: impl Fn(&str) -> Option<(&str, &str)>) -> BTreeMap<String, String> {
     let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let settings = lines.filter_map(split);
     settings.map(|(name, value)| (name.trim().to_owned(), value.trim().trim_matches('"').to_owned())).collect()
 }
 
-/// The number that the next one gets, as `useradd` picks it: the one after the highest of `range` that is
-/// used, or for the system the one before the lowest; where that is outside, the first free one.
+/// The next number of an account, as `useradd` picks it: the one after the highest used number of `range`, or for a
+/// system account the one before the lowest. If that is outside the range, the first free number.
 pub(crate) fn next_number(used: &BTreeSet<u32>, range: &RangeInclusive<u32>, system: bool) -> Option<u32> {
     if range.is_empty() {
         return None;
@@ -102,7 +102,7 @@ pub(crate) fn next_number(used: &BTreeSet<u32>, range: &RangeInclusive<u32>, sys
         true => Some(inside().next().map_or(*range.end(), |lowest| lowest.saturating_sub(1))),
         false => Some(inside().next_back().map_or(*range.start(), |highest| highest.saturating_add(1))),
     };
-    // As many as are used cannot all be taken, and one more is free.
+    // One of this many numbers is free, because there is one more than there are used ones.
     let bound = used.len() + 1;
     neighbour.filter(is_free).or_else(|| match system {
         true => range.clone().rev().take(bound).find(is_free),

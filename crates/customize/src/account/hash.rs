@@ -1,7 +1,8 @@
-//! Passwords hashed as the guest hashes its own.
+//! Hashes passwords as the guest does.
 
 use std::str::FromStr;
 
+use recipe::SyntaxError;
 use sha_crypt::ShaCrypt;
 use yescrypt::{PasswordHasher, Yescrypt};
 
@@ -9,26 +10,25 @@ use super::defaults::{Defaults, text};
 use super::salt;
 use crate::carry_out::Work;
 use crate::error::Error;
-use crate::verb::SyntaxError;
 
-/// What SHA-crypt says of its rounds where it need not: 5000 are those of a hash that does not say.
+/// The number of rounds that a hash of SHA-crypt means if it does not state one.
 const DEFAULT_ROUNDS: &str = "$rounds=5000$";
 
-/// The PAM files that say how a new password is hashed: Debian's, Red Hat's, and those of others.
+/// The PAM files that say how new passwords are hashed, of Debian, Red Hat and others.
 const PAM_FILES: [&str; 4] =
     ["/etc/pam.d/common-password", "/etc/pam.d/system-auth", "/etc/pam.d/password-auth", "/etc/pam.d/passwd"];
 
 /// How a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
-    /// yescrypt, `$y$`: what Debian, Ubuntu and Fedora use since 2021.
+    /// yescrypt, `$y$`: the default of Debian, Ubuntu and Fedora since 2021.
     Yescrypt,
-    /// SHA-512, `$6$`: what every Linux of the last decade understands.
+    /// SHA-512, `$6$`: every Linux of the last decade understands it.
     Sha512,
 }
 
 impl Scheme {
-    /// What the guest uses: PAM's word for it, or else that of `/etc/login.defs`, or else SHA-512.
+    /// The guest's scheme: that of PAM, else that of `/etc/login.defs`, else SHA-512.
     pub(crate) fn of_guest(work: &Work<'_>) -> Result<Self, Error> {
         for path in PAM_FILES {
             if let Some(scheme) = of_pam(&text(work, path)?) {
@@ -39,7 +39,7 @@ impl Scheme {
         Ok(method.and_then(|method| method.parse().ok()).unwrap_or(Self::Sha512))
     }
 
-    /// The name, as PAM has it.
+    /// PAM's name of the scheme.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Yescrypt => "yescrypt",
@@ -47,7 +47,7 @@ impl Scheme {
         }
     }
 
-    /// The hash of `password`, for the field of `/etc/shadow`. The salt comes from `seed` and the user's name:
+    /// The hash of `password` for the field of `/etc/shadow`. The salt is made from `seed` and the user's name, so that
     /// the same inputs give the same hash.
     pub(crate) fn hash(self, password: &str, user: &str, seed: &[u8]) -> Result<String, Error> {
         let refused = |error: String| Error::refused(format!("the password of `{user}` cannot be hashed: {error}"));
@@ -57,7 +57,7 @@ impl Scheme {
                 Ok(hash.map_err(|error| refused(error.to_string()))?.as_str().to_owned())
             }
             Self::Sha512 => {
-                // Its salt is 16 characters at most, which are these 12 bytes.
+                // The salt has at most 16 characters, which are these 12 bytes.
                 let salt = &salt::bytes(seed, user)[..12];
                 let hash = ShaCrypt::SHA512.hash_password_with_salt(password.as_bytes(), salt);
                 let hash = hash.map_err(|error| refused(error.to_string()))?;
@@ -74,16 +74,17 @@ impl FromStr for Scheme {
         match text {
             "yescrypt" => Ok(Self::Yescrypt),
             "sha512" => Ok(Self::Sha512),
-            _ => Err(SyntaxError::new(format!("`{text}` is no way to hash a password: `yescrypt` and `sha512` are"))),
+            _ => Err(SyntaxError::invalid(text, "a way to hash a password", "expected `yescrypt` or `sha512`")),
         }
     }
 }
 
-/// What a PAM file has `pam_unix` hash new passwords with.
+/// The scheme for new passwords that a PAM file gives `pam_unix`.
 fn of_pam(text: &str) -> Option<Scheme> {
     let lines = text.lines().map(str::trim_start);
-    let is_meant = |line: &&str| line.trim_start_matches('-').starts_with("password") && line.contains("pam_unix.so");
-    let words = lines.filter(is_meant).flat_map(str::split_ascii_whitespace);
+    let is_password =
+        |line: &&str| line.trim_start_matches('-').starts_with("password") && line.contains("pam_unix.so");
+    let words = lines.filter(is_password).flat_map(str::split_ascii_whitespace);
     words.filter_map(|word| word.parse().ok()).next_back()
 }
 

@@ -1,10 +1,11 @@
-//! The guest's accounts: tables of lines with `:` between the fields, and what new ones get.
+//! The guest's accounts: tables whose fields are separated by `:`, and the defaults of new accounts.
 
 mod defaults;
 mod hash;
 mod salt;
 
 use guest::{GuestPath, Time};
+use recipe::SyntaxError;
 
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work};
 use crate::error::Error;
@@ -13,7 +14,7 @@ use crate::verb::known;
 pub(crate) use defaults::{Defaults, next_number};
 pub use hash::Scheme;
 
-/// The files that accounts are in.
+/// The files of the accounts.
 pub(crate) const PASSWD: &str = "/etc/passwd";
 pub(crate) const SHADOW: &str = "/etc/shadow";
 pub(crate) const GROUP: &str = "/etc/group";
@@ -23,7 +24,7 @@ pub(crate) const SUBGID: &str = "/etc/subgid";
 
 const SECONDS_OF_A_DAY: i64 = 86_400;
 
-/// A file of lines that begin with a name. Lines that are not understood stay as they are.
+/// A file whose lines begin with a name. Lines that are not understood stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Table {
     path: GuestPath,
@@ -31,7 +32,7 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// The table at `path`, if there is one.
+    /// Reads the table at `path`, if it exists.
     pub(crate) fn read(work: &Work<'_>, path: &str) -> Result<Option<Self>, Error> {
         let path = known(path);
         if !work.is_there(&path)? {
@@ -43,12 +44,12 @@ impl Table {
         Ok(Some(Self { path, lines: text.lines().map(str::to_owned).collect() }))
     }
 
-    /// As [`read`](Self::read), of one without which nothing can be done.
+    /// Reads the table at `path`, which must exist.
     pub(crate) fn expect(work: &Work<'_>, path: &str) -> Result<Self, Error> {
         Self::read(work, path)?.ok_or_else(|| Error::refused(format!("the guest has no `{path}`")))
     }
 
-    /// Writes it back, to the same file.
+    /// Writes the table back to its file.
     pub(crate) fn write(&self, work: &mut Work<'_>) -> Result<(), Error> {
         let mut text = self.lines.join("\n");
         if !text.is_empty() {
@@ -67,27 +68,27 @@ impl Table {
         self.lines.iter().map(|line| line.split(':').collect())
     }
 
-    /// The numbers that the lines have in the field `index`.
+    /// The numbers in the field `index` of all lines.
     pub(crate) fn numbers(&self, index: usize) -> impl Iterator<Item = u32> {
         self.rows().filter_map(move |fields| fields.get(index)?.parse().ok())
     }
 
-    /// Adds a line. A line of NIS, which has to be the last one, stays behind it.
+    /// Adds a line, before the lines of NIS, which must stay last.
     pub(crate) fn add(&mut self, line: String) {
         let at = self.lines.iter().rposition(|line| !line.starts_with(['+', '-'])).map_or(0, |last| last + 1);
         self.lines.insert(at, line);
     }
 
-    /// Adds a line before the first one that is meant, or at the end.
-    pub(crate) fn add_before(&mut self, is_meant: impl Fn(&[&str]) -> bool, line: String) {
-        let at = self.rows().position(|fields| is_meant(&fields));
+    /// Adds a line before the first one whose fields `matches` accepts, or at the end.
+    pub(crate) fn add_before(&mut self, matches: impl Fn(&[&str]) -> bool, line: String) {
+        let at = self.rows().position(|fields| matches(&fields));
         match at {
             Some(at) => self.lines.insert(at, line),
             None => self.add(line),
         }
     }
 
-    /// Sets a field of the line of `name`, which is lengthened as far as needed.
+    /// Sets a field of the line of `name`. Missing fields before it become empty.
     pub(crate) fn set(&mut self, name: &str, index: usize, value: &str) {
         for line in &mut self.lines {
             let mut fields: Vec<&str> = line.split(':').collect();
@@ -100,7 +101,7 @@ impl Table {
         }
     }
 
-    /// Adds `member` to the list that the line of `name` ends with, field `index`.
+    /// Adds `member` to the list in the field `index` of the line of `name`.
     pub(crate) fn add_member(&mut self, name: &str, index: usize, member: &str) {
         let Some(fields) = self.find(name) else { return };
         let members = fields.get(index).copied().unwrap_or_default();
@@ -112,8 +113,8 @@ impl Table {
     }
 }
 
-/// The day of `time` since 1970, as `/etc/shadow` has it: nothing on the first, which would stand for a
-/// password that has to be changed.
+/// The days from 1970 to `time`, as `/etc/shadow` has them. Day 0 is left out, because it means that the password must
+/// be changed.
 pub(crate) fn day(time: Time) -> String {
     match time.seconds.div_euclid(SECONDS_OF_A_DAY) {
         day @ 1.. => day.to_string(),
@@ -121,7 +122,12 @@ pub(crate) fn day(time: Time) -> String {
     }
 }
 
-/// Whether a user or a group may have this name, as the guest's own tools would let it.
+/// The error for a name that no user and no group can have.
+pub(crate) fn account_name(name: &str) -> SyntaxError {
+    SyntaxError::invalid(name, "a valid name of a user or a group", "use letters, digits, `_`, `-` and `.`, at most 32")
+}
+
+/// Whether the guest's own tools accept this name for a user or a group.
 pub(crate) fn is_account_name(name: &str) -> bool {
     let is_first = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
     let is_other = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -140,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_are_not_meant_stay_as_they_are() {
+    fn other_lines_stay_as_they_are() {
         let mut table = table(&["root:x:0:", "# odd", "sudo:x:27:a", "+::::"]);
         table.add("ada:x:1000:".to_owned());
         table.add_member("sudo", 3, "ada");

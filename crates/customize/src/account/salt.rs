@@ -2,14 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
-/// The bytes of a salt.
+/// The size of a salt in bytes.
 const SALT_BYTES: usize = 16;
 
-/// The salt of `user`'s password, from `seed`: what tells this image from others.
+/// The salt of `user`'s password, made from `seed`, which differs from image to image.
 ///
-/// The password is not in it. It would be tempting, as another password had another salt then; but a salt stands
-/// beside the hash for everybody to read, and whoever guesses passwords would ask the fast hash here in place of
-/// the slow one there.
+/// The password must not be part of the salt, although another password would then have another salt: the salt stands
+/// next to the hash, and whoever guesses passwords could try them against the fast hash here instead of the slow hash
+/// there.
 pub(super) fn bytes(seed: &[u8], user: &str) -> [u8; SALT_BYTES] {
     let mut hasher = Sha256::new();
     hasher.update(b"imgraft password salt\0");

@@ -1,34 +1,55 @@
-//! `append`: a file gets one more line.
+//! `append`: adds a line to a file.
 
 use std::ffi::OsStr;
 
 use guest::GuestPath;
 use guest::resolve::LastLink;
+use recipe::SyntaxError;
 
-use super::{SyntaxError, path, split};
+use super::{Apply, Flag, StepForm, Verb, path, split};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Warning, Work, expect_regular};
 use crate::error::Error;
 use crate::inherit::NEW_FILE;
 use crate::report::Report;
 
-/// How much of a file is looked at to know how its lines end, in bytes.
+/// The size of the part of a file that says how its lines end, in bytes.
 const STYLE_BYTES: usize = 64 << 10;
 
-/// A line, and the file that gets it.
+/// Adds a line to a file, which is made if it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// The file; a symlink stands for what it points to.
+    /// The file; a symlink is followed.
     pub path: GuestPath,
-    /// The line or lines, without the newline at the end.
+    /// The line or lines, without a newline at the end.
     pub line: Vec<u8>,
 }
 
 impl Append {
-    /// The append that `PATH:LINE` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "append",
+            value: Some("PATH:LINE"),
+            help: "Add a line to a file",
+            parse: |text, _| Append::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "append",
+            value: "PATH",
+            keys: &["line"],
+            read: |step| {
+                let path = step.path();
+                step.require("line");
+                let line = step.table.text("line");
+                Some(Append { path: path?, line: line?.as_bytes().to_vec() }.into())
+            },
+        },
+    }];
+
+    /// Reads `PATH:LINE`.
     ///
     /// # Errors
     ///
-    /// A text without a `:`, and a path that is none.
+    /// [`SyntaxError`] if there is no `:` or the path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let form = || SyntaxError::form("PATH:LINE", "/etc/hosts:10.0.0.1 db");
         let (file, line) = split(text).ok_or_else(form)?;
@@ -36,22 +57,23 @@ impl Append {
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn append(&mut self, append: &Append) -> Result<Report, Error> {
-        let place = self.place(&append.path, LastLink::Follow)?;
-        let lines = append.line.strip_suffix(b"\n").unwrap_or(&append.line);
+impl Apply for Append {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let place = work.place(&self.path, LastLink::Follow)?;
+        let lines = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
         match &place.found {
             Some(found) => {
                 expect_regular(&place.path, found.kind())?;
-                let size_bytes = self.guest.metadata(found)?.size_bytes;
-                self.append_lines(&place.path, size_bytes, lines)?;
+                let size_bytes = work.guest.metadata(found)?.size_bytes;
+                work.append_lines(&place.path, size_bytes, lines)?;
             }
             None => {
-                self.create(&place.path, &self.attributes(0o644), &[lines, b"\n"].concat())?;
-                self.inherit(&place.path, NEW_FILE)?;
-                if !self.options.without_advice {
-                    let advice = format!("`{}` was not there: `append` made it, 0644 and root's", place.path);
-                    self.warnings.push(Warning::Other(advice));
+                work.create(&place.path, &work.attributes(0o644), &[lines, b"\n"].concat())?;
+                work.inherit(&place.path, NEW_FILE)?;
+                if !work.options.without_advice {
+                    let path = &place.path;
+                    let advice = format!("`{path}` did not exist: `append` made it, with mode 0644 and owner root");
+                    work.warnings.push(Warning::Other(advice));
                 }
             }
         }
@@ -59,7 +81,13 @@ impl Work<'_> {
         Ok(Report::new("append", text, vec![place.path.to_string()], place.parents))
     }
 
-    /// Adds lines behind the `size_bytes` bytes of a regular file, in the way that its lines end.
+    fn targets(&self) -> Vec<&GuestPath> {
+        vec![&self.path]
+    }
+}
+
+impl Work<'_> {
+    /// Adds lines after the `size_bytes` bytes of a regular file, with the file's line ends.
     fn append_lines(&mut self, path: &GuestPath, size_bytes: u64, lines: &[u8]) -> Result<(), Error> {
         let mut start = vec![0; size_bytes.min(STYLE_BYTES as u64) as usize];
         self.guest.read_at(path, 0, &mut start)?;

@@ -1,33 +1,55 @@
-//! `chown`: an owner.
+//! `chown`: sets an owner.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::GuestPath;
+use recipe::{Owner, SyntaxError};
 
-use super::{SyntaxError, owner, path};
+use super::{Apply, Flag, StepForm, Verb, owner, path};
 use crate::carry_out::Work;
 use crate::error::Error;
-use crate::owner::{Owner, numbers};
+use crate::owner::numbers;
 use crate::report::Report;
 
-/// An owner, and what gets it.
+/// Sets the owner of a file, a directory or a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chown {
-    /// The file or directory; a symlink stands for what it points to.
+    /// The file or directory; a symlink is followed.
     pub path: GuestPath,
     /// The owner.
     pub owner: Owner,
-    /// Whether all that is below a directory gets it too; symlinks there themselves.
+    /// Whether everything below a directory gets it too. Symlinks there are not followed.
     pub recursive: bool,
 }
 
 impl Chown {
-    /// The chown that `USER:GROUP:PATH` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "chown",
+            value: Some("USER:GROUP:PATH"),
+            help: "Set an owner, by number or by the guest's names",
+            parse: |text, _| Chown::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "chown",
+            value: "PATH",
+            keys: &["owner", "recursive"],
+            read: |step| {
+                let path = step.path();
+                step.require("owner");
+                let owner = step.table.parsed("owner");
+                let recursive = step.table.boolean("recursive").unwrap_or(false);
+                Some(Chown { path: path?, owner: owner?, recursive }.into())
+            },
+        },
+    }];
+
+    /// Reads `USER:GROUP:PATH`.
     ///
     /// # Errors
     ///
-    /// An owner or a path that is none.
+    /// [`SyntaxError`] if the owner or the path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let mut fields = text.as_bytes().splitn(3, |&byte| byte == b':');
         match (fields.next(), fields.next(), fields.next()) {
@@ -39,14 +61,14 @@ impl Chown {
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn chown(&mut self, chown: &Chown) -> Result<Report, Error> {
-        let (uid, gid) = numbers(self.guest, &chown.owner)?;
-        let found = self.existing(&chown.path)?;
-        let metadata = self.guest.metadata(&found.node)?;
-        let paths = if chown.recursive { self.tree(&found.path)? } else { vec![found.path.clone()] };
+impl Apply for Chown {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let (uid, gid) = numbers(work.guest, &self.owner)?;
+        let found = work.existing(&self.path)?;
+        let metadata = work.guest.metadata(&found.node)?;
+        let paths = if self.recursive { work.tree(&found.path)? } else { vec![found.path.clone()] };
         for path in &paths {
-            self.set_owner(path, uid, gid)?;
+            work.set_owner(path, uid, gid)?;
         }
         let before = format!("{}:{}", metadata.uid, metadata.gid);
         let text = match paths.len() {

@@ -1,4 +1,4 @@
-//! `copy`: a file or a tree of the guest to another place in it.
+//! `copy`: copies a file or a tree inside the guest.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -6,65 +6,88 @@ use std::ops::Range;
 
 use guest::resolve::{Found, LastLink};
 use guest::{Attributes, FileKind, GuestPath, Location, PathProblem, Special, Times};
+use recipe::{ByteSize, SyntaxError};
 
 use super::put::Destination;
-use super::{SyntaxError, path, split};
+use super::{Apply, Flag, StepForm, Verb, path, split};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Place, Work, join};
 use crate::error::Error;
 use crate::report::Report;
-use crate::size::ByteSize;
 use crate::tree::Visited;
 
-/// How much of a file is in memory while it is copied, in bytes.
+/// The size of the part of a file that is in memory while it is copied, in bytes.
 const STEP_BYTES: usize = 1 << 20;
-/// What reads as zeros in pieces of this size becomes a hole, in bytes.
+/// A piece of this size that is all zeros becomes a hole, in bytes.
 const HOLE_BYTES: usize = 4096;
 
-/// A file or a tree of the guest, and where it goes.
+/// Copies a file or a tree inside the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
-    /// What; a symlink at the end is copied as one.
+    /// The file or tree; a symlink is copied itself.
     pub from: GuestPath,
-    /// Where to, or into where that is a directory.
+    /// The place that it is copied to. A directory gets a copy in it.
     pub to: Destination,
 }
 
 impl Copy {
-    /// The copy that `FROM:TO` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "copy",
+            value: Some("FROM:TO"),
+            help: "Copy a file or a tree inside the guest, as `cp -a` does",
+            parse: |text, _| Copy::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "copy",
+            value: "PATH",
+            keys: &["to"],
+            read: |step| {
+                let (from, to) = (step.path(), step.to());
+                Some(Copy { from: from?, to: to? }.into())
+            },
+        },
+    }];
+
+    /// Reads `FROM:TO`.
     ///
     /// # Errors
     ///
-    /// A text without a `:`, and paths that are none.
+    /// [`SyntaxError`] if there is no `:` or a path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let (from, to) = from_to(text)?;
         Ok(Self { from, to })
     }
 }
 
-/// The two paths of `FROM:TO`.
+/// Reads the two paths of `FROM:TO`.
 pub(super) fn from_to(text: &OsStr) -> Result<(GuestPath, Destination), SyntaxError> {
     let (from, to) = split(text).ok_or_else(|| SyntaxError::form("FROM:TO", "/etc/app.conf:/etc/app.conf.orig"))?;
-    path(to)?;
-    let to = Destination::new(to).map_err(|error| SyntaxError::new(error.to_string()))?;
+    let to = Destination::new(to).map_err(|error| SyntaxError::path(to, error))?;
     Ok((path(from)?, to))
 }
 
-impl Work<'_> {
-    pub(crate) fn copy(&mut self, copy: &Copy) -> Result<Report, Error> {
-        let source = self.guest.find(&copy.from, LastLink::Keep)?;
-        let place = self.destination(&source, &copy.to)?;
+impl Apply for Copy {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let source = work.guest.find(&self.from, LastLink::Keep)?;
+        let place = work.destination(&source, &self.to)?;
         if place.path.starts_with(&source.path) {
             let (from, to) = (&source.path, &place.path);
-            return Err(Error::refused(format!("`{from}` cannot be copied to `{to}`, which is in it or is itself")));
+            return Err(Error::refused(format!("`{from}` cannot be copied into itself, to `{to}`")));
         }
-        self.copy_tree(&source.path, &place.path)?;
+        work.copy_tree(&source.path, &place.path)?;
         let text = format!("copied {} to {}", source.path, place.path);
         Ok(Report::new("copy", text, vec![place.path.to_string()], place.parents))
     }
 
-    /// The place that `to` is for `source`: in a directory that is there, the name that it has.
+    fn targets(&self) -> Vec<&GuestPath> {
+        vec![&self.to.path]
+    }
+}
+
+impl Work<'_> {
+    /// The place for `source` at `to`. In a directory it keeps its name.
     pub(crate) fn destination(&mut self, source: &Found<Location>, to: &Destination) -> Result<Place, Error> {
-        let name = || source.path.name().ok_or_else(|| Error::refused("`/` is all of the guest, and has no name"));
+        let name = || source.path.name().ok_or_else(|| Error::refused("`/` is the whole guest and has no name"));
         match self.directory_at(&to.path)? {
             Some(directory) => self.place(&join(&directory, name()?)?, LastLink::Keep),
             None if to.into => self.place(&join(&to.path, name()?)?, LastLink::Keep),
@@ -75,10 +98,10 @@ impl Work<'_> {
         }
     }
 
-    /// Copies a tree with all that is known of its files; a directory is merged into one that is there,
-    /// other files are replaced.
+    /// Copies a tree with all attributes of its files. A directory is merged into one that exists; other files are
+    /// replaced.
     pub(crate) fn copy_tree(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
-        // Files with several names have as many afterwards.
+        // Files with several names have as many in the copy.
         let mut linked: BTreeMap<(usize, u32), GuestPath> = BTreeMap::new();
         let mut pending = vec![(from.clone(), to.clone())];
         let mut directories = Vec::new();
@@ -109,7 +132,7 @@ impl Work<'_> {
         directories.iter().try_for_each(|(from, to)| self.copy_attributes(from, to))
     }
 
-    /// Removes what `to` has that is to be replaced, or makes the directory that it is to be.
+    /// Removes a file at `to`, or makes the directory there.
     fn make_way(&mut self, from: &GuestPath, kind: FileKind, to: &GuestPath) -> Result<(), Error> {
         let is_directory = kind == FileKind::Directory;
         let found = match self.guest.find(to, LastLink::Keep) {
@@ -133,7 +156,7 @@ impl Work<'_> {
         }
     }
 
-    /// Copies what is no directory to where nothing is.
+    /// Copies a file that is not a directory to a free name.
     fn copy_file(&mut self, from: &GuestPath, node: &Location, to: &GuestPath) -> Result<(), Error> {
         let metadata = self.guest.metadata(node)?;
         let attributes = Attributes {
@@ -159,7 +182,7 @@ impl Work<'_> {
             }
             FileKind::Fifo => self.guest.create_special(to, Special::Fifo, &attributes)?,
             FileKind::Socket => self.guest.create_special(to, Special::Socket, &attributes)?,
-            FileKind::Directory => unreachable!("directories were dealt with"),
+            FileKind::Directory => unreachable!("directories are copied elsewhere"),
         }
         self.copy_attributes(from, to)
     }
@@ -176,8 +199,9 @@ impl Work<'_> {
         if !self.is_unix(to)? {
             if size_bytes > EDIT_LIMIT_BYTES {
                 let (size, limit) = (ByteSize(size_bytes), ByteSize(EDIT_LIMIT_BYTES));
-                let error = Error::refused(format!("`{from}` has {size}: up to {limit} can be copied to a FAT"));
-                return Err(error.hint("`put` has no such bound"));
+                let problem = format!("`{from}` has {size}: at most {limit} can be copied to a FAT file system");
+                let error = Error::refused(problem);
+                return Err(error.hint("`put` has no such limit"));
             }
             let content = self.guest.read(from, EDIT_LIMIT_BYTES)?;
             self.progress.add(size_bytes);
@@ -200,13 +224,13 @@ impl Work<'_> {
         Ok(self.guest.truncate(to, size_bytes)?)
     }
 
-    /// Whether files at `path` have owners and modes: its directory says.
+    /// Whether files at `path` have owners and modes, which depends on the file system of its directory.
     pub(crate) fn is_unix(&self, path: &GuestPath) -> Result<bool, Error> {
         let parent = self.existing(&path.parent().unwrap_or_else(GuestPath::root))?;
         Ok(self.guest.volumes()[parent.node.volume()].file_system().is_some_and(guest::FileSystem::is_unix))
     }
 
-    /// Gives `to` mode, owner, extended attributes and times of `from`.
+    /// Gives `to` the mode, owner, extended attributes and times of `from`.
     fn copy_attributes(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
         if !self.is_unix(to)? {
             return Ok(());
@@ -228,7 +252,7 @@ impl Work<'_> {
     }
 }
 
-/// The parts of `buffer` that are not zeros, in whole pieces.
+/// The ranges of whole pieces of `buffer` that are not all zeros.
 fn runs_of_data(buffer: &[u8]) -> Vec<Range<usize>> {
     let mut runs: Vec<Range<usize>> = Vec::new();
     for (index, piece) in buffer.chunks(HOLE_BYTES).enumerate() {

@@ -1,4 +1,4 @@
-//! `edit`: a file goes through a filter that the caller has.
+//! `edit`: passes a file through a filter of the caller. No flag and no step says this.
 
 use std::fmt;
 use std::io;
@@ -6,28 +6,32 @@ use std::sync::Arc;
 
 use guest::GuestPath;
 
+use super::{Apply, Verb};
 use crate::carry_out::Work;
 use crate::error::Error;
 use crate::report::Report;
 
-/// A file, and the filter that it goes through.
+/// Passes a file through a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// The file; a symlink stands for what it points to.
+    /// The file; a symlink is followed.
     pub path: GuestPath,
     /// The filter.
     pub filter: Filter,
 }
 
-/// A function from the old content of a file to the new one, such as a program that the caller runs: nothing
-/// here runs any.
+/// A function from the old content of a file to the new one. It may run a program; this crate runs none.
 #[derive(Clone)]
 pub struct Filter(Arc<FilterFunction>);
 
 type FilterFunction = dyn Fn(&[u8]) -> io::Result<Vec<u8>> + Send + Sync;
 
+impl Edit {
+    pub(super) const VERBS: &'static [Verb] = &[];
+}
+
 impl Filter {
-    /// The filter that `function` is.
+    /// A filter that calls `function`.
     pub fn new(function: impl Fn(&[u8]) -> io::Result<Vec<u8>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(function))
     }
@@ -47,10 +51,10 @@ impl fmt::Debug for Filter {
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn edit(&mut self, edit: &Edit) -> Result<Report, Error> {
-        let path = self.edit_content(&edit.path, |content| {
-            (edit.filter.0)(content).map_err(|error| Error::Filter { path: edit.path.clone(), error })
+impl Apply for Edit {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let path = work.edit_content(&self.path, |content| {
+            (self.filter.0)(content).map_err(|error| Error::Filter { path: self.path.clone(), error })
         })?;
         Ok(Report::new("edit", format!("edited {path}"), vec![path.to_string()], Vec::new()))
     }

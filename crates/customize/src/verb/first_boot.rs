@@ -1,4 +1,4 @@
-//! `first-boot`: what the guest itself does once, when it boots.
+//! `first-boot`: has the guest run a script, run a command or install packages when it first boots.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,24 +6,25 @@ use std::path::PathBuf;
 
 use guest::FileKind;
 use guest::resolve::LastLink;
+use recipe::SyntaxError;
 
-use super::{SyntaxError, known, utf8};
+use super::{Apply, Flag, StepForm, Verb, known, utf8};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work};
 use crate::error::Error;
 use crate::report::Report;
 use crate::source::read_small;
 
-/// Where scripts are, by a number that is their order.
+/// The folder of the scripts. Their names begin with their number.
 const SCRIPTS: &str = "/usr/lib/imgraft/first-boot";
-/// What runs them.
+/// The program that runs the scripts.
 const RUNNER: &str = "/usr/lib/imgraft/run-first-boot";
-/// What runs that.
+/// The unit that runs the program.
 const UNIT: &str = "/etc/systemd/system/imgraft-first-boot.service";
-/// What has the unit run.
+/// The link that enables the unit.
 const WANTED: &str = "/etc/systemd/system/multi-user.target.wants/imgraft-first-boot.service";
-/// What keeps the unit enabled where the guest asks for presets when it boots first.
+/// The preset that keeps the unit enabled in guests that apply presets at their first boot.
 const PRESET: &str = "/etc/systemd/system-preset/00-imgraft.preset";
-/// What has the unit wait for a network.
+/// The setting that makes the unit wait for a network.
 const NETWORK: &str = "/etc/systemd/system/imgraft-first-boot.service.d/network.conf";
 
 const RUNNER_TEXT: &str = include_str!("first_boot/run-first-boot");
@@ -31,7 +32,7 @@ const UNIT_TEXT: &str = include_str!("first_boot/imgraft-first-boot.service");
 const PRESET_TEXT: &str = "enable imgraft-first-boot.service\n";
 const NETWORK_TEXT: &str = include_str!("first_boot/network.conf");
 
-/// The package managers that are known, by what each is, and the commands that install packages without asking.
+/// The known package managers: the program of each, and the commands that install packages without asking.
 const MANAGERS: [(&str, &str); 5] = [
     (
         "/usr/bin/apt-get",
@@ -45,23 +46,73 @@ const MANAGERS: [(&str, &str); 5] = [
     ("/usr/bin/pacman", "exec pacman -Sy --noconfirm --needed"),
 ];
 
-/// What the guest itself does once, when it boots.
+/// Has the guest do something once, when it first boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FirstBoot {
-    /// Runs a script, which is a file of the host.
+    /// Run a script, which is a file of the host.
     Script(PathBuf),
-    /// Runs a command of the shell.
+    /// Run a shell command.
     Command(String),
-    /// Installs packages, which takes a network.
+    /// Install packages, which needs a network.
     Packages(Vec<String>),
 }
 
 impl FirstBoot {
-    /// The script that `FILE` says.
+    pub(super) const VERBS: &'static [Verb] = &[
+        Verb {
+            flags: &[Flag {
+                name: "first-boot",
+                value: Some("FILE"),
+                help: "Have the guest run a script when it first boots",
+                parse: |text, _| FirstBoot::parse_script(text).map(Into::into),
+            }],
+            step: StepForm {
+                name: "first-boot",
+                value: "INPUT",
+                keys: &[],
+                read: |step| Some(FirstBoot::Script(step.input("first-boot")?).into()),
+            },
+        },
+        Verb {
+            flags: &[Flag {
+                name: "first-boot-command",
+                value: Some("COMMAND"),
+                help: "Have the guest run a command when it first boots",
+                parse: |text, _| FirstBoot::parse_command(text).map(Into::into),
+            }],
+            step: StepForm {
+                name: "first-boot-command",
+                value: "COMMAND",
+                keys: &[],
+                read: |step| step.said(FirstBoot::parse_command).map(Into::into),
+            },
+        },
+        Verb {
+            flags: &[Flag {
+                name: "first-boot-install",
+                value: Some("PACKAGE[,PACKAGE]"),
+                help: "Have the guest install packages when it first boots, with a network",
+                parse: |text, _| FirstBoot::parse_packages(text).map(Into::into),
+            }],
+            step: StepForm {
+                name: "first-boot-install",
+                value: "[PACKAGE, …]",
+                keys: &[],
+                read: |step| {
+                    let names = step.table.strings("first-boot-install");
+                    let packages = FirstBoot::Packages(names.into_iter().map(str::to_owned).collect());
+                    step.table.checked("first-boot-install", packages.check())?;
+                    Some(packages.into())
+                },
+            },
+        },
+    ];
+
+    /// Reads `FILE`.
     ///
     /// # Errors
     ///
-    /// An empty text.
+    /// [`SyntaxError`] if the text is empty.
     pub fn parse_script(text: &OsStr) -> Result<Self, SyntaxError> {
         match text.is_empty() {
             true => Err(SyntaxError::form("FILE", "setup.sh")),
@@ -69,22 +120,22 @@ impl FirstBoot {
         }
     }
 
-    /// The command that `COMMAND` says.
+    /// Reads `COMMAND`.
     ///
     /// # Errors
     ///
-    /// A text that is empty or no UTF-8.
+    /// [`SyntaxError`] if the text is empty or not UTF-8.
     pub fn parse_command(text: &OsStr) -> Result<Self, SyntaxError> {
         let command = Self::Command(utf8(text.as_bytes())?.to_owned());
         command.check()?;
         Ok(command)
     }
 
-    /// The packages that `PACKAGE,…` says.
+    /// Reads `PACKAGE[,PACKAGE]`.
     ///
     /// # Errors
     ///
-    /// What no package can be called.
+    /// [`SyntaxError`] if a name is not one that a package can have.
     pub fn parse_packages(text: &OsStr) -> Result<Self, SyntaxError> {
         let names = utf8(text.as_bytes())?.split([',', ' ']).filter(|name| !name.is_empty());
         let packages = Self::Packages(names.map(str::to_owned).collect());
@@ -92,7 +143,7 @@ impl FirstBoot {
         Ok(packages)
     }
 
-    /// Refuses what could not be run.
+    /// Refuses a command that cannot be run, and names that no package has.
     pub(crate) fn check(&self) -> Result<(), SyntaxError> {
         let is_name = |name: &String| {
             name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'@')
@@ -106,23 +157,23 @@ impl FirstBoot {
             Self::Command(_) => Ok(()),
             Self::Packages(names) if names.is_empty() => Err(SyntaxError::form("PACKAGE[,PACKAGE]", "nginx,curl")),
             Self::Packages(names) => match names.iter().find(|name| !is_name(name)) {
-                Some(name) => Err(SyntaxError::new(format!("`{name}` is no name of a package"))),
+                Some(name) => {
+                    Err(SyntaxError::invalid(name, "a valid package name", "use letters, digits and `+-.:_=~/@`"))
+                }
                 None => Ok(()),
             },
         }
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn first_boot(&mut self, first_boot: &FirstBoot) -> Result<Report, Error> {
+impl Apply for FirstBoot {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
         let has_systemd =
-            self.is_there(&known("/usr/lib/systemd/system"))? || self.is_there(&known("/lib/systemd/system"))?;
+            work.is_there(&known("/usr/lib/systemd/system"))? || work.is_there(&known("/lib/systemd/system"))?;
         if !has_systemd {
-            return Err(Error::refused(
-                "the guest has no systemd, which is what would run something at its first boot",
-            ));
+            return Err(Error::refused("the guest has no systemd, which has to run this at its first boot"));
         }
-        let (name, script, what) = match first_boot {
+        let (name, script, what) = match self {
             FirstBoot::Script(path) => {
                 let script = read_small(path, EDIT_LIMIT_BYTES)?;
                 let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
@@ -133,25 +184,34 @@ impl Work<'_> {
             }
             FirstBoot::Packages(names) => {
                 let names = names.join(" ");
-                let script = format!("#!/bin/sh\nset -e\n{} {names}\n", self.installer()?);
-                self.make_file(NETWORK, 0o644, NETWORK_TEXT.as_bytes())?;
+                let script = format!("#!/bin/sh\nset -e\n{} {names}\n", work.installer()?);
+                work.make_file(NETWORK, 0o644, NETWORK_TEXT.as_bytes())?;
                 (b"packages".to_vec(), script.into_bytes(), format!("installation of {names}"))
             }
         };
-        self.make_file(RUNNER, 0o755, RUNNER_TEXT.as_bytes())?;
-        self.make_file(UNIT, 0o644, UNIT_TEXT.as_bytes())?;
-        self.make_file(PRESET, 0o644, PRESET_TEXT.as_bytes())?;
-        let wanted = self.place(&known(WANTED), LastLink::Keep)?;
+        work.make_file(RUNNER, 0o755, RUNNER_TEXT.as_bytes())?;
+        work.make_file(UNIT, 0o644, UNIT_TEXT.as_bytes())?;
+        work.make_file(PRESET, 0o644, PRESET_TEXT.as_bytes())?;
+        let wanted = work.place(&known(WANTED), LastLink::Keep)?;
         if wanted.found.is_none() {
-            self.guest.create_symlink(&wanted.path, UNIT.as_bytes(), &self.attributes(0o777))?;
+            work.guest.create_symlink(&wanted.path, UNIT.as_bytes(), &work.attributes(0o777))?;
         }
-        let number = self.next_script()?;
+        let number = work.next_script()?;
         let path = format!("{SCRIPTS}/{number:04}-{}", file_name(&name));
-        let path = self.make_file(&path, 0o755, &script)?;
+        let path = work.make_file(&path, 0o755, &script)?;
         Ok(Report::new("first-boot", format!("set up {what} for the first boot ({path})"), vec![path], Vec::new()))
     }
 
-    /// Makes a file of this content and mode, and returns where it is.
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Script(path) => Some(path),
+            Self::Command(_) | Self::Packages(_) => None,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Makes a file with this content and mode, and returns its path.
     fn make_file(&mut self, path: &str, permissions: u16, content: &[u8]) -> Result<String, Error> {
         let place = self.place(&known(path), LastLink::Keep)?;
         if place.found.is_some() {
@@ -161,7 +221,7 @@ impl Work<'_> {
         Ok(place.path.to_string())
     }
 
-    /// The number behind those of the scripts that are there.
+    /// The number after those of the scripts that exist.
     fn next_script(&self) -> Result<u32, Error> {
         let Some(scripts) = self.directory_at(&known(SCRIPTS))? else { return Ok(1) };
         let names = self.guest.read_directory(&scripts)?;
@@ -172,7 +232,7 @@ impl Work<'_> {
         let number = numbers.max().unwrap_or(0).saturating_add(1);
         match number {
             1..=9999 => Ok(number),
-            _ => Err(Error::refused(format!("there is no number left for a script in `{SCRIPTS}`"))),
+            _ => Err(Error::refused(format!("`{SCRIPTS}` has no number left for another script"))),
         }
     }
 
@@ -187,11 +247,11 @@ impl Work<'_> {
             }
         }
         let known: Vec<&str> = MANAGERS.iter().filter_map(|(program, _)| program.rsplit('/').next()).collect();
-        Err(Error::refused(format!("the guest has no package manager that is known: {}", known.join(", "))))
+        Err(Error::refused(format!("the guest has none of the known package managers: {}", known.join(", "))))
     }
 }
 
-/// `name` with what a name of ours may have in it.
+/// `name` without the characters that the name of a script cannot have.
 fn file_name(name: &[u8]) -> String {
     let keep = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let name: String = name.iter().map(|byte| if keep(byte) { char::from(*byte) } else { '-' }).take(100).collect();

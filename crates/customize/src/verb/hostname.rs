@@ -1,31 +1,32 @@
-//! `hostname`: the guest's name.
+//! `hostname`: sets the guest's name.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::LastLink;
+use recipe::SyntaxError;
 
-use super::{SyntaxError, known, utf8};
+use super::{Apply, Flag, StepForm, Verb, known, utf8};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work};
 use crate::error::Error;
 use crate::report::Report;
 
-/// The longest name that the kernel takes, in bytes.
+/// The longest name that the kernel accepts, in bytes.
 const MAX_BYTES: usize = 64;
 
-/// The guest's name.
+/// Sets the guest's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hostname {
     /// The name, with or without a domain.
     pub name: String,
-    /// What else says the name.
+    /// The other file that gets the name.
     pub also: HostnameAlso,
 }
 
-/// What says the guest's name beside `/etc/hostname`.
+/// A file that gets the guest's name besides `/etc/hostname`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HostnameAlso {
-    /// `/etc/hosts`, where the old name is in it.
+    /// `/etc/hosts`, if it has the old name.
     #[default]
     Hosts,
     /// `/etc/machine-info`, as `PRETTY_HOSTNAME`.
@@ -35,11 +36,26 @@ pub enum HostnameAlso {
 }
 
 impl Hostname {
-    /// The hostname that `NAME` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "hostname",
+            value: Some("NAME"),
+            help: "Set the guest's name, also in /etc/hosts",
+            parse: |text, _| Hostname::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "hostname",
+            value: "NAME",
+            keys: &[],
+            read: |step| step.said(Hostname::parse).map(Into::into),
+        },
+    }];
+
+    /// Reads `NAME`.
     ///
     /// # Errors
     ///
-    /// What no host can be called.
+    /// [`SyntaxError`] if no host can have the name.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let name = utf8(text.as_bytes())?;
         let is_label = |label: &str| {
@@ -49,48 +65,47 @@ impl Hostname {
                 && !label.ends_with('-')
         };
         if name.len() > MAX_BYTES || !name.split('.').all(is_label) {
-            return Err(SyntaxError::new(format!(
-                "`{name}` is no name of a host: letters, digits, `-` and `.` are, up to {MAX_BYTES}"
-            )));
+            let expected = "use letters, digits, `-` and `.`, at most 64 of them";
+            return Err(SyntaxError::invalid(name, "a valid hostname", expected));
         }
         Ok(Self { name: name.to_owned(), also: HostnameAlso::default() })
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn hostname(&mut self, hostname: &Hostname) -> Result<Report, Error> {
-        let place = self.place(&known("/etc/hostname"), LastLink::Follow)?;
-        let new = format!("{}\n", hostname.name);
+impl Apply for Hostname {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let place = work.place(&known("/etc/hostname"), LastLink::Follow)?;
+        let new = format!("{}\n", self.name);
         let mut old = String::new();
         match &place.found {
             Some(_) => {
-                let content = self.guest.read(&place.path, EDIT_LIMIT_BYTES)?;
+                let content = work.guest.read(&place.path, EDIT_LIMIT_BYTES)?;
                 let text = String::from_utf8_lossy(&content).into_owned();
                 let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
                 old = lines.find(|line| !line.is_empty()).unwrap_or_default().to_owned();
-                self.set_content(&place.path, new.as_bytes())?;
+                work.set_content(&place.path, new.as_bytes())?;
             }
-            None => self.create(&place.path, &self.attributes(0o644), new.as_bytes())?,
+            None => work.create(&place.path, &work.attributes(0o644), new.as_bytes())?,
         }
         let mut paths = vec![place.path.to_string()];
-        match hostname.also {
+        match self.also {
             HostnameAlso::Hosts => {
                 let hosts = known("/etc/hosts");
-                // `localhost` is the name of every host, and stays.
-                if !matches!(old.as_str(), "" | "localhost" | "localhost.localdomain") && self.is_there(&hosts)? {
-                    let rename = |content: &[u8]| Ok(rename_in_hosts(content, &old, &hostname.name));
-                    paths.push(self.edit_content(&hosts, rename)?.to_string());
+                // Every host is also called `localhost`, so that this name stays.
+                if !matches!(old.as_str(), "" | "localhost" | "localhost.localdomain") && work.is_there(&hosts)? {
+                    let rename = |content: &[u8]| Ok(rename_in_hosts(content, &old, &self.name));
+                    paths.push(work.edit_content(&hosts, rename)?.to_string());
                 }
             }
             HostnameAlso::MachineInfo => {
-                let info = self.place(&known("/etc/machine-info"), LastLink::Follow)?;
+                let info = work.place(&known("/etc/machine-info"), LastLink::Follow)?;
                 match &info.found {
                     Some(_) => {
-                        self.edit_content(&info.path, |content| Ok(pretty_hostname(content, &hostname.name)))?;
+                        work.edit_content(&info.path, |content| Ok(pretty_hostname(content, &self.name)))?;
                     }
                     None => {
-                        let content = pretty_hostname(b"", &hostname.name);
-                        self.create(&info.path, &self.attributes(0o644), &content)?;
+                        let content = pretty_hostname(b"", &self.name);
+                        work.create(&info.path, &work.attributes(0o644), &content)?;
                     }
                 }
                 paths.push(info.path.to_string());
@@ -98,11 +113,11 @@ impl Work<'_> {
             HostnameAlso::Nothing => {}
         }
         let was = if old.is_empty() { String::new() } else { format!(" (it was {old})") };
-        Ok(Report::new("hostname", format!("set the hostname to {}{was}", hostname.name), paths, place.parents))
+        Ok(Report::new("hostname", format!("set the hostname to {}{was}", self.name), paths, place.parents))
     }
 }
 
-/// `/etc/machine-info` with `name` as the pretty one, which is the last line.
+/// The content of `/etc/machine-info` with `name` as the pretty hostname, in the last line.
 fn pretty_hostname(content: &[u8], name: &str) -> Vec<u8> {
     const KEY: &[u8] = b"PRETTY_HOSTNAME=";
     let lines = content.split_inclusive(|&byte| byte == b'\n').filter(|line| !line.starts_with(KEY));
@@ -113,8 +128,8 @@ fn pretty_hostname(content: &[u8], name: &str) -> Vec<u8> {
     [&edited, KEY, name.as_bytes(), b"\n"].concat()
 }
 
-/// `/etc/hosts` with the host `old` called `new`: as a whole name, or before its domain. The short name of
-/// `old`, behind a name with a domain, becomes that of `new`.
+/// The content of `/etc/hosts` with the host `old` renamed to `new`, alone or before its domain. The short name of
+/// `old` after a name with a domain becomes the short name of `new`.
 fn rename_in_hosts(content: &[u8], old: &str, new: &str) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(content) else { return content.to_vec() };
     let short = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
@@ -131,7 +146,7 @@ fn rename_in_hosts(content: &[u8], old: &str, new: &str) -> Vec<u8> {
             let domain = name.strip_prefix(old).filter(|rest| rest.is_empty() || rest.starts_with('.'));
             match domain {
                 _ if words < 2 || name.is_empty() => renamed.push_str(word),
-                // The name with the domain is there: this is its alias.
+                // The name with its domain came before: this is its alias.
                 Some("") if has_new => {
                     renamed.push_str(&new_short);
                     renamed.push_str(&word[name.len()..]);
@@ -186,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn an_invalid_name_is_refused() {
         for name in ["web", "web-1.example.org", "A1"] {
             assert!(Hostname::parse(OsStr::new(name)).is_ok(), "{name}");
         }

@@ -1,36 +1,55 @@
-//! `mkdir`: a directory, and those on the way.
+//! `mkdir`: makes a directory and those on the way.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::{LastLink, Lookup};
 use guest::{FileKind, GuestPath, PathProblem};
+use recipe::{Mode, Owner, SyntaxError};
 
-use super::{SyntaxError, mode, owner, path};
+use super::{Apply, Flag, StepForm, Verb, mode, owner, path};
 use crate::carry_out::{PARENT_PERMISSIONS, Warning, Work, join};
 use crate::error::Error;
 use crate::inherit::NEW_DIRECTORY;
-use crate::mode::Mode;
-use crate::owner::{Owner, numbers};
+use crate::owner::numbers;
 use crate::report::Report;
 
-/// A directory that is to be there.
+/// Makes a directory, unless it exists, and those on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mkdir {
     /// The directory.
     pub path: GuestPath,
-    /// Its mode; where this is `None`, the one that it has, or 0755 where it is new.
+    /// The mode. If this is `None`, an existing directory keeps its mode and a new one gets 0755.
     pub mode: Option<Mode>,
-    /// Its owner; where this is `None`, the one that it has, or root where it is new.
+    /// The owner. If this is `None`, an existing directory keeps its owner and a new one gets root.
     pub owner: Option<Owner>,
 }
 
 impl Mkdir {
-    /// The mkdir that `PATH[:MODE[:USER:GROUP]]` says. MODE may be empty.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "mkdir",
+            value: Some("PATH[:MODE[:USER:GROUP]]"),
+            help: "Make a directory and those on the way, with mode 0755 and owner root unless you say otherwise",
+            parse: |text, _| Mkdir::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "mkdir",
+            value: "PATH",
+            keys: &["mode", "owner"],
+            read: |step| {
+                let path = step.path();
+                let (mode, owner) = (step.table.mode("mode"), step.table.parsed("owner"));
+                Some(Mkdir { path: path?, mode, owner }.into())
+            },
+        },
+    }];
+
+    /// Reads `PATH[:MODE[:USER:GROUP]]`. MODE may be empty.
     ///
     /// # Errors
     ///
-    /// A path, mode or owner that is none.
+    /// [`SyntaxError`] if the path, the mode or the owner is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let fields: Vec<&[u8]> = text.as_bytes().split(|&byte| byte == b':').collect();
         let (file, bits, who) = match fields[..] {
@@ -48,35 +67,35 @@ impl Mkdir {
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn mkdir(&mut self, mkdir: &Mkdir) -> Result<Report, Error> {
-        let owner = mkdir.owner.as_ref().map(|owner| numbers(self.guest, owner)).transpose()?;
-        let (path, parents, is_new) = match self.guest.lookup(&mkdir.path, LastLink::Follow)? {
+impl Apply for Mkdir {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let owner = self.owner.as_ref().map(|owner| numbers(work.guest, owner)).transpose()?;
+        let (path, parents, is_new) = match work.guest.lookup(&self.path, LastLink::Follow)? {
             Lookup::Found(found) => {
                 if found.node.kind() != FileKind::Directory {
                     let problem = PathProblem::NotADirectory { at: found.path };
-                    return Err(guest::Error::Path { path: mkdir.path.clone(), problem }.into());
+                    return Err(guest::Error::Path { path: self.path.clone(), problem }.into());
                 }
                 (found.path, Vec::new(), false)
             }
             Lookup::Missing { directory, mut names } => {
                 let name = names.pop().unwrap_or_default();
-                let (parent, made) = self.make_directories(directory.path, &names)?;
+                let (parent, made) = work.make_directories(directory.path, &names)?;
                 let path = join(&parent, &name)?;
-                self.guest.create_directory(&path, &self.attributes(PARENT_PERMISSIONS))?;
-                if mkdir.mode.is_none() && owner.is_none() {
-                    self.inherit(&path, NEW_DIRECTORY)?;
+                work.guest.create_directory(&path, &work.attributes(PARENT_PERMISSIONS))?;
+                if self.mode.is_none() && owner.is_none() {
+                    work.inherit(&path, NEW_DIRECTORY)?;
                 }
-                self.warnings.extend(Warning::of_hidden(&path));
+                work.warnings.extend(Warning::of_hidden(&path));
                 (path, made, true)
             }
         };
-        self.set_mode_and_owner(&path, mkdir.mode, owner)?;
-        let metadata = self.guest.metadata(&self.existing(&path)?.node)?;
+        work.set_mode_and_owner(&path, self.mode, owner)?;
+        let metadata = work.guest.metadata(&work.existing(&path)?.node)?;
         let facts = format!("{} {}:{}", Mode::from_bits(metadata.permissions), metadata.uid, metadata.gid);
         let text = match is_new {
             true => format!("made {path}/ ({facts})"),
-            false => format!("kept {path}/ ({facts}), which was there"),
+            false => format!("kept {path}/ ({facts}), which existed"),
         };
         Ok(Report::new("mkdir", text, vec![path.to_string()], parents))
     }

@@ -1,117 +1,150 @@
-//! The verbs, one a file: what each is, how it is said in one text, and how it is carried out.
+//! The verbs, one a file. A verb's file has all of it: what it is, its flags, its step of a recipe, and how it is
+//! carried out. A new verb is a file and a line of [`verbs!`].
+//!
+//! `cargo fmt` does not look into the macro: run `rustfmt` on the files here.
 
-mod append;
-mod chmod;
-mod chown;
-mod copy;
-mod edit;
-mod first_boot;
-mod hostname;
-mod link;
-mod mkdir;
-mod password;
-mod put;
-mod relabel;
-mod remove;
-mod rename;
-mod replace;
-mod scrub;
-mod ssh_key;
-mod tar;
-mod timezone;
-mod touch;
-mod truncate;
-mod user;
-mod write;
+mod syntax;
 
 use std::ffi::OsStr;
-use std::fmt;
-use std::os::unix::ffi::OsStrExt;
+use std::io;
+use std::path::PathBuf;
 
 use guest::GuestPath;
+use recipe::SyntaxError;
 
-use crate::mode::Mode;
-use crate::owner::Owner;
+use crate::carry_out::Work;
+use crate::error::Error;
+use crate::report::Report;
+use crate::step::StepReader;
 
-pub use append::Append;
-pub use chmod::Chmod;
-pub use chown::Chown;
-pub use copy::Copy;
-pub use edit::{Edit, Filter};
-pub use first_boot::FirstBoot;
-pub use hostname::{Hostname, HostnameAlso};
-pub use link::Link;
-pub use mkdir::Mkdir;
-pub use password::{Password, Secret};
-pub use put::{Destination, Put, PutError, PutOwner};
-pub use remove::Remove;
-pub use rename::Move;
-pub use replace::{Pattern, Replace};
-pub use scrub::Scrub;
-pub use ssh_key::{KeySource, SshKey, authorized_keys};
-pub use tar::Tar;
-pub use timezone::Timezone;
-pub use touch::Touch;
-pub use truncate::Truncate;
-pub use user::User;
-pub use write::Write;
+pub use edit::Filter;
+pub use hostname::HostnameAlso;
+pub use password::Secret;
+pub use put::{Destination, PutOwner};
+pub use ssh_key::{KeySource, authorized_keys};
+pub(crate) use syntax::{known, mode, owner, path, split, utf8};
 
-/// Why a text says no operation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
-    message: String,
+/// Declares the verbs: the modules, one operation for each, and the table of all.
+macro_rules! verbs {
+    ($($module:ident: $Verb:ident,)*) => {
+        $(mod $module;)*
+        $(pub use $module::$Verb;)*
+
+        /// One thing that is done to a guest. Flags and recipes all become operations, and nothing else changes a
+        /// guest.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum Operation {
+            $(#[doc = concat!("[`", stringify!($Verb), "`]")] $Verb($Verb),)*
+        }
+
+        $(impl From<$Verb> for Operation {
+            fn from(operation: $Verb) -> Self {
+                Self::$Verb(operation)
+            }
+        })*
+
+        impl Operation {
+            pub(crate) fn inner(&self) -> &dyn Apply {
+                match self { $(Self::$Verb(operation) => operation,)* }
+            }
+
+            pub(crate) fn inner_mut(&mut self) -> &mut dyn Apply {
+                match self { $(Self::$Verb(operation) => operation,)* }
+            }
+        }
+
+        /// All verbs, in the order in which they are documented. Some operations have several.
+        pub const VERBS: &[&[Verb]] = &[$($Verb::VERBS,)*];
+    };
 }
 
-impl SyntaxError {
-    pub(crate) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+verbs! {
+    put: Put,
+    tar: Tar,
+    write: Write,
+    append: Append,
+    replace: Replace,
+    edit: Edit,
+    mkdir: Mkdir,
+    touch: Touch,
+    link: Link,
+    hardlink: Hardlink,
+    copy: Copy,
+    rename: Move,
+    remove: Remove,
+    truncate: Truncate,
+    scrub: Scrub,
+    chmod: Chmod,
+    chown: Chown,
+    hostname: Hostname,
+    timezone: Timezone,
+    user: User,
+    password: Password,
+    ssh_key: SshKey,
+    first_boot: FirstBoot,
+    relabel: Relabel,
+}
+
+/// A verb: what flags and a step of a recipe can say.
+#[derive(Clone, Copy, Debug)]
+pub struct Verb {
+    /// Its flags.
+    pub flags: &'static [Flag],
+    /// Its step.
+    pub step: StepForm,
+}
+
+/// A verb as a flag.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// The name, without dashes.
+    pub name: &'static str,
+    /// The form of the value: `PATH:LINE`. A flag without a value has none.
+    pub value: Option<&'static str>,
+    /// What the verb does, without a full stop.
+    pub help: &'static str,
+    /// Reads the value, which is empty for a flag without one.
+    pub parse: fn(&OsStr, &Host) -> Result<Operation, SyntaxError>,
+}
+
+/// What flags need of the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// Makes up a password.
+    pub random_password: fn() -> io::Result<String>,
+}
+
+/// A verb as a step of a recipe.
+#[derive(Clone, Copy, Debug)]
+pub struct StepForm {
+    /// The key that makes a table this step: `append`.
+    pub name: &'static str,
+    /// The form of that key's value: `PATH`.
+    pub value: &'static str,
+    /// The other keys.
+    pub keys: &'static [&'static str],
+    /// Reads the step.
+    pub(crate) read: fn(&mut StepReader<'_, '_>) -> Option<Operation>,
+}
+
+/// All verbs, in the order in which they are documented.
+pub fn verbs() -> impl Iterator<Item = &'static Verb> + Clone {
+    VERBS.iter().copied().flatten()
+}
+
+/// An operation, carried out.
+pub(crate) trait Apply {
+    /// Carries it out.
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error>;
+
+    /// The paths whose folders must be there where [`Options::existing_parents`](crate::Options::existing_parents)
+    /// is set.
+    fn targets(&self) -> Vec<&GuestPath> {
+        Vec::new()
     }
 
-    /// Another form than `form` was found.
-    pub(crate) fn form(form: &str, example: &str) -> Self {
-        Self::new(format!("{form} is needed, such as `{example}`"))
+    /// The file of the host that it uses. A recipe names an input instead, whose file is known later.
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        None
     }
-}
-
-impl fmt::Display for SyntaxError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for SyntaxError {}
-
-/// What is before and after the first `:`, where there is something before it.
-pub(crate) fn split(text: &OsStr) -> Option<(&[u8], &[u8])> {
-    let bytes = text.as_bytes();
-    let colon = bytes.iter().position(|&byte| byte == b':').filter(|&colon| colon > 0)?;
-    Some((&bytes[..colon], &bytes[colon + 1..]))
-}
-
-/// The path in the guest that `bytes` are.
-pub(crate) fn path(bytes: &[u8]) -> Result<GuestPath, SyntaxError> {
-    GuestPath::new(bytes).map_err(|error| SyntaxError::new(format!("`{}`: {error}", String::from_utf8_lossy(bytes))))
-}
-
-/// A path of ours, which is one.
-pub(crate) fn known(path: &str) -> GuestPath {
-    path.parse().unwrap_or_else(|_| unreachable!("a path of ours begins with `/`"))
-}
-
-/// The text that `bytes` are.
-pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, SyntaxError> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| SyntaxError::new(format!("`{}` is not UTF-8", String::from_utf8_lossy(bytes))))
-}
-
-/// The mode that `bytes` are.
-pub(crate) fn mode(bytes: &[u8]) -> Result<Mode, SyntaxError> {
-    utf8(bytes)?.parse().map_err(|error: crate::mode::ModeError| SyntaxError::new(error.to_string()))
-}
-
-/// The owner that a user and a group are.
-pub(crate) fn owner(user: &[u8], group: &[u8]) -> Result<Owner, SyntaxError> {
-    let principal =
-        |bytes| utf8(bytes)?.parse().map_err(|error: crate::owner::OwnerError| SyntaxError::new(error.to_string()));
-    Ok(Owner { user: principal(user)?, group: principal(group)? })
 }

@@ -1,64 +1,81 @@
-//! `password`: what a user logs in with, or that nothing does.
+//! `password`: sets, locks or disables a user's password.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::{SyntaxError, split, utf8};
-use crate::account::{PASSWD, SHADOW, Scheme, Table, day, is_account_name};
+use recipe::SyntaxError;
+
+use super::{Apply, Flag, Operation, StepForm, Verb, split, utf8};
+use crate::account::{PASSWD, SHADOW, Scheme, Table, account_name, day, is_account_name};
 use crate::carry_out::Work;
 use crate::error::Error;
 use crate::report::{MadeUp, Report};
 use crate::source::read_small;
+use crate::step::StepReader;
 
-/// The largest file with a password in it, in bytes.
+/// The largest file of a password, in bytes.
 const PASSWORD_LIMIT_BYTES: u64 = 4096;
 
-/// A user's password.
+/// Sets a user's password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password {
-    /// The user, who has to be there.
+    /// The user, who must exist.
     pub user: String,
-    /// What it is.
+    /// The password.
     pub secret: Secret,
-    /// Whether it is locked: it is kept, and nobody gets in with it.
+    /// Whether it is locked: it is kept, and nobody can log in with it.
     pub locked: bool,
-    /// How it is hashed; as the guest does it where this is `None`.
+    /// How it is hashed; as the guest does it if this is `None`.
     pub scheme: Option<Scheme>,
-    /// What the salt is made of in place of the root file system's UUID.
+    /// What the salt is made from, instead of the root file system's UUID.
     pub salt: Option<String>,
 }
 
-/// What a password is.
+/// A password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     /// This text.
     Plain(String),
     /// The first line of a file of the host.
     File(PathBuf),
-    /// This text, which was made up: the report has it.
+    /// This text, which was made up; the report has it.
     Random(String),
-    /// Something with this hash, as the second field of `/etc/shadow` has it.
+    /// The password with this hash, as the second field of `/etc/shadow` has it.
     Hash(String),
-    /// Nothing: no password gets in.
+    /// None: nobody can log in with a password.
     Disabled,
-    /// What it is.
+    /// The old one.
     Unchanged,
 }
 
 impl Password {
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "password",
+            value: Some("USER:SELECTOR"),
+            help: "Set a user's password: password:TEXT, file:PATH, hash:HASH, random, disabled or locked",
+            parse: |text, host| Password::parse(text, host.random_password).map(Into::into),
+        }],
+        step: StepForm {
+            name: "password",
+            value: "USER",
+            keys: &["text", "input", "hash", "disabled", "locked", "scheme", "salt"],
+            read: read,
+        },
+    }];
+
     /// A password that is hashed as the guest does it.
     pub fn new(user: impl Into<String>, secret: Secret) -> Self {
         Self { user: user.into(), secret, locked: false, scheme: None, salt: None }
     }
 
-    /// The password that `USER:SELECTOR` says: `password:TEXT`, `file:PATH`, `hash:HASH`, `random`, `disabled`,
-    /// or `locked`, alone or before one of the others and a `:`. `random` is where the caller has the
-    /// text of a password made up.
+    /// Reads `USER:SELECTOR`. The selector is `password:TEXT`, `file:PATH`, `hash:HASH`, `random`, `disabled`, or
+    /// `locked`, which may stand before another one and a `:`. `random` makes up a password.
     ///
     /// # Errors
     ///
-    /// What is none of these.
+    /// [`SyntaxError`] if the selector is not one of these, or has an invalid value.
     pub fn parse(text: &OsStr, random: impl FnOnce() -> std::io::Result<String>) -> Result<Self, SyntaxError> {
         let form = || SyntaxError::form("USER:password:TEXT, USER:file:PATH or USER:locked", "ada:file:password.txt");
         let (user, selector) = split(text).ok_or_else(form)?;
@@ -73,8 +90,8 @@ impl Password {
             (b"file", value) if !value.is_empty() => Secret::File(PathBuf::from(OsStr::from_bytes(value))),
             (b"hash", value) => Secret::Hash(utf8(value)?.to_owned()),
             (b"random", b"") => {
-                let random = random().map_err(|error| SyntaxError::new(format!("no password can be made up: {error}")));
-                Secret::Random(random?)
+                let failed = |error| SyntaxError::other(format!("cannot make up a password: {error}"));
+                Secret::Random(random().map_err(failed)?)
             }
             (b"disabled", b"") => Secret::Disabled,
             (b"unchanged", b"") if locked => Secret::Unchanged,
@@ -85,15 +102,15 @@ impl Password {
         Ok(password)
     }
 
-    /// Refuses what would not be one field of `/etc/shadow`, or could not be typed.
+    /// Refuses a password that cannot be stored in a field of `/etc/shadow`, or cannot be typed.
     pub(crate) fn check(&self) -> Result<(), SyntaxError> {
         if !is_account_name(&self.user) {
-            return Err(SyntaxError::new(format!("`{}` is no name that a user can have", self.user)));
+            return Err(account_name(&self.user));
         }
         match &self.secret {
-            Secret::Plain(text) | Secret::Random(text) => check_password(text).map_err(SyntaxError::new),
+            Secret::Plain(text) | Secret::Random(text) => check_password(text),
             Secret::Hash(hash) if hash.is_empty() || hash.contains([':', '\n', ' ']) || !hash.is_ascii() => {
-                Err(SyntaxError::new("the hash is none that `/etc/shadow` could have"))
+                Err(SyntaxError::other("this hash cannot be stored in `/etc/shadow`"))
             }
             _ => Ok(()),
         }
@@ -101,63 +118,97 @@ impl Password {
 }
 
 /// Refuses a password with which nobody could log in.
-fn check_password(text: &str) -> Result<(), String> {
+fn check_password(text: &str) -> Result<(), SyntaxError> {
     match text {
-        "" => Err("the password is empty: `disabled` lets nobody in with one".to_owned()),
+        "" => Err(SyntaxError::other("the password is empty: `disabled` lets nobody log in with a password")),
         text if text.contains(|character: char| character.is_control()) => {
-            Err("the password has a control character in it".to_owned())
+            Err(SyntaxError::other("the password has a control character in it"))
         }
         _ => Ok(()),
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn password(&mut self, password: &Password) -> Result<Report, Error> {
-        let user = &password.user;
-        let passwd = Table::expect(self, PASSWD)?;
+/// Reads the step.
+fn read(step: &mut StepReader<'_, '_>) -> Option<Operation> {
+    let user = step.table.string("password");
+    let locked = step.table.boolean("locked").unwrap_or(false);
+    let given: Vec<&str> =
+        ["text", "input", "hash", "disabled"].into_iter().filter(|key| step.table.get(key).is_some()).collect();
+    let secret = match given[..] {
+        ["text"] => step.table.text("text").map(|text| Secret::Plain(text.to_owned())),
+        ["hash"] => step.table.string("hash").map(|hash| Secret::Hash(hash.to_owned())),
+        ["input"] => step.input("input").map(Secret::File),
+        ["disabled"] if step.table.boolean("disabled") == Some(true) => Some(Secret::Disabled),
+        [] if locked => Some(Secret::Unchanged),
+        _ => {
+            let hint = "give one of `text`, `input`, `hash`, `disabled = true` and `locked = true`";
+            step.problem("this `password` needs exactly one password".to_owned(), Some(hint));
+            None
+        }
+    };
+    let scheme = step.table.parsed("scheme");
+    let salt = step.table.string("salt").map(str::to_owned);
+    let password = Password { locked, scheme, salt, ..Password::new(user?, secret?) };
+    step.table.checked("password", password.check())?;
+    Some(password.into())
+}
+
+impl Apply for Password {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let user = &self.user;
+        let passwd = Table::expect(work, PASSWD)?;
         if passwd.find(user).is_none() {
             return Err(Error::UnknownName { what: "user", name: user.clone(), file: PASSWD });
         }
-        let mut shadow = Table::expect(self, SHADOW)?;
+        let mut shadow = Table::expect(work, SHADOW)?;
         let old = shadow.find(user).and_then(|fields| Some((*fields.get(1)?).to_owned()));
-        let (mut hash, how) = match &password.secret {
-            Secret::Plain(text) | Secret::Random(text) => self.hash(password, text)?,
+        let (mut hash, how) = match &self.secret {
+            Secret::Plain(text) | Secret::Random(text) => work.hash(self, text)?,
             Secret::File(path) => {
                 let content = read_small(path, PASSWORD_LIMIT_BYTES)?;
                 let text = String::from_utf8(content).ok();
                 let line = text.as_deref().map(|text| text.lines().next().unwrap_or_default());
                 let line = line.ok_or_else(|| Error::refused(format!("`{}` is not UTF-8", path.display())))?;
                 check_password(line).map_err(|problem| Error::refused(format!("`{}`: {problem}", path.display())))?;
-                self.hash(password, line)?
+                work.hash(self, line)?
             }
             Secret::Hash(hash) => (hash.clone(), String::new()),
             Secret::Disabled => ("*".to_owned(), String::new()),
             Secret::Unchanged => (old.clone().unwrap_or_default(), String::new()),
         };
-        if password.locked && !hash.starts_with('!') {
+        if self.locked && !hash.starts_with('!') {
             hash.insert(0, '!');
         }
         if old.is_none() {
             shadow.add(format!("{user}::::::::"));
         }
         shadow.set(user, 1, &hash);
-        if password.secret != Secret::Unchanged {
-            shadow.set(user, 2, &day(self.now));
+        if self.secret != Secret::Unchanged {
+            shadow.set(user, 2, &day(work.now));
         }
-        shadow.write(self)?;
-        let text = match &password.secret {
+        shadow.write(work)?;
+        let text = match &self.secret {
             Secret::Disabled => format!("disabled the password of {user}"),
             Secret::Unchanged => format!("locked the password of {user}"),
             _ => format!("set the password of {user}{how}"),
         };
         let mut report = Report::new("password", text, vec![SHADOW.to_owned()], Vec::new());
-        if let Secret::Random(text) = &password.secret {
+        if let Secret::Random(text) = &self.secret {
             report.made_up = Some(MadeUp { user: user.clone(), password: text.clone() });
         }
         Ok(report)
     }
 
-    /// The hash of a password's text, and how it was made.
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        match &mut self.secret {
+            Secret::File(path) => Some(path),
+            _ => None,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The hash of a password's text, and a remark on how it was made.
     fn hash(&self, password: &Password, text: &str) -> Result<(String, String), Error> {
         let scheme = match password.scheme {
             Some(scheme) => scheme,
@@ -173,7 +224,7 @@ impl Work<'_> {
     }
 }
 
-/// Not the secret.
+/// Does not show the secret.
 impl std::fmt::Debug for Password {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Password").field("user", &self.user).field("locked", &self.locked).finish_non_exhaustive()

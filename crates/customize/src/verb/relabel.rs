@@ -1,32 +1,59 @@
-//! `relabel`: the guest labels every file for SELinux when it boots.
+//! `relabel`: has the guest label its files for SELinux when it boots.
 
 use guest::resolve::LastLink;
 
+use super::{Apply, Flag, StepForm, Verb, known};
 use crate::carry_out::{Warning, Work};
 use crate::error::Error;
 use crate::report::Report;
-use crate::verb::known;
 
-/// What asks the guest for labels at its next boot.
+/// The file that asks the guest for labels at its next boot.
 const REQUEST: &str = "/.autorelabel";
-/// Where the guest says what it does with SELinux.
+/// The guest's setting of SELinux.
 const CONFIG: &str = "/etc/selinux/config";
 /// The largest such file that is read, in bytes.
 const CONFIG_LIMIT_BYTES: u64 = 64 << 10;
 
-impl Work<'_> {
-    pub(crate) fn relabel(&mut self) -> Result<Report, Error> {
+/// Has the guest label all of its files for SELinux when it boots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relabel;
+
+impl Relabel {
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "relabel",
+            value: None,
+            help: "Have the guest label its files for SELinux when it boots",
+            parse: |_, _| Ok(Relabel.into()),
+        }],
+        step: StepForm {
+            name: "relabel",
+            value: "true",
+            keys: &[],
+            read: |step| {
+                if !step.table.boolean("relabel")? {
+                    step.problem("this step does nothing".to_owned(), Some("leave it out"));
+                }
+                Some(Relabel.into())
+            },
+        },
+    }];
+}
+
+impl Apply for Relabel {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
         let path = known(REQUEST);
-        let place = self.place(&path, LastLink::Keep)?;
+        let place = work.place(&path, LastLink::Keep)?;
         if place.found.is_none() {
-            self.create(&place.path, &self.attributes(0o644), b"")?;
+            work.create(&place.path, &work.attributes(0o644), b"")?;
         }
         let text = format!("asked the guest to label its files when it boots ({path})");
         Ok(Report::new("relabel", text, vec![path.to_string()], Vec::new()))
     }
+}
 
-    /// Warns where a guest that enforces SELinux gets files without labels. Nothing that was not done
-    /// needs some.
+impl Work<'_> {
+    /// Warns if a guest that enforces SELinux has new files without labels.
     pub(crate) fn warn_of_labels(&mut self) -> Result<(), Error> {
         if self.is_there(&known(CONFIG))? && !self.is_there(&known(REQUEST))? {
             let path = self.existing(&known(CONFIG))?.path;
@@ -39,7 +66,7 @@ impl Work<'_> {
     }
 }
 
-/// Whether the last `SELINUX=` says so.
+/// Whether the last `SELINUX=` is `enforcing`.
 fn is_enforcing(config: &[u8]) -> bool {
     let lines = config.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let value = lines.filter_map(|line| line.strip_prefix(b"SELINUX=")).next_back();

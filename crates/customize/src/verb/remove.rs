@@ -1,66 +1,85 @@
-//! `remove`: files and trees that are to go.
+//! `remove`: removes files and trees.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::LastLink;
 use guest::{FileKind, GuestPath};
+use recipe::SyntaxError;
 
-use super::{SyntaxError, path};
+use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{Work, join};
 use crate::error::Error;
 use crate::report::Report;
 
-/// What is to go.
+/// Removes files and trees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remove {
-    /// A path, or a pattern of paths: `*` is anything in a name, `?` one byte, `[a-c]` and `[!a-c]` one
-    /// byte of a set, `\` takes the next byte as it is. A name that begins with `.` has to be asked for
-    /// by a `.`. Symlinks at the end are removed themselves, directories with all that is in them.
+    /// A path, or a pattern of paths: `*` stands for anything in a name, `?` for one byte, `[a-c]` and `[!a-c]` for
+    /// one byte of a set, and `\` takes the next byte as it is. Only a pattern that begins with `.` matches a name
+    /// that does. Symlinks are removed themselves, and directories with everything in them.
     pub pattern: GuestPath,
 }
 
 impl Remove {
-    /// The remove that `PATTERN` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "remove",
+            value: Some("PATTERN"),
+            help: "Remove files, and directories with everything in them: `*`, `?` and `[a-z]` stand for parts of a \
+                   name",
+            parse: |text, _| Remove::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "remove",
+            value: "PATTERN",
+            keys: &[],
+            read: |step| step.said(Remove::parse).map(Into::into),
+        },
+    }];
+
+    /// Reads `PATTERN`.
     ///
     /// # Errors
     ///
-    /// A path that is none, and `/`.
+    /// [`SyntaxError`] if the path is invalid or `/`.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let pattern = path(text.as_bytes())?;
         if pattern.components().all(|name| name == b"..") {
-            return Err(SyntaxError::new("`/` is all of the guest, and is not removed"));
+            return Err(SyntaxError::other("`/` is the whole guest and cannot be removed"));
         }
         Ok(Self { pattern })
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn remove(&mut self, remove: &Remove) -> Result<Report, Error> {
-        let paths = self.matching(&remove.pattern)?;
+impl Apply for Remove {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let paths = work.matching(&self.pattern)?;
         for path in &paths {
-            // One may have been below another.
-            match self.guest.remove_tree(path) {
+            // A match may have been below another one.
+            match work.guest.remove_tree(path) {
                 Err(error) if error.is_not_found() => {}
                 result => result?,
             }
         }
         let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
         let text = match &paths[..] {
-            [] => format!("removed nothing: {} is not in the guest", remove.pattern),
+            [] => format!("removed nothing: {} is not in the guest", self.pattern),
             [path] => format!("removed {path}"),
-            _ => format!("removed {} ({} matches)", remove.pattern, paths.len()),
+            _ => format!("removed {} ({} matches)", self.pattern, paths.len()),
         };
         Ok(Report::new("remove", text, paths, Vec::new()))
     }
+}
 
-    /// The files that `pattern` is a pattern of, in order; none where nothing is there.
+impl Work<'_> {
+    /// The paths that match `pattern`, in order.
     pub(crate) fn matching(&self, pattern: &GuestPath) -> Result<Vec<GuestPath>, Error> {
         let mut found = vec![GuestPath::root()];
         for name in pattern.components() {
             let mut next = Vec::new();
             for directory in found {
-                // A symlink on the way is followed, the one at the end is not.
+                // A symlink on the way is followed, one at the end is not.
                 let directory = match self.guest.find(&directory, LastLink::Follow) {
                     Ok(found) if found.node.kind() == FileKind::Directory => found.path,
                     Ok(_) => continue,
@@ -96,14 +115,14 @@ fn is_pattern(name: &[u8]) -> bool {
     name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'))
 }
 
-/// Whether `name` is one of those that `pattern` stands for.
+/// Whether `name` matches `pattern`.
 fn matches(pattern: &[u8], name: &[u8]) -> bool {
     if name.first() == Some(&b'.') && pattern.first() != Some(&b'.') && !pattern.starts_with(b"\\.") {
         return false;
     }
     let (mut at, mut from) = (0, 0);
-    // Where to go on should the last `*` have to take one byte more: each such step is one forward in the
-    // name, so that there are at most as many as pattern and name have bytes, multiplied.
+    // Where to go on if the last `*` has to take one more byte. Each such step goes one byte forward in the name, so
+    // that there are at most as many steps as the lengths of the pattern and the name multiplied.
     let mut retry = None;
     loop {
         match pattern.get(at) {
@@ -132,7 +151,7 @@ fn matches(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// Whether the first part of `pattern`, which is no `*`, stands for `byte`; how long that part is.
+/// The length of the first part of `pattern`, which is not `*`, if it matches `byte`.
 fn matches_one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern {
         [b'?', ..] => Some(1),
@@ -146,11 +165,12 @@ fn matches_one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// Whether `byte` is in the set that `text` is up to its `]`, and how long that is; `None` without a `]`.
+/// The length of the set at the start of `text`, which ends with a `]`, and whether `byte` is in it. `None` if there
+/// is no `]`.
 fn set(text: &[u8], byte: u8) -> Option<(usize, bool)> {
     let is_negated = matches!(text.first(), Some(b'!' | b'^'));
     let start = usize::from(is_negated);
-    // A `]` that comes first is one of the set.
+    // A `]` that comes first is in the set.
     let end = start + 1 + text.get(start + 1..)?.iter().position(|&byte| byte == b']')?;
     let members = &text[start..end];
     let (mut at, mut is_in) = (0, false);

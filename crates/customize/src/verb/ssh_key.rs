@@ -1,4 +1,4 @@
-//! `ssh-key`: a key that lets somebody in as a user.
+//! `ssh-key`: lets somebody log in as a user with an SSH key.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use guest::resolve::LastLink;
 use guest::{FileKind, GuestPath, PathProblem};
+use recipe::SyntaxError;
 
-use super::{SyntaxError, split, utf8};
-use crate::account::{PASSWD, Table, is_account_name};
+use super::{Apply, Flag, StepForm, Verb, split, utf8};
+use crate::account::{PASSWD, Table, account_name, is_account_name};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work, expect_regular, join};
 use crate::error::Error;
 use crate::report::{Report, count};
@@ -17,7 +18,7 @@ use crate::source::read_small;
 /// The largest file of keys, in bytes.
 const KEYS_LIMIT_BYTES: u64 = 1 << 20;
 
-/// The kinds of keys that `sshd` takes, certificates left out.
+/// The kinds of keys that `sshd` accepts, without certificates.
 const KINDS: [&str; 8] = [
     "ssh-ed25519",
     "ssh-rsa",
@@ -29,30 +30,58 @@ const KINDS: [&str; 8] = [
     "sk-ecdsa-sha2-nistp256@openssh.com",
 ];
 
-/// Keys, and the user that they let in.
+/// Lets somebody log in as a user with keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshKey {
-    /// The user, who has to be there, and to have a home.
+    /// The user, who must exist and have a home.
     pub user: String,
     /// The keys.
     pub key: KeySource,
 }
 
-/// Where keys are.
+/// The place of keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// Here: lines as `authorized_keys` has them.
+    /// These lines, as `authorized_keys` has them.
     Text(String),
-    /// In a file of the host.
+    /// A file of the host.
     File(PathBuf),
 }
 
 impl SshKey {
-    /// The keys that `USER:file:PATH` or `USER:string:KEY` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "ssh-key",
+            value: Some("USER:SELECTOR"),
+            help: "Let somebody log in as a user with an SSH key: file:PATH or string:KEY",
+            parse: |text, _| SshKey::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "ssh-key",
+            value: "USER",
+            keys: &["key", "input"],
+            read: |step| {
+                let user = step.table.string("ssh-key");
+                let key = match (step.table.get("key").is_some(), step.table.get("input").is_some()) {
+                    (true, false) => step.table.string("key").map(|key| KeySource::Text(key.to_owned())),
+                    (false, true) => step.input("input").map(KeySource::File),
+                    _ => {
+                        step.problem("this `ssh-key` needs a `key` or an `input`".to_owned(), None);
+                        None
+                    }
+                };
+                let key = SshKey { user: user?.to_owned(), key: key? };
+                step.table.checked(if is_account_name(&key.user) { "key" } else { "ssh-key" }, key.check())?;
+                Some(key.into())
+            },
+        },
+    }];
+
+    /// Reads `USER:file:PATH` or `USER:string:KEY`.
     ///
     /// # Errors
     ///
-    /// What is neither, and a text that is no key.
+    /// [`SyntaxError`] if the text has another form, or the user or the key is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let form = || SyntaxError::form("USER:file:PATH or USER:string:KEY", "ada:file:id_ed25519.pub");
         let (user, selector) = split(text).ok_or_else(form)?;
@@ -68,10 +97,10 @@ impl SshKey {
         Ok(key)
     }
 
-    /// Refuses a name that no user has, and keys that are none.
+    /// Refuses a name that no user can have, and invalid keys.
     pub(crate) fn check(&self) -> Result<(), SyntaxError> {
         if !is_account_name(&self.user) {
-            return Err(SyntaxError::new(format!("`{}` is no name that a user can have", self.user)));
+            return Err(account_name(&self.user));
         }
         match &self.key {
             KeySource::Text(text) => authorized_keys(text).map(drop),
@@ -80,40 +109,40 @@ impl SshKey {
     }
 }
 
-/// The lines of `text` that are keys, as `authorized_keys` has them. Others may be blank or comments.
+/// The lines of `text` that are keys, as `authorized_keys` has them. The other lines are blank or comments.
 ///
 /// # Errors
 ///
-/// A private key, a line that is no key, and a text without one.
+/// [`SyntaxError`] if there is no key, a line is not a key, or there is a private key.
 pub fn authorized_keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
     if text.contains("PRIVATE KEY-----") {
-        return Err(SyntaxError::new("this is a private key, which stays where it is: its `.pub` is meant"));
+        return Err(SyntaxError::other("this is a private key, which must stay secret: give the `.pub` file instead"));
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Vec<&str> = lines.collect();
     if keys.is_empty() {
-        return Err(SyntaxError::new("there is no key"));
+        return Err(SyntaxError::other("there is no key"));
     }
     for line in &keys {
         if line.contains(|character: char| character.is_control() && character != '\t') {
-            return Err(SyntaxError::new("a key with a control character in it"));
+            return Err(SyntaxError::other("the key has a control character in it"));
         }
         key_of(line).ok_or_else(|| {
             let start: String = line.chars().take(40).collect();
-            SyntaxError::new(format!("`{start}` is no SSH key: `ssh-ed25519 AAAA… comment` is one"))
+            SyntaxError::invalid(start, "an SSH key", "expected one such as `ssh-ed25519 AAAA… comment`")
         })?;
     }
     Ok(keys)
 }
 
-/// The kind and the blob of a line of `authorized_keys`: options may be before them.
+/// The kind and the blob of a line of `authorized_keys`, which may begin with options.
 fn key_of(line: &str) -> Option<(&str, &str)> {
     let mut is_quoted = false;
     let mut starts = vec![0];
     for (at, byte) in line.bytes().enumerate() {
         match byte {
             b'"' => is_quoted = !is_quoted,
-            // Where options end, if there are any.
+            // Options end here, if there are any.
             b' ' | b'\t' if !is_quoted => {
                 starts.push(at + 1);
                 break;
@@ -128,15 +157,15 @@ fn key_of(line: &str) -> Option<(&str, &str)> {
     })
 }
 
-/// The kind of key that a blob says it is: the first of the strings that it consists of.
+/// The kind of a key, as its blob has it: the first of the strings in the blob.
 fn blob_kind(blob: &str) -> Option<Vec<u8>> {
     let bytes = decode_base64(blob)?;
     let mut rest = bytes.as_slice();
     let mut strings = Vec::new();
-    while let Some((length, behind)) = rest.split_first_chunk() {
-        let (string, behind) = behind.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let (string, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         strings.push(string);
-        rest = behind;
+        rest = after;
     }
     (rest.is_empty() && strings.len() >= 2).then(|| strings[0].to_vec())
 }
@@ -163,27 +192,27 @@ fn decode_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-impl Work<'_> {
-    pub(crate) fn ssh_key(&mut self, ssh_key: &SshKey) -> Result<Report, Error> {
-        let user = &ssh_key.user;
-        let content = match &ssh_key.key {
+impl Apply for SshKey {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let user = &self.user;
+        let content = match &self.key {
             KeySource::Text(text) => text.clone(),
             KeySource::File(path) => {
                 let content = read_small(path, KEYS_LIMIT_BYTES)?;
                 String::from_utf8(content).map_err(|_| Error::refused(format!("`{}` is not UTF-8", path.display())))?
             }
         };
-        let keys = authorized_keys(&content).map_err(|error| match &ssh_key.key {
+        let keys = authorized_keys(&content).map_err(|error| match &self.key {
             KeySource::Text(_) => Error::refused(error.to_string()),
             KeySource::File(path) => Error::refused(format!("`{}`: {error}", path.display())),
         })?;
-        let (uid, gid, home) = self.owner_and_home(user)?;
-        let folder = self.ssh_folder(&home, uid, gid)?;
-        let place = self.place(&join(&folder, b"authorized_keys")?, LastLink::Follow)?;
+        let (uid, gid, home) = work.owner_and_home(user)?;
+        let folder = work.ssh_folder(&home, uid, gid)?;
+        let place = work.place(&join(&folder, b"authorized_keys")?, LastLink::Follow)?;
         let mut text = match &place.found {
             Some(found) => {
                 expect_regular(&place.path, found.kind())?;
-                String::from_utf8_lossy(&self.guest.read(&place.path, EDIT_LIMIT_BYTES)?).into_owned()
+                String::from_utf8_lossy(&work.guest.read(&place.path, EDIT_LIMIT_BYTES)?).into_owned()
             }
             None => String::new(),
         };
@@ -200,20 +229,29 @@ impl Work<'_> {
             added += 1;
         }
         match &place.found {
-            Some(_) if added > 0 => self.set_content(&place.path, text.as_bytes())?,
+            Some(_) if added > 0 => work.set_content(&place.path, text.as_bytes())?,
             Some(_) => {}
-            None => self.create(&place.path, &self.attributes(0o600), text.as_bytes())?,
+            None => work.create(&place.path, &work.attributes(0o600), text.as_bytes())?,
         }
-        self.guest.set_owner(&place.path, uid, gid, self.now)?;
-        self.guest.set_permissions(&place.path, 0o600, self.now)?;
+        work.guest.set_owner(&place.path, uid, gid, work.now)?;
+        work.guest.set_permissions(&place.path, 0o600, work.now)?;
         let text = match count(added, "SSH key", "SSH keys") {
             Some(keys) => format!("added {keys} for {user} ({})", place.path),
-            None => format!("kept the SSH keys of {user}, which were there ({})", place.path),
+            None => format!("kept the SSH keys of {user}, which existed ({})", place.path),
         };
         Ok(Report::new("ssh-key", text, vec![place.path.to_string()], Vec::new()))
     }
 
-    /// What `/etc/passwd` says of `user`, whose home has to be there.
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        match &mut self.key {
+            KeySource::File(path) => Some(path),
+            KeySource::Text(_) => None,
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The numbers and the home of `user` in `/etc/passwd`. The home must exist.
     fn owner_and_home(&self, user: &str) -> Result<(u32, u32, GuestPath), Error> {
         let passwd = Table::expect(self, PASSWD)?;
         let fields = passwd.find(user).ok_or_else(|| Error::UnknownName {
@@ -224,7 +262,7 @@ impl Work<'_> {
         let number = |index: usize| fields.get(index).and_then(|number| number.parse::<u32>().ok());
         let home = fields.get(5).and_then(|home| GuestPath::new(home).ok());
         let (Some(uid), Some(gid), Some(home)) = (number(2), number(3), home) else {
-            return Err(Error::refused(format!("the line of user `{user}` in `{PASSWD}` is not one of a user")));
+            return Err(Error::refused(format!("the line of user `{user}` in `{PASSWD}` is invalid")));
         };
         match self.directory_at(&home)? {
             Some(home) => Ok((uid, gid, home)),
@@ -233,7 +271,7 @@ impl Work<'_> {
         }
     }
 
-    /// The folder for keys in a home: the user's, and nobody else's.
+    /// The folder for keys in a home, which only the user can read.
     fn ssh_folder(&mut self, home: &GuestPath, uid: u32, gid: u32) -> Result<GuestPath, Error> {
         let place = self.place(&join(home, b".ssh")?, LastLink::Follow)?;
         match &place.found {
@@ -267,6 +305,6 @@ mod tests {
             assert!(authorized_keys(text).is_err(), "{text}");
         }
         let private = authorized_keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().to_string();
-        assert!(private.contains("`.pub` is meant"), "{private}");
+        assert!(private.contains("give the `.pub` file"), "{private}");
     }
 }

@@ -1,4 +1,4 @@
-//! `tar`: an archive of the host, unpacked in the guest.
+//! `tar`: unpacks an archive of the host in the guest.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,62 +8,80 @@ use std::sync::Arc;
 
 use guest::resolve::{LastLink, Lookup};
 use guest::{Attributes, FileKind, GuestPath, PathProblem, Printable, Special, Time};
+use recipe::{ByteSize, SyntaxError};
 use storage::{ReadAt, Window};
 use tar::{Archive, EntryType, Header};
 
-use super::{SyntaxError, path};
+use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Work, join};
 use crate::error::Error;
 use crate::report::{Report, count};
-use crate::size::ByteSize;
 use crate::source::{Source, SourceKind};
 
-/// The longest name and the most other facts of one file that are taken, in bytes.
+/// The largest headers before one file, with its name and its attributes, in bytes.
 const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
-/// Where a name of an extended attribute begins in what pax says.
+/// The prefix of an extended attribute's name in a pax header.
 const XATTR_PREFIX: &[u8] = b"SCHILY.xattr.";
 
-/// Of a second.
+/// Nanoseconds of a second.
 const NANOSECONDS: u32 = 1_000_000_000;
 
-/// An archive, and where it is unpacked.
+/// Unpacks an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tar {
-    /// The archive on the host, which is not compressed.
+    /// The archive on the host, which must not be compressed.
     pub source: PathBuf,
-    /// The directory in the guest, which is made where it is missing.
+    /// The directory in the guest, which is made if it is missing.
     pub directory: GuestPath,
 }
 
 impl Tar {
-    /// The tar that `FILE:DIRECTORY` says: the directory begins at the first `:/`.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "tar",
+            value: Some("FILE:DIR"),
+            help: "Unpack an archive in a directory; owners are kept, by number",
+            parse: |text, _| Tar::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "tar",
+            value: "INPUT",
+            keys: &["to"],
+            read: |step| {
+                let (source, to) = (step.input("tar"), step.to());
+                Some(Tar { source: source?, directory: to?.path }.into())
+            },
+        },
+    }];
+
+    /// Reads `FILE:DIR`. The directory begins at the first `:/`.
     ///
     /// # Errors
     ///
-    /// A text without a directory.
+    /// [`SyntaxError`] if there is no directory.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let bytes = text.as_bytes();
         let colon = bytes.windows(2).position(|pair| pair == b":/").filter(|&colon| colon > 0);
-        let colon = colon.ok_or_else(|| SyntaxError::form("FILE:DIRECTORY", "rootfs.tar:/srv"))?;
+        let colon = colon.ok_or_else(|| SyntaxError::form("FILE:DIR", "rootfs.tar:/srv"))?;
         Ok(Self { source: PathBuf::from(OsStr::from_bytes(&bytes[..colon])), directory: path(&bytes[colon + 1..])? })
     }
 }
 
-/// What comes before a file and is said of it.
+/// The extended headers before a file.
 #[derive(Default)]
 struct Extension {
     name: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     pax: Vec<(Vec<u8>, Vec<u8>)>,
-    /// How long all of it was in the archive.
+    /// The size of all of them.
     size_bytes: u64,
 }
 
 impl Extension {
-    /// What pax says of `key`: the last word counts, and an empty one takes back what was said.
+    /// The pax value of `key`. The last one counts, and an empty one removes it.
     fn pax(&self, key: &str) -> Option<&[u8]> {
-        let said = self.pax.iter().rev().find(|(name, _)| name == key.as_bytes());
-        said.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
+        let last = self.pax.iter().rev().find(|(name, _)| name == key.as_bytes());
+        last.map(|(_, value)| value.as_slice()).filter(|value| !value.is_empty())
     }
 
     fn number(&self, key: &str) -> Option<u64> {
@@ -78,12 +96,12 @@ struct Entry {
     kind: EntryType,
     attributes: Attributes,
     device: (u32, u32),
-    /// The bytes of its content in the archive.
+    /// The range of its content in the archive.
     content: std::ops::Range<u64>,
     xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-/// What was unpacked.
+/// What was unpacked so far.
 #[derive(Default)]
 struct Unpacked {
     files: u64,
@@ -91,29 +109,32 @@ struct Unpacked {
     links: u64,
     others: u64,
     size_bytes: u64,
-    /// What was made as a directory that a file is in, before the archive said anything of it.
-    unsaid: BTreeSet<String>,
-    /// What was among that until the archive said it.
-    said: BTreeSet<String>,
+    /// Directories that were made for a file in them, and that the archive has not described yet.
+    undescribed: BTreeSet<String>,
+    /// Directories that were among these until the archive described them.
+    described: BTreeSet<String>,
 }
 
-impl Work<'_> {
-    pub(crate) fn tar(&mut self, tar: &Tar) -> Result<Report, Error> {
-        let source = Source::follow(&tar.source)?;
+impl Apply for Tar {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        if work.options.existing_parents {
+            work.existing(&self.directory)?;
+        }
+        let source = Source::follow(&self.source)?;
         let SourceKind::File { size_bytes } = source.kind else {
-            return Err(Error::SourceKind { path: tar.source.clone(), kind: "a directory" });
+            return Err(Error::SourceKind { path: self.source.clone(), kind: "a directory" });
         };
         let file = source.open()?;
         let storage = source.storage(file)?;
         check_is_plain(&source.path, &storage)?;
-        self.progress.expect(size_bytes);
-        let (directory, mut parents) = match self.guest.lookup(&tar.directory, LastLink::Follow)? {
+        work.progress.expect(size_bytes);
+        let (directory, mut parents) = match work.guest.lookup(&self.directory, LastLink::Follow)? {
             Lookup::Found(found) if found.node.kind() == FileKind::Directory => (found.path, Vec::new()),
             Lookup::Found(found) => {
                 let problem = PathProblem::NotADirectory { at: found.path };
-                return Err(guest::Error::Path { path: tar.directory.clone(), problem }.into());
+                return Err(guest::Error::Path { path: self.directory.clone(), problem }.into());
             }
-            Lookup::Missing { directory, names } => self.make_directories(directory.path, &names)?,
+            Lookup::Missing { directory, names } => work.make_directories(directory.path, &names)?,
         };
         let mut unpacked = Unpacked::default();
         let mut archive = Archive::new(storage::Reader::new(&storage));
@@ -126,22 +147,22 @@ impl Work<'_> {
             if content.end > size_bytes {
                 let end = content.end;
                 return Err(broken(std::io::Error::other(format!(
-                    "a file ends at {end}, the archive at {size_bytes}"
+                    "a file ends at byte {end}, and the archive at byte {size_bytes}"
                 ))));
             }
-            self.progress.add(content.end.saturating_sub(done_bytes));
+            work.progress.add(content.end.saturating_sub(done_bytes));
             done_bytes = content.end.max(done_bytes);
             let header = entry.header().clone();
             if read_extension(&mut extension, &header, &mut entry).map_err(broken)? {
                 continue;
             }
-            let entry = self.entry(&header, &std::mem::take(&mut extension), content).map_err(broken)?;
-            self.unpack(&source, &storage, &directory, &entry, &mut unpacked, &mut parents)?;
+            let entry = work.entry(&header, &std::mem::take(&mut extension), content).map_err(broken)?;
+            work.unpack(&source, &storage, &directory, &entry, &mut unpacked, &mut parents)?;
         }
-        self.progress.add(size_bytes.saturating_sub(done_bytes));
-        self.kept.push(source);
-        // Once for all: an archive may have a file before its directory many thousand times.
-        parents.retain(|parent| !unpacked.said.contains(parent));
+        work.progress.add(size_bytes.saturating_sub(done_bytes));
+        work.kept.push(source);
+        // Once at the end, because an archive may have thousands of files before their directories.
+        parents.retain(|parent| !unpacked.described.contains(parent));
         let facts: Vec<String> = [
             count(unpacked.files, "file", "files"),
             count(unpacked.directories, "directory", "directories"),
@@ -152,16 +173,22 @@ impl Work<'_> {
         .into_iter()
         .flatten()
         .collect();
-        let text = format!("unpacked {} at {directory} ({})", tar.source.display(), facts.join(", "));
+        let text = format!("unpacked {} at {directory} ({})", self.source.display(), facts.join(", "));
         Ok(Report::new("tar", text, vec![directory.to_string()], parents))
     }
 
-    /// A file as header and extension say it.
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        Some(&mut self.source)
+    }
+}
+
+impl Work<'_> {
+    /// The file that a header and its extended headers describe.
     fn entry(&self, header: &Header, extension: &Extension, content: std::ops::Range<u64>) -> std::io::Result<Entry> {
         let id = |key: &str, field: u64| u32::try_from(extension.number(key).unwrap_or(field));
-        let no_id = |_| std::io::Error::other("a user or group with a number that Linux does not have");
+        let no_id = |_| std::io::Error::other("the number of a user or a group is too large for Linux");
         if extension.number("size").is_some_and(|size| size != content.end - content.start) {
-            return Err(std::io::Error::other("a file larger than ustar can say, in pax's way"));
+            return Err(std::io::Error::other("a file is larger than a ustar header can say"));
         }
         let modified = match extension.pax("mtime").and_then(pax_time) {
             Some(time) => time,
@@ -207,15 +234,15 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         let Some(path) = below(directory, &entry.name)? else { return Ok(()) };
         let place = self.place(&path, LastLink::Keep)?;
-        unpacked.unsaid.extend(place.parents.iter().cloned());
+        unpacked.undescribed.extend(place.parents.iter().cloned());
         parents.extend(place.parents);
         let path = place.path;
         let is_directory = entry.kind == EntryType::Directory;
         if let Some(found) = place.found {
-            // A directory that is there, or is behind a symlink that is there, stays as it is: but not one that is
-            // there only because the archive has a file of it before itself.
+            // An existing directory, or a symlink to one, stays as it is. A directory that was made here, for a file
+            // in it that came first, gets its attributes now.
             if is_directory && self.directory_at(&path)?.is_some() {
-                if unpacked.unsaid.remove(&path.to_string()) {
+                if unpacked.undescribed.remove(&path.to_string()) {
                     let volume = self.guest.find(&path, LastLink::Keep)?.node.volume();
                     // A FAT has neither modes nor owners.
                     if self.guest.volumes()[volume].file_system().is_none_or(guest::FileSystem::is_unix) {
@@ -223,7 +250,7 @@ impl Work<'_> {
                     }
                     self.set_xattrs(&path, entry)?;
                     unpacked.directories += 1;
-                    unpacked.said.insert(path.to_string());
+                    unpacked.described.insert(path.to_string());
                 }
                 return Ok(());
             }
@@ -231,7 +258,7 @@ impl Work<'_> {
                 let name = Printable(&entry.name);
                 let not = if is_directory { "" } else { "not " };
                 return Err(Error::refused(format!(
-                    "`{path}` is in the guest, and `{name}` in the archive is {not}a directory"
+                    "`{path}` exists in the guest, and `{name}` in the archive is {not}a directory"
                 )));
             }
             self.guest.remove_file(&path)?;
@@ -271,7 +298,7 @@ impl Work<'_> {
             EntryType::Fifo => self.guest.create_special(&path, Special::Fifo, attributes)?,
             other => {
                 let (name, kind) = (Printable(&entry.name), char::from(other.as_byte()));
-                let problem = format!("`{name}` is of the kind `{kind}`, which is not unpacked");
+                let problem = format!("`{name}` is of type `{kind}`, which imgraft cannot unpack");
                 return Err(unreadable(&source.path, &std::io::Error::other(problem)));
             }
         }
@@ -288,8 +315,8 @@ impl Work<'_> {
     }
 }
 
-/// A time as pax says it, `1234567890.5`. Before 1970 the fraction counts backwards, as all of the number does,
-/// while nanoseconds of a file's time count forwards: `-1.5` is half a second after -2.
+/// Reads a time of a pax header, such as `1234567890.5`. Before 1970 the fraction counts backwards, as the whole
+/// number does, while the nanoseconds of a file's time count forwards: `-1.5` is half a second after -2.
 fn pax_time(text: &[u8]) -> Option<Time> {
     let text = std::str::from_utf8(text).ok()?;
     let (seconds, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -304,7 +331,7 @@ fn pax_time(text: &[u8]) -> Option<Time> {
     Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: NANOSECONDS - nanoseconds })
 }
 
-/// The numbers of a device; of other files the fields may be empty.
+/// The numbers of a device. The fields of other files may be empty.
 fn device(header: &Header) -> std::io::Result<(u32, u32)> {
     let kind = header.entry_type();
     match kind.is_character_special() || kind.is_block_special() {
@@ -313,7 +340,7 @@ fn device(header: &Header) -> std::io::Result<(u32, u32)> {
     }
 }
 
-/// Whether the header is of something that is said of the next file; it is kept in `extension` then.
+/// Adds an extended header to `extension`. Returns whether the header was one.
 fn read_extension(
     extension: &mut Extension,
     header: &Header,
@@ -325,14 +352,14 @@ fn read_extension(
         return Ok(false);
     }
     if kind.is_pax_global_extensions() {
-        // git writes a comment there, and nothing else does anything.
+        // git writes a comment there; nothing in it matters.
         return Ok(true);
     }
     let size_bytes = header.entry_size()?;
     extension.size_bytes = extension.size_bytes.saturating_add(size_bytes);
     if extension.size_bytes > EXTENSION_LIMIT_BYTES {
         let said = extension.size_bytes;
-        return Err(std::io::Error::other(format!("{said} bytes are said of one file, more than 1 MiB")));
+        return Err(std::io::Error::other(format!("the headers of one file take {said} bytes, more than 1 MiB")));
     }
     let mut bytes = vec![0; size_bytes as usize];
     content.read_exact(&mut bytes)?;
@@ -340,7 +367,7 @@ fn read_extension(
         for record in image::pax::records(&bytes) {
             let (key, value) = record.map_err(std::io::Error::other)?;
             if key.starts_with(b"GNU.sparse.") {
-                return Err(std::io::Error::other("a file with holes, as `tar --sparse` writes it"));
+                return Err(std::io::Error::other("a file has holes as `tar --sparse` writes them"));
             }
             extension.pax.push((key.to_vec(), value.to_vec()));
         }
@@ -353,22 +380,20 @@ fn read_extension(
     Ok(true)
 }
 
-/// The path that the name in an archive is below `directory`; none for the directory itself.
+/// The path below `directory` of a name in an archive; `None` for the directory itself.
 fn below(directory: &GuestPath, name: &[u8]) -> Result<Option<GuestPath>, Error> {
     let mut path = directory.clone();
     for component in name.split(|&byte| byte == b'/').filter(|name| !matches!(*name, b"" | b".")) {
         if component == b".." {
             let name = Printable(name);
-            return Err(Error::refused(format!(
-                "`{name}` in the archive is outside the directory that it is unpacked in"
-            )));
+            return Err(Error::refused(format!("`{name}` in the archive is outside the directory to unpack in")));
         }
         path = join(&path, component)?;
     }
     Ok((path != *directory).then_some(path))
 }
 
-/// Refuses a compressed archive, by name.
+/// Refuses a compressed archive, and names its compression.
 fn check_is_plain(path: &Path, storage: &Arc<dyn ReadAt>) -> Result<(), Error> {
     let mut start = [0; 6];
     let length = storage.size_bytes().min(6) as usize;
@@ -381,13 +406,13 @@ fn check_is_plain(path: &Path, storage: &Arc<dyn ReadAt>) -> Result<(), Error> {
     ];
     match known.iter().find(|(magic, ..)| start.starts_with(magic)) {
         Some((_, name, program)) => Err(Error::refused(format!("`{}` is compressed with {name}", path.display()))
-            .hint(format!("`{program} {}` first", path.display()))),
+            .hint(format!("run `{program} {}` first", path.display()))),
         None => Ok(()),
     }
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Error {
-    Error::refused(format!("`{}` is no archive that can be unpacked: {error}", path.display()))
+    Error::refused(format!("cannot unpack `{}`: {error}", path.display()))
 }
 
 #[cfg(test)]

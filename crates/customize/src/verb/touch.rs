@@ -1,53 +1,73 @@
-//! `touch`: an empty file, or a file that looks new.
+//! `touch`: makes an empty file, or sets the times of a file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::LastLink;
 use guest::{GuestPath, Times};
+use recipe::SyntaxError;
 
-use super::{SyntaxError, path};
+use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
 use crate::inherit::NEW_FILE;
 use crate::report::Report;
 
-/// A file that is to be there, and to be as new as all that is done.
+/// Makes an empty file, or sets the times of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// The file; a symlink stands for what it points to.
+    /// The file; a symlink is followed.
     pub path: GuestPath,
-    /// Whether what is there has to be a regular file.
+    /// Whether an existing file must be a regular one.
     pub only_regular: bool,
 }
 
 impl Touch {
-    /// The touch that `PATH` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "touch",
+            value: Some("PATH"),
+            help: "Make an empty file, or a file look new",
+            parse: |text, _| Touch::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "touch",
+            value: "PATH",
+            keys: &[],
+            read: |step| step.said(Touch::parse).map(Into::into),
+        },
+    }];
+
+    /// Reads `PATH`.
     ///
     /// # Errors
     ///
-    /// A path that is none.
+    /// [`SyntaxError`] if the path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         Ok(Self { path: path(text.as_bytes())?, only_regular: false })
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn touch(&mut self, touch: &Touch) -> Result<Report, Error> {
-        let place = self.place(&touch.path, LastLink::Follow)?;
+impl Apply for Touch {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let place = work.place(&self.path, LastLink::Follow)?;
         match &place.found {
             Some(node) => {
-                if touch.only_regular {
+                if self.only_regular {
                     expect_regular(&place.path, node.kind())?;
                 }
-                let now = Some(self.now);
-                self.guest.set_times(&place.path, &Times { accessed: now, modified: now, changed: now })?;
+                let now = Some(work.now);
+                work.guest.set_times(&place.path, &Times { accessed: now, modified: now, changed: now })?;
             }
             None => {
-                self.create(&place.path, &self.attributes(0o644), b"")?;
-                self.inherit(&place.path, NEW_FILE)?;
+                work.create(&place.path, &work.attributes(0o644), b"")?;
+                work.inherit(&place.path, NEW_FILE)?;
             }
         }
         Ok(Report::new("touch", format!("touched {}", place.path), vec![place.path.to_string()], place.parents))
+    }
+
+    fn targets(&self) -> Vec<&GuestPath> {
+        vec![&self.path]
     }
 }

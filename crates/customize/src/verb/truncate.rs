@@ -1,51 +1,79 @@
-//! `truncate`: files that are to be empty.
+//! `truncate`: empties files.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::resolve::LastLink;
 use guest::{FileKind, GuestPath, PathProblem};
+use recipe::SyntaxError;
 
-use super::{SyntaxError, path};
+use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
 use crate::report::{Report, count};
 
-/// A file that is to be empty.
+/// Empties a file, or all files below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truncate {
-    /// The file; a symlink stands for what it points to.
+    /// The file or directory; a symlink is followed.
     pub path: GuestPath,
-    /// Whether `path` is a directory, and all regular files below it are meant.
+    /// Whether `path` is a directory whose files are all emptied.
     pub recursive: bool,
 }
 
 impl Truncate {
-    /// The truncate of one file that `PATH` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[
+            Flag {
+                name: "truncate",
+                value: Some("PATH"),
+                help: "Make a file empty",
+                parse: |text, _| Truncate::parse(text).map(Into::into),
+            },
+            Flag {
+                name: "truncate-recursive",
+                value: Some("PATH"),
+                help: "Make all files below a directory empty",
+                parse: |text, _| Truncate::parse_recursive(text).map(Into::into),
+            },
+        ],
+        step: StepForm {
+            name: "truncate",
+            value: "PATH",
+            keys: &["recursive"],
+            read: |step| {
+                let path = step.path();
+                let recursive = step.table.boolean("recursive").unwrap_or(false);
+                Some(Truncate { path: path?, recursive }.into())
+            },
+        },
+    }];
+
+    /// Reads the `PATH` of one file.
     ///
     /// # Errors
     ///
-    /// A path that is none.
+    /// [`SyntaxError`] if the path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         Ok(Self { path: path(text.as_bytes())?, recursive: false })
     }
 
-    /// The truncate of all files below a directory that `PATH` says.
+    /// Reads the `PATH` of a directory, all of whose files are meant.
     ///
     /// # Errors
     ///
-    /// A path that is none.
+    /// [`SyntaxError`] if the path is invalid.
     pub fn parse_recursive(text: &OsStr) -> Result<Self, SyntaxError> {
         Ok(Self { path: path(text.as_bytes())?, recursive: true })
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn truncate(&mut self, truncate: &Truncate) -> Result<Report, Error> {
-        let found = self.existing(&truncate.path)?;
-        if !truncate.recursive {
+impl Apply for Truncate {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let found = work.existing(&self.path)?;
+        if !self.recursive {
             expect_regular(&found.path, found.node.kind())?;
-            self.empty(&found.path)?;
+            work.empty(&found.path)?;
             return Ok(Report::new(
                 "truncate",
                 format!("emptied {}", found.path),
@@ -58,17 +86,19 @@ impl Work<'_> {
             return Err(guest::Error::Path { path: found.path, problem }.into());
         }
         let mut paths = Vec::new();
-        for path in self.tree(&found.path)? {
-            let node = self.guest.find(&path, LastLink::Keep)?.node;
-            if node.kind() == FileKind::Regular && self.guest.metadata(&node)?.size_bytes > 0 {
-                self.empty(&path)?;
+        for path in work.tree(&found.path)? {
+            let node = work.guest.find(&path, LastLink::Keep)?.node;
+            if node.kind() == FileKind::Regular && work.guest.metadata(&node)?.size_bytes > 0 {
+                work.empty(&path)?;
                 paths.push(path.to_string());
             }
         }
         let files = count(paths.len() as u64, "file", "files").unwrap_or_else(|| "no file".to_owned());
         Ok(Report::new("truncate", format!("emptied {files} below {}", found.path), paths, Vec::new()))
     }
+}
 
+impl Work<'_> {
     fn empty(&mut self, path: &GuestPath) -> Result<(), Error> {
         self.set_content(path, b"")
     }

@@ -1,87 +1,113 @@
-//! `write`: a file gets a content that is given in words.
+//! `write`: gives a file a content.
 
 use std::ffi::OsStr;
 
 use guest::resolve::LastLink;
 use guest::{FileKind, GuestPath};
+use recipe::{ByteSize, Mode, Owner, SyntaxError};
 
-use super::{SyntaxError, path, split};
+use super::{Apply, Flag, StepForm, Verb, path, split};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
 use crate::inherit::NEW_FILE;
-use crate::mode::Mode;
-use crate::owner::{Owner, numbers};
+use crate::owner::numbers;
 use crate::report::Report;
-use crate::size::ByteSize;
 
 /// The mode of a new file.
 const NEW_PERMISSIONS: u16 = 0o644;
 
-/// A content, and the file that gets it.
+/// Gives a file a content; a missing file is made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Write {
-    /// The file; a symlink stands for what it points to.
+    /// The file; a symlink is followed.
     pub path: GuestPath,
-    /// All of its content: no newline is added.
+    /// The whole content. No newline is added.
     pub content: Vec<u8>,
-    /// Its mode; where this is `None`, the one that it has, or 0644 where it is new.
+    /// The mode. If this is `None`, an existing file keeps its mode and a new one gets 0644.
     pub mode: Option<Mode>,
-    /// Its owner; where this is `None`, the one that it has, or root where it is new.
+    /// The owner. If this is `None`, an existing file keeps its owner and a new one gets root.
     pub owner: Option<Owner>,
 }
 
 impl Write {
-    /// The write that `PATH:TEXT` says.
+    pub(super) const VERBS: &'static [Verb] = &[Verb {
+        flags: &[Flag {
+            name: "write",
+            value: Some("PATH:TEXT"),
+            help: "Make TEXT the content of a file; no newline is added",
+            parse: |text, _| Write::parse(text).map(Into::into),
+        }],
+        step: StepForm {
+            name: "write",
+            value: "PATH",
+            keys: &["text", "mode", "owner"],
+            read: |step| {
+                let path = step.path();
+                step.require("text");
+                let content = step.table.text("text");
+                let (mode, owner) = (step.table.mode("mode"), step.table.parsed("owner"));
+                Some(Write { path: path?, content: content?.as_bytes().to_vec(), mode, owner }.into())
+            },
+        },
+    }];
+
+    /// Reads `PATH:TEXT`.
     ///
     /// # Errors
     ///
-    /// A text without a `:`, and a path that is none.
+    /// [`SyntaxError`] if there is no `:` or the path is invalid.
     pub fn parse(text: &OsStr) -> Result<Self, SyntaxError> {
         let (file, content) = split(text).ok_or_else(|| SyntaxError::form("PATH:TEXT", "/etc/motd:Hello"))?;
         Ok(Self { path: path(file)?, content: content.to_vec(), mode: None, owner: None })
     }
 }
 
-impl Work<'_> {
-    pub(crate) fn write(&mut self, write: &Write) -> Result<Report, Error> {
-        let owner = write.owner.as_ref().map(|owner| numbers(self.guest, owner)).transpose()?;
-        let place = self.place(&write.path, LastLink::Follow)?;
+impl Apply for Write {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let owner = self.owner.as_ref().map(|owner| numbers(work.guest, owner)).transpose()?;
+        let place = work.place(&self.path, LastLink::Follow)?;
         let is_new = place.found.is_none();
         match &place.found {
             Some(found) => {
                 expect_regular(&place.path, found.kind())?;
-                self.set_content(&place.path, &write.content)?;
+                work.set_content(&place.path, &self.content)?;
             }
             None => {
-                self.create(&place.path, &self.attributes(NEW_PERMISSIONS), &write.content)?;
-                if write.mode.is_none() && write.owner.is_none() {
-                    self.inherit(&place.path, NEW_FILE)?;
+                work.create(&place.path, &work.attributes(NEW_PERMISSIONS), &self.content)?;
+                if self.mode.is_none() && self.owner.is_none() {
+                    work.inherit(&place.path, NEW_FILE)?;
                 }
             }
         }
-        self.set_mode_and_owner(&place.path, write.mode, owner)?;
-        let found = self.existing(&place.path)?;
-        let metadata = self.guest.metadata(&found.node)?;
+        work.set_mode_and_owner(&place.path, self.mode, owner)?;
+        let found = work.existing(&place.path)?;
+        let metadata = work.guest.metadata(&found.node)?;
         let text = format!(
             "wrote {} ({} {}:{}, {}){}",
             place.path,
             Mode::from_bits(metadata.permissions),
             metadata.uid,
             metadata.gid,
-            ByteSize(write.content.len() as u64),
+            ByteSize(self.content.len() as u64),
             if is_new { "" } else { ", in place of the old content" }
         );
         Ok(Report::new("write", text, vec![place.path.to_string()], place.parents))
     }
 
-    /// Sets those of mode and owner that are asked for. `path` has no symlinks in it.
+    fn targets(&self) -> Vec<&GuestPath> {
+        vec![&self.path]
+    }
+}
+
+impl Work<'_> {
+    /// Sets the mode and the owner if they are given. No symlink is on `path`.
     pub(crate) fn set_mode_and_owner(
         &mut self,
         path: &GuestPath,
         mode: Option<Mode>,
         owner: Option<(u32, u32)>,
     ) -> Result<(), Error> {
-        // In this order: a new owner takes the set-id bits away.
+        // In this order, because a new owner removes the set-id bits.
         if let Some((uid, gid)) = owner {
             self.set_owner(path, uid, gid)?;
         }
@@ -91,14 +117,14 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Sets an owner as the kernel does it: what was granted to who runs a program goes. `path` has no
-    /// symlinks in it, but may be one.
+    /// Sets an owner as the kernel does it: set-id bits and file capabilities go. No symlink is on `path`, but it may
+    /// be one itself.
     pub(crate) fn set_owner(&mut self, path: &GuestPath, uid: u32, gid: u32) -> Result<(), Error> {
         let found = self.guest.find(path, LastLink::Keep)?;
         let permissions = self.guest.metadata(&found.node)?.permissions;
         self.guest.set_owner(path, uid, gid, self.now)?;
         if found.node.kind() == FileKind::Regular {
-            // The set-group-ID bit without the right to execute is a lock, and stays.
+            // The set-group-ID bit of a file that the group cannot execute means locking, and stays.
             let group = if permissions & 0o010 != 0 { 0o2000 } else { 0 };
             if permissions & (0o4000 | group) != 0 {
                 self.guest.set_permissions(path, permissions & !(0o4000 | group), self.now)?;

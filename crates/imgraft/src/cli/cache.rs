@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use customize::DiskSize;
+use recipe::DiskSize;
 
 use super::network::CacheFolder;
 

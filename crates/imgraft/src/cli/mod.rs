@@ -19,9 +19,9 @@ use std::path::PathBuf;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
-use customize::{ClusterSize, DiskSize, Form};
 use graft::Job;
 use image::{Compat, CompressionType, Container, NewClusters};
+use recipe::{ClusterSize, DiskSize, Form};
 
 use crate::environment::source_date_epoch;
 use crate::failure::Failure;
@@ -143,9 +143,9 @@ pub(crate) enum Command {
     /// Write the manual pages into a folder
     #[command(hide = true)]
     Man(Man),
-    /// Write the tables of docs/compat into a folder
+    /// Write the tables of verbs.md and compat/ into the folder docs
     #[command(hide = true)]
-    CompatDocs(CompatDocs),
+    Docs(Docs),
 }
 
 const BUILD_EXAMPLES: &str = "\
@@ -580,7 +580,7 @@ pub(crate) struct Man {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct CompatDocs {
+pub(crate) struct Docs {
     /// The folder
     pub(crate) folder: PathBuf,
 }

@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use customize::{Hostname, SyntaxError, Timezone, User, authorized_keys};
+use customize::{Hostname, Timezone, User, authorized_keys};
 use graft::{SeedFile, SeedSource};
+use recipe::SyntaxError;
 
 use crate::failure::Failure;
 

@@ -5,9 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use customize::recipe::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login};
-use customize::{Mode, Owner, Pattern};
 use guest::GuestPath;
+use recipe::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login, Mode, Owner, Pattern};
 
 use super::Backing;
 use super::machine::{MachineFlags, SeedSource};
@@ -309,7 +308,7 @@ mod tests {
             "m",
             "--expect-absent=/n",
         ];
-        let expected = customize::recipe::Recipe::parse(recipe).unwrap().boot;
+        let expected = recipe::Recipe::<()>::parse(recipe).unwrap().boot;
         assert_eq!(boot(&arguments).unwrap(), expected);
         // Both together.
         let both = Line::try_parse_from(["x", "--expect-service=z"]).unwrap().expected.with(expected).unwrap();
@@ -320,8 +319,8 @@ mod tests {
     fn what_is_wrong_is_said() {
         for (arguments, problem) in [
             (&["--expect-status", "e", "256"][..], "`256` is not an exit status"),
-            (&["--expect-output", "e", "("], "the regular expression is none"),
-            (&["--expect-sha256", "/a", "b"], "`b` is no SHA-256"),
+            (&["--expect-output", "e", "("], "invalid regular expression"),
+            (&["--expect-sha256", "/a", "b"], "`b` is not a SHA-256"),
             (&["--expect-file", "a"], "a path in the guest begins with `/`"),
             (&["--expect-file", "/a:755"], "write `0755`"),
             (&["--expect-file", "/a:0755:root"], "has no group"),

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use catalogue::{BaseRef, Catalogue, Entry, Name};
-use customize::recipe::{Base, BaseName, InputError, Recipe};
+use customize::Recipe;
 use graft::{Job, OpenedFile};
+use recipe::{Base, BaseName, InputError};
 
 use crate::bases::{Bases, LockFile, name_failure};
 use crate::cli::Build;

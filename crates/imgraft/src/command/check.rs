@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use customize::ByteSize;
 use graft::{OpenedFile, OpenedImage, scratch_disk, temporary_folder};
 use guest::open_volumes;
 use image::{Image, Repaired};
 use partition::Table;
+use recipe::ByteSize;
 use serde::Serialize;
 use storage::Finding;
 

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use customize::ByteSize;
 use graft::{Conversion, TargetProblem};
+use recipe::ByteSize;
 
 use crate::cli::Convert;
 use crate::environment;

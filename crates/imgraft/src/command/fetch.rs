@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use catalogue::{Address, Base, BaseRef, Catalogue, Entry, Verified};
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use crate::bases::{Bases, name_failure};
@@ -75,7 +75,8 @@ pub(super) fn run(arguments: Fetch, messages: &Messages) -> Result<(), Failure> 
             (Report::of_address(&address, &entry), entry)
         }
         BaseRef::File(path) => {
-            let failure = Failure::new(format!("`{}` is neither a name of the catalogue nor an address", path.display()));
+            let failure =
+                Failure::new(format!("`{}` is neither a name of the catalogue nor an address", path.display()));
             let nearest = catalogue::name::nearest_name(Catalogue::builtin(), text);
             return Err(failure.hint(match nearest {
                 Some(nearest) => format!("did you mean `{nearest}`?"),

@@ -9,8 +9,8 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use customize::ByteSize;
 use guest::{FileKind, Guest, GuestPath, LastLink, Metadata};
+use recipe::ByteSize;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
 use crate::cli::Get;
@@ -186,7 +186,9 @@ impl Copy<'_> {
                     rustix::fs::symlinkat(OsStr::from_bytes(&link), &handle, name)
                         .map_err(|error| failed(error.into()))?;
                 }
-                _ => self.messages.warning(format_args!("`{path}` is neither a file, a directory nor a symlink, and is left out")),
+                _ => self
+                    .messages
+                    .warning(format_args!("`{path}` is neither a file, a directory nor a symlink, and is left out")),
             }
         }
         Ok(below)

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use customize::ByteSize;
 use guest::{FreeSpace, Guest, OperatingSystem, Packages, Printable, Volume, open_volumes};
 use image::{Info, Wrapping};
 use partition::Table;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use crate::cli::Inspect;

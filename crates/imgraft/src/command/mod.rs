@@ -5,11 +5,11 @@ mod build;
 mod cache;
 mod cat;
 mod check;
-mod compat_docs;
 mod completions;
 mod convert;
 mod customize;
 mod diff;
+mod docs;
 mod fetch;
 mod get;
 mod inspect;
@@ -54,7 +54,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
-        Command::CompatDocs(arguments) => compat_docs::run(&arguments)?,
+        Command::Docs(arguments) => docs::run(&arguments)?,
     }
     Ok(Exit::Done)
 }

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use customize::DiskSize;
 use graft::Job;
+use recipe::DiskSize;
 
 use crate::cli::Resize;
 use crate::failure::Failure;

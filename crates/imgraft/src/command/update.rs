@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use catalogue::Base;
-use customize::recipe;
 use serde::Serialize;
 
 use super::build::{published, read_recipe};

@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-pub(crate) use table::{FrontEnd, Opt, Standing};
+pub(crate) use table::{FrontEnd, Opt, Standing, cell};
 
 /// The programs whose command lines we speak.
 pub(crate) const FRONT_ENDS: &[&FrontEnd] = &[&cloud_localds::FRONT_END, &virt_customize::FRONT_END];

@@ -71,7 +71,7 @@ impl FrontEnd {
     pub(crate) fn page(&self) -> String {
         let mut page = format!(
             "# `{}`\n\n\
-             Made by `imgraft compat-docs` out of the definition that the command line is parsed by.\n\n\
+             Made by `imgraft docs docs` from the definition that the command line is parsed by.\n\n\
              What is spoken here is {}: `{} {}`.\n\n\
              | option | what it does | here |\n| --- | --- | --- |\n",
             self.name, self.original, self.name, self.usage
@@ -97,7 +97,7 @@ impl FrontEnd {
 }
 
 /// A text as it is in a cell of a table.
-fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
@@ -119,7 +119,7 @@ mod tests {
         for front_end in FRONT_ENDS {
             let path = format!("{}/../../docs/compat/{}.md", env!("CARGO_MANIFEST_DIR"), front_end.name);
             let written = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            assert_eq!(written, front_end.page(), "make it new with `imgraft compat-docs docs/compat`");
+            assert_eq!(written, front_end.page(), "make it new with `imgraft docs docs`");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The account of what changed, for people.
 
-use customize::ByteSize;
 use guest::diff::{BlockAccount, OutsideChange, VolumeAccount};
+use recipe::ByteSize;
 
 /// `3 inodes, 41 metadata blocks, 26,803 data blocks; nothing else`.
 pub(crate) fn verdict(account: &BlockAccount) -> String {

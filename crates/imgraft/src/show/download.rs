@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use catalogue::transport::{Event, Progress};
-use customize::ByteSize;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use recipe::ByteSize;
 
 use graft::in_one_line;
 

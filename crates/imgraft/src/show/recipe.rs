@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use customize::recipe::Problem;
+use recipe::Problem;
 
 use crate::failure::Failure;
 

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use customize::{ByteSize, Room};
+use customize::Room;
 use graft::{Change, Clusters, Grown, InPlace, Report};
+use recipe::ByteSize;
 
 use super::account::verdict;
 use super::{Messages, print, print_json};

@@ -147,15 +147,10 @@ impl World {
     /// It ends with 1, prints nothing, says exactly `stderr`, and leaves the folder as it was.
     #[track_caller]
     pub(crate) fn refuses(&self, arguments: &str, stderr: &str) {
-        self.refuses_with(1, arguments, stderr);
-    }
-
-    #[track_caller]
-    pub(crate) fn refuses_with(&self, code: i32, arguments: &str, stderr: &str) {
         let before = self.contents();
         let run = self.run(arguments);
         assert_eq!(run.stderr, stderr, "imgraft {arguments}");
-        assert_eq!((run.code, run.stdout.as_str()), (Some(code), ""), "imgraft {arguments}");
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "imgraft {arguments}");
         assert!(before == self.contents(), "`imgraft {arguments}` left something behind");
     }
 

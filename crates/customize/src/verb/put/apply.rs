@@ -1,46 +1,54 @@
-//! Carrying a put out.
+//! Carries out a put.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use guest::resolve::LastLink;
+use recipe::Mode;
 
 use super::Put;
 use super::plan::{Change, Content, Plan};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Progress, Work};
 use crate::error::Error;
-use crate::mode::Mode;
 use crate::report::Report;
+use crate::verb::Apply;
 
-impl Work<'_> {
-    /// Puts a file or a tree of the host into the guest.
-    pub(crate) fn put(&mut self, put: &Put) -> Result<Report, Error> {
-        let plan = Plan::new(self.guest, put, self.options)?;
-        self.warnings.extend(plan.warnings);
-        self.progress.expect(plan.report.size_bytes);
+impl Apply for Put {
+    fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
+        let plan = Plan::new(work.guest, self, work.options)?;
+        work.warnings.extend(plan.warnings);
+        work.progress.expect(plan.report.size_bytes);
         let mut report = plan.report;
         for change in plan.changes {
-            self.apply(&change)?;
+            work.make(&change)?;
             if matches!(change.content, Content::File { .. }) {
-                self.note_program(&change.path, change.attributes.permissions);
+                work.note_program(&change.path, change.attributes.permissions);
             }
             if let Some(asked) = change.inherits
-                && self.inherit(&change.path, asked)?
+                && work.inherit(&change.path, asked)?
             {
-                let metadata = self.guest.metadata(&self.guest.find(&change.path, LastLink::Keep)?.node)?;
+                let metadata = work.guest.metadata(&work.guest.find(&change.path, LastLink::Keep)?.node)?;
                 report.gid = metadata.gid;
                 report.mode = report.mode.map(|_| Mode::from_bits(metadata.permissions).to_string());
             }
             if let Content::File { source, size_bytes } = change.content
                 && size_bytes >= KEPT_SOURCE_BYTES
             {
-                self.kept.push(source);
+                work.kept.push(source);
             }
         }
         Ok(Report::put(report, plan.parents))
     }
 
-    fn apply(&mut self, change: &Change) -> Result<(), Error> {
+    fn source_mut(&mut self) -> Option<&mut PathBuf> {
+        Some(&mut self.source)
+    }
+}
+
+impl Work<'_> {
+    /// Makes one change.
+    fn make(&mut self, change: &Change) -> Result<(), Error> {
         let Change { path, attributes, replaces, content, inherits: _ } = change;
         let guest = &mut *self.guest;
         match content {
@@ -58,11 +66,11 @@ impl Work<'_> {
                     let mut reader = Counted { file: &mut file, progress: &self.progress };
                     guest.create_file(path, attributes, *size_bytes, &mut reader)
                 };
-                // First, because it is why the length may be another.
+                // First, because a change explains a wrong length.
                 source.check_unchanged(&file)?;
                 result.map_err(|error| Error::Put {
-                    source: source.path.clone(),
-                    destination: path.clone(),
+                    from: source.path.clone(),
+                    to: path.clone(),
                     error: Box::new(error),
                 })
             }
@@ -77,7 +85,7 @@ impl Work<'_> {
     }
 }
 
-/// A reader that says how much was read.
+/// A reader that reports how much was read.
 struct Counted<'a> {
     file: &'a mut File,
     progress: &'a Progress<'a>,

@@ -1,4 +1,4 @@
-//! What a `put` comes to.
+//! Plans each file of a put.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use guest::resolve::{Found, LastLink, Lookup};
 use guest::{Attributes, FileKind, GuestPath, PathProblem, Time};
+use recipe::Mode;
 
 use super::plan::{Content, Node, Planner};
 use super::{Put, PutOwner};
 use crate::carry_out::{PARENT_PERMISSIONS, Warning};
 use crate::error::Error;
 use crate::inherit::NEW_DIRECTORY;
-use crate::mode::Mode;
 use crate::owner::numbers;
 use crate::report::PutReport;
 use crate::source::{Source, SourceKind};
@@ -20,15 +20,15 @@ use crate::source::{Source, SourceKind};
 /// A put that is being planned.
 struct Job<'p> {
     put: &'p Put,
-    /// Of everything; none where each file keeps its own.
+    /// The owner of everything; `None` if each file keeps its own.
     owner: Option<(u32, u32)>,
     report: PutReport,
-    /// Directories made on the way.
+    /// Directories that are made on the way.
     parents: Vec<String>,
 }
 
 impl Job<'_> {
-    /// The mode with which a directory passes on what it does, where neither mode nor owner was asked for.
+    /// The mode to inherit from the directory with, if neither a mode nor an owner was given.
     fn inherits(&self, attributes: &Attributes) -> Option<u16> {
         let is_plain = self.put.mode.is_none() && self.put.owner == PutOwner::Root;
         is_plain.then_some(attributes.permissions & 0o777)
@@ -52,7 +52,7 @@ impl Planner<'_> {
         if !source.is_directory() {
             job.report.mode = Some(Mode::from_bits(self.attributes(&job, &source).permissions).to_string());
         }
-        // A stack, not a recursion: the host says how deep it is.
+        // A stack and no recursion, because the host decides how deep the tree is.
         let mut pending = vec![(source, destination)];
         while let Some((source, path)) = pending.pop() {
             let (path, children) = self.place(&mut job, source, path)?;
@@ -65,7 +65,7 @@ impl Planner<'_> {
         Ok((job.report, job.parents))
     }
 
-    /// Where the source itself goes, with the directories on the way made.
+    /// The path of the source itself. The directories on the way are planned.
     fn destination(&mut self, job: &mut Job<'_>, source: &Source) -> Result<GuestPath, Error> {
         let wanted = &job.put.destination;
         let last = if job.put.through_link { LastLink::Follow } else { LastLink::Keep };
@@ -73,7 +73,7 @@ impl Planner<'_> {
             Lookup::Missing { directory, mut names } => {
                 let name = match wanted.into {
                     true => basename(source)?,
-                    // There is at least one.
+                    // A missing path has at least one name.
                     false => names.pop().unwrap_or_default(),
                 };
                 if job.put.existing && !names.is_empty() {
@@ -88,7 +88,7 @@ impl Planner<'_> {
         let directory = match found.node.kind() {
             FileKind::Directory => Some(found.clone()),
             FileKind::Symlink if wanted.into => self.find(&wanted.path, LastLink::Follow)?,
-            FileKind::Symlink => self.directory_behind(&found.path)?,
+            FileKind::Symlink => self.linked_directory(&found.path)?,
             _ => None,
         };
         match directory.filter(|directory| directory.node.kind() == FileKind::Directory) {
@@ -102,11 +102,11 @@ impl Planner<'_> {
         }
     }
 
-    /// The directory that the symlink at `path` points to, if it does.
-    fn directory_behind(&self, path: &GuestPath) -> Result<Option<Found<Node>>, Error> {
+    /// The directory that the symlink at `path` points to, if any.
+    fn linked_directory(&self, path: &GuestPath) -> Result<Option<Found<Node>>, Error> {
         match self.find(path, LastLink::Follow) {
             Ok(found) => Ok(found.filter(|found| found.node.kind() == FileKind::Directory)),
-            // Nothing is behind it, and the symlink itself can still be replaced.
+            // The symlink points to nothing, and can still be replaced itself.
             Err(Error::Guest(guest::Error::Path {
                 problem:
                     PathProblem::DanglingLink { .. }
@@ -119,7 +119,7 @@ impl Planner<'_> {
         }
     }
 
-    /// Makes the directories `names` below `directory`, and returns the last one's path.
+    /// Plans the directories `names` below `directory`, and returns the path of the last one.
     fn make_parents(
         &mut self,
         job: &mut Job<'_>,
@@ -139,24 +139,23 @@ impl Planner<'_> {
         Ok(parent.path)
     }
 
-    /// Plans one file, directory or symlink at `path`; returns where it really is, and what is in
-    /// it.
+    /// Plans one file, directory or symlink at `path`. Returns its real path, and what a directory has in it.
     fn place(&mut self, job: &mut Job<'_>, source: Source, path: GuestPath) -> Result<(GuestPath, Vec<Source>), Error> {
         let mut existing = self.find(&path, LastLink::Keep)?;
         if source.is_directory()
             && let Some(found) = &existing
             && found.node.kind() == FileKind::Symlink
-            && let Some(behind) = self.directory_behind(&path)?
+            && let Some(directory) = self.linked_directory(&path)?
         {
-            existing = Some(behind);
+            existing = Some(directory);
         }
         if let Some(found) = &existing
             && (found.node.kind() == FileKind::Directory) != source.is_directory()
         {
             return Err(Error::Kind {
-                source_is_directory: source.is_directory(),
-                source: source.path,
-                destination: found.path.clone(),
+                is_directory: source.is_directory(),
+                from: source.path,
+                to: found.path.clone(),
                 found: found.node.kind(),
             });
         }
@@ -176,7 +175,7 @@ impl Planner<'_> {
                 job.report.symlinks += 1;
                 Content::Symlink { target }
             }
-            SourceKind::Directory => unreachable!("directories were dealt with"),
+            SourceKind::Directory => unreachable!("directories are planned elsewhere"),
         };
         job.report.replaced += u64::from(existing.is_some());
         let inherits = job.inherits(&attributes);
@@ -184,7 +183,7 @@ impl Planner<'_> {
         Ok((path, Vec::new()))
     }
 
-    /// Plans a directory, or nothing where there is one; what is in it comes next.
+    /// Plans a directory, unless it exists. Its content comes next.
     fn place_directory(
         &mut self,
         job: &mut Job<'_>,
@@ -221,13 +220,13 @@ impl Planner<'_> {
         Attributes { permissions, uid, gid, modified }
     }
 
-    /// Refuses what a FAT cannot hold, where `parent` is on one.
+    /// Refuses what a FAT file system cannot hold, if `parent` is on one.
     fn check_fat(&mut self, job: &Job<'_>, parent: &Node, path: &GuestPath, source: &Source) -> Result<(), Error> {
         let volume = &self.guest.volumes()[parent.volume()];
         if volume.file_system().is_none_or(guest::FileSystem::is_unix) {
             return Ok(());
         }
-        let refuse = |what: &str| Err(Error::Fat { destination: path.clone(), what: what.to_owned() });
+        let refuse = |what: &str| Err(Error::Fat { path: path.clone(), what: what.to_owned() });
         if let SourceKind::Symlink { .. } = source.kind {
             return refuse("symlinks");
         }
@@ -241,14 +240,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// What is at a path that was planned or found before.
+    /// A file that was planned or found before.
     fn expect(&self, path: &GuestPath) -> Result<Found<Node>, Error> {
         self.find(path, LastLink::Follow)?
             .ok_or_else(|| guest::Error::Path { path: path.clone(), problem: PathProblem::NotFound }.into())
     }
 }
 
-/// The name of the source, to have in a directory.
+/// The name that the source has in a directory.
 fn basename(source: &Source) -> Result<Vec<u8>, Error> {
     let name = source.path.file_name().map(OsStr::as_bytes);
     Ok(name.ok_or_else(|| Error::SourceName { path: source.path.clone() })?.to_vec())

@@ -1,4 +1,4 @@
-//! What a put comes to: every file that will be made, and whether it fits. Changes nothing.
+//! The plan of a put: every file that will be made, and whether it fits. Planning changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -12,29 +12,29 @@ use crate::report::PutReport;
 use crate::source::Source;
 use crate::space::Needs;
 
-/// What a put comes to, in the order in which it is to be done.
+/// The changes that a put makes, in their order.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) changes: Vec<Change>,
     pub(super) report: PutReport,
-    /// Directories made on the way.
+    /// Directories that are made on the way.
     pub(super) parents: Vec<String>,
     pub(super) warnings: Vec<Warning>,
 }
 
-/// One change of the guest. Paths have no symlinks before their last component.
+/// One change of the guest. Its path has no symlink before its last component.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
     pub(super) path: GuestPath,
     pub(super) attributes: Attributes,
-    /// Whether something that is no directory has to go first.
+    /// Whether a file that is not a directory has to be removed first.
     pub(super) replaces: bool,
     pub(super) content: Content,
-    /// The mode with which its directory passes on what it does, where nothing else was asked for.
+    /// The mode to inherit from the directory with, if neither a mode nor an owner was given.
     pub(super) inherits: Option<u16>,
 }
 
-/// What a change makes.
+/// The file that a change makes.
 #[derive(Clone, Debug)]
 pub(super) enum Content {
     /// A regular file.
@@ -46,12 +46,11 @@ pub(super) enum Content {
 }
 
 impl Plan {
-    /// What `put` comes to in `guest`.
+    /// Plans `put` in `guest`.
     ///
     /// # Errors
     ///
-    /// Every [`Error`] but those of carrying it out: what is missing, in the way, or too large is
-    /// found here.
+    /// [`Error`] if something is missing, in the way or too large.
     pub(super) fn new(guest: &Guest, put: &Put, options: &Options) -> Result<Self, Error> {
         let mut planner = Planner::new(guest, options);
         let (report, parents) = planner.put(put)?;
@@ -60,7 +59,7 @@ impl Plan {
     }
 }
 
-/// The guest as it will be, and how it becomes that.
+/// The guest as it will be, and the changes that make it so.
 pub(super) struct Planner<'a> {
     pub(super) guest: &'a Guest,
     pub(super) options: &'a Options,
@@ -70,7 +69,7 @@ pub(super) struct Planner<'a> {
     needs: Needs,
 }
 
-/// Something that is not in the guest yet.
+/// A file that is not in the guest yet.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
     kind: FileKind,
@@ -79,7 +78,7 @@ pub(super) struct Planned {
     blocks: u64,
 }
 
-/// Something in the guest as it will be.
+/// A file of the guest as it will be.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     Guest(Location),
@@ -143,12 +142,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What will be at `path` before this is changed.
+    /// Looks up `path` in the guest as it will be.
     pub(super) fn lookup(&self, path: &GuestPath, last: LastLink) -> Result<Lookup<Node>, Error> {
         Ok(lookup(self, path, last)?)
     }
 
-    /// What will be at `path`, if anything is.
+    /// The file that will be at `path`, if any.
     pub(super) fn find(&self, path: &GuestPath, last: LastLink) -> Result<Option<Found<Node>>, Error> {
         match self.lookup(path, last)? {
             Lookup::Found(found) => Ok(Some(found)),
@@ -156,7 +155,7 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Adds a change below the directory `parent`; `replaced` is what has to go.
+    /// Adds a change below the directory `parent`. `replaced` is the file that has to be removed.
     pub(super) fn change(
         &mut self,
         parent: &Node,
@@ -192,7 +191,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// Counts what goes when `node` loses a name.
+    /// Counts the space that is freed when `node` loses a name.
     fn free(&mut self, node: &Node, block_size_bytes: u32) -> Result<(), Error> {
         match node {
             Node::Planned(planned) => self.needs.freed(planned.volume, planned.blocks),

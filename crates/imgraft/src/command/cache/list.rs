@@ -1,7 +1,7 @@
 //! `imgraft cache list`.
 
 use catalogue::cache::{Listed, ListedPart};
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use super::{short, time};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use catalogue::Digest;
 use catalogue::cache::{Pruned, Rule};
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use super::list::{EntryRow, PartRow};

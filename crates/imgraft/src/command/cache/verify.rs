@@ -1,7 +1,7 @@
 //! `imgraft cache verify`.
 
 use catalogue::cache::Verdict;
-use customize::ByteSize;
+use recipe::ByteSize;
 use serde::Serialize;
 
 use super::short;

@@ -6,11 +6,12 @@ mod ways;
 
 use std::path::Path;
 
-use customize::recipe::{Boot, Recipe};
+use customize::Recipe;
 use guest::Time;
 use judge::Limits;
 use judge::report::Made;
 use judge::verdict::Verdict;
+use recipe::Boot;
 use seed::check::Renderer;
 use vm::{Channel, Console, Disk};
 

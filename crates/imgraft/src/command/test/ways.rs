@@ -1,7 +1,7 @@
 //! Ways into the guest for what is tried over its network.
 
-use customize::recipe::{Boot, Login};
 use judge::{SshLogin, Way};
+use recipe::{Boot, Login};
 use vm::{Forward, Network, Protocol};
 
 use crate::cli::test::Test;

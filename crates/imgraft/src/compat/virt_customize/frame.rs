@@ -3,8 +3,9 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use customize::{HostnameAlso, Mode, Operation, Owner, Password, Remove, Scheme, Write};
+use customize::{HostnameAlso, Operation, Password, Relabel, Remove, Scheme, Write};
 use guest::{FileKind, Guest, GuestPath, LastLink};
+use recipe::{Mode, Owner};
 
 use super::action::Action;
 use super::parse::{Crypto, Request, Stop};
@@ -52,7 +53,7 @@ pub(super) fn frame(request: &Request, steps: Vec<Step>, guest: &Guest) -> Resul
             && kind(guest, "/etc/selinux/config") == Some(FileKind::Regular);
         if is_labelled {
             let message = "Asking the guest for SELinux relabelling at its next boot".to_owned();
-            all.push(Step::new(message, vec![Operation::Relabel]));
+            all.push(Step::new(message, vec![Operation::Relabel(Relabel)]));
         } else {
             request.voice.debug("--selinux-relabel has no effect: the guest does not use SELinux");
         }

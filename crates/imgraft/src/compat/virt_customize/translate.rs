@@ -6,10 +6,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use customize::{
-    Append, Chmod, Chown, Copy, Destination, Edit, FirstBoot, Hostname, KeySource, Link, Mkdir, Mode, Move, Operation,
-    Owner, Principal, Put, PutOwner, Remove, Replace, Scrub, SshKey, Tar, Timezone, Touch, Truncate, Write,
+    Append, Chmod, Chown, Copy, Destination, Edit, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Operation, Put,
+    PutOwner, Remove, Replace, Scrub, SshKey, Tar, Timezone, Touch, Truncate, Write,
 };
 use guest::GuestPath;
+use recipe::{Mode, Owner, Principal};
 
 use super::action::Action;
 use super::braces;

@@ -1,41 +1,48 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Disks are counted in sectors of this size, in bytes.
+/// The size of a disk's sectors, in bytes.
 const SECTOR_BYTES: u64 = 512;
-/// No host file can be larger, in bytes.
+/// The largest size of a file on the host, in bytes.
 const MAX_DISK_BYTES: u64 = i64::MAX as u64;
 
-/// How large a disk is to be: `10G`, or `+2G` for so much more than it has.
+/// The size of a disk: `10G`, or `+2G` for 2 GiB more than it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DiskSize {
-    /// So many bytes.
+    /// This many bytes.
     To(u64),
-    /// So many bytes more.
+    /// This many bytes more.
     By(u64),
 }
 
 /// Why a disk cannot have a size.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiskSizeError {
-    /// A text that is no size.
+    /// The text is not a size.
+    #[error("`{text}` is not a size: expected a number with K, M, G or T, such as `10G` or `+512M`")]
     NotASize {
         /// The text.
         text: String,
     },
-    /// More than a file can have.
+    /// The size is larger than any file can be.
+    #[error("this is larger than any file can be")]
     TooLarge,
-    /// Less than the disk has.
+    /// The size is smaller than the disk.
+    #[error(
+        "the disk has {disk_bytes} bytes ({}) and cannot shrink to {wanted_bytes} ({})",
+        ByteSize(*disk_bytes),
+        ByteSize(*wanted_bytes)
+    )]
     Smaller {
-        /// What it has, in bytes.
+        /// The disk's size in bytes.
         disk_bytes: u64,
-        /// What was asked for, in bytes.
+        /// The size that was asked for, in bytes.
         wanted_bytes: u64,
     },
 }
 
 impl DiskSize {
-    /// The size in bytes, in whole sectors, that a disk of `disk_bytes` bytes is to have.
+    /// The new size in bytes of a disk of `disk_bytes` bytes, rounded up to whole sectors.
     ///
     /// # Errors
     ///
@@ -49,7 +56,7 @@ impl DiskSize {
         if wanted_bytes < disk_bytes {
             return Err(DiskSizeError::Smaller { disk_bytes, wanted_bytes });
         }
-        // What is not asked to be larger stays as it is, sectors or not.
+        // A disk that does not grow stays as it is, even if its last sector is not whole.
         Ok(if wanted_bytes == disk_bytes { disk_bytes } else { wanted_bytes.next_multiple_of(SECTOR_BYTES) })
     }
 }
@@ -82,26 +89,7 @@ impl FromStr for DiskSize {
     }
 }
 
-impl fmt::Display for DiskSizeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotASize { text } => {
-                write!(f, "`{text}` is no size: a number and K, M, G or T is, such as `10G` or `+512M`")
-            }
-            Self::TooLarge => write!(f, "no file can be as large as that"),
-            Self::Smaller { disk_bytes, wanted_bytes } => write!(
-                f,
-                "the disk has {disk_bytes} bytes ({}) and cannot shrink to {wanted_bytes} ({})",
-                ByteSize(*disk_bytes),
-                ByteSize(*wanted_bytes)
-            ),
-        }
-    }
-}
-
-impl std::error::Error for DiskSizeError {}
-
-/// A number of bytes, written as people read it: `110.2 MiB`.
+/// A number of bytes, shown as people read it: `110.2 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
@@ -111,7 +99,7 @@ impl fmt::Display for ByteSize {
         if self.0 < 1024 {
             return f.pad(&format!("{} B", self.0));
         }
-        // Tenths, rounded down, so that nothing is called more than it is.
+        // Tenths are rounded down, so that no size looks larger than it is.
         let mut unit = 0;
         while self.0 >> (10 * (unit + 1)) >= 1024 {
             unit += 1;

@@ -2,34 +2,39 @@ use std::ops::Range;
 
 use crate::elsewhere::Elsewhere;
 
-/// Something wrong with a recipe, and where.
+/// Something that is wrong with a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// What is wrong.
     pub message: String,
-    /// The bytes of the text that it is about, where there are some.
+    /// Where it is: these bytes of the text.
     pub span: Option<Range<usize>>,
-    /// What there is to say of these bytes.
+    /// A remark on these bytes.
     pub label: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
 }
 
 impl Problem {
-    pub(super) fn new(message: impl Into<String>, span: Range<usize>) -> Self {
+    /// `message`, about the bytes `span` of the text.
+    pub fn new(message: impl Into<String>, span: Range<usize>) -> Self {
         Self { message: message.into(), span: Some(span), label: None, hint: None }
     }
 
-    pub(super) fn label(self, label: impl Into<String>) -> Self {
+    /// Adds a remark on the bytes.
+    #[must_use]
+    pub fn label(self, label: impl Into<String>) -> Self {
         Self { label: Some(label.into()), ..self }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
 }
 
-/// The one of `known` that `word` was probably meant to be.
+/// The word of `known` that was probably meant by `word`.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
@@ -39,25 +44,22 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .map(|(_, candidate)| candidate)
 }
 
-/// What is meant by a word that another program has, or else the nearest one, or what there is to choose from.
-pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+/// A hint for somebody who wrote `word`: what another program's word is called here, or else a [`suggestion`].
+pub fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match Elsewhere::find(word) {
         Some(elsewhere) => elsewhere.in_recipe().to_owned(),
         None => suggestion(word, known),
     }
 }
 
-/// `did you mean …?`, or else what there is to choose from.
-pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+/// `did you mean …?` with the nearest word of `known`, or else all of them.
+pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match nearest(word, known.clone()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
         None => {
             let known: Vec<String> = known.into_iter().map(|candidate| format!("`{candidate}`")).collect();
-            match known.len() {
-                0 => "there are none".to_owned(),
-                1 => format!("only {} is known here", known[0]),
-                _ => format!("known here are {}", known.join(", ")),
-            }
+            let one_of = if known.len() > 1 { "one of " } else { "" };
+            format!("expected {one_of}{}", known.join(", "))
         }
     }
 }
@@ -71,6 +73,6 @@ mod tests {
         assert_eq!(nearest("outptu", ["output", "base"]), Some("output"));
         assert_eq!(nearest("modes", ["mode", "to"]), Some("mode"));
         assert_eq!(nearest("zebra", ["output", "base"]), None);
-        assert_eq!(suggestion("zebra", ["output", "base"]), "known here are `output`, `base`");
+        assert_eq!(suggestion("zebra", ["output", "base"]), "expected one of `output`, `base`");
     }
 }

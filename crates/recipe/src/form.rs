@@ -1,24 +1,23 @@
-//! What the file of a new image is like.
+//! The form of a new image's file.
 
-use std::fmt;
 use std::str::FromStr;
 
 use image::{Compat, CompressionType, Container, Info, Qcow2Options};
 
 use crate::size::DiskSize;
 
-/// What is asked for of a new image's file; what is not asked for is as in the image that it is made of.
+/// The form of a new image's file. Whatever is not given is as in the image that it is made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// The format.
     pub format: Option<Container>,
-    /// Whether the file holds the difference to the base only.
+    /// Whether the file holds only the differences from the base.
     pub overlay: bool,
     /// Size of a qcow2 cluster.
     pub cluster_size: Option<ClusterSize>,
     /// The version of a qcow2.
     pub compat: Option<Compat>,
-    /// How clusters of a qcow2 are compressed.
+    /// The compression of a qcow2's clusters.
     pub compression_type: Option<CompressionType>,
 }
 
@@ -29,25 +28,27 @@ pub struct ClusterSize {
     pub bytes: u32,
 }
 
-/// Why a file cannot be what is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a file cannot have a form.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormError {
-    /// A text that is no size of clusters.
+    /// The text is not a cluster size.
+    #[error("`{text}` is not a size of qcow2 clusters: expected a power of two from 512 to 2M")]
     NotAClusterSize {
         /// The text.
         text: String,
     },
-    /// Something that only a qcow2 has.
+    /// Only a qcow2 has this.
+    #[error("{what} is for qcow2 images, and the new one is {format}")]
     NotForFormat {
-        /// What it is.
+        /// What.
         what: &'static str,
-        /// The format that was asked for, or that of the base.
+        /// The format that was given, or the base's.
         format: String,
     },
 }
 
 impl Form {
-    /// This form, and what `other` says where this one says nothing.
+    /// This form, completed by `other` where this one gives nothing.
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
@@ -59,9 +60,10 @@ impl Form {
         }
     }
 
-    /// The container of a file that is made of an image; `None` where it is to be as that is in everything.
+    /// The container of a file that is made from an image. `None` means that the file is in every respect as that
+    /// image.
     ///
-    /// An overlay does not have its backing file's name yet.
+    /// An overlay does not know the name of its backing file yet.
     ///
     /// # Errors
     ///
@@ -70,7 +72,7 @@ impl Form {
         if *self == Self::default() {
             return Ok(None);
         }
-        // A base in any format can have a qcow2 over it.
+        // An overlay is a qcow2, whatever the format of its base is.
         let format = match (&self.format, self.overlay) {
             (Some(format), _) => format.clone(),
             (None, true) => Container::Qcow2(Qcow2Options::default()),
@@ -98,7 +100,7 @@ impl Form {
         if let Some(compat) = self.compat {
             options.compat = compat;
             if compat == Compat::V2 {
-                // The only one there is.
+                // Version 2 knows no other.
                 options.compression_type = CompressionType::Zlib;
             }
         }
@@ -122,19 +124,6 @@ impl FromStr for ClusterSize {
         }
     }
 }
-
-impl fmt::Display for FormError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAClusterSize { text } => {
-                write!(f, "`{text}` is no size of qcow2 clusters: a power of two from 512 to 2M")
-            }
-            Self::NotForFormat { what, format } => write!(f, "{what} is for qcow2 images, and the new one is {format}"),
-        }
-    }
-}
-
-impl std::error::Error for FormError {}
 
 #[cfg(test)]
 mod tests {
@@ -164,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_asked_for_is_as_in_the_image() {
+    fn what_is_not_given_is_as_in_the_image() {
         assert_eq!(Form::default().container(&info(Format::Qcow2)), Ok(None));
         let clusters = Form { cluster_size: Some("64K".parse().unwrap()), ..Form::default() };
         let of_image = options(&clusters, Format::Qcow2);

@@ -1,16 +1,16 @@
-//! Words that other programs have for what is asked for here: those of virt-customize, Packer, mkosi, Docker and
-//! cloud-init. Whoever types one is told what it is called here, or that it is not there yet.
+//! The words of other programs: virt-customize, Packer, mkosi, Docker and cloud-init. Whoever types one learns what it
+//! is called in imgraft, or that imgraft cannot do it yet.
 
-/// What a word of another program's is here.
+/// A word of another program, and what it is in imgraft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
     /// The words, in lower case and with `-`.
     words: &'static [&'static str],
-    /// Whose they are, and what they do there.
+    /// What they are in the other programs.
     whose: &'static str,
     /// What to do on the command line.
     flag: &'static str,
-    /// What to do in a recipe; empty where that is the same.
+    /// What to do in a recipe; empty where it is the same.
     step: &'static str,
 }
 
@@ -18,34 +18,34 @@ const WORDS: &[Elsewhere] = &[
     Elsewhere {
         words: &["run", "run-command", "shell", "inline", "script", "scripts", "exec", "provisioner", "provisioners"],
         whose: "a command or a script in the guest, as virt-customize, Packer and Docker run one",
-        flag: "not there yet: nothing of the guest is run while its image is made; `--first-boot FILE` and \
-               `--first-boot-command COMMAND` have the guest do it when it boots first",
-        step: "not there yet: nothing of the guest is run while its image is made; `first-boot = INPUT` and \
-               `first-boot-command = \"COMMAND\"` have the guest do it when it boots first",
+        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot FILE` and \
+               `--first-boot-command COMMAND` have the guest do it when it first boots",
+        step: "not possible yet: imgraft runs nothing inside the guest; `first-boot = INPUT` and \
+               `first-boot-command = \"COMMAND\"` have the guest do it when it first boots",
     },
     Elsewhere {
         words: &["postinst-script", "finalize-script", "build-script", "prepare-script", "postinstallationscripts"],
         whose: "a script of mkosi's",
-        flag: "not there yet: nothing of the guest is run while its image is made; `--first-boot FILE` has the guest \
-               run it when it boots first",
-        step: "not there yet: nothing of the guest is run while its image is made; `first-boot = INPUT` has the guest \
-               run it when it boots first",
+        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot FILE` has the guest \
+               run it when it first boots",
+        step: "not possible yet: imgraft runs nothing inside the guest; `first-boot = INPUT` has the guest \
+               run it when it first boots",
     },
     Elsewhere {
         words: &["install", "package", "packages", "with-package", "apt", "dnf", "pkg"],
         whose: "packages, as virt-customize and mkosi install them",
-        flag: "not there yet: nothing of the guest is run while its image is made; `--first-boot-install PACKAGE,…` \
-               has the guest install them when it boots first",
-        step: "not there yet: nothing of the guest is run while its image is made; \
-               `first-boot-install = [\"PACKAGE\"]` has the guest install them when it boots first",
+        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot-install PACKAGE,…` \
+               has the guest install them when it first boots",
+        step: "not possible yet: imgraft runs nothing inside the guest; \
+               `first-boot-install = [\"PACKAGE\"]` has the guest install them when it first boots",
     },
     Elsewhere {
         words: &["uninstall", "remove-package", "remove-packages", "update", "upgrade"],
         whose: "the guest's package manager, as virt-customize and mkosi run it",
-        flag: "not there yet: nothing of the guest is run while its image is made; `--first-boot-command COMMAND` has \
-               the guest do it when it boots first",
-        step: "not there yet: nothing of the guest is run while its image is made; \
-               `first-boot-command = \"COMMAND\"` has the guest do it when it boots first",
+        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot-command COMMAND` has \
+               the guest do it when it first boots",
+        step: "not possible yet: imgraft runs nothing inside the guest; \
+               `first-boot-command = \"COMMAND\"` has the guest do it when it first boots",
     },
     Elsewhere {
         words: &["copy-in", "upload", "add-file", "file-provisioner", "extra-tree", "extra-trees", "skeleton-tree"],
@@ -99,7 +99,8 @@ const WORDS: &[Elsewhere] = &[
     Elsewhere {
         words: &["root-password", "passwd", "chpasswd"],
         whose: "a password",
-        flag: "that is `--password root:file:PATH` here, and `root:password:TEXT` where everybody may read it",
+        flag: "that is `--password root:file:PATH` here, or `root:password:TEXT` if everybody on this machine may read \
+               it",
         step: "that is `password = \"root\"` with `input`, `hash` or `text` here",
     },
     Elsewhere {
@@ -128,7 +129,7 @@ const WORDS: &[Elsewhere] = &[
     },
     Elsewhere {
         words: &["delete", "rm", "unlink", "remove-files"],
-        whose: "a file that goes",
+        whose: "a file that is removed",
         flag: "that is `--remove PATTERN` here",
         step: "that is `remove = \"PATTERN\"` here",
     },
@@ -147,8 +148,14 @@ const WORDS: &[Elsewhere] = &[
     Elsewhere {
         words: &["ln", "symlink"],
         whose: "a symlink",
-        flag: "that is `--link TARGET:LINK` here",
-        step: "that is `link = \"LINK\"` with `target` here",
+        flag: "that is `--link TARGET:LINK` here, and `--hardlink TARGET:LINK` for a hard link",
+        step: "that is `link = \"LINK\"` with `target` here, and `hardlink = \"LINK\"` for a hard link",
+    },
+    Elsewhere {
+        words: &["hard-link"],
+        whose: "another name of a file",
+        flag: "that is `--hardlink TARGET:LINK` here",
+        step: "that is `hardlink = \"LINK\"` with `target` here",
     },
     Elsewhere {
         words: &["selinux-relabel"],
@@ -158,8 +165,8 @@ const WORDS: &[Elsewhere] = &[
     },
     Elsewhere {
         words: &["no-selinux-relabel", "no-logfile", "memsize", "smp", "no-network", "machine-readable"],
-        whose: "something for the appliance of virt-customize",
-        flag: "leave it out: no machine runs here",
+        whose: "a setting of virt-customize's appliance",
+        flag: "leave it out: imgraft runs no machine",
         step: "",
     },
     Elsewhere {
@@ -170,13 +177,14 @@ const WORDS: &[Elsewhere] = &[
     },
     Elsewhere {
         words: &["env", "cmd", "entrypoint", "expose", "workdir", "volume", "label"],
-        whose: "something of a container in Docker",
-        flag: "a machine has none: a service of systemd says it, put into the guest with `--put` or `--write`",
-        step: "a machine has none: a service of systemd says it, put into the guest with `put` or `write`",
+        whose: "a setting of a container in Docker",
+        flag: "a machine has no such setting: write a systemd service, and put it into the guest with `--put` or \
+               `--write`",
+        step: "a machine has no such setting: write a systemd service, and put it into the guest with `put` or `write`",
     },
     Elsewhere {
         words: &["from", "source", "image", "iso-url", "source-image"],
-        whose: "what an image is made of in Docker and Packer",
+        whose: "the image to begin with in Docker and Packer",
         flag: "that is `--base IMAGE` here",
         step: "that is `[base]` with `name` or `file` here",
     },
@@ -207,13 +215,13 @@ const WORDS: &[Elsewhere] = &[
 ];
 
 impl Elsewhere {
-    /// What `word` is here, which may be a flag with its dashes or the key of a recipe.
+    /// Looks up `word`, which may be a flag with its dashes or a key of a recipe.
     pub fn find(word: &str) -> Option<&'static Self> {
         let word = word.trim_start_matches('-').to_ascii_lowercase().replace('_', "-");
         WORDS.iter().find(|elsewhere| elsewhere.words.contains(&&*word))
     }
 
-    /// Whose the word is, and what it does there.
+    /// What the word is in other programs.
     pub fn whose(&self) -> &'static str {
         self.whose
     }

@@ -1,4 +1,4 @@
-//! Reading a TOML table of which every key is known.
+//! Reads a TOML table whose keys are all known.
 
 use std::ops::Range;
 use std::str::FromStr;
@@ -6,23 +6,26 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, meant, nearest, suggestion};
+use crate::mode::Mode;
+use crate::problem::{Problem, meant, nearest, suggestion};
 
-/// A table, and what was found wrong in it so far.
-pub(super) struct Table<'a, 'i> {
+/// A value of a TOML document, with its place in the text.
+pub type Value<'i> = Spanned<DeValue<'i>>;
+
+/// A TOML table whose keys are all known, with the problems that were found so far.
+///
+/// A method that reads a value returns nothing where the key is missing. Where the value is not what it should be, it
+/// returns nothing and adds a problem, so that all problems of a document are found in one pass.
+pub struct Table<'a, 'i> {
     table: &'a DeTable<'i>,
     span: Range<usize>,
     problems: &'a mut Vec<Problem>,
 }
 
 impl<'a, 'i> Table<'a, 'i> {
-    /// The table that `value` is; every key but those of `known` is a problem.
-    pub(super) fn new(
-        value: &'a Spanned<DeValue<'i>>,
-        what: &str,
-        known: &[&str],
-        problems: &'a mut Vec<Problem>,
-    ) -> Option<Self> {
+    /// Reads `value` as a table. `what` is its name in problems, such as ``a `put` ``. Each key that is not `known`
+    /// is a problem.
+    pub fn new(value: &'a Value<'i>, what: &str, known: &[&str], problems: &'a mut Vec<Problem>) -> Option<Self> {
         match value.get_ref() {
             DeValue::Table(table) => Some(Self::of(table, value.span(), what, known, problems)),
             other => {
@@ -32,8 +35,8 @@ impl<'a, 'i> Table<'a, 'i> {
         }
     }
 
-    /// As [`new`](Self::new), of a table that is known to be one.
-    pub(super) fn of(
+    /// As [`new`](Self::new), of the document itself.
+    pub(crate) fn of(
         table: &'a DeTable<'i>,
         span: Range<usize>,
         what: &str,
@@ -42,7 +45,7 @@ impl<'a, 'i> Table<'a, 'i> {
     ) -> Self {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let problem = Problem::new(format!("unknown key `{}`", key.get_ref()), key.span());
-            // A slip in a key comes first here: `package` in `[keep]` is `packages`, and no other program's word.
+            // A slip comes first: `package` in `[keep]` is meant to be `packages`, and not another program's word.
             let known = known.iter().copied();
             let hint = match nearest(key.get_ref(), known.clone()) {
                 Some(_) => suggestion(key.get_ref(), known),
@@ -53,27 +56,28 @@ impl<'a, 'i> Table<'a, 'i> {
         Self { table, span, problems }
     }
 
-    pub(super) fn problem(&mut self, problem: Problem) {
+    /// Adds a problem.
+    pub fn problem(&mut self, problem: Problem) {
         self.problems.push(problem);
     }
 
-    /// Where the table stands.
-    pub(super) fn span(&self) -> Range<usize> {
+    /// Where the table is in the text.
+    pub fn span(&self) -> Range<usize> {
         self.span.clone()
     }
 
     /// The value of `key`.
-    pub(super) fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'i>>> {
+    pub fn get(&self, key: &str) -> Option<&'a Value<'i>> {
         self.table.iter().find(|(name, _)| name.get_ref().as_ref() == key).map(|(_, value)| value)
     }
 
-    /// Where the value of `key` stands.
-    pub(super) fn span_of(&self, key: &str) -> Option<Range<usize>> {
+    /// Where the value of `key` is in the text.
+    pub fn span_of(&self, key: &str) -> Option<Range<usize>> {
         self.get(key).map(Spanned::span)
     }
 
-    /// The text of `key`, which has to be a string that is not empty.
-    pub(super) fn string(&mut self, key: &str) -> Option<&'a str> {
+    /// The string of `key`, which must not be empty.
+    pub fn string(&mut self, key: &str) -> Option<&'a str> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::String(text) if !text.is_empty() => return Some(text.as_ref()),
@@ -83,16 +87,16 @@ impl<'a, 'i> Table<'a, 'i> {
         None
     }
 
-    /// The text of `key`, which has to be a string, if an empty one.
-    pub(super) fn text(&mut self, key: &str) -> Option<&'a str> {
+    /// The string of `key`, which may be empty.
+    pub fn text(&mut self, key: &str) -> Option<&'a str> {
         match self.get(key)?.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
             _ => self.string(key),
         }
     }
 
-    /// The value of `key`, which has to be `true` or `false`.
-    pub(super) fn boolean(&mut self, key: &str) -> Option<bool> {
+    /// The boolean of `key`.
+    pub fn boolean(&mut self, key: &str) -> Option<bool> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Boolean(boolean) => Some(*boolean),
@@ -103,8 +107,8 @@ impl<'a, 'i> Table<'a, 'i> {
         }
     }
 
-    /// The value of `key`, which has to be a whole number that is not negative.
-    pub(super) fn integer(&mut self, key: &str) -> Option<u32> {
+    /// The integer of `key`, from 0 to 4294967294.
+    pub fn integer(&mut self, key: &str) -> Option<u32> {
         let value = self.get(key)?;
         match value.get_ref() {
             DeValue::Integer(integer) => {
@@ -122,21 +126,32 @@ impl<'a, 'i> Table<'a, 'i> {
         }
     }
 
-    /// The text of `key`, which has to say a `T`.
-    pub(super) fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &str) -> Option<T> {
+    /// The string of `key`, parsed.
+    pub fn parsed<T: FromStr<Err: std::fmt::Display>>(&mut self, key: &str) -> Option<T> {
         let text = self.string(key)?;
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let span = self.span_of(key).unwrap_or_default();
-                self.problems.push(Problem::new(error.to_string(), span));
-                None
-            }
+        self.checked(key, text.parse())
+    }
+
+    /// The mode of `key`, which is a string of octal digits. A hint explains this where it is an integer.
+    pub fn mode(&mut self, key: &str) -> Option<Mode> {
+        let value = self.get(key)?;
+        if let DeValue::Integer(integer) = value.get_ref() {
+            let digits = integer.as_str().trim_start_matches('0');
+            let problem = Problem::new("a mode is a string of octal digits", value.span()).label("this is an integer");
+            self.problem(problem.hint(format!("write `{key} = \"0{digits}\"`")));
+            return None;
         }
+        self.parsed(key)
+    }
+
+    /// The result, or its error as a problem with the value of `key`.
+    pub fn checked<T, E: std::fmt::Display>(&mut self, key: &str, result: Result<T, E>) -> Option<T> {
+        let span = self.span_of(key).unwrap_or_else(|| self.span());
+        result.map_err(|error| self.problem(Problem::new(error.to_string(), span))).ok()
     }
 
     /// The strings of the array `key`.
-    pub(super) fn strings(&mut self, key: &str) -> Vec<&'a str> {
+    pub fn strings(&mut self, key: &str) -> Vec<&'a str> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             self.problems.push(wrong_kind(&format!("`{key}`"), "an array of strings", value.get_ref(), value.span()));
@@ -152,13 +167,13 @@ impl<'a, 'i> Table<'a, 'i> {
         strings
     }
 
-    /// The problems, for tables below.
-    pub(super) fn problems(&mut self) -> &mut Vec<Problem> {
+    /// The problems, for the tables inside this one.
+    pub fn problems(&mut self) -> &mut Vec<Problem> {
         self.problems
     }
 
-    /// The names and values of the table `key`, each of which is a table of its own.
-    pub(super) fn named_tables(&mut self, key: &str) -> Vec<(&'a str, &'a Spanned<DeValue<'i>>)> {
+    /// The names and values of the table `key`.
+    pub fn named_tables(&mut self, key: &str) -> Vec<(&'a str, &'a Value<'i>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Table(table) = value.get_ref() else {
             self.problems.push(wrong_kind(&format!("`{key}`"), "a table", value.get_ref(), value.span()));
@@ -168,7 +183,7 @@ impl<'a, 'i> Table<'a, 'i> {
     }
 
     /// The elements of the array of tables `key`.
-    pub(super) fn array(&mut self, key: &str) -> Vec<&'a Spanned<DeValue<'i>>> {
+    pub fn array(&mut self, key: &str) -> Vec<&'a Value<'i>> {
         let Some(value) = self.get(key) else { return Vec::new() };
         let DeValue::Array(items) = value.get_ref() else {
             let problem = wrong_kind(&format!("`{key}`"), "an array of tables", value.get_ref(), value.span());

@@ -5,20 +5,23 @@ use std::str::FromStr;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Mode(u16);
 
-/// Why a text is no mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text is not a mode.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
-    /// Octal digits without the 0 that says that they are.
+    /// The leading 0 is missing.
+    #[error("a mode is octal and begins with 0: write `{suggestion}`")]
     NoLeadingZero {
-        /// The text as it should be.
+        /// The text with a 0.
         suggestion: String,
     },
-    /// Something else than octal digits.
+    /// The text has something other than octal digits in it.
+    #[error("`{text}` is not a mode: expected octal digits, such as `0755`")]
     NotOctal {
         /// The text.
         text: String,
     },
-    /// More than 07777.
+    /// The mode is larger than 07777.
+    #[error("mode `{text}` is larger than `07777`")]
     TooLarge {
         /// The text.
         text: String,
@@ -32,11 +35,11 @@ impl Mode {
     }
 
     /// The permission bits of `bits`.
-    pub(crate) fn from_bits(bits: u16) -> Self {
+    pub fn from_bits(bits: u16) -> Self {
         Self(bits & 0o7777)
     }
 
-    /// What a directory gets where this is asked of a tree: who may read may also enter.
+    /// The mode of the directories in a tree whose files get this one: whoever may read may also enter.
     pub fn for_directory(self) -> Self {
         Self(self.0 | (self.0 & 0o444) >> 2)
     }
@@ -71,20 +74,6 @@ impl fmt::Debug for Mode {
         fmt::Display::fmt(self, f)
     }
 }
-
-impl fmt::Display for ModeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoLeadingZero { suggestion } => {
-                write!(f, "a mode is octal and begins with 0: write `{suggestion}`")
-            }
-            Self::NotOctal { text } => write!(f, "`{text}` is not a mode: octal digits such as `0755` are"),
-            Self::TooLarge { text } => write!(f, "mode `{text}` is larger than `07777`"),
-        }
-    }
-}
-
-impl std::error::Error for ModeError {}
 
 #[cfg(test)]
 mod tests {

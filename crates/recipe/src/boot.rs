@@ -1,78 +1,77 @@
-//! What a guest is to be like after its first boot: a recipe's `[boot]`, and the expectations that flags say.
+//! What is expected of a guest after its first boot: a recipe's `[boot]`.
 
 use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use guest::GuestPath;
 use toml::Spanned;
 use toml::de::DeValue;
 
-use super::problem::Problem;
-use super::step::mode;
-use super::table::Table;
 use crate::mode::Mode;
 use crate::owner::Owner;
-use crate::verb::Pattern;
+use crate::pattern::Pattern;
+use crate::problem::Problem;
+use crate::sha256::Sha256;
+use crate::table::{Table, Value};
 
 const BOOT_KEYS: [&str; 10] =
     ["user-data", "services", "packages", "ports", "ssh", "reboot", "two-boots", "allow-complaints", "command", "file"];
 const COMMAND_KEYS: [&str; 5] = ["run", "user", "status", "output", "matches"];
 const FILE_KEYS: [&str; 7] = ["path", "mode", "owner", "sha256", "text", "matches", "absent"];
 
-/// What is expected of a first boot.
+/// What is expected of an image's first boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Boot {
-    /// What the guest's user wants; a relative path begins at the recipe's folder.
+    /// The user-data that the guest gets; a relative path begins in the recipe's folder.
     pub user_data: Option<PathBuf>,
-    /// Services that are active.
+    /// Services that must be active.
     pub services: Vec<String>,
-    /// Packages that are installed.
+    /// Packages that must be installed.
     pub packages: Vec<String>,
-    /// TCP ports that answer.
+    /// TCP ports that must answer.
     pub ports: Vec<u16>,
-    /// Who can log in by SSH with a key.
+    /// The user who must be able to log in by SSH with a key.
     pub ssh: Option<Login>,
-    /// Commands that end as said.
+    /// Commands to run, and how each must end.
     pub commands: Vec<ExpectedCommand>,
-    /// Files that are as said.
+    /// Files, and what each must be.
     pub files: Vec<ExpectedFile>,
-    /// All of this is so after a restart, too, and that is no first boot.
+    /// Whether all of this must hold after a restart too, without a second first boot.
     pub reboot: bool,
-    /// Another first boot has another machine-id.
+    /// Whether another first boot must have another machine-id.
     pub two_boots: bool,
-    /// cloud-init may warn of something, as long as it does its work.
+    /// Whether cloud-init may warn about something, as long as it does its work.
     pub allow_complaints: bool,
 }
 
-/// Who logs in.
+/// A user who logs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
-    /// The image's own user.
+    /// The image's default user.
     Default,
-    /// This one.
+    /// This user.
     User(String),
 }
 
-/// A command, and how it ends.
+/// A command, and how it must end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedCommand {
-    /// The command, for a shell.
+    /// The command line, for a shell.
     pub run: String,
-    /// Who runs it, if that is not root.
+    /// The user who runs it; root where this is `None`.
     pub user: Option<String>,
-    /// Its exit status.
+    /// The exit status.
     pub status: u8,
-    /// What it prints.
+    /// The output; anything where this is `None`.
     pub output: Option<ExpectedText>,
 }
 
-/// What a path is.
+/// A file, and what it must be. Whatever is `None` may be anything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpectedFile {
-    /// The path; a symlink stands for what it points to.
+    /// The path; a symlink is followed.
     pub path: GuestPath,
-    /// Its permissions.
+    /// Its mode.
     pub mode: Option<Mode>,
     /// Its owner.
     pub owner: Option<Owner>,
@@ -80,23 +79,23 @@ pub struct ExpectedFile {
     pub sha256: Option<Sha256>,
     /// Its content.
     pub text: Option<ExpectedText>,
-    /// Whether there is nothing of that name.
+    /// Whether nothing must be there.
     pub is_absent: bool,
 }
 
 impl ExpectedFile {
-    /// A path where something is, whatever it is.
+    /// A path where something must be, whatever it is.
     pub fn new(path: GuestPath) -> Self {
         Self { path, mode: None, owner: None, sha256: None, text: None, is_absent: false }
     }
 }
 
-/// A text.
+/// An expected text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExpectedText {
-    /// Exactly this, but for line ends at its end.
+    /// Exactly this; line ends at the end do not count.
     Exact(String),
-    /// Any in which this is found.
+    /// A text with a match of this expression.
     Matching(Pattern),
 }
 
@@ -123,43 +122,8 @@ impl fmt::Display for ExpectedText {
     }
 }
 
-/// A SHA-256 in hexadecimal digits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sha256(String);
-
-impl Sha256 {
-    /// The digits, lower case.
-    pub fn digits(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Sha256 {
-    type Err = NoSha256;
-
-    fn from_str(text: &str) -> Result<Self, NoSha256> {
-        let is_digest = text.len() == 64 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
-        if is_digest { Ok(Self(text.to_ascii_lowercase())) } else { Err(NoSha256 { text: text.to_owned() }) }
-    }
-}
-
-/// A text that is no SHA-256.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NoSha256 {
-    /// The text.
-    pub text: String,
-}
-
-impl fmt::Display for NoSha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no SHA-256: 64 hexadecimal digits are", self.text)
-    }
-}
-
-impl std::error::Error for NoSha256 {}
-
-/// The `[boot]` that `value` is.
-pub(super) fn boot(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<Boot> {
+/// Reads `[boot]`.
+pub(crate) fn boot(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<Boot> {
     let mut table = Table::new(value, "`boot`", &BOOT_KEYS, problems)?;
     let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
     let user_data = table.string("user-data").map(PathBuf::from);
@@ -180,12 +144,12 @@ pub(super) fn boot(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) ->
     Some(Boot { user_data, services, packages, ports, ssh, commands, files, reboot, two_boots, allow_complaints })
 }
 
-fn ports(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Vec<u16> {
+fn ports(value: &Value<'_>, problems: &mut Vec<Problem>) -> Vec<u16> {
     let DeValue::Array(items) = value.get_ref() else {
         problems.push(Problem::new("`ports` should be an array of integers", value.span()));
         return Vec::new();
     };
-    let port = |item: &Spanned<DeValue<'_>>| match item.get_ref() {
+    let port = |item: &Value<'_>| match item.get_ref() {
         DeValue::Integer(integer) if integer.radix() == 10 => integer.as_str().parse().ok().filter(|&port| port != 0),
         _ => None,
     };
@@ -199,7 +163,7 @@ fn ports(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Vec<u16> 
     ports
 }
 
-fn command(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<ExpectedCommand> {
+fn command(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<ExpectedCommand> {
     let mut table = Table::new(value, "a `[[boot.command]]`", &COMMAND_KEYS, problems)?;
     let run = required(&mut table, "run", "a command needs `run`", "add `run = \"COMMAND\"`");
     let user = table.string("user").map(str::to_owned);
@@ -213,29 +177,31 @@ fn command(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<
     Some(ExpectedCommand { run: run?, user, status, output })
 }
 
-fn file(value: &Spanned<DeValue<'_>>, problems: &mut Vec<Problem>) -> Option<ExpectedFile> {
+fn file(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<ExpectedFile> {
     let mut table = Table::new(value, "a `[[boot.file]]`", &FILE_KEYS, problems)?;
     let has_path = required(&mut table, "path", "a file needs `path`", "add `path = \"/path/in/the/guest\"`").is_some();
     let path = if has_path { table.parsed("path") } else { None };
-    let (mode, owner, sha256) = (mode(&mut table, "mode"), table.parsed("owner"), table.parsed("sha256"));
+    let (mode, owner, sha256) = (table.mode("mode"), table.parsed("owner"), table.parsed("sha256"));
     let text = expected_text(&mut table, "text");
     let is_absent = table.boolean("absent").unwrap_or_default();
     if is_absent {
         for key in ["mode", "owner", "sha256", "text", "matches"] {
             if let Some(span) = table.span_of(key) {
-                table.problem(Problem::new(format!("what is absent has no `{key}`"), span));
+                table.problem(Problem::new(format!("a file that must be absent has no `{key}`"), span));
             }
         }
     }
     Some(ExpectedFile { path: path?, mode, owner, sha256, text, is_absent })
 }
 
-/// The text that `key` says exactly, or `matches` by an expression.
+/// The expected text: `key` has it exactly, `matches` as an expression.
 fn expected_text(table: &mut Table<'_, '_>, key: &str) -> Option<ExpectedText> {
     let exact = table.text(key).map(|text| ExpectedText::Exact(text.to_owned()));
     let matching = table.parsed("matches").map(ExpectedText::Matching);
     if let (true, Some(span)) = (exact.is_some(), table.span_of("matches")) {
-        table.problem(Problem::new(format!("there is `{key}` already"), span).hint("leave one of them out"));
+        table.problem(
+            Problem::new(format!("`{key}` and `matches` exclude each other"), span).hint("leave one of them out"),
+        );
     }
     exact.or(matching)
 }
@@ -250,8 +216,9 @@ fn required(table: &mut Table<'_, '_>, key: &str, problem: &str, hint: &str) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Recipe;
     use super::*;
+
+    type Recipe = crate::Recipe<()>;
 
     const FULL: &str = r#"
 [boot]
@@ -330,13 +297,25 @@ absent = true
             ("[boot]\nreboot = \"yes\"", "\"yes\"", "`reboot` should be a boolean"),
             ("[[boot.command]]\nstatus = 1", "[[boot.command]]", "a command needs `run`"),
             ("[[boot.command]]\nrun = 'a'\nstatus = 256", "256", "an exit status is a number from 0 to 255"),
-            ("[[boot.command]]\nrun = 'a'\nmatches = '('", "'('", "the regular expression is none: unclosed group"),
-            ("[[boot.command]]\nrun = 'a'\noutput = 'b'\nmatches = 'b'", "'b'", "there is `output` already"),
+            ("[[boot.command]]\nrun = 'a'\nmatches = '('", "'('", "invalid regular expression: unclosed group"),
+            (
+                "[[boot.command]]\nrun = 'a'\noutput = 'b'\nmatches = 'b'",
+                "'b'",
+                "`output` and `matches` exclude each other",
+            ),
             ("[[boot.file]]\nmode = '0644'", "[[boot.file]]", "a file needs `path`"),
             ("[[boot.file]]\npath = 'etc'", "'etc'", "a path in the guest begins with `/`"),
             ("[[boot.file]]\npath = '/a'\nmode = '755'", "'755'", "a mode is octal and begins with 0: write `0755`"),
-            ("[[boot.file]]\npath = '/a'\nsha256 = 'ab'", "'ab'", "`ab` is no SHA-256: 64 hexadecimal digits are"),
-            ("[[boot.file]]\npath = '/a'\nabsent = true\nmode = '0644'", "'0644'", "what is absent has no `mode`"),
+            (
+                "[[boot.file]]\npath = '/a'\nsha256 = 'ab'",
+                "'ab'",
+                "`ab` is not a SHA-256: expected 64 hexadecimal digits",
+            ),
+            (
+                "[[boot.file]]\npath = '/a'\nabsent = true\nmode = '0644'",
+                "'0644'",
+                "a file that must be absent has no `mode`",
+            ),
         ] {
             assert_eq!(problems(text), [(about, message.to_owned())], "{text}");
         }
