@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use storage::{Extended, Operation, ReadAt, check_range};
 
+use crate::claim::refuse_false_claims;
 use crate::error::{Error, Result};
 use crate::{BackingName, CompressionType, Image, Info, Kind, WriteOptions, Written, gce, qcow2, raw, vhd, vmdk};
 
@@ -49,7 +50,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Holds the ranges against the disk.
+    /// Refuses ranges that are not inside the disk, and a base that claims more than its file can hold.
     ///
     /// # Panics
     ///
@@ -60,7 +61,7 @@ impl<'a> Source<'a> {
         for range in self.changed {
             check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
         }
-        Ok(())
+        self.base.map_or(Ok(()), refuse_false_claims)
     }
 }
 

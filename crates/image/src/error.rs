@@ -113,8 +113,9 @@ impl fmt::Display for Error {
             Self::Corrupt { object, problem } => write!(f, "corrupt {object}: {problem}"),
             Self::Truncated { object, offset, length_bytes, file_size_bytes } => write!(
                 f,
-                "truncated {object}: offset={offset:#x} length={length_bytes:#x} is not inside the file, \
-                 file_size={file_size_bytes:#x}"
+                "the file ends at {file_size_bytes} of {} bytes: it was cut off, or a place is wrong ({object}: \
+                 offset={offset:#x} length={length_bytes:#x})",
+                offset.saturating_add(*length_bytes)
             ),
             Self::TooLarge { object, limit_bytes } => {
                 write!(f, "{object} with more than {limit_bytes} bytes in it, which is the limit")

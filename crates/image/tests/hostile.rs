@@ -113,8 +113,7 @@ fn a_file_cut_anywhere_is_never_read_wrongly() {
             match ask_everything(&bytes[..cut as usize]) {
                 Ok(read) => assert!(read == disk, "cut at {cut:#x}: read other bytes"),
                 Err(text) => {
-                    let size = format!("{cut:#x}");
-                    let says_where = text.starts_with("truncated ") && text.contains(&format!("file_size={size}"));
+                    let says_where = text.starts_with(&format!("the file ends at {cut} of "));
                     assert!(
                         says_where || text.starts_with("not a disk image") || text.starts_with("corrupt "),
                         "{text}"
@@ -159,10 +158,10 @@ fn an_entry_that_points_outside_is_named_with_the_file_size() {
     assert_eq!(
         std::error::Error::source(&error).unwrap().to_string(),
         format!(
-            "truncated cluster at guest offset {:#x}: offset=0x70000000 length=0x200 is not inside the file, \
-             file_size={:#x}",
-            cluster * CLUSTER,
-            bytes.len()
+            "the file ends at {} of 1879048704 bytes: it was cut off, or a place is wrong (cluster at guest offset \
+             {:#x}: offset=0x70000000 length=0x200)",
+            bytes.len(),
+            cluster * CLUSTER
         )
     );
 }
@@ -190,6 +189,59 @@ fn a_file_that_was_cut_off_says_so_first_and_not_a_thousand_times() {
     let end: u64 = first.split_ascii_whitespace().nth(8).unwrap().parse().unwrap();
     assert!(end <= bytes.len() as u64 && end > length as u64, "{first}, of {} bytes", bytes.len());
     assert_eq!(found.matches("is not inside the file").count(), 10);
+}
+
+/// The tables of a new file of ours come first and its refcounts last, those of QEMU lie between the clusters.
+#[test]
+fn wherever_a_file_is_cut_off_the_check_says_so_first_in_a_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own_path, _) = path_in(&folder, "own.qcow2");
+    for (options, flags) in [("", &["-c"][..]), ("", &[][..]), (",refcount_bits=64", &["-c"][..])] {
+        let (bytes, disk) = sample_of(6 << 20, options, flags, 47);
+        let image = open_bytes(&bytes).unwrap();
+        written(&image, &image, &[], &own_path, (NewClusters::Compressed { level: 1 }, 1));
+        for bytes in [bytes, std::fs::read(&own_path).unwrap()] {
+            let length = bytes.len() as u64;
+            let places = [number(&bytes, 40), number(&bytes, 48), number(&bytes, number(&bytes, 48)), length];
+            let cuts = (0..24).map(|part| length * part / 24);
+            for cut in cuts.chain(places.into_iter().flat_map(|place| [place - 8, place, place + 1, place + 9])) {
+                let cut = cut.min(length - 1);
+                let said = match open_bytes(&bytes[..cut as usize]) {
+                    Ok(image) => {
+                        let found = image.check().unwrap();
+                        if found.is_empty() {
+                            assert!(read_all(&image) == disk, "cut at {cut} of {length}");
+                            continue;
+                        }
+                        assert!(found.len() <= 30, "cut at {cut} of {length}: {} findings", found.len());
+                        found[0].to_string()
+                    }
+                    Err(error) => error.to_string(),
+                };
+                let expected = format!("the file ends at {cut} of ");
+                let is_said = said.starts_with(&expected) || said.starts_with(&format!("qcow2 file: {expected}"));
+                assert!(is_said || cut < 8, "cut at {cut} of {length}: {said}");
+            }
+        }
+    }
+}
+
+/// All counts of the image are in a block that is not there.
+#[test]
+fn refcounts_that_cannot_be_read_are_counted_and_not_compared() {
+    let (mut bytes, _) = sample_of(6 << 20, "", &["-c"], 49);
+    let (length, table) = (bytes.len() as u64, number(&bytes, 48));
+    set(&mut bytes, table, 1 << 40);
+    let found: Vec<String> = open_bytes(&bytes).unwrap().check().unwrap().iter().map(ToString::to_string).collect();
+    let needed = (1u64 << 40) + CLUSTER;
+    assert_eq!(
+        found,
+        [
+            format!("qcow2 file: the file ends at {length} of {needed} bytes: it was cut off, or 1 reference is wrong"),
+            format!("refcount block 0: 0x10000000000..{needed:#x} is not inside the file, file_size={length:#x}"),
+            format!("qcow2 file: the refcounts of {} host clusters cannot be read", length.div_ceil(CLUSTER)),
+        ]
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every reference to a host cluster counted, and every refcount read.
 //!
-//! Memory is bounded by [`CLUSTERS_MAX`] counts and [`FINDINGS_MAX`] findings. Time is bounded by
+//! Memory is bounded by [`CLUSTERS_MAX`] counts and the limit of [`Findings`]. Time is bounded by
 //! the tables' size and [`OVERLAPS_MAX`]: an L1 table that lies on something else, and an L2 table that
 //! the walk has been through, are findings and are not walked again.
 
@@ -17,14 +17,10 @@ use super::layout::*;
 use super::refcount::refcount;
 use super::table::{Entry, RawEntry, cluster_name, numbers, parse_l1_entry, raw_entries};
 use crate::error::{Error, Result};
+use crate::findings::Findings;
 
 /// The most host clusters of a file that is checked: 4 TiB in clusters of 64 KiB.
 pub(super) const CLUSTERS_MAX: u64 = 1 << 26;
-/// The most findings that are listed.
-pub(super) const FINDINGS_MAX: usize = 1000;
-/// The most findings of places behind the file's end that are listed one by one: a file that was cut off has them by
-/// the thousand.
-const PAST_END_MAX: u64 = 10;
 /// The most clusters with more than one use that are counted in the whole check. Behind them a reference ends at the
 /// first such cluster: tens of thousands of snapshots may name one L1 table of tens of thousands of clusters.
 const OVERLAPS_MAX: u64 = 1 << 20;
@@ -97,18 +93,19 @@ pub(super) struct Count<'a> {
     pub(super) own: Counts,
     /// Refcounts in the file by host cluster.
     pub(super) actual: Counts,
+    /// The host clusters whose refcounts cannot be read, in ascending order: their block is cut off, for example.
+    unread: Vec<Range<u64>>,
     uses: Vec<u8>,
     /// Whether compressed clusters are decompressed.
     decompress: bool,
-    /// How many more bytes streams may become; see [`DECOMPRESSED_MIN_BYTES`](super::check::DECOMPRESSED_MIN_BYTES).
+    /// How many more bytes streams may become; see [`decompressed_max`].
     pub(super) decompress_bytes: u64,
     /// How many streams were not tried because of that.
     pub(super) untried: u64,
     /// How many more clusters with more than one use are counted.
     overlaps_left: u64,
     pub(super) streams: Vec<Stream>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) unlisted: u64,
+    pub(super) findings: Findings,
     /// The first finding that other refcounts and flags would not make right.
     pub(super) damage: Option<Finding>,
     /// The first finding about the refcount table or a refcount block.
@@ -121,8 +118,6 @@ pub(super) struct Count<'a> {
     pub(super) has_cut_streams: bool,
     /// The refcount blocks with counts of clusters behind the file's end.
     pub(super) past_end: Vec<u64>,
-    /// How many references lead behind the file's end, and where the farthest of them ends.
-    outside: (u64, u64),
 }
 
 /// What a finding is about.
@@ -147,21 +142,20 @@ impl<'a> Count<'a> {
             expected: Counts::default(),
             own: Counts::default(),
             actual: Counts::default(),
+            unread: Vec::new(),
             uses: vec![0; clusters as usize],
             decompress,
             decompress_bytes: decompressed_max(image),
             untried: 0,
             overlaps_left: OVERLAPS_MAX,
             streams: Vec::new(),
-            findings: Vec::new(),
-            unlisted: 0,
+            findings: Findings::new("qcow2", image.file().size_bytes()),
             damage: None,
             bad_refcounts: None,
             bad_flags: 0,
             has_doubles: false,
             has_cut_streams: false,
             past_end: Vec::new(),
-            outside: (0, 0),
         })
     }
 
@@ -169,7 +163,7 @@ impl<'a> Count<'a> {
     pub(super) fn walk(&mut self) -> Result<()> {
         let header = self.image.header();
         if header.incompatible & INCOMPATIBLE_DIRTY != 0 {
-            self.list(Finding::new("qcow2 header", "the dirty bit is set: the refcounts may be out of date"));
+            self.findings.push(Finding::new("qcow2 header", "the dirty bit is set: the refcounts may be out of date"));
         }
         self.refer(&|| "qcow2 header".into(), 0, header.cluster_size(), Use::Header);
         self.read_refcounts()?;
@@ -189,44 +183,28 @@ impl<'a> Count<'a> {
 
     fn report_about(&mut self, about: About, object: impl Into<String>, problem: impl Into<String>) {
         let finding = Finding::new(object, problem);
+        self.remember(about, &finding);
+        self.findings.push(finding);
+    }
+
+    /// Reports that the host bytes `offset..end` are not all in the file.
+    fn report_outside(&mut self, about: About, object: impl Into<String>, offset: u64, end: u64) {
+        let finding = self.findings.push_outside(object, offset, end);
+        self.remember(about, &finding);
+    }
+
+    /// Reports an error of reading; an error of the host remains one.
+    pub(super) fn report_error(&mut self, error: Error) -> Result<()> {
+        let finding = self.findings.push_error(error)?;
+        self.remember(About::Data, &finding);
+        Ok(())
+    }
+
+    fn remember(&mut self, about: About, finding: &Finding) {
         match about {
             About::Data => _ = self.damage.get_or_insert_with(|| finding.clone()),
             About::Refcounts => _ = self.bad_refcounts.get_or_insert_with(|| finding.clone()),
             About::Flag => self.bad_flags += 1,
-        }
-        self.list(finding);
-    }
-
-    /// The host bytes `offset..end` are not all in the file.
-    fn report_outside(&mut self, about: About, object: String, offset: u64, end: u64) {
-        let size = self.image.file().size_bytes();
-        self.outside = (self.outside.0 + 1, self.outside.1.max(end));
-        let (listed, unlisted) = (self.findings.len(), self.unlisted);
-        let problem = format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}");
-        self.report_about(about, object, problem);
-        if self.outside.0 > PAST_END_MAX {
-            self.findings.truncate(listed);
-            self.unlisted = unlisted;
-        }
-    }
-
-    /// What is to be said first of a file that was cut off, by a download for example.
-    pub(super) fn cut_off(&self) -> Option<Finding> {
-        let ((references, end), size) = (self.outside, self.image.file().size_bytes());
-        (references > PAST_END_MAX).then(|| {
-            let problem = format!(
-                "the file ends at {size} of {end} bytes: it was cut off, or {references} references are wrong; the \
-                 first {PAST_END_MAX} follow"
-            );
-            Finding::new("qcow2 file", problem)
-        })
-    }
-
-    pub(super) fn list(&mut self, finding: Finding) {
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
-        } else {
-            self.unlisted += 1;
         }
     }
 
@@ -290,14 +268,22 @@ impl<'a> Count<'a> {
         let (offset, cluster_size) = (header.refcount_table_offset, header.cluster_size());
         let length = u64::from(header.refcount_table_clusters) << header.cluster_bits;
         if length == 0 || offset == 0 {
-            let problem = format!("refcount_table_offset={offset:#x} length={length:#x}, expected one");
+            let problem = format!("refcount_table_offset={offset:#x} length={length:#x}, expected a table");
             self.report_about(About::Refcounts, "refcount table", problem);
+            self.unread.push(0..self.clusters);
             return Ok(());
         }
         if !self.refer(&|| "refcount table".into(), offset, length, Use::RefcountTable) {
+            self.unread.push(0..self.clusters);
             return Ok(());
         }
         let counts_a_block = (cluster_size * 8) >> header.refcount_order;
+        // The last cluster of the file may be cut: what is missing of the table matters if it is for clusters of the file.
+        let there = (self.image.file().size_bytes() - offset).min(length) / 8;
+        if there < self.clusters.div_ceil(counts_a_block).min(length / 8) {
+            self.report_outside(About::Refcounts, "refcount table", offset, offset + length);
+            self.add_unread(there * counts_a_block..self.clusters);
+        }
         let mut index = 0u64;
         for step in steps(offset, length) {
             for raw in self.read_numbers(step)? {
@@ -308,8 +294,11 @@ impl<'a> Count<'a> {
                 } else if !raw.is_multiple_of(cluster_size) {
                     let problem = format!("its offset {raw:#x} is not a multiple of {cluster_size:#x}");
                     self.report_about(About::Refcounts, object(), problem);
+                    self.add_unread(first..first + counts_a_block);
                 } else if self.refer(&object, raw, cluster_size, Use::RefcountBlock) {
                     self.read_block(raw, first, index)?;
+                } else {
+                    self.add_unread(first..first + counts_a_block);
                 }
                 index += 1;
             }
@@ -324,6 +313,11 @@ impl<'a> Count<'a> {
         let mut block = vec![0; header.cluster_size() as usize];
         let there = self.read_there(offset, &mut block)?;
         let counts = (there * 8) >> order;
+        if there < header.cluster_size() && first + counts < self.clusters {
+            let object = format!("refcount block {index}");
+            self.report_outside(About::Refcounts, object, offset, offset + header.cluster_size());
+            self.add_unread(first + counts..first + ((header.cluster_size() * 8) >> order));
+        }
         for (cluster, at) in (first..self.clusters).zip(0..counts) {
             self.actual.set(cluster, refcount(&block, at, order));
         }
@@ -332,6 +326,23 @@ impl<'a> Count<'a> {
             self.past_end.push(index);
         }
         Ok(())
+    }
+
+    /// The refcounts of `clusters` cannot be read.
+    fn add_unread(&mut self, clusters: Range<u64>) {
+        let clusters = clusters.start..clusters.end.min(self.clusters);
+        match self.unread.last_mut() {
+            _ if clusters.is_empty() => {}
+            Some(last) if clusters.start <= last.end => last.end = last.end.max(clusters.end),
+            _ => self.unread.push(clusters),
+        }
+    }
+
+    /// The refcount of a host cluster, unless it cannot be read.
+    pub(super) fn refcount(&self, cluster: u64) -> Option<u64> {
+        let next = self.unread.partition_point(|range| range.end <= cluster);
+        let is_unread = self.unread.get(next).is_some_and(|range| range.start <= cluster);
+        (!is_unread).then(|| self.actual.get(cluster))
     }
 
     /// Counts what an L1 table refers to; its L2 tables are walked later.
@@ -355,7 +366,12 @@ impl<'a> Count<'a> {
                     Err(problem) => self.report(object(), problem),
                     Ok(0) => {}
                     Ok(table) => {
-                        self.refer(&object, table, header.cluster_size(), Use::L2Table);
+                        let end = table + header.cluster_size();
+                        if self.refer(&object, table, header.cluster_size(), Use::L2Table)
+                            && end > self.image.file().size_bytes()
+                        {
+                            self.report_outside(About::Data, object(), table, end);
+                        }
                         if active {
                             self.check_copied(&object, raw, table);
                         }
@@ -373,7 +389,7 @@ impl<'a> Count<'a> {
         if cluster >= self.clusters {
             return;
         }
-        let refcount = self.actual.get(cluster);
+        let Some(refcount) = self.refcount(cluster) else { return };
         let copied = raw & FLAG_COPIED != 0;
         if copied != (refcount == 1) {
             let found = u8::from(copied);
@@ -389,7 +405,7 @@ impl<'a> Count<'a> {
             let mut raw = RawSnapshot::new_zeroed();
             let name = format!("snapshot {number}");
             if self.read_there(at, raw.as_mut_bytes())? < size_of::<RawSnapshot>() as u64 {
-                self.report(name, format!("its entry at {at:#x} is not inside the file"));
+                self.report_outside(About::Data, name, at, at + size_of::<RawSnapshot>() as u64);
                 break;
             }
             let rest = u64::from(raw.extra_data_size.get())
@@ -425,12 +441,13 @@ impl<'a> Count<'a> {
         for number in 0..raw.nb_bitmaps.get().min(BITMAPS_MAX) {
             let object = || format!("bitmap {number}");
             let mut bitmap = RawBitmap::new_zeroed();
-            let rest = match self.read_there(at, bitmap.as_mut_bytes())? {
-                24 => u64::from(bitmap.extra_data_size.get()) + u64::from(bitmap.name_size.get()),
-                _ => u64::MAX,
-            };
+            if self.read_there(at, bitmap.as_mut_bytes())? < size_of::<RawBitmap>() as u64 {
+                self.report_outside(About::Data, object(), at, at + size_of::<RawBitmap>() as u64);
+                break;
+            }
+            let rest = u64::from(bitmap.extra_data_size.get()) + u64::from(bitmap.name_size.get());
             if rest > ENTRY_MAX_BYTES {
-                self.report(object(), format!("its entry at {at:#x} is not inside the file"));
+                self.report(object(), format!("its entry at {at:#x} claims {rest:#x} bytes of names and extra data"));
                 break;
             }
             at += (size_of::<RawBitmap>() as u64 + rest).next_multiple_of(8);

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use storage::ReadAt;
 
 use super::Qcow2;
+use super::check::decompressed_max;
 use super::header::Header;
 use super::table::{Entry, Slice};
-use crate::error::Result;
+use crate::claim::{self, claim_max};
+use crate::error::{Error, Result};
 use crate::{CompressionType, Image, Kind};
 
 /// The images whose clusters can go into a new file as they are: they have its size of clusters.
@@ -89,6 +91,41 @@ impl<'a> Layers<'a> {
     /// Answers for clusters in ascending order.
     pub(crate) fn cursor(&self) -> Cursor<'a> {
         Cursor { layers: Arc::new(self.clone()), slices: vec![None; self.images.len()] }
+    }
+}
+
+impl Qcow2 {
+    /// Refuses more clusters inside the file than it can hold; see [`claim`](crate::claim).
+    pub(crate) fn refuse_false_claims(&self) -> Result<()> {
+        let (header, file_size_bytes) = (self.header(), self.file().size_bytes());
+        let (plain_max, compressed_max) = (claim_max(file_size_bytes, 1), decompressed_max(self));
+        if header.virtual_size_bytes <= plain_max.min(compressed_max) {
+            return Ok(());
+        }
+        let (mut plain, mut compressed) = (0, 0);
+        let slice_entries = header.slice_entries();
+        for index in 0..header.l1_entries_needed() {
+            // What cannot be read claims nothing, and is an error where it is read.
+            let Ok(Some(table)) = self.l2_table(index) else { continue };
+            for first in (0..1 << header.l2_bits()).step_by(slice_entries as usize) {
+                let cluster = (index << header.l2_bits()) + first;
+                let slice = self.read_slice(cluster, table + first * header.entry_bytes(), slice_entries);
+                let entries = match slice {
+                    Ok(slice) => slice.entries,
+                    Err(error @ Error::Storage(_)) => return Err(error),
+                    Err(_) => continue,
+                };
+                for entry in entries {
+                    match entry {
+                        Entry::Compressed { offset, .. } => compressed += u64::from(offset < file_size_bytes),
+                        other => plain += u64::from(other.host_cluster().is_some_and(|at| at < file_size_bytes)),
+                    }
+                }
+            }
+            claim::refuse("qcow2 image", plain.saturating_mul(header.cluster_size()), plain_max)?;
+            claim::refuse("qcow2 image", compressed.saturating_mul(header.cluster_size()), compressed_max)?;
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use super::Qcow2;
 use super::header::Header;
 use super::layout::{FLAG_COMPRESSED, FLAG_COPIED, FLAG_ZERO, OFFSET_MASK, SUBCLUSTERS};
 use crate::error::{Error, Result};
+use crate::shared::shared;
 
 /// The part of an L2 table that is read and kept at once, in bytes.
 const SLICE_BYTES: u64 = 16 << 10;
@@ -220,11 +221,7 @@ pub(crate) fn read_l1(file: &dyn ReadAt, header: &Header) -> Result<Vec<u64>> {
 /// No program writes such tables, and without this rule a small file could stand for more L2 tables
 /// than can ever be walked.
 pub(crate) fn shared_l2_tables(l1: &[u64]) -> Vec<u64> {
-    let mut offsets: Vec<u64> = l1.iter().map(|raw| raw & OFFSET_MASK).filter(|&offset| offset != 0).collect();
-    offsets.sort_unstable();
-    let mut shared: Vec<u64> = offsets.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    shared.dedup();
-    shared
+    shared(l1.iter().map(|raw| raw & OFFSET_MASK))
 }
 
 impl Qcow2 {

@@ -144,7 +144,10 @@ fn read_footer(file: &dyn ReadAt) -> Result<RawHeader> {
         let found = RawMarker::read_from_bytes(&bytes).map(|marker| (marker.size.get(), marker.kind.get()));
         if found != Ok((0, kind)) {
             // The usual cause: what a stream ends with is not there.
-            let problem = format!("no marker of type {kind} at {at:#x}: the file is cut off, or something follows");
+            let problem = format!(
+                "the file ends at {file_size_bytes} bytes without a footer: it was cut off, or something follows (no \
+                 marker of type {kind} at {at:#x})"
+            );
             return Err(Error::corrupt(object, problem));
         }
     }

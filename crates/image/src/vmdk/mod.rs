@@ -20,6 +20,7 @@ use zerocopy::little_endian::U32;
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
+use crate::shared::shared;
 use crate::{Format, Info, VmdkInfo};
 use header::{Header, TABLE_MAX_ENTRIES, read_inside};
 
@@ -36,6 +37,8 @@ pub(crate) struct Vmdk {
     header: Header,
     /// Where each grain table is, in sectors; 0 where there is none.
     directory: Vec<u32>,
+    /// The tables that more than one entry of the directory has, sorted: none in a sound image.
+    shared_tables: Vec<u32>,
     /// A table's place in sectors → its entries.
     tables: Mutex<Cache<Vec<u32>>>,
     /// A compressed grain's number → its bytes.
@@ -51,6 +54,7 @@ impl Vmdk {
         let directory =
             read_entries(&*file, header.directory_offset, header.tables(), || "VMDK grain directory".into())?;
         Ok(Self {
+            shared_tables: shared(directory.iter().copied()),
             directory,
             tables: Mutex::new(Cache::new(CACHE_BYTES / (u64::from(TABLE_MAX_ENTRIES) * 4))),
             grains: Mutex::new(Cache::new(CACHE_BYTES / header.grain_bytes())),

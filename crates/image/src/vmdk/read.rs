@@ -9,6 +9,7 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::header::read_inside;
 use super::layout::*;
 use super::{Vmdk, read_entries};
+use crate::claim::{self, claim_max};
 use crate::error::{Error, Result};
 
 /// The most tables that one question for an extent looks at.
@@ -97,19 +98,50 @@ impl Vmdk {
     }
 
     /// The entries of the grain table number `index`, if there is one.
+    ///
+    /// A table that another entry of the directory has too is refused: no program writes such a table, and a small
+    /// file could stand for a disk of any size with it.
     pub(crate) fn table(&self, index: u64) -> Result<Option<Arc<Vec<u32>>>> {
-        let sector = u64::from(self.directory[index as usize]);
+        let entry = self.directory[index as usize];
+        let sector = u64::from(entry);
         if sector == 0 {
             return Ok(None);
+        }
+        let name = || format!("VMDK grain table {index}");
+        if self.shared_tables.binary_search(&entry).is_ok() {
+            return Err(Error::corrupt(name(), format!("sector={sector:#x} is another table's, too")));
         }
         if let Some(table) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(sector) {
             return Ok(Some(table));
         }
-        let name = || format!("VMDK grain table {index}");
         let table = read_entries(self.file(), sector * SECTOR_BYTES, self.header.table_entries, name)?;
         let table = Arc::new(table);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(sector, Arc::clone(&table));
         Ok(Some(table))
+    }
+
+    /// Refuses more grains inside the file than it can hold; see [`claim`](crate::claim).
+    ///
+    /// A compressed grain has a marker that names it, so that no two share one.
+    pub(crate) fn refuse_false_claims(&self) -> Result<()> {
+        let file_size_bytes = self.file().size_bytes();
+        let most = claim_max(file_size_bytes, 1);
+        if self.header.compressed || self.size_bytes() <= most {
+            return Ok(());
+        }
+        let is_inside =
+            |entry: &&u32| matches!(self.parse_entry(**entry), Grain::At { offset } if offset < file_size_bytes);
+        let mut grains = 0u64;
+        for index in 0..self.header.tables() {
+            match self.table(index) {
+                Ok(Some(table)) => grains += table.iter().filter(is_inside).count() as u64,
+                Err(error @ Error::Storage(_)) => return Err(error),
+                // What cannot be read claims nothing, and is an error where it is read.
+                Ok(None) | Err(_) => {}
+            }
+            claim::refuse("VMDK image", grains.saturating_mul(self.header.grain_bytes()), most)?;
+        }
+        Ok(())
     }
 
     /// The decompressed grain, from the cache if it is there.

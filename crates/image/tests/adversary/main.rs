@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 mod qcow2;
+mod vmdk;
 mod wrapped;
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
+
+use image::{Container, Image, NewClusters, Qcow2Options, Source, WriteOptions};
+use storage::Memory;
 
 /// What each may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -16,4 +21,20 @@ fn within_limit<T>(work: impl FnOnce() -> T) -> T {
     let result = work();
     assert!(begun.elapsed() < LIMIT, "it took {:?}", begun.elapsed());
     result
+}
+
+/// What is said of a conversion of the image in `bytes`, the same whatever becomes of it.
+fn not_converted(bytes: Vec<u8>) -> String {
+    let image = Image::open(Memory::from(bytes), None).unwrap();
+    let options = WriteOptions { new_clusters: NewClusters::Compressed { level: 1 }, threads: NonZeroUsize::MIN };
+    let said = [Container::Raw, Container::Qcow2(Qcow2Options::default()), Container::Vmdk].map(|container| {
+        let target = tempfile::tempfile().unwrap();
+        let source = Source::image(&image);
+        let convert = || image::convert(&source, &target, &container, &options, &|_, _| ());
+        let error = within_limit(convert).unwrap_err();
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        causes.last().unwrap().to_string()
+    });
+    assert!(said.iter().all(|text| *text == said[0]), "{said:?}");
+    said[0].clone()
 }
