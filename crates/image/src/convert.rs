@@ -102,21 +102,14 @@ impl Container {
     }
 }
 
-/// A text that is none of the names of something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A text that is not one of the names of something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
 pub struct UnknownName {
     text: String,
     /// What it should be, and the names.
     expected: &'static str,
 }
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not {}", self.text, self.expected)
-    }
-}
-
-impl std::error::Error for UnknownName {}
 
 fn named<T>(text: &str, found: Option<T>, expected: &'static str) -> std::result::Result<T, UnknownName> {
     found.ok_or_else(|| UnknownName { text: text.to_owned(), expected })

@@ -11,19 +11,12 @@
 //! ```
 
 /// A record breaks the form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pax record at byte {offset} is not `LENGTH KEY=VALUE` and a newline")]
 pub struct Malformed {
     /// Where the record begins, in bytes.
     pub offset: usize,
 }
-
-impl std::fmt::Display for Malformed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the pax record at byte {} is not `LENGTH KEY=VALUE` and a newline", self.offset)
-    }
-}
-
-impl std::error::Error for Malformed {}
 
 /// The keys and values of `bytes`, in their order. After an error there are no more.
 ///
