@@ -1,11 +1,25 @@
 //! Images as they are passed around: compressed with gzip, xz or zstd, and perhaps in a tar archive.
 //!
-//! There is no reading such an image in the middle: [`unwrap`] writes what is in it to a file, once and from
-//! front to back, and that is opened like any other. One wrapping is taken off: what is compressed again
-//! inside is refused as any compressed file is.
+//! # How it works, by an example
 //!
-//! In an archive, one file `disk.raw` is looked for: Google's images, and Debian's. Others are refused by
-//! their names.
+//! The first bytes of a file say how it is compressed. The disk of 1 MiB that the [qcow2 example](crate::qcow2) has
+//! becomes:
+//!
+//! ```text
+//! disk.raw.gz   1,077 bytes, begins with 1f 8b              gzip
+//! disk.raw.xz     300 bytes, begins with fd 37 7a 58 5a 00  xz
+//! disk.raw.zst     83 bytes, begins with 28 b5 2f fd        zstd
+//! ```
+//!
+//! Where the guest's byte 0xa1234 is in one of them cannot be calculated: it is the 0xa1235th byte that comes out. So
+//! [`unwrap`] writes what is inside to a file, once and from front to back, with holes for zeros, and that file is
+//! opened like any other. A few bytes may become very many: [`UnwrapLimits`] bounds them, and what a file says about
+//! its size is not relied on. One wrapping is taken off: if the content is compressed again, it is refused as any
+//! compressed file is.
+//!
+//! If the first 512 bytes that come out are a tar header with a valid checksum, one member `disk.raw` is looked for, as
+//! in Google's images and Debian's: its bytes begin at byte 512 if it is the first. Other archives are refused, and
+//! the message names what they contain.
 
 mod archive;
 mod sink;
