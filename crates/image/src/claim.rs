@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 use crate::{Image, Kind};
 
-/// The data in bytes that a file of any size may stand for: so much costs nobody anything.
+/// The data in bytes that a file of any size may claim: reading that much does no harm.
 const CLAIM_MIN_BYTES: u64 = 1 << 30;
 
-/// Refuses an image whose tables name the same bytes again and again, and one with such an image under it.
+/// Refuses an image whose tables refer to the same bytes again and again, and one with such an image under it.
 ///
-/// A table of 2 MiB can claim half a TiB with one cluster. Whoever copied that disk would work for as long as the
-/// disk is large, and no program writes such tables.
+/// With one cluster of data, a table of 2 MiB can claim half a TiB, and to copy that disk would take hours. No program
+/// writes such tables.
 pub(crate) fn refuse_false_claims(image: &Image) -> Result<()> {
     for layer in std::iter::successors(Some(image), |layer| layer.backing()) {
         match &layer.kind {
@@ -21,7 +21,7 @@ pub(crate) fn refuse_false_claims(image: &Image) -> Result<()> {
     Ok(())
 }
 
-/// The most data in bytes that a file of that size may claim, of which each byte stands for at most `ratio`.
+/// The most data in bytes that a file may claim if each of its bytes decompresses to at most `ratio` bytes.
 pub(crate) fn claim_max(file_size_bytes: u64, ratio: u64) -> u64 {
     file_size_bytes.saturating_mul(ratio).max(CLAIM_MIN_BYTES)
 }

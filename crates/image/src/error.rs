@@ -13,24 +13,24 @@ pub enum Error {
         /// What would have been accepted.
         expected: &'static str,
     },
-    /// The image is valid, and needs something that this crate does not do.
+    /// The image is valid and needs a feature that this crate lacks.
     #[error("{feature} is not supported")]
     Unsupported {
         /// The feature, by the name or the number that its format gives it.
         feature: String,
     },
-    /// The image is valid, and is a difference to another file, which is not opened.
-    #[error("the image is a difference to backing_file={name:?}, which is not opened")]
+    /// The image is valid and needs another file, which is not opened.
+    #[error("the image needs backing_file={name:?}, which is not opened")]
     BackingFile {
         /// The other file, as the image names it.
         name: String,
     },
-    /// Something is wrong with a file under the image, or the gate does not open it.
+    /// A file under the image is damaged or not supported, or the gate does not open it.
     #[error("backing_file={name:?} cannot be used")]
     InBackingFile {
         /// The file, as the image above it names it.
         name: String,
-        /// What is wrong.
+        /// The problem.
         #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -59,7 +59,7 @@ pub enum Error {
         file_size_bytes: u64,
     },
     /// The file holds more than the caller allows.
-    #[error("{object} with more than {limit_bytes} bytes in it, which is the limit")]
+    #[error("{object} holds more than {limit_bytes} bytes, the limit")]
     TooLarge {
         /// Which object.
         object: String,

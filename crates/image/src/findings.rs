@@ -1,19 +1,19 @@
-//! What a check found, in bounded memory.
+//! The findings of a check, in bounded memory.
 
 use storage::Finding;
 
 use crate::error::{Error, Result};
 
-/// The most findings that are listed, between the one that a file was cut off and the one that there are more.
+/// The most findings that are listed, not counting the first one about a cut file and the last one about more findings.
 const LISTED_MAX: usize = 999;
 /// The most findings of one cause that are listed for a file that was cut off, which has them by the thousand.
 pub(crate) const CUT_OFF_MAX: u64 = 10;
 
-/// The findings of one image. Those about bytes that the file does not have are counted, and the first thing that is
-/// said is that the file was cut off.
+/// The findings of one image. Those about bytes past the file's end are counted. If there are any, the first finding is
+/// that the file was cut off.
 #[derive(Debug)]
 pub(crate) struct Findings {
-    /// What the file is, to name it.
+    /// The name of the format, for messages.
     format: &'static str,
     file_size_bytes: u64,
     listed: Vec<Finding>,

@@ -1,4 +1,4 @@
-//! VMDK and VHD, with `qemu-img` as the judge of what is read and of what is written.
+//! VMDK and VHD: `qemu-img` judges what we read and write.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
 use std::fs::File;
@@ -228,7 +228,7 @@ fn kinds_of_vmdk_and_vhd_that_are_not_read_are_refused_by_name() {
     assert_eq!(open(&base_path).info().vmdk.unwrap().create_type, "monolithicSparse");
     qemu_img(&["create", "-f", "vmdk", "-b", &base, "-F", "vmdk", &image]);
     let said = refused(std::fs::read(&path).unwrap());
-    assert!(said.contains(&format!("the image is a difference to backing_file={base:?}")), "{said}");
+    assert!(said.contains(&format!("the image needs backing_file={base:?}")), "{said}");
 
     let (path, image) = path_in(&folder, "image.vhd");
     qemu_img(&["create", "-f", "vpc", "-o", "subformat=dynamic", &image, "4M"]);
@@ -274,7 +274,7 @@ fn what_is_wrong_with_a_vmdk_is_found() {
     };
     assert_eq!(found("streamOptimized", None, &[1]), "VMDK header: uncleanShutdown is set: the disk is or was in use");
     let twice = found("streamOptimized", Some(0), &[]);
-    assert!(twice.contains("VMDK grain table 0: sector=") && twice.contains("is another table's, too"), "{twice}");
+    assert!(twice.contains("VMDK grain table 0: sector=") && twice.contains("is shared with another table"), "{twice}");
     let outside = found("streamOptimized", Some(1), &0x7000_0000_u32.to_le_bytes());
     let starts = |text: &str, end: u64, grain: &str| {
         let size = path.metadata().unwrap().len();
@@ -292,7 +292,7 @@ fn what_is_wrong_with_a_vmdk_is_found() {
     assert!(stream.contains("not a valid zlib stream"), "{stream}");
 }
 
-/// The whole disk, or what the image says instead.
+/// The whole disk, or the error.
 fn read_or_said(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let image = Image::open(Memory::from(bytes.to_vec()), None).map_err(|error| error.to_string())?;
     let mut disk = vec![0; image.size_bytes() as usize];
@@ -326,7 +326,7 @@ fn a_vmdk_cut_anywhere_is_never_read_wrongly() {
     }
 }
 
-/// Grains that are missing are counted; only a stream whose tables come last cannot say how long it was.
+/// Missing grains are counted. Only a stream whose tables come last does not tell how long it was.
 #[test]
 fn a_vmdk_that_was_cut_off_says_so_first_and_not_a_thousand_times() {
     let folder = tempfile::tempdir().unwrap();
@@ -352,7 +352,7 @@ fn a_vmdk_that_was_cut_off_says_so_first_and_not_a_thousand_times() {
 }
 
 #[test]
-fn the_header_of_a_vmdk_and_the_footer_of_a_vhd_are_believed_in_nothing() {
+fn the_header_of_a_vmdk_and_the_footer_of_a_vhd_are_not_trusted() {
     let folder = tempfile::tempdir().unwrap();
     let disk = Random(106).disk(1 << 20);
     let vmdk = std::fs::read(qemu_made(&folder, &disk, "vmdk", "subformat=streamOptimized")).unwrap();
@@ -372,7 +372,7 @@ fn the_header_of_a_vmdk_and_the_footer_of_a_vhd_are_believed_in_nothing() {
     assert_eq!(said_with(44, &[1, 2, 0, 0]), "corrupt VMDK header: numGTEsPerGT=513, expected 1 to 512");
     assert!(said_with(39, &[1]).starts_with("corrupt VMDK descriptor: length=0x200"));
     assert!(said_with(56, &[0xff; 8]).contains("(no marker of type 3 at "));
-    assert!(said_with(74, b"\r").starts_with("corrupt VMDK header: the newlines are changed"));
+    assert!(said_with(74, b"\r").starts_with("corrupt VMDK header: its newlines were changed"));
     assert_eq!(said_with(77, &[2]), "a VMDK image with compressAlgorithm=2 is not supported");
 
     let said_with = |at: usize, value: u8| {
@@ -389,7 +389,10 @@ fn the_header_of_a_vmdk_and_the_footer_of_a_vhd_are_believed_in_nothing() {
         "the file ends at 1049088 of 72057594038976512 bytes: it was cut off, or a place is wrong (VHD disk: \
          offset=0x0 length=0x100000000100000)"
     );
-    assert_eq!(said_with(53, 8), "corrupt VHD footer: current_size=0x80000, expected 0x100000, what is in front of it");
+    assert_eq!(
+        said_with(53, 8),
+        "corrupt VHD footer: current_size=0x80000, expected 0x100000, the bytes before the footer"
+    );
     assert_eq!(said_with(13, 2), "a VHD image of version=0x20000 is not supported");
     assert_eq!(said_with(63, 9), "corrupt VHD footer: disk_type=9, expected 2");
     assert_eq!(said_with(84, 1), "a VHD image of a suspended virtual machine is not supported");

@@ -65,7 +65,7 @@ fn is_compressed(entry: u64) -> bool {
     entry >> 62 & 1 == 1
 }
 
-/// What the image itself says about a read that did not happen.
+/// The image's own error of a read that failed.
 fn cause(error: storage::Error) -> String {
     std::error::Error::source(&error).unwrap().to_string()
 }
@@ -83,7 +83,7 @@ fn ask_everything(bytes: &[u8]) -> Result<Vec<u8>, String> {
     };
     let end = image.size_bytes().min(10_000);
     let _ = image::write(&image, &image, std::slice::from_ref(&(end / 2..end)), &target, &options, &|_, _| ());
-    // A broken size may stand for terabytes, of which extents make short work.
+    // A broken size may stand for terabytes, whose extents are few.
     let mut disk = Vec::new();
     let mut at = 0;
     for _ in 0..2000 {
@@ -166,7 +166,7 @@ fn an_entry_that_points_outside_is_named_with_the_file_size() {
     );
 }
 
-/// What the checks say about `bytes`: qemu-img's has to be bad, too.
+/// The findings of our check of `bytes`. qemu-img has to find something, too.
 fn findings(bytes: &[u8], path: &Path) -> String {
     std::fs::write(path, bytes).unwrap();
     let (sound, text) = qemu_img_says(&["check", path.to_str().unwrap()]);
@@ -258,7 +258,7 @@ fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
             bytes[(block + host / CLUSTER * 2 + 1) as usize] = 0;
         }),
         (&format!("host cluster at {host:#x}: refcount=1, expected 0 (leaked)"), &|bytes| set(bytes, at, 0)),
-        ("copied=0 does not go with refcount=1", &|bytes| set(bytes, at, host)),
+        ("copied=0 does not match refcount=1", &|bytes| set(bytes, at, host)),
         ("is not a multiple of the cluster size", &|bytes| set(bytes, at, 1 << 63 | (host + 512))),
         ("is not inside the file", &|bytes| set(bytes, at, 1 << 63 | 0x7000_0000)),
     ];
@@ -276,7 +276,7 @@ fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
     let mut broken = bytes.clone();
     set(&mut broken, l1, number(&bytes, l1 + 8));
     let found = findings(&broken, &path);
-    assert!(found.contains("is another entry's, too"), "{found}");
+    assert!(found.contains("is shared with another entry"), "{found}");
 }
 
 #[test]
@@ -309,7 +309,7 @@ fn what_is_not_supported_is_refused_by_name() {
     };
     refused(
         &["create", "-f", "qcow2", "-b", &base, "-F", "qcow2", &image],
-        &format!("the image is a difference to backing_file={base:?}, which is not opened"),
+        &format!("the image needs backing_file={base:?}, which is not opened"),
     );
     let options = format!("data_file={data}");
     refused(&["create", "-f", "qcow2", "-o", &options, &image, "4M"], &format!("data_file={data:?}"));
@@ -390,7 +390,7 @@ fn the_hosts_own_error_is_behind_ours() {
     let options = image::WriteOptions { new_clusters: NewClusters::Plain, threads: std::num::NonZeroUsize::MIN };
     let error = image::write(&image, &image, &[], &target, &options, &|_, _| ()).unwrap_err();
     assert!(error.host_error().is_some());
-    // The header comes last, so what is there is no image.
+    // The header comes last, so the file is not an image yet.
     assert!(Image::open(storage::FileStorage::new(std::fs::File::open(&path).unwrap()).unwrap(), None).is_err());
 }
 

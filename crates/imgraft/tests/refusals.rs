@@ -133,7 +133,7 @@ fn a_backing_file_is_named_and_not_opened() {
         .succeed();
     let run = world.run(BUILD_MY);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.contains("cause: the image is a difference to backing_file="), "{}", run.stderr);
+    assert!(run.stderr.contains("cause: the image needs backing_file="), "{}", run.stderr);
     assert!(run.stderr.contains("base.img"), "{}", run.stderr);
     assert!(run.stderr.contains("hint: with `--allow-backing` that file is opened, too"), "{}", run.stderr);
 }

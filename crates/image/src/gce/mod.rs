@@ -13,7 +13,7 @@
 //! ```
 //!
 //! The guest's byte 0xa1234 is byte 0xa1434 of the archive. Where that is in the gzip file cannot be calculated:
-//! whoever wants it decompresses everything before it.
+//! everything before it has to be decompressed.
 //!
 //! Each MiB of the disk is compressed by itself, so that several threads can work and the file's bytes do not depend
 //! on their number. A MiB of zeros is always the same few bytes: they are made once and written 1,023 times here.

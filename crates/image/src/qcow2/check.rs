@@ -1,5 +1,5 @@
-//! The image's consistency: what [`count`](super::count) finds, every refcount held against the references,
-//! and every compressed cluster decompressed.
+//! The image's consistency: the findings of [`count`](super::count), every refcount compared with the references, and
+//! every compressed cluster decompressed.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -15,15 +15,16 @@ use crate::claim::claim_max;
 use crate::error::{Error, Result};
 use crate::findings::CUT_OFF_MAX;
 
-/// The most that deflate makes of one byte: streams that are apart cannot become more than that times the file.
+/// The most bytes that deflate can make of one byte. Streams that do not overlap cannot become more than the file's size
+/// times this.
 const DEFLATE_RATIO_MAX: u64 = 1032;
-/// The most that zstd makes of one byte of a sound file with clusters of up to 64 KiB, each of which has a frame and an
-/// L2 entry.
+/// The most bytes that zstd can make of one byte in a sound file with clusters of up to 64 KiB, because each cluster needs
+/// a frame and an L2 entry.
 const ZSTD_RATIO_MAX: u64 = 4096;
 
-/// How many bytes the streams of `image` may become in a check or a conversion.
+/// The most bytes that the streams of `image` may become in a check or a conversion.
 ///
-/// Entries may share a stream, and streams may lie on each other: one L2 table with clusters of 2 MiB can ask for
+/// In a hostile image entries may share a stream, and streams may overlap: one L2 table with clusters of 2 MiB can claim
 /// 512 GiB.
 pub(super) fn decompressed_max(image: &Qcow2) -> u64 {
     let ratio = match image.header().compression {
@@ -37,15 +38,15 @@ pub(super) fn decompressed_max(image: &Qcow2) -> u64 {
 const THREADS_MAX: usize = 8;
 
 impl Qcow2 {
-    /// What is not consistent in the image.
+    /// Everything that is not consistent in the image.
     pub(crate) fn check(&self) -> Result<Vec<Finding>> {
         let mut count = Count::new(self, true)?;
         count.walk()?;
         count.decompress_streams()?;
         if count.untried > 0 {
             let problem = format!(
-                "{} compressed clusters are not looked at: the others are more than {} bytes already, which a file of \
-                 this size has only where they share streams",
+                "{} compressed clusters were not checked: the others already decompress to more than {} bytes, which a \
+                 file of this size can only hold if clusters share streams",
                 count.untried,
                 decompressed_max(self)
             );
@@ -57,10 +58,10 @@ impl Qcow2 {
 }
 
 impl Count<'_> {
-    /// Decompresses the streams that have come together, on several threads.
+    /// Decompresses the collected streams, on several threads.
     pub(super) fn decompress_streams(&mut self) -> Result<()> {
         let mut streams = std::mem::take(&mut self.streams);
-        // Entries that share a stream share its fate.
+        // A stream that entries share is decompressed once.
         let mut seen = HashSet::new();
         streams.retain(|stream| seen.insert((stream.offset, stream.length_bytes)));
         let cluster_size = self.image.header().cluster_size();

@@ -1,8 +1,8 @@
-//! Every reference to a host cluster counted, and every refcount read.
+//! Counts every reference to a host cluster, and reads every refcount.
 //!
 //! Memory is bounded by [`CLUSTERS_MAX`] counts and the limit of [`Findings`]. Time is bounded by
-//! the tables' size and [`OVERLAPS_MAX`]: an L1 table that lies on something else, and an L2 table that
-//! the walk has been through, are findings and are not walked again.
+//! the tables' size and [`OVERLAPS_MAX`]: an L1 table that overlaps something else, and an L2 table that was walked
+//! before, are findings and are not walked again.
 
 use std::ops::Range;
 
@@ -21,19 +21,19 @@ use crate::findings::Findings;
 
 /// The most host clusters of a file that is checked: 4 TiB in clusters of 64 KiB.
 pub(super) const CLUSTERS_MAX: u64 = 1 << 26;
-/// The most clusters with more than one use that are counted in the whole check. Behind them a reference ends at the
-/// first such cluster: tens of thousands of snapshots may name one L1 table of tens of thousands of clusters.
+/// The most clusters with more than one use that are counted in the whole check. After that, counting a reference stops at
+/// its first such cluster: tens of thousands of snapshots may refer to one L1 table of tens of thousands of clusters.
 const OVERLAPS_MAX: u64 = 1 << 20;
-/// Table bytes that are read at once.
+/// The bytes of a table that are read at a time.
 const STEP_BYTES: u64 = 64 << 10;
 /// Compressed clusters that are decompressed together, on all threads.
 const BATCH_STREAMS: usize = 512;
-/// The longest snapshot or bitmap entry in bytes, beyond which it is not believed.
+/// The longest snapshot or bitmap entry in bytes; longer ones are damage.
 const ENTRY_MAX_BYTES: u64 = 1 << 20;
 /// The most bitmaps that there may be, as in QEMU.
 const BITMAPS_MAX: u32 = 65535;
 
-/// What a host cluster is used for.
+/// The use of a host cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Use {
@@ -68,7 +68,7 @@ impl Use {
         }
     }
 
-    /// Whether two references for these two uses can both be right.
+    /// Whether one cluster may have both uses.
     fn goes_with(self, other: Self) -> bool {
         self == Self::None
             || (self == other && matches!(self, Self::L2Table | Self::Plain | Self::Compressed))
@@ -85,11 +85,11 @@ pub(super) struct Stream {
 
 pub(super) struct Count<'a> {
     pub(super) image: &'a Qcow2,
-    /// Host clusters of the file, the last of which may be cut by the end.
+    /// The number of host clusters of the file; its end may cut the last one.
     pub(super) clusters: u64,
-    /// References by host cluster, but for those of the refcount structures to themselves.
+    /// References by host cluster, except those of the refcount structures to themselves.
     pub(super) expected: Counts,
-    /// References of the refcount table and from it.
+    /// References to the refcount table and to its blocks.
     pub(super) own: Counts,
     /// Refcounts in the file by host cluster.
     pub(super) actual: Counts,
@@ -106,23 +106,23 @@ pub(super) struct Count<'a> {
     overlaps_left: u64,
     pub(super) streams: Vec<Stream>,
     pub(super) findings: Findings,
-    /// The first finding that other refcounts and flags would not make right.
+    /// The first finding that new refcounts and flags cannot repair.
     pub(super) damage: Option<Finding>,
     /// The first finding about the refcount table or a refcount block.
     pub(super) bad_refcounts: Option<Finding>,
-    /// How many flags do not go with their refcounts.
+    /// How many flags do not match their refcounts.
     pub(super) bad_flags: u64,
     /// Whether two clusters of the active disk are the same host cluster.
     pub(super) has_doubles: bool,
-    /// Whether a compressed cluster's last sectors are whole clusters behind the file's end.
+    /// Whether the last sectors of a compressed cluster's stream are in clusters past the file's end.
     pub(super) has_cut_streams: bool,
-    /// The refcount blocks with counts of clusters behind the file's end.
+    /// The refcount blocks with counts of clusters past the file's end.
     pub(super) past_end: Vec<u64>,
 }
 
-/// What a finding is about.
+/// The subject of a finding.
 enum About {
-    /// What other refcounts and flags would not make right.
+    /// Something that new refcounts and flags cannot repair.
     Data,
     Refcounts,
     Flag,
@@ -167,8 +167,8 @@ impl<'a> Count<'a> {
         }
         self.refer(&|| "qcow2 header".into(), 0, header.cluster_size(), Use::Header);
         self.read_refcounts()?;
-        // All L1 tables before any L2 table, so that an L2 table's number of references is known
-        // when it is walked.
+        // All L1 tables come before the L2 tables, so that the number of references to an L2 table is known when it is
+        // walked.
         let l1 = (header.l1_offset, header.l1_entries);
         self.walk_l1("active", l1.0, l1.1, true)?;
         self.walk_snapshots()?;
@@ -208,8 +208,8 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// Counts a reference of `object` to the host bytes from `offset` on; whether they are all in the
-    /// file and free for this use.
+    /// Counts a reference of `object` to the host bytes from `offset` on. Returns whether they are all in the file and
+    /// have no other use.
     fn refer(&mut self, object: &dyn Fn() -> String, offset: u64, length_bytes: u64, purpose: Use) -> bool {
         self.refer_times(object, offset, length_bytes, purpose, 1)
     }
@@ -233,7 +233,7 @@ impl<'a> Count<'a> {
             self.report_outside(about(), object(), offset, end);
             return false;
         }
-        // The first overlap, and how many more clusters have one: one finding for each reference.
+        // The first overlap, and how many more clusters overlap: each reference has one finding at most.
         let mut overlap: Option<(u64, Use, u64)> = None;
         for cluster in offset >> bits..=(end - 1) >> bits {
             let at = cluster as usize;
@@ -278,7 +278,7 @@ impl<'a> Count<'a> {
             return Ok(());
         }
         let counts_a_block = (cluster_size * 8) >> header.refcount_order;
-        // The last cluster of the file may be cut: what is missing of the table matters if it is for clusters of the file.
+        // The file may end inside the table. The missing entries matter if they are for clusters of the file.
         let there = (self.image.file().size_bytes() - offset).min(length) / 8;
         if there < self.clusters.div_ceil(counts_a_block).min(length / 8) {
             self.report_outside(About::Refcounts, "refcount table", offset, offset + length);
@@ -290,7 +290,7 @@ impl<'a> Count<'a> {
                 let object = || format!("refcount block {index}");
                 let first = index * counts_a_block;
                 if raw == 0 {
-                    // No block: its counts are zero.
+                    // Without a block the counts are zero.
                 } else if !raw.is_multiple_of(cluster_size) {
                     let problem = format!("its offset {raw:#x} is not a multiple of {cluster_size:#x}");
                     self.report_about(About::Refcounts, object(), problem);
@@ -345,7 +345,7 @@ impl<'a> Count<'a> {
         (!is_unread).then(|| self.actual.get(cluster))
     }
 
-    /// Counts what an L1 table refers to; its L2 tables are walked later.
+    /// Counts the references of an L1 table; its L2 tables are walked later.
     fn walk_l1(&mut self, of: &str, offset: u64, entries: u32, active: bool) -> Result<()> {
         let header = self.image.header();
         let length = u64::from(entries) * 8;
@@ -383,7 +383,7 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// "copied" says that the refcount is one: only then may a writer write in place.
+    /// Checks the flag "copied", which means that the refcount is one: only then may a writer write in place.
     fn check_copied(&mut self, object: &dyn Fn() -> String, raw: u64, offset: u64) {
         let cluster = offset >> self.image.header().cluster_bits;
         if cluster >= self.clusters {
@@ -393,7 +393,7 @@ impl<'a> Count<'a> {
         let copied = raw & FLAG_COPIED != 0;
         if copied != (refcount == 1) {
             let found = u8::from(copied);
-            let problem = format!("copied={found} does not go with refcount={refcount} of the cluster at {offset:#x}");
+            let problem = format!("copied={found} does not match refcount={refcount} of the cluster at {offset:#x}");
             self.report_about(About::Flag, object(), problem);
         }
     }
@@ -427,7 +427,7 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// Counts what the persistent bitmaps refer to.
+    /// Counts the references of the persistent bitmaps.
     fn walk_bitmaps(&mut self) -> Result<()> {
         let header = self.image.header();
         let raw = header.extension(EXTENSION_BITMAPS).and_then(|data| RawBitmaps::read_from_prefix(data).ok());
@@ -482,17 +482,17 @@ impl<'a> Count<'a> {
                 Some(&purpose) if purpose == Use::WalkedL2Table as u8 => {
                     self.report(
                         format!("l1 entry {index} (active)"),
-                        format!("its l2 table at {table:#x} is another entry's, too"),
+                        format!("its l2 table at {table:#x} is shared with another entry"),
                     );
                 }
-                // Reported when it was counted.
+                // This was reported when the reference was counted.
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Walks the L2 tables that only snapshots have.
+    /// Walks the L2 tables that only snapshots refer to.
     fn walk_snapshot_l2(&mut self) -> Result<()> {
         if self.image.header().snapshots == 0 {
             return Ok(());
@@ -505,8 +505,8 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// Counts what an L2 table refers to, once for each reference to the table. The active image's
-    /// has `first_cluster`, the guest cluster of its first entry.
+    /// Counts the references of an L2 table, once for each reference to the table. `first_cluster` is the guest cluster of
+    /// its first entry, if the table belongs to the active image.
     fn walk_l2(&mut self, table: u64, first_cluster: Option<u64>) -> Result<()> {
         let header = self.image.header();
         let host = (table >> header.cluster_bits) as usize;
@@ -563,8 +563,8 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// How many bytes of a stream are in the file: the last sector may be cut off behind the stream's
-    /// end. Whole clusters that are cut off are counted here.
+    /// How many bytes of a stream's sectors are in the file, which may end after the stream's end and inside its sectors.
+    /// References to whole clusters past the file's end are counted here.
     fn stream_there(&mut self, offset: u64, length_bytes: u64, times: u64) -> u64 {
         let bits = self.image.header().cluster_bits;
         let there = length_bytes.min(self.image.file().size_bytes().saturating_sub(offset)).max(1);
@@ -579,7 +579,7 @@ impl<'a> Count<'a> {
         there
     }
 
-    /// The bytes of a plain cluster that the guest sees are all in the file.
+    /// Checks that those bytes of a plain cluster that the guest can read are all in the file.
     fn check_cut(&mut self, object: &dyn Fn() -> String, entry: Entry, offset: u64, cluster: u64) {
         let header = self.image.header();
         let start = u128::from(cluster) << header.cluster_bits;
@@ -599,26 +599,26 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// How many references there are to a host cluster.
+    /// The number of references to a host cluster.
     pub(super) fn references(&self, cluster: u64) -> u64 {
         self.expected.get(cluster).saturating_add(self.own.get(cluster))
     }
 
-    /// Reads the numbers of a part of a table; zeros where the file ends before it.
+    /// Reads the numbers of a part of a table; zeros past the file's end.
     fn read_numbers(&self, bytes: Range<u64>) -> Result<Vec<u64>> {
         let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
         self.read_there(bytes.start, &mut buffer)?;
         Ok(numbers(&buffer).collect())
     }
 
-    /// Reads the L2 entries of a part of a table; zeros where the file ends before it.
+    /// Reads the L2 entries of a part of a table; zeros past the file's end.
     fn read_entries(&self, bytes: Range<u64>) -> Result<Vec<RawEntry>> {
         let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
         self.read_there(bytes.start, &mut buffer)?;
         Ok(raw_entries(&buffer, self.image.header()))
     }
 
-    /// Fills the part of `buffer` that is in the file; says how long it is.
+    /// Fills the part of `buffer` that is in the file and returns its length.
     fn read_there(&self, offset: u64, buffer: &mut [u8]) -> Result<u64> {
         let file = self.image.file();
         let there = file.size_bytes().saturating_sub(offset).min(buffer.len() as u64);
@@ -627,7 +627,7 @@ impl<'a> Count<'a> {
     }
 }
 
-/// Every use at its own number.
+/// Every use, at the index that is its number.
 const USES: [Use; 11] = [
     Use::None,
     Use::Header,

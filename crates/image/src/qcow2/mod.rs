@@ -71,8 +71,7 @@ pub(crate) use header::Header;
 pub(crate) use in_place::{edit, repair};
 pub(crate) use write::write;
 
-/// The memory that each of the two caches may take, in bytes; of an image under another one half of
-/// what that has.
+/// The memory in bytes that each of the two caches may take. An image under another one has half of the other's.
 const CACHE_BYTES: u64 = 4 << 20;
 
 /// A qcow2 image.
@@ -80,9 +79,9 @@ pub(crate) struct Qcow2 {
     file: Arc<dyn ReadAt>,
     header: Header,
     l1: Vec<u64>,
-    /// What unallocated clusters read as.
+    /// The image that unallocated clusters are read from.
     backing: Option<Box<Image>>,
-    /// The L2 tables that more than one L1 entry has, sorted: none in a sound image.
+    /// The L2 tables that more than one L1 entry refers to, sorted: empty in a sound image.
     shared_l2: Vec<u64>,
     /// Offset of a part of an L2 table → the part.
     slices: Mutex<Cache<Slice>>,
@@ -110,12 +109,12 @@ impl Qcow2 {
         })
     }
 
-    /// The image that unallocated clusters are read from.
+    /// The image under this one.
     pub(crate) fn backing(&self) -> Option<&Image> {
         self.backing.as_deref()
     }
 
-    /// What the header says of that image.
+    /// The name of that image in the header.
     pub(crate) fn backing_name(&self) -> Option<&BackingName> {
         self.header.backing.as_ref()
     }

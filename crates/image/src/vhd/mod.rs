@@ -84,7 +84,7 @@ impl Vhd {
             });
         }
         if !size_bytes.is_multiple_of(512) || size_bytes < there {
-            return corrupt(format!("current_size={size_bytes:#x}, expected {there:#x}, what is in front of it"));
+            return corrupt(format!("current_size={size_bytes:#x}, expected {there:#x}, the bytes before the footer"));
         }
         Ok(Self { disk: Window::new(file, 0, size_bytes)?, file_size_bytes, footer })
     }
@@ -94,7 +94,7 @@ impl Vhd {
         &self.disk
     }
 
-    /// The footer, for a new file to have what this crate does not know.
+    /// The footer: a new file keeps those of its fields that this crate does not know.
     pub(crate) fn footer(&self) -> &RawFooter {
         &self.footer
     }

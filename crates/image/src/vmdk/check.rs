@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::findings::Findings;
 
 impl Vmdk {
-    /// Everything that is wrong.
+    /// All damage in the image.
     pub(crate) fn check(&self) -> Result<Vec<Finding>> {
         let mut findings = Findings::new("VMDK", self.file().size_bytes());
         if self.header.unclean {

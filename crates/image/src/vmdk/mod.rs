@@ -63,9 +63,9 @@ const CACHE_BYTES: u64 = 4 << 20;
 pub(crate) struct Vmdk {
     file: Arc<dyn ReadAt>,
     header: Header,
-    /// Where each grain table is, in sectors; 0 where there is none.
+    /// The sector of each grain table; 0 if there is no table.
     directory: Vec<u32>,
-    /// The tables that more than one entry of the directory has, sorted: none in a sound image.
+    /// The tables that more than one entry of the directory refers to, sorted: empty in a sound image.
     shared_tables: Vec<u32>,
     /// A table's place in sectors → its entries.
     tables: Mutex<Cache<Vec<u32>>>,
@@ -115,7 +115,7 @@ impl Vmdk {
 fn read_entries(file: &dyn ReadAt, offset: u64, count: u64, object: impl FnOnce() -> String) -> Result<Vec<u32>> {
     let length_bytes = count * 4;
     let file_size_bytes = file.size_bytes();
-    // Before there is memory for it.
+    // This is checked before memory is allocated.
     if offset.checked_add(length_bytes).is_none_or(|end| end > file_size_bytes) {
         return Err(Error::Truncated { object: object(), offset, length_bytes, file_size_bytes });
     }

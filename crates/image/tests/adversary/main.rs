@@ -1,4 +1,4 @@
-//! Built images: tables that share, floods and claims of size. Each ends in findings or an error within the limit of
+//! Images built to hurt: shared tables, floods and false sizes. Each ends in findings or an error within the limit of
 //! time, which is generous: without its bound each takes many times as long.
 #![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use image::{Container, Image, NewClusters, Qcow2Options, Source, WriteOptions};
 use storage::Memory;
 
-/// What each may take.
+/// The time that each may take.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// What `work` gives, within the limit.
+/// The result of `work`, which must come within the limit.
 fn within_limit<T>(work: impl FnOnce() -> T) -> T {
     let begun = Instant::now();
     let result = work();
@@ -23,7 +23,7 @@ fn within_limit<T>(work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What is said of a conversion of the image in `bytes`, the same whatever becomes of it.
+/// The error of converting the image in `bytes`, which is the same for each format.
 fn not_converted(bytes: Vec<u8>) -> String {
     let image = Image::open(Memory::from(bytes), None).unwrap();
     let options = WriteOptions { new_clusters: NewClusters::Compressed { level: 1 }, threads: NonZeroUsize::MIN };

@@ -7,7 +7,7 @@ use storage::Memory;
 
 use crate::{not_converted, within_limit};
 
-/// A header of version 3, with its tables in whole clusters: the refcount table in the second, the L1 table as said.
+/// A header of version 3. The refcount table is in the second cluster, the L1 table at the given place.
 fn header(cluster_bits: u32, size: u64, l1: (u64, u32), snapshots: (u64, u32)) -> Vec<u8> {
     let mut bytes = b"QFI\xfb\0\0\0\x03".to_vec();
     bytes.extend([0; 12]);
@@ -58,7 +58,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An L2 table of 262,144 entries for clusters of 2 MiB, each of which is the same stream: 512 GiB.
+/// An L2 table of 262,144 entries for clusters of 2 MiB, which all have the same stream: 512 GiB.
 #[test]
 fn entries_that_share_a_stream_decompress_it_a_limited_number_of_times() {
     let cluster = 2u64 << 20;

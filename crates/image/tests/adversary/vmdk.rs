@@ -33,7 +33,7 @@ fn a_directory_of_one_table_is_not_converted_for_as_long_as_its_disk_is_large() 
     let mut rest = (grain_sector as u32).to_le_bytes().repeat(512);
     rest.extend([0; 64 << 10]);
     let said = not_converted(image(128, (0..32768).map(|_| 0), &rest));
-    assert_eq!(said, "corrupt VMDK grain table 0: sector=0x102 is another table's, too");
+    assert_eq!(said, "corrupt VMDK grain table 0: sector=0x102 is shared with another table");
 }
 
 /// 8,192 tables of their own, of whose entries each is the same grain of 2 MiB: 8 TiB in 18 MiB.
