@@ -1,4 +1,4 @@
-//! Writing from front to back in large steps.
+//! Writing a file from front to back in large steps.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -9,15 +9,15 @@ use crate::error::{Error, Result};
 
 /// The size of a large step in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
-/// Copies from this length in bytes on are left to the kernel.
+/// Copies of this length in bytes or more are left to the kernel.
 const KERNEL_COPY_BYTES: u64 = 256 << 10;
 
-/// Appends to a part of a file, through a buffer.
+/// Appends to a file through a buffer.
 pub(crate) struct Appender<'a> {
     file: &'a File,
     /// Where in the file the next byte goes.
     position: u64,
-    /// The bytes in front of `position` that are not written yet.
+    /// The bytes before `position` that are not written yet.
     buffer: Vec<u8>,
 }
 

@@ -1,4 +1,4 @@
-//! Files that are named inside an image, and the gate that they go through.
+//! Files that an image names, and the gate that decides whether they are opened.
 
 use std::sync::Arc;
 
@@ -12,46 +12,46 @@ use crate::vhd::Vhd;
 use crate::vmdk::Vmdk;
 use crate::{Format, Image, Kind, probe};
 
-/// The most images that may be under one: more are a loop, or somebody's joke.
+/// The most images that may be under one: more are a loop or an attack.
 const MAX_DEPTH: u32 = 16;
 
 /// A backing file as an image's header names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BackingName {
-    /// The file's name; a relative one begins at the image's folder.
+    /// The file's name; a relative one starts from the image's folder.
     pub name: String,
-    /// The file's format by QEMU's name, where the header says it.
+    /// The file's format by QEMU's name, if the header states it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
 }
 
 /// Decides whether a file that an image names is opened, and opens it.
 ///
-/// The name is whatever somebody wrote into the image. A gate belongs to one image, so that it knows
-/// where that image's relative names begin.
+/// The name cannot be trusted: it may be any text that was written into the image. A gate belongs to one image, so that
+/// it knows the folder that relative names start from.
 pub trait Gate {
     /// Opens the file.
     ///
     /// # Errors
     ///
-    /// Why it is not opened.
+    /// The reason why it is not opened.
     fn open(&self, file: &BackingName) -> std::result::Result<Opened, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// What a [`Gate`] opened.
+/// A file that a [`Gate`] opened.
 pub struct Opened {
     /// The file.
     pub file: Arc<dyn ReadAt>,
-    /// The gate for what that file names in its turn.
+    /// The gate for the file that this one names, if it does.
     pub gate: Box<dyn Gate>,
 }
 
 /// How an image is opened.
 #[derive(Clone, Copy, Default)]
 pub struct OpenOptions<'a> {
-    /// The image's format; without it, what [`probe`](crate::probe()) finds.
+    /// The image's format; without it, the one that [`probe`](crate::probe()) finds.
     pub format: Option<Format>,
-    /// What decides about the files that the image names; without it, none is opened.
+    /// The gate for files that the image names; without it, they are not opened.
     pub gate: Option<&'a dyn Gate>,
 }
 
@@ -81,9 +81,8 @@ pub(crate) fn open(
 
 /// Opens the file that an image names.
 ///
-/// A format that the header does not state is looked for in the file itself only as long as that names
-/// no third file: a guest writes what it likes into a raw disk, a header that names a file of the host,
-/// say.
+/// If the header does not state the file's format, the format is found by probing, and the file must then not name a
+/// third one: a guest can write anything into a raw disk, for example a header that names a file of the host.
 fn open_backing(backing: &BackingName, gate: Option<&dyn Gate>, depth: u32) -> Result<Image> {
     let name = &backing.name;
     let Some(gate) = gate else { return Err(Error::BackingFile { name: name.clone() }) };

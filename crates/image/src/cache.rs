@@ -1,4 +1,4 @@
-//! A small cache of what was read and decoded.
+//! A small cache of things that were read and decoded.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// The most things that a cache keeps, whatever their size: making room looks at all of them.
 const CACHE_MAX: u64 = 512;
 
-/// Things by their offset in the file; the one that was not asked for longest goes first.
+/// Things by their offset in the file. The one that has not been used for the longest time makes room.
 #[derive(Debug)]
 pub(crate) struct Cache<T> {
     things: HashMap<u64, (u64, Arc<T>)>,
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_asked_for_longest_makes_room() {
+    fn the_thing_that_was_not_used_for_longest_makes_room() {
         let mut cache = Cache::new(2);
         cache.insert(1, Arc::new("one"));
         cache.insert(2, Arc::new("two"));

@@ -1,4 +1,4 @@
-//! A new file in the container that is asked for.
+//! A new file in any of the formats that are written.
 
 use std::fmt;
 use std::fs::File;
@@ -7,41 +7,42 @@ use std::str::FromStr;
 
 use storage::{Extended, Operation, ReadAt, check_range};
 
+use crate::claim::refuse_false_claims;
 use crate::error::{Error, Result};
 use crate::{BackingName, CompressionType, Image, Info, Kind, WriteOptions, Written, gce, qcow2, raw, vhd, vmdk};
 
-/// What a new file is made of.
+/// What a new file is made from.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     pub(crate) disk: &'a dyn ReadAt,
-    /// What `disk` is an edit of, and whose clusters may go into the new file as they are.
+    /// The image that `disk` is an edit of. Its clusters may be copied without decompressing them.
     pub(crate) base: Option<&'a Image>,
-    /// The ranges of bytes in which `disk` is not as `base`.
+    /// The ranges of bytes in which `disk` differs from `base`.
     pub(crate) changed: &'a [Range<u64>],
-    /// Whether clusters of the base stay as they are although new ones are to be otherwise.
+    /// Whether clusters of the base are copied even if they are not stored as new ones are to be.
     pub(crate) keeps_all: bool,
 }
 
 impl<'a> Source<'a> {
-    /// The bytes of `disk`, whatever they come from.
+    /// The bytes of `disk`, wherever they come from.
     pub fn disk(disk: &'a dyn ReadAt) -> Self {
         Self { disk, base: None, changed: &[], keeps_all: false }
     }
 
-    /// The disk of `image`, without its internal snapshots and bitmaps. Its clusters go into the new file
-    /// as they are where they are compressed, or not, as new ones are to be.
+    /// The disk of `image`, without its internal snapshots and bitmaps. Its clusters are copied without decompressing
+    /// them if they are stored as new ones are to be: all compressed, or none.
     pub fn image(image: &'a Image) -> Self {
         Self { disk: image, base: Some(image), changed: &[], keeps_all: false }
     }
 
-    /// `disk`, which is an edit of `base`: the ranges of bytes that `changed` lists, in any order, may
-    /// differ, and what is behind the base's end and not in them is zeros. Clusters of the base go into
-    /// the new file as they are wherever they can.
+    /// `disk`, which is an edit of `base`: it may differ in the ranges of bytes that `changed` lists, in any order.
+    /// Bytes after the base's end that are not in these ranges are zeros. Clusters of the base are copied without
+    /// decompressing them wherever that is possible.
     pub fn edited(base: &'a Image, disk: &'a dyn ReadAt, changed: &'a [Range<u64>]) -> Self {
         Self { disk, base: Some(base), changed, keeps_all: true }
     }
 
-    /// Refuses an edited image that has what the new one would not have.
+    /// Refuses an edited image that has something that the new one would lose.
     pub(crate) fn refuse_losses(&self) -> Result<()> {
         match self.base {
             Some(Image { kind: Kind::Qcow2(base) }) if self.keeps_all => base.refuse_losses(),
@@ -49,38 +50,38 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Holds the ranges against the disk.
+    /// Refuses ranges that are not inside the disk, and a base that claims more than its file can hold.
     ///
     /// # Panics
     ///
-    /// Where the disk is smaller than the base.
+    /// If the disk is smaller than the base.
     pub(crate) fn validate(&self) -> Result<()> {
         let size_bytes = self.disk.size_bytes();
         assert!(self.base.is_none_or(|base| size_bytes >= base.size_bytes()), "the disk is an edit of the base");
         for range in self.changed {
             check_range(Operation::Read, range.start, range.end.saturating_sub(range.start), size_bytes)?;
         }
-        Ok(())
+        self.base.map_or(Ok(()), refuse_false_claims)
     }
 }
 
-/// What a new file is.
+/// The format of a new file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Container {
-    /// The disk byte for byte, with holes where there are zeros.
+    /// The disk byte for byte, with holes for zeros.
     Raw,
     /// QEMU's format.
     Qcow2(Qcow2Options),
     /// VMware's format as a compressed stream, `streamOptimized`.
     Vmdk,
-    /// A fixed VHD, which Azure takes, with zeros behind the disk up to a whole number of MiB.
+    /// A fixed VHD, which Azure takes, with zeros after the disk up to a whole number of MiB.
     Vhd {
         /// When the disk was made, in seconds since 1970.
         time: i64,
     },
     /// The archive that Google Compute Engine takes: `disk.raw` in a tar file, compressed with gzip, with
-    /// zeros behind the disk up to a whole number of GiB.
+    /// zeros after the disk up to a whole number of GiB.
     Gce {
         /// The time of the file in the archive, in seconds since 1970.
         time: i64,
@@ -96,32 +97,25 @@ impl Container {
             Self::Vhd { .. } => vhd::SIZE_UNIT_BYTES,
             Self::Gce { .. } => gce::SIZE_UNIT_BYTES,
         };
-        // What overflows is too much for each of them, and they say so.
+        // A size that overflows is too large for each of these formats, and is refused later.
         size_bytes.checked_next_multiple_of(unit_bytes).unwrap_or(size_bytes)
     }
 }
 
-/// A text that is none of the names of something.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An unknown name of a format, a version or a compression type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not {expected}")]
 pub struct UnknownName {
     text: String,
-    /// What it should be, and the names.
+    /// What it should be, and the known names.
     expected: &'static str,
 }
-
-impl fmt::Display for UnknownName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is not {}", self.text, self.expected)
-    }
-}
-
-impl std::error::Error for UnknownName {}
 
 fn named<T>(text: &str, found: Option<T>, expected: &'static str) -> std::result::Result<T, UnknownName> {
     found.ok_or_else(|| UnknownName { text: text.to_owned(), expected })
 }
 
-/// By the format's name, with the options that are usual and the time 0.
+/// By the format's name, with the usual options and the time 0.
 impl FromStr for Container {
     type Err = UnknownName;
 
@@ -184,7 +178,7 @@ pub enum Compat {
     V3,
 }
 
-/// What a new qcow2 file is like. Its refcounts have 16 bits.
+/// The properties of a new qcow2 file. Its refcounts have 16 bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Qcow2Options {
     /// The version.
@@ -193,8 +187,8 @@ pub struct Qcow2Options {
     pub cluster_size_bytes: u32,
     /// How compressed clusters are compressed. zstd needs [`Compat::V3`].
     pub compression_type: CompressionType,
-    /// The file that the new one is a difference to. Then it holds what [`Source::edited`] says to have
-    /// changed and nothing else; that needs [`Compat::V3`].
+    /// The backing file of the new file, which then holds only the ranges that are changed in [`Source::edited`]. This
+    /// needs [`Compat::V3`].
     pub backing: Option<BackingName>,
 }
 
@@ -210,7 +204,7 @@ impl Default for Qcow2Options {
 }
 
 impl Qcow2Options {
-    /// The options of a file like that which `info` is about; the defaults where that is no qcow2.
+    /// The options of the image that `info` describes; the defaults if it is not a qcow2.
     pub fn like(info: &Info) -> Self {
         let Some(qcow2) = &info.qcow2 else { return Self::default() };
         Self {
@@ -222,23 +216,22 @@ impl Qcow2Options {
     }
 }
 
-/// Writes to `target` a new file with the bytes of `source`, in the container that is asked for.
+/// Writes to `target` a new file with the bytes of `source`, in the format `container`.
 ///
-/// `target` must be open for reading and writing; what it has is dropped. An image's header is written
-/// last, so that a file cut short is not an image; nothing is synced to disk. The file's bytes do not
-/// depend on `options.threads`. `progress` gets the bytes of the disk that are done and that there are
-/// to do.
+/// `target` must be open for reading and writing; its old content is dropped. The header of an image is written last,
+/// so that an incomplete file is not an image. Nothing is synced to disk. The file's bytes do not depend on
+/// `options.threads`. `progress` gets the bytes of the disk that are done, and their total.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for options that do not go together and where the new file of an edited image
-/// would lose something that the base has (internal snapshots, bitmaps), [`Error::Corrupt`] and
-/// [`Error::Truncated`] for a table of the base that breaks the rules, [`Error::Storage`] where reading
-/// or writing fails: [`Error::host_error`] tells a full disk.
+/// [`Error::Unsupported`] for options that exclude each other and if the new file of an edited image would lose
+/// something that the base has (internal snapshots, bitmaps), [`Error::Corrupt`] and [`Error::Truncated`] for a table
+/// of the base that breaks the rules or claims more data than the file can hold, [`Error::Storage`] if reading or
+/// writing fails: [`Error::host_error`] then tells whether the host's disk is full.
 ///
 /// # Panics
 ///
-/// Where the source's disk is smaller than its base.
+/// If the source's disk is smaller than its base.
 pub fn convert(
     source: &Source<'_>,
     target: &File,

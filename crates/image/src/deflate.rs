@@ -1,8 +1,8 @@
-//! Deflate for units of any content: a unit that does not shrink grows a little.
+//! Deflate for units of any content. A unit that cannot be compressed becomes a little larger.
 
 use flate2::{Compress, Compression, FlushCompress, Status};
 
-/// How much room the output gets at a time, in bytes: always the same, because how large a stored block is
+/// The room in bytes that the output gets at a time. It is always the same, because the size of a stored block
 /// depends on it.
 const ROOM_BYTES: usize = 64 << 10;
 
@@ -13,7 +13,7 @@ pub(crate) struct Deflate {
 }
 
 impl Deflate {
-    /// An encoder of zlib streams, or of raw deflate, at `level`, taken to the nearest of 0 to 9.
+    /// An encoder of zlib streams, or of raw deflate, at `level`, or at 9 if that is lower.
     pub(crate) fn new(level: u32, zlib_header: bool) -> Self {
         Self { deflate: Compress::new(Compression::new(level.min(9)), zlib_header), room: vec![0; ROOM_BYTES] }
     }
@@ -23,15 +23,15 @@ impl Deflate {
         self.append(unit, output, FlushCompress::Finish)
     }
 
-    /// Appends `unit` to `output` as a part of a stream: blocks that end at a whole byte, none of them
-    /// the stream's last, and that refer to nothing before.
+    /// Appends `unit` to `output` as a part of a stream: blocks that end at a whole byte and refer only to this unit.
+    /// None of them is marked as the stream's last block.
     pub(crate) fn append_part(&mut self, unit: &[u8], output: &mut Vec<u8>) -> std::io::Result<()> {
         self.append(unit, output, FlushCompress::Full)
     }
 
     fn append(&mut self, unit: &[u8], output: &mut Vec<u8>, flush: FlushCompress) -> std::io::Result<()> {
         self.deflate.reset();
-        // Each turn takes input or fills the room, and output is bounded by the input.
+        // Each turn reads input or fills the room, and the input's length bounds the output's.
         loop {
             let left = &unit[self.deflate.total_in() as usize..];
             let before = self.deflate.total_out();

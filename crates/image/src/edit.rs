@@ -1,4 +1,4 @@
-//! The image's own file, changed by one write of its header.
+//! An image changed in its own file, by one write of its header.
 
 use std::ops::Range;
 
@@ -7,43 +7,43 @@ use storage::{ReadAt, Target};
 use crate::error::{Error, Result};
 use crate::{Image, Kind, Source, WriteOptions, qcow2};
 
-/// What an edit did to an image's file.
+/// The result of an edit in an image's own file.
 ///
-/// Clusters of the disk are the guest's; host clusters are the file's, its tables included.
+/// Clusters of the disk are the guest's. Host clusters are the file's, including its tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Edited {
-    /// The file's size in bytes as it was.
+    /// The file's size in bytes before the edit.
     pub old_file_size_bytes: u64,
-    /// The file's size in bytes as it is: what is free at the end is cut off, where the host lets it be.
+    /// The file's size in bytes now. Free clusters at its end are cut off, if the host can do that.
     pub file_size_bytes: u64,
     /// Changed clusters of the disk that are compressed now.
     pub clusters_compressed: u64,
-    /// Changed clusters of the disk that are there as they are.
+    /// Changed clusters of the disk that are not compressed.
     pub clusters_plain: u64,
     /// Changed clusters of the disk that are all zeros.
     pub clusters_zero: u64,
     /// Host clusters that were free inside the file and are used now.
     pub host_clusters_reused: u64,
-    /// Host clusters that are used now behind the old end of the file.
+    /// Host clusters after the old end of the file that are used now.
     pub host_clusters_appended: u64,
     /// Host clusters that were used and are free now.
     pub host_clusters_freed: u64,
 }
 
-/// What a repair did to an image's file.
+/// The result of a repair.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Repaired {
-    /// The file's size in bytes as it was.
+    /// The file's size in bytes before the repair.
     pub old_file_size_bytes: u64,
-    /// The file's size in bytes as it is: what is free at the end is cut off.
+    /// The file's size in bytes now. Free clusters at its end are cut off.
     pub file_size_bytes: u64,
-    /// Host clusters with a higher refcount than there are references.
+    /// Host clusters whose refcount was higher than the number of references.
     pub refcounts_lowered: u64,
-    /// Host clusters with a lower refcount than there are references.
+    /// Host clusters whose refcount was lower than the number of references.
     pub refcounts_raised: u64,
-    /// Flags ("copied") that did not go with their refcounts.
+    /// Flags ("copied") that did not match their refcounts.
     pub flags_set_right: u64,
-    /// Whether the refcount table or a refcount block was not where it can be.
+    /// Whether the refcount table or a refcount block had an invalid place.
     pub refcount_table_rebuilt: bool,
     /// Whether the dirty bit was set.
     pub dirty_bit_cleared: bool,
@@ -61,32 +61,31 @@ impl Repaired {
     }
 }
 
-/// Makes `disk` the disk of the qcow2 image `base`, in the image's own file: `disk` is the base's with
-/// changes in the ranges of bytes that `changed` lists, in any order, and may be larger than it.
+/// Makes `disk` the disk of the qcow2 image `base`, in the image's own file. `disk` differs from the base's disk in the
+/// ranges of bytes that `changed` lists, in any order, and may be larger.
 ///
-/// Everything new goes to clusters that the image does not use, or behind the end of the file. Then
-/// one write of at most 512 bytes at offset 0, with a sync before and after it, makes that the image:
-/// until then the file has the old image, from then on the new one, whatever happens in between.
-/// Clusters that only the old image had are free for the next edit, and a free end is cut off. The
-/// image keeps its version, cluster size, compression type, refcount width and internal snapshots,
-/// and is the same whatever `options.threads` is. Refcounts of an image with the dirty bit are made
-/// right by the same write.
+/// New data and tables are written to clusters that the image does not use, or after the end of the file. Then one
+/// write of at most 512 bytes at offset 0, with a sync before and after it, changes the image: before that write the
+/// file has the old image, afterwards the new one, even if the power is cut. Clusters that only the old image used are
+/// free for the next edit, and free clusters at the file's end are cut off. The image keeps its version, cluster size,
+/// compression type, refcount width and internal snapshots, and does not depend on `options.threads`. If the dirty bit
+/// is set, the same write corrects the refcounts.
 ///
-/// `target` is the file that `base` was opened on, and nobody else writes to it. After a success or
-/// [`Error::Undecided`] `base` must not be used any more. `progress` gets the
-/// bytes of the disk that are done and that there are to do.
+/// `target` is the file that `base` was opened on, and nothing else may write to it. After a success or
+/// [`Error::Undecided`], `base` must not be used any more. `progress` gets the bytes of the disk that are done, and
+/// their total.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] for an image that would not be right afterwards (persistent bitmaps) and for
-/// other formats, [`Error::Corrupt`] and [`Error::Truncated`] for an image that is not sound, which
-/// includes refcounts that are too low: [`repair`] comes first. [`Error::Storage`] where reading or
-/// writing fails or `changed` is not inside the disk. The image is the old one after each of these; it is
-/// the old one or the new one after [`Error::Undecided`], for the header's write and the sync behind it.
+/// [`Error::Unsupported`] for an image that would not be right afterwards (persistent bitmaps) and for other formats,
+/// [`Error::Corrupt`] and [`Error::Truncated`] for an image that is damaged or has refcounts that are too low
+/// ([`repair`] it first), [`Error::Storage`] if reading or writing fails or `changed` is not inside the disk. After
+/// each of these the file has the old image. After [`Error::Undecided`], when the write of the header or the sync after
+/// it failed, it has the old image or the new one.
 ///
 /// # Panics
 ///
-/// Where `disk` is smaller than `base`.
+/// If `disk` is smaller than `base`.
 pub fn edit(
     base: &Image,
     disk: &dyn ReadAt,
@@ -98,23 +97,21 @@ pub fn edit(
     Source::edited(base, disk, changed).validate()?;
     match &base.kind {
         Kind::Qcow2(base) => qcow2::edit(base, disk, changed, target, options, progress),
-        _ => Err(Error::unsupported(format!("changing a {} image by one write", base.info().format))),
+        _ => Err(Error::unsupported(format!("changing a {} image in its own file", base.info().format))),
     }
 }
 
-/// Makes the refcounts of the image `base` and the flags that depend on them what the references ask
-/// for, clears the dirty bit and cuts off a free end: the image's check and `qemu-img check` find
-/// nothing afterwards. The disk stays as it is.
+/// Corrects the refcounts of the image `base` and the flags that depend on them, clears the dirty bit and cuts off free
+/// clusters at the file's end. Afterwards the image's check and `qemu-img check` find nothing. The disk does not change.
 ///
-/// New refcounts go to clusters that nothing refers to, and become the image's by one write of the
-/// header, as in [`edit`]. Without anything to repair nothing is written. Images of other formats have
-/// nothing to repair.
+/// The new refcounts are written to clusters that nothing refers to, and one write of the header makes them the
+/// image's, as in [`edit`]. If nothing is wrong, nothing is written. Images of other formats have nothing to repair.
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`] for damage that other refcounts do not make right: tables that overlap, entries
-/// that point outside the file or break the format's rules. [`Error::Unsupported`] for more references
-/// than the refcounts' width can say. [`Error::Storage`] as for [`edit`].
+/// [`Error::Corrupt`] for damage that new refcounts cannot repair: tables that overlap, entries that point outside the
+/// file or break the format's rules. [`Error::Unsupported`] for more references than fit the refcounts' width.
+/// [`Error::Storage`] as for [`edit`].
 pub fn repair(base: &Image, target: &dyn Target) -> Result<Repaired> {
     match &base.kind {
         Kind::Qcow2(base) => qcow2::repair(base, target),

@@ -1,37 +1,41 @@
-use std::fmt;
-
 /// The result of an operation on an image.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 /// Why an image could not be opened, read, checked or written.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file is no disk image that this crate knows.
+    /// The file is not a disk image that this crate knows.
+    #[error("not a disk image: found {found}, expected {expected}")]
     NotAnImage {
         /// What the file begins with, or that it is empty.
         found: String,
         /// What would have been accepted.
         expected: &'static str,
     },
-    /// The image is valid, and needs something that this crate does not do.
+    /// The image is valid and needs a feature that this crate lacks.
+    #[error("{feature} is not supported")]
     Unsupported {
         /// The feature, by the name or the number that its format gives it.
         feature: String,
     },
-    /// The image is valid, and is a difference to another file, which is not opened.
+    /// The image is valid and needs another file, which is not opened.
+    #[error("the image needs backing_file={name:?}, which is not opened")]
     BackingFile {
         /// The other file, as the image names it.
         name: String,
     },
-    /// Something is wrong with a file under the image, or the gate does not open it.
+    /// A file under the image is damaged or not supported, or the gate does not open it.
+    #[error("backing_file={name:?} cannot be used")]
     InBackingFile {
         /// The file, as the image above it names it.
         name: String,
-        /// What is wrong.
+        /// The problem.
+        #[source]
         error: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The bytes break the format's rules.
+    #[error("corrupt {object}: {problem}")]
     Corrupt {
         /// Which object, with the number that other tools take.
         object: String,
@@ -39,6 +43,11 @@ pub enum Error {
         problem: String,
     },
     /// The file ends before something that should be in it.
+    #[error(
+        "the file ends at {file_size_bytes} of {} bytes: it was cut off, or a place is wrong ({object}: \
+         offset={offset:#x} length={length_bytes:#x})",
+        .offset.saturating_add(*.length_bytes)
+    )]
     Truncated {
         /// Which object, with the number that other tools take.
         object: String,
@@ -49,7 +58,8 @@ pub enum Error {
         /// The file's size in bytes.
         file_size_bytes: u64,
     },
-    /// There is more in the file than the caller allows.
+    /// The file holds more than the caller allows.
+    #[error("{object} holds more than {limit_bytes} bytes, the limit")]
     TooLarge {
         /// Which object.
         object: String,
@@ -57,10 +67,12 @@ pub enum Error {
         limit_bytes: u64,
     },
     /// A read from the image's file or from the edited disk, or a write to the new file, failed.
-    Storage(storage::Error),
-    /// The header of an image that is changed in its own file could not be written, or not be made
-    /// durable: the image is the old one or the new one.
-    Undecided(storage::Error),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The header of an image that is changed in its own file could not be written or synced: the image is the
+    /// old one or the new one.
+    #[error("the image has its old header or its new one: writing the header failed")]
+    Undecided(#[source] storage::Error),
 }
 
 impl Error {
@@ -77,7 +89,7 @@ impl Error {
         Self::Storage(storage::Error::writing(offset, length_bytes, storage::Reason::Io(error)))
     }
 
-    /// The host's own error behind this one, if there is one: "no space left on device", say.
+    /// The host's own error that caused this one, if there is one: "no space left on device", for example.
     pub fn host_error(&self) -> Option<&std::io::Error> {
         match self {
             Self::Storage(error) | Self::Undecided(error) => error.host_error(),
@@ -98,46 +110,5 @@ impl Error {
             other => Box::new(other),
         };
         storage::Error::reading(offset, length_bytes, storage::Reason::Layer(layer))
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAnImage { found, expected } => write!(f, "not a disk image: found {found}, expected {expected}"),
-            Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
-            Self::BackingFile { name } => {
-                write!(f, "the image is a difference to backing_file={name:?}, which is not opened")
-            }
-            Self::InBackingFile { name, .. } => write!(f, "backing_file={name:?} cannot be used"),
-            Self::Corrupt { object, problem } => write!(f, "corrupt {object}: {problem}"),
-            Self::Truncated { object, offset, length_bytes, file_size_bytes } => write!(
-                f,
-                "truncated {object}: offset={offset:#x} length={length_bytes:#x} is not inside the file, \
-                 file_size={file_size_bytes:#x}"
-            ),
-            Self::TooLarge { object, limit_bytes } => {
-                write!(f, "{object} with more than {limit_bytes} bytes in it, which is the limit")
-            }
-            Self::Storage(error) => error.fmt(f),
-            Self::Undecided(error) => write!(f, "{error}: the image has its old header or its new one"),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            // `Display` is the storage error's own, so its cause is ours.
-            Self::Storage(error) | Self::Undecided(error) => error.source(),
-            Self::InBackingFile { error, .. } => Some(&**error),
-            _ => None,
-        }
-    }
-}
-
-impl From<storage::Error> for Error {
-    fn from(error: storage::Error) -> Self {
-        Self::Storage(error)
     }
 }

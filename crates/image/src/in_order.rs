@@ -1,4 +1,4 @@
-//! Work done on several threads, and given back in order.
+//! Work on several threads whose results come in order.
 
 use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -6,7 +6,7 @@ use std::thread::Scope;
 
 use crate::error::Result;
 
-/// What the work on some items gives, in the order of the items.
+/// The results of the work on some items, in the order of the items.
 ///
 /// Item number `n` is the work of thread `n % threads`, and each thread has its own channel of one
 /// result: the order needs no sorting, and memory is bounded by a few results a thread.
@@ -16,8 +16,8 @@ pub(crate) struct InOrder<T> {
 }
 
 impl<T: Send> InOrder<T> {
-    /// Starts `threads` threads in `scope` on `items`. Each makes a worker of its own, which may keep
-    /// buffers, and ends at its first error.
+    /// Starts `threads` threads in `scope` on `items`. Each thread makes its own worker, which may keep buffers, and
+    /// stops at its first error.
     pub(crate) fn start<'scope, I, W>(
         scope: &'scope Scope<'scope, '_>,
         threads: NonZeroUsize,
@@ -35,7 +35,7 @@ impl<T: Send> InOrder<T> {
             let mine = items.clone().skip(thread).step_by(threads);
             let make_worker = make_worker.clone();
             scope.spawn(move || {
-                // An error of sending means that nobody waits any more, here and below.
+                // An error of sending, here and below, means that the receiver is gone.
                 let mut work = match make_worker() {
                     Ok(work) => work,
                     Err(error) => return drop(sender.send(Err(error))),
@@ -58,7 +58,7 @@ impl<T> Iterator for InOrder<T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        // A thread that closes its channel before an error has no item left, and then no thread has.
+        // A thread that closes its channel without an error has no item left, and then the other threads have none.
         let result = self.threads[self.next % self.threads.len()].recv().ok()?;
         self.next += 1;
         Some(result)

@@ -8,7 +8,7 @@ use crate::BackingName;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// The guest's disk byte for byte.
+    /// The file is the guest's disk, byte for byte.
     Raw,
     /// QEMU's format, versions 2 and 3.
     Qcow2,
@@ -19,7 +19,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What QEMU calls the format.
+    /// QEMU's name of the format.
     pub fn qemu_name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
@@ -29,7 +29,7 @@ impl Format {
         }
     }
 
-    /// The format that QEMU calls so, where it is one that is read.
+    /// The format with this name in QEMU, if it can be read.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Raw, Self::Qcow2, Self::Vmdk, Self::Vhd].into_iter().find(|format| format.qemu_name() == name)
     }
@@ -65,7 +65,7 @@ impl fmt::Display for CompressionType {
     }
 }
 
-/// What an image says about itself.
+/// A description of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Info {
     /// The file's format.
@@ -74,25 +74,25 @@ pub struct Info {
     pub virtual_size_bytes: u64,
     /// Size of the file in bytes, with its holes.
     pub file_size_bytes: u64,
-    /// What only a qcow2 image has.
+    /// More about a qcow2 image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qcow2: Option<Qcow2Info>,
-    /// What only a VMDK image has.
+    /// More about a VMDK image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vmdk: Option<VmdkInfo>,
-    /// What only a VHD image has.
+    /// More about a VHD image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vhd: Option<VhdInfo>,
 }
 
 impl Info {
-    /// What each format has.
+    /// A description with the fields that every format has.
     pub(crate) fn new(format: Format, virtual_size_bytes: u64, file_size_bytes: u64) -> Self {
         Self { format, virtual_size_bytes, file_size_bytes, qcow2: None, vmdk: None, vhd: None }
     }
 }
 
-/// What a VMDK image's header and descriptor say.
+/// Fields of a VMDK image's header and descriptor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VmdkInfo {
     /// The kind of VMDK, as its descriptor calls it: `streamOptimized` or `monolithicSparse`.
@@ -101,21 +101,21 @@ pub struct VmdkInfo {
     pub grain_size_bytes: u32,
 }
 
-/// What a VHD image's footer says.
+/// Fields of a VHD image's footer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VhdInfo {
-    /// The program that made it, by its four letters.
+    /// The program that made it: four letters.
     pub creator: String,
     /// The footer's UUID.
     pub uuid: String,
 }
 
-/// What a qcow2 image's header says.
+/// Fields of a qcow2 image's header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Qcow2Info {
     /// The format's version, 2 or 3.
     pub version: u32,
-    /// The version by the name that `qemu-img -o compat=` has for it.
+    /// The version's name in `qemu-img -o compat=`.
     pub compat: &'static str,
     /// Size of a cluster in bytes.
     pub cluster_size_bytes: u32,
@@ -125,7 +125,7 @@ pub struct Qcow2Info {
     pub refcount_bits: u32,
     /// Number of internal snapshots.
     pub snapshots: u32,
-    /// The file that the image is a difference to.
+    /// The image's backing file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backing_file: Option<BackingName>,
     /// The feature bits that are set and the extensions that matter, by name.

@@ -1,27 +1,24 @@
-//! Disk images as storage: what the guest sees as a disk, read from the file that holds it.
+//! Disk images as storage: the guest's disk, read from the file that holds it.
 //!
 //! [`Image::open`] validates a raw, qcow2, VMDK or VHD file and gives the guest's disk as a
-//! [`storage::ReadAt`]; [`write()`] makes the new file from an unchanged base and the edits that an
-//! [overlay](storage::Overlay) holds, in one pass: clusters that did not change are copied as they
-//! are, still compressed. [`convert()`] makes one in another container. [`edit()`] changes a qcow2 image
-//! in its own file, by one write of its header, and [`repair`] makes its refcounts right.
+//! [`storage::ReadAt`]. [`write()`] makes a new file, in one pass, from an unchanged base and the edits that an
+//! [overlay](storage::Overlay) holds: unchanged clusters are copied without decompressing them. [`convert()`] makes
+//! a file of another format. [`edit()`] changes a qcow2 image in its own file, by one write of its header, and
+//! [`repair`] corrects its refcounts.
 //!
 //! # What is refused
 //!
-//! Nothing that is named inside an image is opened, unless the caller passes a [`Gate`] that opens it:
-//! an image that is a difference to a backing file is refused with that file's name. So are, always, an
-//! external data file, encryption, the corrupt bit and any incompatible feature bit that this crate does
-//! not know. Images with internal snapshots or persistent bitmaps can be read, checked and converted;
-//! a new file with edits is refused because it would lose them. VMDK images whose disk is in other
-//! files, dynamic VHDs and other formats (VHDX, VDI, QED, LUKS, ISO 9660…) are recognised and refused by
-//! name. So are compressed files: [`unwrap`] takes out what is in them first.
+//! A file that an image names is opened only if the caller passes a [`Gate`] that opens it. Otherwise an image with a
+//! backing file is refused, and the message has that file's name. Always refused are an external data file,
+//! encryption, the corrupt bit and any incompatible feature bit that this crate does not know. Images with internal
+//! snapshots or persistent bitmaps can be read, checked and converted; a new file with edits is refused because it
+//! would lose them. VMDK images whose disk is in other files, dynamic VHDs and other formats (VHDX, VDI, QED, LUKS,
+//! ISO 9660…) are recognised and refused by name. So are compressed files: [`unwrap`] extracts the image first.
 //!
-//! A new file always stands for itself, unless it is asked to be a thin overlay
-//! ([`Qcow2Options::backing`]): what a base has in the files under it goes into the new one. Extended L2
-//! entries (subclusters) are read, and kept where an image is edited in place; a new file has standard
-//! ones.
-//! Clusters go over as they are, still compressed, from every layer that has the new file's size of
-//! clusters and compression, and are packed anew where they are in pieces.
+//! A new file does not depend on other files, unless it is to be a thin overlay ([`Qcow2Options::backing`]): it also
+//! gets the data that a base has in its backing files. Extended L2 entries (subclusters) are read, and kept if an
+//! image is edited in place; a new file has standard entries. Clusters are copied, still compressed, from every layer
+//! that has the new file's cluster size and compression. Clusters that are in pieces are compressed again.
 //!
 //! ```
 //! use image::{Format, Image};
@@ -38,10 +35,12 @@
 mod append;
 mod backing;
 mod cache;
+mod claim;
 mod convert;
 mod deflate;
 mod edit;
 mod error;
+mod findings;
 mod gce;
 mod in_order;
 mod info;
@@ -49,6 +48,7 @@ pub mod pax;
 mod probe;
 mod qcow2;
 mod raw;
+mod shared;
 mod tar;
 mod units;
 mod vhd;
@@ -90,35 +90,32 @@ enum Kind {
 }
 
 impl Image {
-    /// Opens the image in `file`, in the given format or in the one that [`probe`] finds, and no other
-    /// file.
+    /// Opens the image in `file`, in the given format or in the one that [`probe()`] finds. No other file is opened.
     ///
     /// The file must not change as long as the image lives.
     ///
     /// # Errors
     ///
-    /// As [`open_with`](Self::open_with), and [`Error::BackingFile`] for an image that is a difference
-    /// to another file.
+    /// As [`open_with`](Self::open_with), and [`Error::BackingFile`] for an image with a backing file.
     pub fn open(file: impl ReadAt + 'static, format: Option<Format>) -> std::result::Result<Self, Error> {
         Self::open_with(file, &OpenOptions { format, gate: None })
     }
 
     /// Opens the image in `file`, and the files under it that the gate of `options` opens.
     ///
-    /// None of the files must change as long as the image lives.
+    /// The files must not change as long as the image lives.
     ///
     /// # Errors
     ///
-    /// [`Error::NotAnImage`], [`Error::Unsupported`] and [`Error::BackingFile`] for what is no image
-    /// for this crate, [`Error::Corrupt`] and [`Error::Truncated`] for a header or an L1 table that
-    /// breaks the rules, [`Error::Storage`] where reading fails, [`Error::InBackingFile`] for each of
-    /// these in a file under the image and for what the gate says. The tables further down are
-    /// validated when they are used.
+    /// [`Error::NotAnImage`], [`Error::Unsupported`] and [`Error::BackingFile`] for an image that this crate does not
+    /// open, [`Error::Corrupt`] and [`Error::Truncated`] for a header or an L1 table that breaks the rules,
+    /// [`Error::Storage`] if reading fails, [`Error::InBackingFile`] for each of these in a file under the image and
+    /// for an error of the gate. The other tables are validated when they are used.
     pub fn open_with(file: impl ReadAt + 'static, options: &OpenOptions<'_>) -> std::result::Result<Self, Error> {
         backing::open(Arc::new(file), options.format, options.gate, 0)
     }
 
-    /// The image under this one, which holds what is not in this one.
+    /// The image under this one: data that is not in this image is read from there.
     pub fn backing(&self) -> Option<&Image> {
         match &self.kind {
             Kind::Qcow2(qcow2) => qcow2.backing(),
@@ -126,7 +123,7 @@ impl Image {
         }
     }
 
-    /// What the image says about itself.
+    /// A description of the image.
     pub fn info(&self) -> Info {
         match &self.kind {
             Kind::Raw(raw) => raw.info(),
@@ -136,19 +133,20 @@ impl Image {
         }
     }
 
-    /// Looks for what is not consistent in the image's own structures, and changes nothing.
+    /// Checks whether the image's own structures are consistent, and changes nothing.
     ///
-    /// A raw image has none, and a VHD only its footer. In a qcow2 image every table is walked, every
-    /// refcount is recounted and every compressed cluster is decompressed; so are tables and grains of a
-    /// VMDK. What is under the image is not looked at.
+    /// In a qcow2 image every table is read, every refcount is recounted and every compressed cluster is
+    /// decompressed; in a VMDK, every table is read and every grain is decompressed. A raw image has no structures,
+    /// and the footer of a VHD was checked when it was opened. Files under the image are not checked. If the file was
+    /// cut off, the first finding says so.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] where reading fails, [`Error::Unsupported`] for a file with more clusters
-    /// than can be counted in bounded memory. What is wrong with the image is a finding.
+    /// [`Error::Storage`] if reading fails, [`Error::Unsupported`] for a file with more clusters than can be counted
+    /// in bounded memory. Damage of the image is not an error but a finding.
     pub fn check(&self) -> std::result::Result<Vec<storage::Finding>, Error> {
         match &self.kind {
-            // What a footer says is known since it was opened.
+            // A VHD's footer was checked when it was opened.
             Kind::Raw(_) | Kind::Vhd(_) => Ok(Vec::new()),
             Kind::Qcow2(qcow2) => qcow2.check(),
             Kind::Vmdk(vmdk) => vmdk.check(),
@@ -157,7 +155,7 @@ impl Image {
 }
 
 impl Image {
-    /// Fills `buffer` with the disk's bytes from `offset` on, all of which are inside.
+    /// Fills `buffer` with the disk's bytes from `offset` on. All of them are inside the disk.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), Error> {
         match &self.kind {
             Kind::Raw(raw) => Ok(raw.file().read_at(offset, buffer)?),
@@ -167,7 +165,7 @@ impl Image {
         }
     }
 
-    /// The extent of the disk's bytes from `offset` on, which is inside.
+    /// The extent of the disk's bytes from `offset` on. `offset` is inside the disk.
     fn extent(&self, offset: u64) -> std::result::Result<Extent, Error> {
         match &self.kind {
             Kind::Raw(raw) => Ok(raw.file().extent_at(offset)?),
@@ -177,7 +175,7 @@ impl Image {
         }
     }
 
-    /// The storage whose bytes are the disk's own.
+    /// The storage with the disk's own bytes, if the format has them one after another.
     fn plain(&self) -> Option<&dyn ReadAt> {
         match &self.kind {
             Kind::Raw(raw) => Some(raw.file()),
@@ -206,7 +204,7 @@ impl ReadAt for Image {
         self.read(offset, buffer).map_err(|error| error.into_read_error(offset, length_bytes))
     }
 
-    /// What no layer of a qcow2 image has, its zero clusters, and grains that a VMDK does not have are
+    /// Clusters that no layer of a qcow2 image has, its zero clusters, and grains that a VMDK does not have are
     /// [`storage::ExtentKind::Zero`].
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         if let Some(plain) = self.plain() {

@@ -1,7 +1,7 @@
 //! The records of pax: `LENGTH KEY=VALUE` and a newline, each.
 //!
-//! POSIX, "pax Extended Header". LENGTH is in bytes, in decimal, and counts itself and the newline. So a value may
-//! have anything in it, newlines and what looks like a record too:
+//! POSIX, "pax Extended Header". LENGTH is a decimal number of bytes, which includes LENGTH itself and the newline. So a
+//! value may contain anything, even newlines and text that looks like a record:
 //!
 //! ```
 //! let bytes = b"28 comment=two\n9 size=lines\n10 size=7\n";
@@ -10,32 +10,25 @@
 //! # Ok::<(), image::pax::Malformed>(())
 //! ```
 
-/// A record breaks the form.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A record with an invalid form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pax record at byte {offset} is not `LENGTH KEY=VALUE` and a newline")]
 pub struct Malformed {
     /// Where the record begins, in bytes.
     pub offset: usize,
 }
 
-impl std::fmt::Display for Malformed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the pax record at byte {} is not `LENGTH KEY=VALUE` and a newline", self.offset)
-    }
-}
-
-impl std::error::Error for Malformed {}
-
-/// The keys and values of `bytes`, in their order. After an error there are no more.
+/// The keys and values of `bytes`, in their order. An error is the last item.
 ///
 /// # Errors
 ///
-/// [`Malformed`] for a record that is not of the form, or longer than `bytes`.
+/// [`Malformed`] for a record with an invalid form, or longer than `bytes`.
 pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malformed>> {
     let mut offset = 0;
     std::iter::from_fn(move || {
         let rest = bytes.get(offset..).filter(|rest| !rest.is_empty())?;
         let start = offset;
-        // Nothing is at the end: so an error is the last.
+        // Nothing follows the end: so an error is the last item.
         offset = bytes.len();
         let Some((length, key, value)) = record(rest) else { return Some(Err(Malformed { offset: start })) };
         offset = start + length;
@@ -45,7 +38,7 @@ pub fn records(bytes: &[u8]) -> impl Iterator<Item = Result<(&[u8], &[u8]), Malf
 
 /// Length in bytes, key and value of the record that `bytes` begins with.
 fn record(bytes: &[u8]) -> Option<(usize, &[u8], &[u8])> {
-    // More digits than a length in memory has are no length.
+    // A length with more digits than any length in memory is invalid.
     let space = bytes.iter().take(20).position(|&byte| byte == b' ')?;
     let digits = &bytes[..space];
     let length: usize =
@@ -75,8 +68,8 @@ mod tests {
             b"\0\0\0",
         ] {
             assert_eq!(records(wrong).collect::<Vec<_>>(), [Err(Malformed { offset: 0 })], "{wrong:?}");
-            let behind = [b"6 a=b\n", wrong].concat();
-            let all: Vec<_> = records(&behind).collect();
+            let after = [b"6 a=b\n", wrong].concat();
+            let all: Vec<_> = records(&after).collect();
             assert_eq!(all, [Ok((&b"a"[..], &b"b"[..])), Err(Malformed { offset: 6 })], "{wrong:?}");
         }
         assert_eq!(records(b"").count(), 0);

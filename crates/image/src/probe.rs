@@ -3,17 +3,17 @@ use storage::ReadAt;
 use crate::error::{Error, Result};
 use crate::{Format, vhd, vmdk};
 
-/// What a qcow2 file begins with.
+/// The first bytes of a qcow2 file.
 pub(crate) const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 
 const EXPECTED: &str = "the header of a qcow2, VMDK or VHD image, or a partition table or a file system at the start of a whole number of \
                         512-byte sectors";
 
-/// The bytes from the file's start that are looked at: the magic of btrfs ends last.
+/// The number of bytes from the file's start that are read: the magic of btrfs ends there.
 const PROBED_BYTES: u64 = 0x10048;
 
-/// What a disk can begin with: a partition table, or a file system on all of it. Whether that can be used is
-/// for those who read it.
+/// The start of a disk: a partition table, or a file system on the whole disk. Other crates decide whether they support
+/// it.
 const DISKS: [(usize, &[u8]); 9] = [
     (510, &[0x55, 0xaa]),
     (512, b"EFI PART"),
@@ -32,7 +32,7 @@ const DISKS: [(usize, &[u8]); 9] = [
     (4096, b"EFI PART"),
 ];
 
-/// A format that is known by its magic and not read.
+/// A format that is recognised by its magic and not read.
 struct Foreign {
     offset: usize,
     magic: &'static [u8],
@@ -52,14 +52,14 @@ const FOREIGN: &[Foreign] = &[
     Foreign { offset: 0x8001, magic: b"CD001", name: "an ISO 9660 image, not a disk image," },
 ];
 
-/// Says what `file` is, from its magic numbers alone.
+/// Finds the format of `file` from its magic numbers alone.
 ///
-/// A file without a format of its own is raw when it begins with something that a disk begins with.
+/// A file of no other format is raw if it begins with a partition table or a file system.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] names a format that is known and not read, [`Error::NotAnImage`] says
-/// what was found instead of a disk, [`Error::Storage`] is the host's.
+/// [`Error::Unsupported`] with the name of a format that is recognised and not read, [`Error::NotAnImage`] with what was
+/// found instead of a disk, [`Error::Storage`] if reading fails.
 pub fn probe(file: &dyn ReadAt) -> Result<Format> {
     let size_bytes = file.size_bytes();
     let mut start = vec![0; size_bytes.min(PROBED_BYTES) as usize];
@@ -94,7 +94,7 @@ pub fn probe(file: &dyn ReadAt) -> Result<Format> {
     Err(Error::NotAnImage { found, expected: EXPECTED })
 }
 
-/// Why a VMDK descriptor in a file of its own is no image that can be read.
+/// Why a VMDK descriptor in a file of its own cannot be read as an image.
 fn describe_descriptor(start: &[u8]) -> Error {
     match vmdk::Descriptor::parse(start) {
         Ok(_) => Error::unsupported("a VMDK descriptor, whose disk is in other files,"),
@@ -102,7 +102,7 @@ fn describe_descriptor(start: &[u8]) -> Error {
     }
 }
 
-/// What a file begins with, for people.
+/// The start of a file, in words.
 fn describe(start: &[u8]) -> String {
     let head = &start[..start.len().min(16)];
     if start.is_empty() {
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(probed(with(1024, 512, b"EFI PART")), "raw");
         assert_eq!(probed(with(2048, 1080, &[0x53, 0xef])), "raw");
         assert_eq!(probed(with(512, 0, b"XFSB")), "raw");
-        // "zeros only", as far as anybody had looked.
+        // Everything before the magic is zeros.
         assert_eq!(probed(with(128 << 10, 0x10040, b"_BHRfS_M")), "raw");
         assert_eq!(probed(with(4096, 0x218, b"LVM2 001")), "raw");
         assert_eq!(probed(with(512, 0, b"KDMV")), "vmdk");
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_said_as_it_is() {
+    fn the_start_of_any_other_file_is_described() {
         let said = |bytes: &[u8], found: &str| {
             assert_eq!(probed(bytes.to_vec()), format!("not a disk image: found {found}, expected {EXPECTED}"));
         };

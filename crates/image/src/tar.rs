@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout, Unaligne
 /// The unit of an archive.
 pub(crate) const BLOCK_BYTES: u64 = 512;
 
-/// What stands before a member. Numbers are octal digits, or big-endian behind a byte of 0x80.
+/// The header before a member. Numbers are octal digits, or big-endian after a byte of 0x80.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawHeader {
@@ -17,7 +17,7 @@ pub(crate) struct RawHeader {
     pub(crate) uid: [u8; 8],
     /// 116
     pub(crate) gid: [u8; 8],
-    /// 124: length of what follows in bytes.
+    /// 124: length of the member's data in bytes.
     pub(crate) size: [u8; 12],
     /// 136: seconds since 1970.
     pub(crate) mtime: [u8; 12],
@@ -27,7 +27,7 @@ pub(crate) struct RawHeader {
     pub(crate) typeflag: u8,
     /// 157
     pub(crate) linkname: [u8; 100],
-    /// 257: `ustar`, and the version behind it.
+    /// 257: `ustar`, followed by the version.
     pub(crate) magic: [u8; 8],
     /// 265
     pub(crate) uname: [u8; 32],
@@ -37,7 +37,7 @@ pub(crate) struct RawHeader {
     pub(crate) devmajor: [u8; 8],
     /// 337
     pub(crate) devminor: [u8; 8],
-    /// 345: `oldgnu`: times and more; `ustar`: what stands before the name.
+    /// 345: `oldgnu`: times and more; `ustar`: the first part of a long name.
     pub(crate) more: [u8; 41],
     /// 386: `oldgnu`: the first parts of a file with holes.
     pub(crate) parts: [RawPart; 4],
@@ -49,7 +49,7 @@ pub(crate) struct RawHeader {
     pub(crate) pad: [u8; 17],
 }
 
-/// A part of a file with holes that is there.
+/// A part of a file with holes: data that is in the archive.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawPart {
@@ -111,7 +111,7 @@ impl RawHeader {
         header
     }
 
-    /// Whether this is a header at all.
+    /// Whether this is a header with a valid checksum.
     pub(crate) fn is_valid(&self) -> bool {
         self.magic.starts_with(b"ustar") && number(&self.chksum) == Some(self.sum().into())
     }
@@ -121,7 +121,7 @@ impl RawHeader {
         sum(self.as_bytes()) - sum(&self.chksum) + 8 * u32::from(b' ')
     }
 
-    /// The name, without what does not matter at its start.
+    /// The name, without `./` at its start.
     pub(crate) fn name(&self) -> String {
         let until_zero = |bytes: &[u8]| {
             let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -135,7 +135,7 @@ impl RawHeader {
     }
 }
 
-/// A number as GNU tar writes it: in octal as long as it fits.
+/// A number as GNU tar writes it: octal if it fits.
 fn number_field(value: u64) -> [u8; 12] {
     let mut field = [0; 12];
     if value < 1 << 33 {
@@ -147,7 +147,7 @@ fn number_field(value: u64) -> [u8; 12] {
     field
 }
 
-/// The number in a field; none where there is something else.
+/// The number in a field; `None` if it has something else.
 pub(crate) fn number(field: &[u8]) -> Option<u64> {
     if let [0x80, digits @ ..] = field {
         let add = |value: u64, digit: &u8| value.checked_mul(256)?.checked_add(u64::from(*digit));

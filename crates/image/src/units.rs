@@ -1,4 +1,4 @@
-//! The parts of a disk that may have something other than zeros.
+//! The parts of a disk that are not known to be zeros.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use crate::error::Result;
 
 /// The units of `unit_bytes` bytes of a disk that are not known to be zeros, in batches, in order.
 ///
-/// What is known depends on where the disk comes from: a unit that is there may be all zeros all the
-/// same, and whoever wants the same bytes every time looks.
+/// How much is known depends on where the disk comes from, and a unit that is listed may still be all zeros. A caller
+/// whose output must not depend on that looks at the bytes.
 #[derive(Clone)]
 pub(crate) struct DataUnits<'a> {
     disk: &'a dyn ReadAt,
@@ -27,7 +27,7 @@ impl<'a> DataUnits<'a> {
         Self { disk, unit_bytes, batch_units: (batch_bytes / unit_bytes).max(1), next_unit: 0, data_end: 0 }
     }
 
-    /// Finds the next units that are not known to be zeros; there are none where the disk ends.
+    /// Finds the next units that are not known to be zeros; `false` at the disk's end.
     fn find(&mut self) -> Result<bool> {
         let size_bytes = self.disk.size_bytes();
         // Each step goes on by one unit at least.

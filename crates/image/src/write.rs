@@ -1,4 +1,4 @@
-//! The new file: the base's own bytes where nothing changed, the edited disk's where something did.
+//! A new file of the base's own format: the base's bytes, and the edited disk's bytes in the changed ranges.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -11,20 +11,20 @@ use crate::convert::Source;
 use crate::error::{Error, Result};
 use crate::{Image, Kind, qcow2, raw, vhd, vmdk};
 
-/// How clusters that changed go into a qcow2 file.
+/// How changed clusters are stored in a qcow2 file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewClusters {
-    /// Compressed as the image compresses, where that makes them smaller.
+    /// Compressed with the image's compression type, if that makes them smaller.
     Compressed {
-        /// 0 to 9 for zlib, 1 to 22 for zstd; another number means the nearest of these.
+        /// 0 to 9 for zlib, 1 to 22 for zstd; for any other number the nearest of these is used.
         level: u32,
     },
-    /// As they are.
+    /// Not compressed.
     Plain,
 }
 
 impl NewClusters {
-    /// The level for a container in which everything is compressed.
+    /// The level for a format in which everything is compressed.
     pub(crate) fn level(self) -> u32 {
         match self {
             Self::Compressed { level } => level,
@@ -36,28 +36,28 @@ impl NewClusters {
 /// How a new file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// What becomes of changed clusters. A raw file has only plain bytes.
+    /// How changed clusters are stored. A raw file has only plain bytes.
     pub new_clusters: NewClusters,
     /// The number of threads that compress. The file's bytes do not depend on it.
     pub threads: NonZeroUsize,
 }
 
-/// What a new file consists of; grains of a VMDK count as clusters. What is no image of clusters has none.
+/// What a new file consists of. Grains of a VMDK count as clusters; raw and VHD files have no clusters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The file's size in bytes.
     pub file_size_bytes: u64,
-    /// Clusters copied from the base as they are.
+    /// Clusters copied from the base, still compressed if they were.
     pub clusters_kept: u64,
     /// Changed clusters that are compressed now.
     pub clusters_compressed: u64,
-    /// Changed clusters that are there as they are.
+    /// Changed clusters that are not compressed.
     pub clusters_plain: u64,
     /// Changed clusters that are all zeros and take no room.
     pub clusters_zero: u64,
 }
 
-/// Tells the caller how far the writing is; several threads may.
+/// Tells the caller how much is written. Several threads may use it.
 pub(crate) struct Progress<'a> {
     callback: &'a (dyn Fn(u64, u64) + Sync),
     done_bytes: Mutex<u64>,
@@ -71,40 +71,38 @@ impl<'a> Progress<'a> {
     }
 
     pub(crate) fn advance(&self, bytes: u64) {
-        // Called under the lock, so that the last call has the last number.
+        // The lock is held for the call, so that the last call has the highest number.
         let mut done_bytes = self.done_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         *done_bytes += bytes;
         (self.callback)(*done_bytes, self.total_bytes);
     }
 
-    /// Everything in front of `offset` is done, as one thread says that does it all.
+    /// Everything before `offset` is done. Only for work that one thread does alone.
     pub(crate) fn reach(&self, offset: u64) {
         let done_bytes = *self.done_bytes.lock().unwrap_or_else(PoisonError::into_inner);
         self.advance(offset.min(self.total_bytes).saturating_sub(done_bytes));
     }
 }
 
-/// Writes to `target` a new image in the base's own format: the base's bytes as they are, and those
-/// of `disk` in the ranges of bytes that `changed` lists, in any order. `disk` may be larger than the
-/// base: the new image is as large as `disk`, and what is behind the base's end and not in `changed`
-/// is zeros.
+/// Writes to `target` a new image in the base's own format: the base's bytes, except in the ranges of bytes that
+/// `changed` lists, in any order, which come from `disk`. The new image is as large as `disk`, which may be larger than
+/// the base: bytes after the base's end that are not in `changed` are zeros.
 ///
-/// Clusters without a change are copied as they are, still compressed. The file gets the base's
-/// version, cluster size and compression type, refcounts of 16 bits, and nothing that depends on
-/// `options.threads`. `target` must be open for reading and writing; what it has is dropped. The
-/// header is written last, so that a file cut short is not an image; nothing is synced to disk.
-/// `progress` gets the bytes of the disk that are done and that there are to do.
+/// Unchanged clusters are copied without decompressing them. The file has the base's version, cluster size and
+/// compression type, and refcounts of 16 bits; it does not depend on `options.threads`. `target` must be open for
+/// reading and writing; its old content is dropped. The header is written last, so that an incomplete file is not an
+/// image. Nothing is synced to disk. `progress` gets the bytes of the disk that are done, and their total.
 ///
 /// # Errors
 ///
-/// [`Error::Unsupported`] where the new file would lose something that the base has (internal
-/// snapshots, bitmaps), [`Error::Corrupt`] and [`Error::Truncated`] for a table of the base that
-/// breaks the rules, [`Error::Storage`] where reading or writing fails or `changed` is not inside
-/// the disk: [`Error::host_error`] tells a full disk.
+/// [`Error::Unsupported`] if the new file would lose something that the base has (internal snapshots, bitmaps),
+/// [`Error::Corrupt`] and [`Error::Truncated`] for a table of the base that breaks the rules or claims more data than
+/// the file can hold, [`Error::Storage`] if reading or writing fails or `changed` is not inside the disk:
+/// [`Error::host_error`] then tells whether the host's disk is full.
 ///
 /// # Panics
 ///
-/// Where `disk` is smaller than `base`.
+/// If `disk` is smaller than `base`.
 pub fn write(
     base: &Image,
     disk: &dyn ReadAt,
@@ -128,16 +126,16 @@ pub fn write(
     }
 }
 
-/// As [`write()`], to a `target` that has the bytes of the raw image `base` already, such as one that shares the
-/// blocks of its file: only what `changed` lists is written.
+/// As [`write()`], to a `target` that already has the bytes of the raw image `base`, for example because it shares the
+/// blocks of its file: only the ranges that `changed` lists are written.
 ///
 /// # Errors
 ///
-/// As [`write()`]; [`Error::Unsupported`] where `base` is not raw.
+/// As [`write()`], and [`Error::Unsupported`] if `base` is not raw.
 ///
 /// # Panics
 ///
-/// Where `disk` is smaller than `base`.
+/// If `disk` is smaller than `base`.
 pub fn write_to_copy(
     base: &Image,
     disk: &dyn ReadAt,
@@ -148,11 +146,11 @@ pub fn write_to_copy(
     Source::edited(base, disk, changed).validate()?;
     match &base.kind {
         Kind::Raw(raw) => raw::write_to_copy(raw, disk, &merged(changed, 1), target, progress),
-        _ => Err(Error::unsupported("a copy of an image that is not raw to write changes to")),
+        _ => Err(Error::unsupported("writing changes to a copy of an image that is not raw")),
     }
 }
 
-/// `ranges` in whole units of `unit` bytes, sorted, neither empty nor touching each other.
+/// `ranges` in whole units of `unit` bytes: sorted, not empty, and with a gap between any two.
 pub(crate) fn merged(ranges: &[Range<u64>], unit: u64) -> Vec<Range<u64>> {
     let mut units: Vec<Range<u64>> = ranges
         .iter()

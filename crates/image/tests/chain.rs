@@ -61,7 +61,7 @@ fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
     }
 }
 
-/// Makes a chain of `depth` images over a base, and says where its top is.
+/// Makes a chain of `depth` images over a base, and returns the path of the top one.
 fn chain(folder: &tempfile::TempDir, depth: usize, random: &mut Random) -> String {
     let (raw_path, raw) = path_in(folder, "bottom.raw");
     let size = (2 << 20) + random.below(2000) as usize * 512;
@@ -85,7 +85,7 @@ fn chain(folder: &tempfile::TempDir, depth: usize, random: &mut Random) -> Strin
             "cluster_size={cluster_size},extended_l2={},compression_type={compression}",
             if is_extended { "on" } else { "off" }
         );
-        // Smaller and larger than what is below.
+        // Smaller and larger than the image below.
         let size = (1 << 20) + random.below(6000) * 512;
         let text = size.to_string();
         println!("{name}: {options} size={size} over {below:?}");
@@ -215,7 +215,7 @@ fn extended_l2_entries_read_as_qemu_reads_them() {
     }
 }
 
-/// Opens what is asked for, and remembers it.
+/// A gate that opens every file and remembers its name.
 struct Recorder {
     folder: std::path::PathBuf,
     asked: Arc<Mutex<Vec<BackingName>>>,
@@ -230,7 +230,7 @@ impl Gate for Recorder {
     }
 }
 
-/// Opens with a gate that lets everything pass: the names that it was asked for, and the error.
+/// Opens with a gate that opens every file; returns the names that the gate got, and the error.
 fn open_recorded(path: &Path) -> (Vec<String>, Option<Error>) {
     let asked = Arc::new(Mutex::default());
     let gate = Recorder { folder: path.parent().unwrap().to_owned(), asked: Arc::clone(&asked) };
@@ -240,7 +240,7 @@ fn open_recorded(path: &Path) -> (Vec<String>, Option<Error>) {
     (names, opened.err())
 }
 
-/// An error with what is behind it.
+/// An error and its causes.
 fn whole(error: &Error) -> String {
     let first: &dyn std::error::Error = error;
     let all = std::iter::successors(Some(first), |error| error.source());
@@ -288,7 +288,7 @@ fn a_format_that_is_not_stated_is_no_way_to_a_third_file() {
     // Without it, it would be an image that names the secret.
     let mut bytes = std::fs::read(&top_path).unwrap();
     let extension = bytes.windows(4).position(|four| four == 0xe279_2acau32.to_be_bytes()).unwrap();
-    // One that nobody knows.
+    // An unknown format.
     bytes[extension] = 0x12;
     std::fs::write(&top_path, bytes).unwrap();
     let (asked, error) = open_recorded(&top_path);

@@ -1,4 +1,4 @@
-//! `qemu-img` as the judge of new files in every container that is asked for.
+//! `qemu-img` judges new files in every format.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
 use crate::judge;
@@ -38,7 +38,7 @@ fn assert_is(path: &Path, options: &Qcow2Options, raw: &str) {
     assert_eq!(open(path).check().unwrap(), vec![]);
 }
 
-/// Converts to a qcow2 with one thread and with three, and lets it be judged.
+/// Converts to a qcow2 with one thread and with three; `qemu-img` judges the result.
 fn to_qcow2(folder: &tempfile::TempDir, source: &Source<'_>, options: &Qcow2Options, new: NewClusters, raw: &str) {
     let (one_path, _) = path_in(folder, "one.qcow2");
     let (three_path, _) = path_in(folder, "three.qcow2");
@@ -145,7 +145,7 @@ fn a_raw_file_has_holes_for_zeros_whatever_it_comes_from() {
     converted(&Source::image(&source), &Container::Raw, &raw_path, (PACKED, 3));
     qemu_img(&["compare", "-f", "qcow2", "-F", "raw", &image, &raw]);
     assert!(raw_path.metadata().unwrap().blocks() * 512 < 1 << 20);
-    // And back: what is a hole is not looked at.
+    // And back: holes are not read.
     let (back_path, _) = path_in(&folder, "back.qcow2");
     converted(&Source::image(&open(&raw_path)), &Container::Qcow2(Qcow2Options::default()), &back_path, (PACKED, 3));
     assert_is(&back_path, &Qcow2Options::default(), &raw);

@@ -65,7 +65,7 @@ fn is_compressed(entry: u64) -> bool {
     entry >> 62 & 1 == 1
 }
 
-/// What the image itself says about a read that did not happen.
+/// The image's own error of a read that failed.
 fn cause(error: storage::Error) -> String {
     std::error::Error::source(&error).unwrap().to_string()
 }
@@ -83,7 +83,7 @@ fn ask_everything(bytes: &[u8]) -> Result<Vec<u8>, String> {
     };
     let end = image.size_bytes().min(10_000);
     let _ = image::write(&image, &image, std::slice::from_ref(&(end / 2..end)), &target, &options, &|_, _| ());
-    // A broken size may stand for terabytes, of which extents make short work.
+    // A broken size may stand for terabytes, whose extents are few.
     let mut disk = Vec::new();
     let mut at = 0;
     for _ in 0..2000 {
@@ -113,8 +113,7 @@ fn a_file_cut_anywhere_is_never_read_wrongly() {
             match ask_everything(&bytes[..cut as usize]) {
                 Ok(read) => assert!(read == disk, "cut at {cut:#x}: read other bytes"),
                 Err(text) => {
-                    let size = format!("{cut:#x}");
-                    let says_where = text.starts_with("truncated ") && text.contains(&format!("file_size={size}"));
+                    let says_where = text.starts_with(&format!("the file ends at {cut} of "));
                     assert!(
                         says_where || text.starts_with("not a disk image") || text.starts_with("corrupt "),
                         "{text}"
@@ -159,15 +158,15 @@ fn an_entry_that_points_outside_is_named_with_the_file_size() {
     assert_eq!(
         std::error::Error::source(&error).unwrap().to_string(),
         format!(
-            "truncated cluster at guest offset {:#x}: offset=0x70000000 length=0x200 is not inside the file, \
-             file_size={:#x}",
-            cluster * CLUSTER,
-            bytes.len()
+            "the file ends at {} of 1879048704 bytes: it was cut off, or a place is wrong (cluster at guest offset \
+             {:#x}: offset=0x70000000 length=0x200)",
+            bytes.len(),
+            cluster * CLUSTER
         )
     );
 }
 
-/// What the checks say about `bytes`: qemu-img's has to be bad, too.
+/// The findings of our check of `bytes`. qemu-img has to find something, too.
 fn findings(bytes: &[u8], path: &Path) -> String {
     std::fs::write(path, bytes).unwrap();
     let (sound, text) = qemu_img_says(&["check", path.to_str().unwrap()]);
@@ -192,6 +191,59 @@ fn a_file_that_was_cut_off_says_so_first_and_not_a_thousand_times() {
     assert_eq!(found.matches("is not inside the file").count(), 10);
 }
 
+/// The tables of a new file of ours come first and its refcounts last, those of QEMU lie between the clusters.
+#[test]
+fn wherever_a_file_is_cut_off_the_check_says_so_first_in_a_few_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own_path, _) = path_in(&folder, "own.qcow2");
+    for (options, flags) in [("", &["-c"][..]), ("", &[][..]), (",refcount_bits=64", &["-c"][..])] {
+        let (bytes, disk) = sample_of(6 << 20, options, flags, 47);
+        let image = open_bytes(&bytes).unwrap();
+        written(&image, &image, &[], &own_path, (NewClusters::Compressed { level: 1 }, 1));
+        for bytes in [bytes, std::fs::read(&own_path).unwrap()] {
+            let length = bytes.len() as u64;
+            let places = [number(&bytes, 40), number(&bytes, 48), number(&bytes, number(&bytes, 48)), length];
+            let cuts = (0..24).map(|part| length * part / 24);
+            for cut in cuts.chain(places.into_iter().flat_map(|place| [place - 8, place, place + 1, place + 9])) {
+                let cut = cut.min(length - 1);
+                let said = match open_bytes(&bytes[..cut as usize]) {
+                    Ok(image) => {
+                        let found = image.check().unwrap();
+                        if found.is_empty() {
+                            assert!(read_all(&image) == disk, "cut at {cut} of {length}");
+                            continue;
+                        }
+                        assert!(found.len() <= 30, "cut at {cut} of {length}: {} findings", found.len());
+                        found[0].to_string()
+                    }
+                    Err(error) => error.to_string(),
+                };
+                let expected = format!("the file ends at {cut} of ");
+                let is_said = said.starts_with(&expected) || said.starts_with(&format!("qcow2 file: {expected}"));
+                assert!(is_said || cut < 8, "cut at {cut} of {length}: {said}");
+            }
+        }
+    }
+}
+
+/// All counts of the image are in a block that is not there.
+#[test]
+fn refcounts_that_cannot_be_read_are_counted_and_not_compared() {
+    let (mut bytes, _) = sample_of(6 << 20, "", &["-c"], 49);
+    let (length, table) = (bytes.len() as u64, number(&bytes, 48));
+    set(&mut bytes, table, 1 << 40);
+    let found: Vec<String> = open_bytes(&bytes).unwrap().check().unwrap().iter().map(ToString::to_string).collect();
+    let needed = (1u64 << 40) + CLUSTER;
+    assert_eq!(
+        found,
+        [
+            format!("qcow2 file: the file ends at {length} of {needed} bytes: it was cut off, or 1 reference is wrong"),
+            format!("refcount block 0: 0x10000000000..{needed:#x} is not inside the file, file_size={length:#x}"),
+            format!("qcow2 file: the refcounts of {} host clusters cannot be read", length.div_ceil(CLUSTER)),
+        ]
+    );
+}
+
 #[test]
 fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
     let folder = tempfile::tempdir().unwrap();
@@ -206,7 +258,7 @@ fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
             bytes[(block + host / CLUSTER * 2 + 1) as usize] = 0;
         }),
         (&format!("host cluster at {host:#x}: refcount=1, expected 0 (leaked)"), &|bytes| set(bytes, at, 0)),
-        ("copied=0 does not go with refcount=1", &|bytes| set(bytes, at, host)),
+        ("copied=0 does not match refcount=1", &|bytes| set(bytes, at, host)),
         ("is not a multiple of the cluster size", &|bytes| set(bytes, at, 1 << 63 | (host + 512))),
         ("is not inside the file", &|bytes| set(bytes, at, 1 << 63 | 0x7000_0000)),
     ];
@@ -224,7 +276,7 @@ fn what_is_broken_by_hand_is_found_here_and_by_qemu() {
     let mut broken = bytes.clone();
     set(&mut broken, l1, number(&bytes, l1 + 8));
     let found = findings(&broken, &path);
-    assert!(found.contains("is another entry's, too"), "{found}");
+    assert!(found.contains("is shared with another entry"), "{found}");
 }
 
 #[test]
@@ -257,7 +309,7 @@ fn what_is_not_supported_is_refused_by_name() {
     };
     refused(
         &["create", "-f", "qcow2", "-b", &base, "-F", "qcow2", &image],
-        &format!("the image is a difference to backing_file={base:?}, which is not opened"),
+        &format!("the image needs backing_file={base:?}, which is not opened"),
     );
     let options = format!("data_file={data}");
     refused(&["create", "-f", "qcow2", "-o", &options, &image, "4M"], &format!("data_file={data:?}"));
@@ -338,7 +390,7 @@ fn the_hosts_own_error_is_behind_ours() {
     let options = image::WriteOptions { new_clusters: NewClusters::Plain, threads: std::num::NonZeroUsize::MIN };
     let error = image::write(&image, &image, &[], &target, &options, &|_, _| ()).unwrap_err();
     assert!(error.host_error().is_some());
-    // The header comes last, so what is there is no image.
+    // The header comes last, so the file is not an image yet.
     assert!(Image::open(storage::FileStorage::new(std::fs::File::open(&path).unwrap()).unwrap(), None).is_err());
 }
 

@@ -70,7 +70,7 @@ impl<'a> Shared<'a> {
 
     fn edit(&mut self) {
         let (path, _) = path_in(self.folder, "image.qcow2");
-        // What a snapshot of version 2 does not say is how large its disk was.
+        // A snapshot of version 2 does not record its disk's size.
         let may_grow = self.snapshots.is_empty() || !self.is_v2;
         let change = Change::random(open(&path), &mut self.disk, self.random, may_grow);
         println!("{:?}", change.commit_to(&path));
@@ -215,7 +215,7 @@ fn a_difference_to_another_file_is_edited_and_that_file_left_alone() {
         std::fs::write(&base_path, &base_disk).unwrap();
         qemu_img(&["create", "-f", "qcow2", "-b", &base, "-F", "raw", "-o", options, &image]);
         for round in 0..rounds(4) {
-            // Zeros where the backing file has something are to be said, and the disk may grow over it.
+            // Zeros over data of the backing file need an entry, and the disk may grow over that data.
             let change = Change::random(open_chain(&path).unwrap(), &mut disk, &mut random, true);
             let at = (round as usize % 8) * 200_000;
             disk[at..at + 150_000].fill(0);
@@ -227,7 +227,7 @@ fn a_difference_to_another_file_is_edited_and_that_file_left_alone() {
             assert_is(&path, &disk);
         }
         assert!(std::fs::read(&base_path).unwrap() == base_disk);
-        // A larger backing file would show behind the old end.
+        // A larger backing file would appear after the old end.
         qemu_img(&["create", "-f", "qcow2", "-b", &base, "-F", "raw", &image, "1M"]);
         let larger = Change::none(open_chain(&path).unwrap(), 2 << 20).commit(&target(&path)).unwrap_err();
         assert!(larger.to_string().contains("larger backing file"), "{larger}");
@@ -251,7 +251,7 @@ fn ten_edits_take_the_room_of_two() {
         for _ in 0..10 {
             let mut change = Change::none(open(&path), 16 << 20);
             change.options.new_clusters = new_clusters;
-            // Noise and words, of which half stays.
+            // Noise and words, half of which stay.
             let noise: Vec<u8> = (0..1 << 20).map(|_| random.next() as u8 & 0x77).collect();
             change.put((3 << 20) + 4096 * random.below(8) as usize, &noise, false);
             change.commit_to(&path);
@@ -341,7 +341,7 @@ fn what_was_past_the_old_end_does_not_come_back() {
     let (raw_path, raw) = path_in(&folder, "base.raw");
     std::fs::write(&raw_path, vec![0x5a; 2 << 20]).unwrap();
     qemu_img(&["convert", "-f", "raw", "-O", "qcow2", &raw, &image]);
-    // The disk ends inside a cluster, and clusters behind it have bytes.
+    // The disk ends inside a cluster, and clusters after it have bytes.
     let file = std::fs::File::options().write(true).open(&path).unwrap();
     file.write_all_at(&((1u64 << 20) + 1024).to_be_bytes(), 24).unwrap();
     let change = Change::none(open(&path), 3 << 20);

@@ -81,7 +81,7 @@ fn a_power_cut_leaves_the_old_image_or_the_new_one() {
                     assert_sound_for_qemu(&left, &path);
                 }
                 if case % 20 == 0 {
-                    // The next edit is none the worse for it.
+                    // The next edit works as before.
                     let mut again = read_all(&opened(&left));
                     let next = Change::random(opened(&left), &mut again, &mut random, may_grow);
                     let second = Recorder::from(left);

@@ -1,4 +1,4 @@
-//! `qemu-img` as the judge of what is read and of what is written.
+//! `qemu-img` judges what we read and write.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
 use std::fs::File;
@@ -202,4 +202,41 @@ fn a_larger_disk_costs_its_tables_and_what_was_past_the_old_end_does_not_come_ba
     std::fs::write(&raw_path, &expected).unwrap();
     let head = format!("driver=raw,size={},file.driver=qcow2,file.file.filename={new}", 2 << 20);
     qemu_img(&["compare", "--image-opts", &head, &format!("driver=raw,file.driver=file,file.filename={raw}")]);
+}
+
+/// The places that the examples at the start of `qcow2/mod.rs`, `vmdk/mod.rs` and `vhd/mod.rs` name.
+#[test]
+fn the_worked_examples_of_the_formats_are_true() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raw_path, raw) = path_in(&folder, "disk.raw");
+    let mut disk = vec![0; 1 << 20];
+    disk[0x30000..0x40000].fill(b'A');
+    disk[0xa1234..0xa1239].copy_from_slice(b"graft");
+    std::fs::write(&raw_path, &disk).unwrap();
+    let made = |options: &[&str]| {
+        let (path, image) = path_in(&folder, "disk.img");
+        qemu_img(&[&["convert", "-f", "raw"], options, &[&raw, &image]].concat());
+        assert!(read_all(&open(&path)) == disk);
+        std::fs::read(path).unwrap()
+    };
+    let number = |bytes: &[u8], at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().unwrap());
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+
+    let qcow2 = made(&["-O", "qcow2"]);
+    assert_eq!([24, 40, 48].map(|at| number(&qcow2, at)), [0x100000, 0x30000, 0x10000]);
+    assert_eq!([0x10000, 0x30000].map(|at| number(&qcow2, at)), [0x20000, 0x8000000000040000]);
+    assert_eq!([0x40018, 0x40050].map(|at| number(&qcow2, at)), [0x8000000000050000, 0x8000000000060000]);
+    assert_eq!(&qcow2[0x61234..0x61239], b"graft");
+    let packed = made(&["-c", "-O", "qcow2"]);
+    assert_eq!((number(&packed, 0x40050) >> 54, number(&packed, 0x40050) >> 16 & 0x3f), (0x100, 5));
+
+    let stream = made(&["-O", "vmdk", "-o", "subformat=streamOptimized"]);
+    assert_eq!([56, 0x3400, 0x360c, 0x3628].map(|at| word(&stream, at)), [26, 27, 128, 129]);
+    assert_eq!([0x10000, 0x10200].map(|at| word(&stream, at)), [384, 1280]);
+    let sparse = made(&["-O", "vmdk", "-o", "subformat=monolithicSparse"]);
+    assert_eq!((word(&sparse, 0x3628), &sparse[0x21234..0x21239]), (256, &b"graft"[..]));
+
+    let vhd = made(&["-O", "vpc", "-o", "subformat=fixed,force_size=on"]);
+    assert_eq!((vhd.len(), &vhd[0x100000..0x100008]), (0x100200, &b"conectix"[..]));
+    assert_eq!((number(&vhd, 0x100030), &vhd[0xa1234..0xa1239]), (0x100000, &b"graft"[..]));
 }

@@ -183,7 +183,7 @@ fn damage_to_the_disk_itself_is_refused_and_left_alone() {
         ("is not inside the file", &|bytes| set(bytes, table, 1 << 63 | 1 << 40)),
         ("not a multiple of the cluster size", &|bytes| set(bytes, table, 1 << 63 | 512)),
         ("reserved bits", &|bytes| set(bytes, l1, 1 << 63 | table | 1)),
-        ("is another entry's, too", &|bytes| set(bytes, l1 + 8, 1 << 63 | table)),
+        ("is shared with another entry", &|bytes| set(bytes, l1 + 8, 1 << 63 | table)),
     ];
     for (expected, damage) in breaks {
         let mut broken = bytes.clone();

@@ -1,4 +1,4 @@
-//! Compressed images, with the programs that compress as the judges of what is read, and Google's archive.
+//! Compressed images, made by the usual programs and compared with what we read, and Google's archive.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails where a step fails, and says its seed")]
 
 use std::fs::File;
@@ -81,7 +81,7 @@ fn a_file_that_is_cut_off_or_goes_on_is_an_error_that_says_so() {
         }
         for garbage in [&b"garbage"[..], b"\x1f", b"\0\0\0\0\x01", b"\xfd7zXZ"] {
             let said = unwrapped(&[&bytes[..], garbage].concat()).unwrap_err();
-            assert!(said.contains("something else follows at offset"), "{command}: {said}");
+            assert!(said.contains("other bytes follow at offset"), "{command}: {said}");
             assert!(said.contains(&compression.to_string()), "{said}");
         }
     }
@@ -124,7 +124,7 @@ fn a_bomb_ends_at_the_limit_that_the_error_says() {
         let bomb = Memory::from(compressed(command, &path));
         let error = unwrap_to(&bomb, limits).unwrap_err();
         assert!(matches!(error, Error::TooLarge { limit_bytes: 10_485_760, .. }));
-        assert!(error.to_string().ends_with("with more than 10485760 bytes in it, which is the limit"), "{error}");
+        assert!(error.to_string().ends_with("holds more than 10485760 bytes, the limit"), "{error}");
     }
     // Zeros take no room, other bytes do.
     let data_limit = UnwrapLimits { size_bytes: 1 << 40, data_bytes: 1 << 20 };
@@ -195,7 +195,7 @@ fn archives_with_the_disk_are_read_in_every_format_of_tar() {
     let said = |arguments: &str| unwrapped(&tar(arguments)).unwrap_err();
     assert_eq!(
         said("-czf - disk.raw other"),
-        "a tar archive with \"other\", which is not one file \"disk.raw\", is not supported"
+        "a tar archive with \"other\" and not only \"disk.raw\" is not supported"
     );
     assert!(said("--format=posix -Sczf - disk.raw").contains("GNU.sparse"));
     std::fs::create_dir(folder.path().join("empty")).unwrap();

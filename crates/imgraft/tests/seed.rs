@@ -86,8 +86,7 @@ fn what_has_the_name_keeps_its_mode_or_all_of_itself() {
         "seed iso --user-data missing -o seed.img",
         "error: `missing` cannot be read\n  cause: no such file or directory\n",
     );
-    world.refuses_with(
-        2,
+    world.refuses(
         "seed iso --user-data - --vendor-data - -o x",
         "error: standard input is one file and not two\nhint: give `-` once\n",
     );

@@ -81,8 +81,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
         "error: `odd.yaml` does not say what it is: it begins with `users: []`\n\
          hint: begin it with `#cloud-config`, with `#!` and an interpreter, or as cloud-init has it otherwise\n",
     );
-    world.refuses_with(
-        2,
+    world.refuses(
         "seed iso --user-data - --user-data - -o x",
         "error: standard input is one file and not two\nhint: give `-` once\n",
     );
@@ -110,13 +109,11 @@ fn a_line_says_what_cannot_be_in_it() {
         .run("seed line --url http://10.0.2.2:8000/")
         .succeeds()
         .prints("ds=nocloud;dsmode=net;s=http://10.0.2.2:8000/\n");
-    world.refuses_with(
-        2,
+    world.refuses(
         "seed line --url http://a/;b",
         "error: `;` cannot be in such a line (in `http://a/;b`)\nhint: in an address it is `%3B`\n",
     );
-    world.refuses_with(
-        2,
+    world.refuses(
         "seed line --url 10.0.2.2",
         "error: `10.0.2.2` is no address that begins with `http://` or `https://`\n\
          hint: `imgraft seed serve` says the address of what it serves\n",

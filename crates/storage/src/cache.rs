@@ -8,15 +8,15 @@ use crate::{COPY_STEP_BYTES, Extent, ExtentKind, Operation, ReadAt, Result, Writ
 /// The unit that is kept, in bytes.
 const PAGE_BYTES: u64 = 4096;
 const PAGE: usize = PAGE_BYTES as usize;
-/// Reads and writes from this length in bytes on go past the cache: they are content, not metadata.
+/// Reads and writes of this length in bytes or more bypass the cache: they are content, not metadata.
 const LARGE_BYTES: usize = 64 << 10;
 
 /// A storage that keeps pages of another one in memory, changed ones until [`flush`](Self::flush) or until
 /// there is no more room.
 ///
-/// Metadata is read and written again and again, a few bytes at a time; here that costs a copy. What
-/// is below sees changed pages in order and in as few writes as they allow. A cache that is dropped
-/// without `flush` loses what it has not written.
+/// Metadata is read and written again and again, a few bytes at a time; with the cache, each time costs a copy
+/// in memory. The storage below gets the changed pages in order and in as few writes as possible. A cache that is
+/// dropped without `flush` loses the pages that it has not written.
 pub struct Cache<S> {
     base: S,
     pages: usize,
@@ -27,7 +27,7 @@ pub struct Cache<S> {
 struct State {
     /// Page → slot.
     slots: HashMap<u64, usize>,
-    /// By slot; `None` is not in use.
+    /// By slot; a slot with `None` is not in use.
     pages: Vec<Option<Page>>,
     unused: Vec<usize>,
     /// By slot, [`PAGE`] bytes each.
@@ -38,7 +38,7 @@ struct State {
 struct Page {
     number: u64,
     dirty: bool,
-    /// Whether it was asked for again since it came, or since room was last made.
+    /// Whether it was used again after it was read or after room was last made.
     used: bool,
 }
 
@@ -99,9 +99,8 @@ impl State {
         }
     }
 
-    /// Gives up pages that are as they are below: those that nobody asked for again, and where that are
-    /// too few all of them. What was written once and for all is not to drive out what is read again
-    /// and again.
+    /// Drops unchanged pages: those that were not used again, and if these are too few, all of them. So pages that
+    /// are written once do not displace those that are read again and again.
     fn make_room(&mut self, pages: usize) {
         self.drop_clean(false);
         if self.slots.len() > pages / 4 * 3 {
@@ -129,7 +128,7 @@ impl<S> Cache<S> {
         Self { base, pages, state: Mutex::default() }
     }
 
-    /// The storage below, which does not have what was not flushed.
+    /// The storage below, which lacks the changes that were not flushed.
     pub fn base(&self) -> &S {
         &self.base
     }
@@ -181,7 +180,7 @@ impl<S: ReadAt> ReadAt for Cache<S> {
                     if state.slots.len() >= self.pages {
                         state.make_room(self.pages);
                     }
-                    // Only who writes may make room by writing.
+                    // A read may not write pages back to make room.
                     if state.slots.len() >= self.pages {
                         self.base.read_at(offset + part.range.start as u64, &mut buffer[part.range])?;
                         continue;
@@ -195,7 +194,7 @@ impl<S: ReadAt> ReadAt for Cache<S> {
         Ok(())
     }
 
-    /// What is kept is data, whatever it is below.
+    /// Pages that are kept are data, whatever they are below.
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         let extent = self.base.extent_at(offset)?;
         if extent.kind == ExtentKind::Data {
@@ -219,7 +218,7 @@ impl<S: WriteAt> Cache<S> {
     ///
     /// # Errors
     ///
-    /// What the storage below says; the pages are kept as changed then.
+    /// The error of the storage below; the pages then still count as changed.
     pub fn flush(&self) -> Result<()> {
         self.write_back(&mut self.state())
     }
@@ -248,7 +247,7 @@ impl<S: WriteAt> Cache<S> {
         Ok(())
     }
 
-    /// Writes into pages that are kept, or are from now on.
+    /// Writes to pages in memory, and loads those that are not there yet.
     fn write_pages(&self, offset: u64, data: &[u8]) -> Result<()> {
         let state = &mut *self.state();
         for part in parts(offset, data.len()) {
@@ -272,7 +271,7 @@ impl<S: WriteAt> Cache<S> {
         Ok(())
     }
 
-    /// Writes whole pages below, and forgets them here.
+    /// Writes whole pages to the storage below, and drops them here.
     fn write_past(&self, pages: std::ops::Range<u64>, write: impl FnOnce() -> Result<()>) -> Result<()> {
         let state = &mut *self.state();
         write()?;
@@ -380,7 +379,7 @@ mod tests {
         file.set_len(1 << 20).unwrap();
         let cache = Cache::new(crate::FileStorage::new(file).unwrap(), 1 << 20);
         cache.write_at(10 * PAGE_BYTES + 5, b"x").unwrap();
-        // A host file system may say that it has no holes.
+        // A host file system may report no holes.
         let kind = |offset: u64| cache.extent_at(offset).unwrap();
         if kind(0).kind == ExtentKind::Zero {
             assert_eq!(kind(100), Extent { kind: ExtentKind::Zero, length_bytes: 10 * PAGE_BYTES - 100 });

@@ -3,20 +3,20 @@ use std::fmt;
 /// The result of a storage operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// A read or a write that did not happen, with where it was.
+/// A read or a write that failed, and its place.
 #[derive(Debug)]
 pub struct Error {
-    /// What was asked.
+    /// Whether it was a read or a write.
     pub operation: Operation,
-    /// Offset in bytes from the start of the storage that was asked.
+    /// Offset in bytes from the storage's start.
     pub offset: u64,
-    /// Length in bytes of the range that was asked.
+    /// Length in bytes of the range.
     pub length_bytes: u64,
-    /// Why it did not happen.
+    /// Why it failed.
     pub reason: Reason,
 }
 
-/// What was asked of the storage.
+/// An operation of a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// Reading bytes.
@@ -25,7 +25,7 @@ pub enum Operation {
     Write,
 }
 
-/// Why a storage operation did not happen.
+/// Why an operation of a storage failed.
 #[derive(Debug)]
 pub enum Reason {
     /// The range ends past the storage.
@@ -33,9 +33,9 @@ pub enum Reason {
         /// The storage's size in bytes.
         size_bytes: u64,
     },
-    /// The host said no.
+    /// The host refused it.
     Io(std::io::Error),
-    /// A format below (a qcow2 image, say) could not give or take the bytes.
+    /// A format below, such as a qcow2 image, could not read or write the bytes.
     Layer(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -50,7 +50,7 @@ impl Error {
         Self { operation: Operation::Write, offset, length_bytes, reason }
     }
 
-    /// The host's own error behind this one, if there is one: "no space left on device", say.
+    /// The host's own error that caused this one, if there is one: "no space left on device", for example.
     pub fn host_error(&self) -> Option<&std::io::Error> {
         match &self.reason {
             Reason::Io(error) => Some(error),

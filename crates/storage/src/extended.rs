@@ -1,6 +1,6 @@
 use crate::{Extent, ExtentKind, Operation, ReadAt, Result, check_range, file, in_steps};
 
-/// A storage with zeros behind it: a disk that was made larger.
+/// A storage followed by zeros: a disk that was made larger.
 #[derive(Clone, Debug)]
 pub struct Extended<S> {
     storage: S,
@@ -8,8 +8,8 @@ pub struct Extended<S> {
 }
 
 impl<S: ReadAt> Extended<S> {
-    /// The bytes of `storage` and zeros behind them, `size_bytes` bytes together; as it is where it
-    /// has as many or more.
+    /// The bytes of `storage`, followed by zeros up to a size of `size_bytes`. A storage that is as large already
+    /// gets no zeros.
     pub fn new(storage: S, size_bytes: u64) -> Self {
         let size_bytes = size_bytes.max(storage.size_bytes());
         Self { storage, size_bytes }
@@ -38,7 +38,7 @@ impl<S: ReadAt> ReadAt for Extended<S> {
     }
 
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
-        // The file has none of the zeros.
+        // The zeros are not in the file.
         self.storage.host_file().filter(|_| self.size_bytes == self.storage.size_bytes())
     }
 
@@ -58,7 +58,7 @@ mod tests {
     use crate::Memory;
 
     #[test]
-    fn what_is_behind_the_end_reads_as_zeros() {
+    fn bytes_after_the_end_read_as_zeros() {
         let extended = Extended::new(Memory::from(vec![7; 10]), 20);
         let mut bytes = [1; 8];
         extended.read_at(6, &mut bytes).unwrap();

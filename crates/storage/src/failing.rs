@@ -2,27 +2,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Error, Extent, Operation, ReadAt, Reason, Result, Target, WriteAt};
 
-/// A storage, for tests, of which one read, write, sync or change of the size fails.
+/// A storage, for tests, in which one read, write, sync or change of the size fails.
 ///
-/// What comes after it succeeds again: whoever goes on in spite of the error is found out.
+/// Later operations succeed again: so code that goes on in spite of the error is found.
 pub struct Failing<S> {
     inner: S,
-    /// Operations until the one that fails, that one included; 0 when it was.
+    /// The number of operations up to the one that fails, including it; 0 after it has failed.
     left: AtomicU64,
 }
 
 impl<S> Failing<S> {
-    /// `inner`, of which operation `number` fails; the first is 1.
+    /// `inner`, whose operation `number` fails; the first is 1.
     pub fn new(inner: S, number: u64) -> Self {
         Self { inner, left: AtomicU64::new(number) }
     }
 
-    /// The storage behind.
+    /// The storage that does the work.
     pub fn inner(&self) -> &S {
         &self.inner
     }
 
-    /// Whether there were enough operations for one to fail.
+    /// Whether an operation has failed.
     pub fn has_failed(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0
     }

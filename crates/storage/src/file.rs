@@ -6,8 +6,7 @@ use crate::{Error, Extent, ExtentKind, Operation, ReadAt, Reason, Result, WriteA
 
 /// A host file as storage.
 ///
-/// Its size is what it was when it was opened; writes may go past it, and do not change the size
-/// that is reported.
+/// The reported size is the file's size when this was made; writes may go past it and do not change it.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
@@ -15,11 +14,11 @@ pub struct FileStorage {
 }
 
 impl FileStorage {
-    /// The file `file`, which stays open as long as this lives.
+    /// The storage of `file`, which stays open as long as this lives.
     ///
     /// # Errors
     ///
-    /// What the host says to a question for the file's size.
+    /// The host's error if it cannot tell the file's size.
     pub fn new(file: File) -> std::io::Result<Self> {
         let size_bytes = file.metadata()?.len();
         Ok(Self { file, size_bytes })
@@ -48,9 +47,9 @@ impl ReadAt for FileStorage {
         let rest = self.size_bytes - offset;
         let data_from = match rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(offset)) {
             Ok(position) => position,
-            // There is no data from here on.
+            // No data follows.
             Err(rustix::io::Errno::NXIO) => return Ok(Extent { kind: ExtentKind::Zero, length_bytes: rest }),
-            // A file system without holes.
+            // The file system has no holes.
             Err(_) => return Ok(Extent { kind: ExtentKind::Data, length_bytes: rest }),
         };
         if data_from > offset {
@@ -75,12 +74,12 @@ impl WriteAt for FileStorage {
     }
 }
 
-/// Copies `length_bytes` bytes from `source` to the host file `target`, inside the kernel where
-/// they are a host file's, too.
+/// Copies `length_bytes` bytes from `source` to the host file `target`, inside the kernel if they are in a host
+/// file, too.
 ///
 /// # Errors
 ///
-/// What reading or writing says; a part may have been written.
+/// The error of the read or the write; a part may have been written.
 pub fn copy(
     source: &dyn ReadAt,
     source_offset: u64,
@@ -96,8 +95,8 @@ pub(crate) fn write_host(file: &File, offset: u64, data: &[u8]) -> Result<()> {
     file.write_all_at(data, offset).map_err(|error| Error::writing(offset, data.len() as u64, Reason::Io(error)))
 }
 
-/// Copies as much as the kernel will by itself and returns how much that was: the caller does the
-/// rest by hand, and meets any real error there.
+/// Lets the kernel copy as much as it can and returns how much that was. The caller copies the rest, and gets a
+/// real error there.
 pub(crate) fn copy_in_kernel(
     source: &File,
     source_offset: u64,
@@ -127,7 +126,7 @@ mod tests {
         file.set_len(1 << 20).unwrap();
         file.write_all_at(&[7; 4096], 64 << 10).unwrap();
         let storage = FileStorage::new(file).unwrap();
-        // A host file system may say that it has no holes; what it says must still be consistent.
+        // A host file system may report no holes; its answers must still be consistent.
         let mut offset = 0;
         while offset < storage.size_bytes() {
             let extent = storage.extent_at(offset).unwrap();

@@ -1,12 +1,12 @@
 use std::fmt;
 
-/// One thing that a consistency check found wrong.
+/// One problem that a consistency check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// Which object, in words and with the number that other tools take: `inode 12`,
     /// `cluster at 0x50000`, `partition 1`.
     pub object: String,
-    /// What is wrong with it: what was found, and what was expected.
+    /// The problem: what was found, and what was expected.
     pub problem: String,
 }
 

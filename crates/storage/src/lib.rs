@@ -1,8 +1,8 @@
 //! Bytes at offsets: the one interface between imgraft's layers.
 //!
-//! Every format reads through [`ReadAt`] and writes through [`WriteAt`]; none of them knows whether
-//! the bytes come from a file, from memory, from a window into a disk or from the copy-on-write
-//! [`Overlay`] that keeps edits apart from the base image until they are committed.
+//! Every format reads through [`ReadAt`] and writes through [`WriteAt`]. No format knows whether the bytes come
+//! from a file, from memory, from a part of a disk ([`Window`]) or from the copy-on-write [`Overlay`] that keeps
+//! edits apart from the base image until they are committed.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -54,40 +54,40 @@ pub use window::Window;
 
 /// Something that can be read at byte offsets, by several threads at once.
 pub trait ReadAt: Send + Sync {
-    /// Size in bytes. Reads past it are errors.
+    /// Size in bytes. A read past it is an error.
     fn size_bytes(&self) -> u64;
 
     /// Fills `buffer` with the bytes that begin at `offset`.
     ///
     /// # Errors
     ///
-    /// [`Reason::PastEnd`] where `offset + buffer.len()` is past [`size_bytes`](Self::size_bytes),
-    /// otherwise what the layer below says. The buffer's content is unspecified after an error.
+    /// [`Reason::PastEnd`] if `offset + buffer.len()` is past [`size_bytes`](Self::size_bytes), otherwise the error
+    /// of the layer below. The buffer's content is unspecified after an error.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<()>;
 
-    /// The kind and length of the longest run known, without reading it, to be of one kind from
-    /// `offset` on. The length is at least 1 and stays inside [`size_bytes`](Self::size_bytes).
+    /// The kind and length of the run from `offset` on that is of one kind, as far as that is known without reading
+    /// it. The length is at least 1, and the run ends inside [`size_bytes`](Self::size_bytes).
     ///
     /// # Errors
     ///
-    /// As [`read_at`](Self::read_at); `offset` must be inside.
+    /// As [`read_at`](Self::read_at); `offset` must be inside the storage.
     fn extent_at(&self, offset: u64) -> Result<Extent> {
         check_range(Operation::Read, offset, 1, self.size_bytes())?;
         Ok(Extent { kind: ExtentKind::Data, length_bytes: self.size_bytes() - offset })
     }
 
-    /// The host file behind this storage and the offset in it at which this storage begins, where
-    /// there is one: it lets [`copy`] leave the copying to the kernel.
+    /// The host file that has this storage's bytes, if there is one, and the offset in it at which they begin: so
+    /// [`copy`] can leave the copying to the kernel.
     fn host_file(&self) -> Option<(&std::fs::File, u64)> {
         None
     }
 
-    /// Copies the `length_bytes` bytes from `offset` on to the host file `target`, inside the kernel
-    /// where they are a host file's. See [`copy`], which is what to call.
+    /// Copies the `length_bytes` bytes from `offset` on to the host file `target`, inside the kernel if they are in a
+    /// host file. Call [`copy`] instead.
     ///
     /// # Errors
     ///
-    /// What reading or writing says; a part may have been written.
+    /// The error of the read or the write; a part may have been written.
     fn copy_to(&self, offset: u64, length_bytes: u64, target: &std::fs::File, target_offset: u64) -> Result<()> {
         check_range(Operation::Read, offset, length_bytes, self.size_bytes())?;
         let in_kernel = match self.host_file() {
@@ -107,17 +107,16 @@ pub trait WriteAt: ReadAt {
     ///
     /// # Errors
     ///
-    /// [`Reason::PastEnd`] where the range is not inside a storage of fixed size, otherwise what
-    /// the layer below says.
+    /// [`Reason::PastEnd`] if the range is not inside a storage of fixed size, otherwise the error of the layer
+    /// below.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<()>;
 
-    /// Writes the `length_bytes` bytes of `source` from `source_offset` on at `offset`. A storage
-    /// that keeps changes apart may keep `source` in place of its bytes: `source` is not to change
-    /// as long as this storage is used.
+    /// Writes the `length_bytes` bytes of `source` from `source_offset` on at `offset`. A storage that keeps changes
+    /// apart may keep `source` instead of its bytes: `source` must not change as long as this storage is used.
     ///
     /// # Errors
     ///
-    /// As [`write_at`](Self::write_at), and what reading `source` says. A part may be written.
+    /// As [`write_at`](Self::write_at), and an error of reading `source`. A part may have been written.
     fn write_from(&self, offset: u64, source: &Arc<dyn ReadAt>, source_offset: u64, length_bytes: u64) -> Result<()> {
         check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
         in_steps(length_bytes, |done, step| {
@@ -127,10 +126,10 @@ pub trait WriteAt: ReadAt {
     }
 }
 
-/// How much is in memory at a time while one storage is copied into another, in bytes.
+/// The bytes that are in memory at a time while one storage is copied to another.
 pub(crate) const COPY_STEP_BYTES: u64 = 1 << 20;
 
-/// Calls `copy` for `length_bytes` bytes in steps, with the bytes done and a buffer for the next ones.
+/// Calls `copy` for `length_bytes` bytes in steps, with the number of bytes done and a buffer for the next ones.
 pub(crate) fn in_steps(length_bytes: u64, mut copy: impl FnMut(u64, &mut [u8]) -> Result<()>) -> Result<()> {
     let mut buffer = vec![0; length_bytes.min(COPY_STEP_BYTES) as usize];
     let mut done = 0;
@@ -145,18 +144,18 @@ pub(crate) fn in_steps(length_bytes: u64, mut copy: impl FnMut(u64, &mut [u8]) -
 /// A run of bytes of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Whether there is anything to read.
+    /// Whether the bytes have to be read.
     pub kind: ExtentKind,
     /// Length in bytes, at least 1.
     pub length_bytes: u64,
 }
 
-/// What a run of bytes is known to be without reading it.
+/// What is known of a run of bytes without reading it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtentKind {
-    /// Bytes that have to be read to be known.
+    /// Any bytes: they have to be read.
     Data,
-    /// Bytes that read as zeros and take no room.
+    /// Zeros that take no room.
     Zero,
 }
 

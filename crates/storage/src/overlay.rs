@@ -1,10 +1,10 @@
-//! The copy-on-write overlay: changed blocks only, spilled to a file past a bound.
+//! The copy-on-write overlay: it keeps changed blocks only, in memory up to a bound and then in a file.
 //!
-//! Each changed block has a *slot*; slots are handed out in the order of first writes. The newest
-//! slots are in memory (`tail`); when the tail reaches the bound it goes to the spill file in one
-//! write, at `slot * OVERLAY_BLOCK_BYTES`. The map from block to slot holds runs, so that a large
-//! file written from front to back costs a few entries whatever its size. A run may also be one of a
-//! source that was handed over whole: then no byte is copied before it is read.
+//! Each changed block has a *slot*; slots are given out in the order of first writes. The newest slots are in
+//! memory (`tail`). When the tail reaches the bound, it is written at once to the spill file, at
+//! `slot * OVERLAY_BLOCK_BYTES`. The map from block to slot holds runs, so that a large file written from front
+//! to back needs a few entries, whatever its size. The blocks of a run may also be in a source that was passed
+//! as a whole: then no byte is copied before it is read.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +20,13 @@ use crate::{
 /// The unit in which the overlay keeps changes, in bytes.
 pub const OVERLAY_BLOCK_BYTES: u64 = 4096;
 const BLOCK: usize = OVERLAY_BLOCK_BYTES as usize;
-/// How many sources are kept in place of their bytes: each may be an open file.
+/// The most sources that are kept instead of their bytes: each may be an open file.
 const MAX_SOURCES: usize = 64;
 
-/// Makes the file that changes are spilled to. Called at most once, when memory's bound is reached.
+/// Makes the file for changes that do not fit into memory. It is called at most once, when the bound is reached.
 pub type SpillFile = Box<dyn Fn() -> std::io::Result<File> + Send + Sync>;
 
-/// A storage that reads through to a base which it never writes, and keeps every write itself.
+/// A storage that reads from a base and keeps every write itself, so that the base never changes.
 pub struct Overlay<B> {
     base: B,
     memory_blocks: usize,
@@ -54,14 +54,14 @@ struct Run {
 /// Where a run of changed blocks is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// In slots, from this one on.
+    /// In the slots from this one on.
     Slots(u64),
     /// In a source, from this byte on.
     Source { index: usize, offset: u64 },
 }
 
 impl Place {
-    /// Where the block is that is `blocks` further on.
+    /// The place of the block that is `blocks` further on.
     fn plus(self, blocks: u64) -> Self {
         match self {
             Self::Slots(first) => Self::Slots(first + blocks),
@@ -70,32 +70,32 @@ impl Place {
     }
 }
 
-/// Part of a range of blocks: changed, with the place of its first block, or the base's.
+/// A part of a range of blocks. If it was changed, it has the place of its first block.
 struct Segment {
     blocks: Range<u64>,
     place: Option<Place>,
 }
 
 impl<B: ReadAt> Overlay<B> {
-    /// An overlay without changes over `base`, which keeps up to `memory_bytes` of changes in
-    /// memory and spills what is more to the file that `spill_file` makes.
+    /// An overlay without changes over `base`, which keeps up to `memory_bytes` of changes in memory and
+    /// writes the others to the file that `spill_file` makes.
     pub fn new(base: B, memory_bytes: u64, spill_file: SpillFile) -> Self {
         let memory_blocks = usize::try_from(memory_bytes / OVERLAY_BLOCK_BYTES).unwrap_or(usize::MAX).max(1);
         Self { base, memory_blocks, spill_file, state: RwLock::default() }
     }
 
-    /// The storage behind.
+    /// The storage that is not changed.
     pub fn base(&self) -> &B {
         &self.base
     }
 
-    /// The byte ranges that differ from the base or were at least written, sorted, not adjacent,
-    /// in whole blocks of [`OVERLAY_BLOCK_BYTES`] (the last one may be cut by the end).
+    /// The byte ranges that were written, even if with the base's own bytes: sorted, not adjacent, in whole blocks
+    /// of [`OVERLAY_BLOCK_BYTES`] (the last one may be cut by the end).
     pub fn changed(&self) -> Vec<Range<u64>> {
         self.ranges(|_| true)
     }
 
-    /// Those of [`changed`](Self::changed) whose bytes are still in a source that is kept in their place.
+    /// Those of [`changed`](Self::changed) whose bytes are still in a source, because they were not copied.
     pub fn kept_in_sources(&self) -> Vec<Range<u64>> {
         self.ranges(|place| matches!(place, Place::Source { .. }))
     }
@@ -114,14 +114,14 @@ impl<B: ReadAt> Overlay<B> {
         ranges
     }
 
-    /// Fills `bytes` with the block as it is in the base, as far as that goes.
+    /// Fills `bytes` with the base's block, as far as the base goes.
     fn read_base_block(&self, block: u64, bytes: &mut [u8]) -> Result<()> {
         let start = block * OVERLAY_BLOCK_BYTES;
         let inside = (self.base.size_bytes() - start).min(OVERLAY_BLOCK_BYTES);
         self.base.read_at(start, &mut bytes[..inside as usize])
     }
 
-    /// Keeps whole blocks of a source in place of their bytes; false where that cannot be.
+    /// Keeps whole blocks of a source instead of their bytes; `false` if that is not possible.
     fn keep_source(&self, blocks: &Range<u64>, source: &Arc<dyn ReadAt>, source_offset: u64) -> bool {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         if blocks.is_empty()
@@ -190,7 +190,7 @@ impl State {
         Ok(())
     }
 
-    /// Gives the next slot to `block`, whose whole content is `bytes`.
+    /// Gives the next slot to `block`, which consists of `bytes`.
     fn add(&mut self, block: u64, bytes: &[u8]) {
         let slot = self.spilled_slots + (self.tail.len() / BLOCK) as u64;
         self.tail.extend_from_slice(bytes);
@@ -215,7 +215,7 @@ impl State {
         }
     }
 
-    /// Takes one block out of the run of a source that it is in.
+    /// Removes one block from the run of a source that it is in.
     fn cut_out(&mut self, block: u64) {
         let Some((&first, &run)) = self.runs.range(..=block).next_back() else { return };
         let before = block - first;
@@ -388,7 +388,7 @@ mod tests {
 
     proptest! {
         /// Against a plain vector, with a bound of two blocks so that most of it spills, sources kept
-        /// in place of bytes, and a size that is no multiple of the block.
+        /// instead of bytes, and a size that is not a multiple of the block.
         #[test]
         fn reads_give_what_was_written_last(
             writes in prop::collection::vec((0u64..39_000, 1usize..20_000, any::<u8>(), any::<bool>()), 1..40),

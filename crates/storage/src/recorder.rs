@@ -5,8 +5,8 @@ use crate::{Operation, ReadAt, Result, Target, WriteAt, check_range};
 /// The unit that a disk writes whole or not at all, in bytes.
 const SECTOR_BYTES: usize = 512;
 
-/// A file in memory, for tests, that remembers in which order it was changed: what a power cut at any
-/// moment may leave of it can be rebuilt.
+/// A file in memory, for tests, that remembers the order of its changes, so that a test can rebuild what a
+/// power cut at any moment may leave of it.
 #[derive(Debug, Default)]
 pub struct Recorder {
     state: Mutex<State>,
@@ -31,7 +31,7 @@ pub enum Event {
     },
     /// The size was set.
     SetSize(u64),
-    /// All before is durable.
+    /// All changes before this one are durable.
     Sync,
 }
 
@@ -42,7 +42,7 @@ impl From<Vec<u8>> for Recorder {
 }
 
 impl Recorder {
-    /// What was done, in order.
+    /// The changes, in order.
     pub fn events(&self) -> Vec<Event> {
         self.state().events.clone()
     }
@@ -52,11 +52,11 @@ impl Recorder {
         self.state().bytes.clone()
     }
 
-    /// What may be left after a power cut behind the first `events` events.
+    /// The bytes that a power cut after the first `events` events may leave.
     ///
-    /// What was synced is there. Of what came after the last sync each write is dropped, kept, or there
-    /// in some of its sectors of 512 bytes only, and each change of the size is dropped or kept;
-    /// `random` decides, with any number for each question.
+    /// Everything up to the last sync is kept. After it, each write is dropped, kept, or kept in some of its
+    /// sectors of 512 bytes only, and each change of the size is dropped or kept. `random` decides: it is
+    /// asked for a number each time.
     pub fn after_power_cut(&self, events: usize, random: &mut dyn FnMut() -> u64) -> Vec<u8> {
         let state = self.state();
         let events = &state.events[..events];

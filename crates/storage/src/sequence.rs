@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use crate::{Extent, ExtentKind, Memory, Operation, ReadAt, Result, check_range};
 
-/// Pieces one behind the other as one storage: headers, the content of files, zeros between them.
+/// Pieces one after another as one storage: headers, the content of files, zeros between them.
 #[derive(Clone, Default)]
 pub struct Sequence {
-    /// Where each piece begins, and what it is; all have at least one byte.
+    /// Where each piece begins, and the piece; each has at least one byte.
     pieces: Vec<(u64, Piece)>,
     size_bytes: u64,
 }
@@ -17,12 +17,12 @@ enum Piece {
 }
 
 impl Sequence {
-    /// A sequence of nothing.
+    /// A sequence without a piece.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds the whole of `storage` at the end, which is not to get another size.
+    /// Adds the whole of `storage` at the end. Its size must not change later.
     pub fn push(&mut self, storage: Arc<dyn ReadAt>) {
         let length_bytes = storage.size_bytes();
         self.add(Piece::Storage(storage), length_bytes);
@@ -50,7 +50,7 @@ impl Sequence {
         }
     }
 
-    /// The piece that has the byte at `offset`, with its first byte and the first one behind it.
+    /// The piece with the byte at `offset`, where it begins, and where the next one does.
     fn piece_at(&self, offset: u64) -> Option<(&Piece, u64, u64)> {
         let index = self.pieces.partition_point(|(start, _)| *start <= offset).checked_sub(1)?;
         let (start, piece) = self.pieces.get(index)?;
@@ -74,15 +74,15 @@ impl ReadAt for Sequence {
         check_range(Operation::Read, offset, buffer.len() as u64, self.size_bytes)?;
         let (mut offset, mut rest) = (offset, buffer);
         while !rest.is_empty() {
-            // The range is inside, so that each of its bytes is a piece's.
+            // The range is inside, so each of its bytes is in a piece.
             let Some((piece, start, end)) = self.piece_at(offset) else { break };
-            let (step, behind) = rest.split_at_mut((end - offset).min(rest.len() as u64) as usize);
+            let (step, after) = rest.split_at_mut((end - offset).min(rest.len() as u64) as usize);
             match piece {
                 Piece::Storage(storage) => storage.read_at(offset - start, step)?,
                 Piece::Zeros => step.fill(0),
             }
             offset += step.len() as u64;
-            rest = behind;
+            rest = after;
         }
         Ok(())
     }

@@ -1,29 +1,28 @@
 use crate::{Error, FileStorage, Operation, ReadAt, Reason, Result, WriteAt, check_range};
 
-/// A file that is changed in place: what is written can be made durable, and the size can change.
+/// A file that is changed in place: writes can be made durable, and the size can change.
 ///
 /// A write past the end makes the file larger, with zeros between the old end and the write.
 pub trait Target: WriteAt {
-    /// Makes the file `size_bytes` long: cut, or with zeros behind the old end.
+    /// Makes the file `size_bytes` long: cuts it, or adds zeros after the old end.
     ///
     /// # Errors
     ///
-    /// What the layer below says, as of a write of no bytes at `size_bytes`.
+    /// The error of the layer below, as for a write of no bytes at `size_bytes`.
     fn set_size(&self, size_bytes: u64) -> Result<()>;
 
-    /// Returns once all that was written is durable, the size included, and comes before all that is
-    /// written from now on.
+    /// Returns once all earlier writes and the size are durable. No later write becomes durable before them.
     ///
     /// # Errors
     ///
-    /// What the layer below says, as of a write of no bytes. What is durable is then unknown.
+    /// The error of the layer below, as for a write of no bytes. It is then unknown which writes are durable.
     fn sync(&self) -> Result<()>;
 
     /// Writes the `length_bytes` bytes of `source` from `source_offset` on at `offset`.
     ///
     /// # Errors
     ///
-    /// What reading or writing says; a part may be written.
+    /// The error of the read or the write; a part may have been written.
     fn copy_from(&self, offset: u64, source: &dyn ReadAt, source_offset: u64, length_bytes: u64) -> Result<()> {
         check_range(Operation::Read, source_offset, length_bytes, source.size_bytes())?;
         crate::in_steps(length_bytes, |done, step| {
@@ -39,7 +38,7 @@ impl Target for FileStorage {
     }
 
     fn sync(&self) -> Result<()> {
-        // With the size, which is what is needed to read the bytes again; without times.
+        // This syncs the size, which is needed to read the bytes again, and not the file's times.
         self.file().sync_data().map_err(|error| Error::writing(0, 0, Reason::Io(error)))
     }
 

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use crate::{Extent, Operation, ReadAt, Result, WriteAt, check_range};
 
-/// A part of a storage seen as a storage of its own: a partition of a disk.
+/// A part of a storage as a storage of its own: a partition of a disk.
 ///
-/// Offsets in errors are the window's own; the error of the storage behind is its source where the
-/// range was inside the window.
+/// Offsets in errors count from the window's start if the range was not inside the window, and otherwise from the
+/// start of the storage that it is a part of.
 #[derive(Clone, Debug)]
 pub struct Window<S> {
     storage: S,
@@ -18,7 +18,7 @@ impl<S: ReadAt> Window<S> {
     ///
     /// # Errors
     ///
-    /// [`Reason::PastEnd`](crate::Reason::PastEnd) where they are not all inside `storage`.
+    /// [`Reason::PastEnd`](crate::Reason::PastEnd) if they are not all inside `storage`.
     pub fn new(storage: S, first_byte: u64, size_bytes: u64) -> Result<Self> {
         check_range(Operation::Read, first_byte, size_bytes, storage.size_bytes())?;
         Ok(Self { storage, first_byte, size_bytes })

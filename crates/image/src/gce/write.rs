@@ -1,8 +1,8 @@
 //! A new archive, compressed as one gzip member whose parts many threads make.
 //!
-//! The disk is cut into parts of [`PART_BYTES`] bytes, each compressed by itself: the cuts are always at the
-//! same places, so the bytes do not depend on the threads. A part of zeros is always the same bytes, and
-//! is made once.
+//! The disk is cut into parts of [`PART_BYTES`] bytes, and each part is compressed by itself. The cuts are always at the
+//! same places, so the file's bytes do not depend on the number of threads. A part of zeros always has the same bytes,
+//! which are made once.
 
 use std::fs::File;
 use std::ops::Range;
@@ -22,20 +22,20 @@ use crate::write::Progress;
 use crate::zeros::is_zero;
 use crate::{WriteOptions, Written};
 
-/// What a disk's size is a multiple of, in bytes.
+/// The size of a disk is a multiple of this number of bytes.
 pub(crate) const SIZE_UNIT_BYTES: u64 = 1 << 30;
 /// Size of a part in bytes; the disk is a whole number of them.
 const PART_BYTES: u64 = 1 << 20;
-/// What GNU tar fills an archive up to, in bytes.
+/// GNU tar fills an archive up to a multiple of this number of bytes.
 const RECORD_BYTES: u64 = 20 * BLOCK_BYTES;
 
 /// "Member header" of RFC 1952: deflate, no name, no time, no particular system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
-/// A last block of deflate with nothing in it.
+/// An empty last block of deflate.
 const LAST_BLOCK: [u8; 2] = [3, 0];
 
-/// Writes `disk`, whose time is `time` in seconds since 1970, with zeros behind it up to a whole number of
-/// [`SIZE_UNIT_BYTES`].
+/// Writes `disk`, with zeros after it up to a multiple of [`SIZE_UNIT_BYTES`]. The file in the archive has the time
+/// `time`, in seconds since 1970.
 pub(crate) fn write(
     disk: &dyn ReadAt,
     time: i64,
@@ -81,7 +81,7 @@ pub(crate) fn write(
     stream.finish()
 }
 
-/// The part of that number; none where all of it is zeros.
+/// The part `number`; `None` if it is all zeros.
 fn read_part(disk: &dyn ReadAt, number: Range<u64>, deflate: &mut Deflate) -> Result<(u64, Option<Part>)> {
     let start = number.start;
     let bytes = read_units(disk, PART_BYTES, number)?;
@@ -109,7 +109,7 @@ impl Part {
 /// The new file.
 struct Stream<'a> {
     out: Appender<'a>,
-    /// Of what was compressed until now.
+    /// The sum of the bytes that were compressed so far.
     content: Crc,
     length_bytes: u64,
 }
@@ -121,7 +121,7 @@ impl Stream<'_> {
         self.out.append(&part.bytes)
     }
 
-    /// "Member trailer" of RFC 1952: the sum, and the length as far as it fits.
+    /// "Member trailer" of RFC 1952: the sum, and the low 32 bits of the length.
     fn finish(mut self) -> Result<Written> {
         self.out.append(&LAST_BLOCK)?;
         self.out.append(&self.content.sum().to_le_bytes())?;

@@ -1,4 +1,4 @@
-//! Pieces of the base moved to a new file.
+//! Pieces of the base copied to a new file.
 
 use std::fs::File;
 
@@ -8,22 +8,22 @@ use super::table::SECTOR_BYTES;
 use crate::append::Appender;
 use crate::error::Result;
 
-/// Appends pieces of other files, neighbours together, and bytes of our own between them.
+/// Appends pieces of other files, neighbours in one copy, and other bytes between them.
 pub(crate) struct Mover<'a> {
     out: Appender<'a>,
     files: Vec<&'a dyn ReadAt>,
     run: Option<Run>,
 }
 
-/// Neighbouring pieces of a file that move by the same distance.
+/// Neighbouring pieces of a file that are copied together.
 struct Run {
     /// The number of the file.
     file: usize,
-    /// Where in it the last piece begins.
+    /// The offset in that file at which the last piece begins.
     last_offset: u64,
-    /// Where in it the run ends.
+    /// The offset in that file at which the run ends.
     end: u64,
-    /// Up to where it is copied; that byte goes to the appender's position.
+    /// The offset in that file up to which the run is copied.
     copied: u64,
 }
 
@@ -35,9 +35,9 @@ impl<'a> Mover<'a> {
         Self { out: Appender::new(target, position), files, run: None }
     }
 
-    /// Appends `length_bytes` bytes of the file of that number from `offset` on, as far as they are in it,
-    /// and says where they are now: at the same offset inside a sector, because an L2 entry counts a
-    /// compressed cluster's length in sectors.
+    /// Appends `length_bytes` bytes of the file number `file` from `offset` on, as far as they are in it, and returns
+    /// their new place. It has the same offset inside a sector, because an L2 entry counts a compressed cluster's length
+    /// in sectors.
     pub(crate) fn keep(&mut self, file: usize, offset: u64, length_bytes: u64) -> Result<u64> {
         let end = offset + length_bytes;
         match &mut self.run {
@@ -63,7 +63,7 @@ impl<'a> Mover<'a> {
         Ok(self.out.position() + (offset - copied))
     }
 
-    /// Appends bytes of our own and says where they are.
+    /// Appends `bytes` and returns their place.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<u64> {
         self.end_run()?;
         let position = self.out.position();
@@ -71,7 +71,7 @@ impl<'a> Mover<'a> {
         Ok(position)
     }
 
-    /// Pads to a multiple of `alignment` bytes, writes everything and says where the end is.
+    /// Pads to a multiple of `alignment` bytes, writes everything and returns the end.
     pub(crate) fn finish(mut self, alignment: u64) -> Result<u64> {
         self.end_run()?;
         self.out.pad_to(self.out.position().next_multiple_of(alignment))?;

@@ -8,8 +8,7 @@ use super::table::cluster_name;
 use crate::error::{Error, Result};
 
 impl Qcow2 {
-    /// The bytes of the compressed `cluster`, whose stream is at `offset`, from the cache if they
-    /// are there.
+    /// The bytes of the compressed `cluster`, whose stream is at `offset`. They come from the cache if they are there.
     pub(crate) fn compressed_cluster(&self, cluster: u64, offset: u64, length_bytes: u64) -> Result<Arc<Vec<u8>>> {
         if let Some(bytes) = self.clusters.lock().unwrap_or_else(PoisonError::into_inner).get(offset) {
             return Ok(bytes);
@@ -21,8 +20,7 @@ impl Qcow2 {
         Ok(bytes)
     }
 
-    /// Decompresses the stream at `offset` into `output`, which is one cluster. No lock is held
-    /// meanwhile.
+    /// Decompresses the stream at `offset` into `output`, which has the size of a cluster. No lock is held meanwhile.
     pub(crate) fn decompress(&self, cluster: u64, offset: u64, length_bytes: u64, output: &mut [u8]) -> Result<()> {
         let taken = self.decoders.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut decoder = taken.unwrap_or_else(|| Decoder::new(self.header().compression));
@@ -45,7 +43,7 @@ impl Qcow2 {
         if offset >= file_size_bytes {
             return Err(Error::Truncated { object: object(), offset, length_bytes, file_size_bytes });
         }
-        // The last sector of the last stream may be cut off behind the stream's end.
+        // The file may end inside the last sector of the last stream, after the stream's end.
         let there = length_bytes.min(file_size_bytes - offset);
         let input = decoder.input(there as usize);
         self.file().read_at(offset, input)?;

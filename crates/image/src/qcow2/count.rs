@@ -1,8 +1,8 @@
-//! Every reference to a host cluster counted, and every refcount read.
+//! Counts every reference to a host cluster, and reads every refcount.
 //!
-//! Memory is bounded by [`CLUSTERS_MAX`] counts and [`FINDINGS_MAX`] findings. Time is bounded by
-//! the tables' size and [`OVERLAPS_MAX`]: an L1 table that lies on something else, and an L2 table that
-//! the walk has been through, are findings and are not walked again.
+//! Memory is bounded by [`CLUSTERS_MAX`] counts and the limit of [`Findings`]. Time is bounded by
+//! the tables' size and [`OVERLAPS_MAX`]: an L1 table that overlaps something else, and an L2 table that was walked
+//! before, are findings and are not walked again.
 
 use std::ops::Range;
 
@@ -17,27 +17,23 @@ use super::layout::*;
 use super::refcount::refcount;
 use super::table::{Entry, RawEntry, cluster_name, numbers, parse_l1_entry, raw_entries};
 use crate::error::{Error, Result};
+use crate::findings::Findings;
 
 /// The most host clusters of a file that is checked: 4 TiB in clusters of 64 KiB.
 pub(super) const CLUSTERS_MAX: u64 = 1 << 26;
-/// The most findings that are listed.
-pub(super) const FINDINGS_MAX: usize = 1000;
-/// The most findings of places behind the file's end that are listed one by one: a file that was cut off has them by
-/// the thousand.
-const PAST_END_MAX: u64 = 10;
-/// The most clusters with more than one use that are counted in the whole check. Behind them a reference ends at the
-/// first such cluster: tens of thousands of snapshots may name one L1 table of tens of thousands of clusters.
+/// The most clusters with more than one use that are counted in the whole check. After that, counting a reference stops at
+/// its first such cluster: tens of thousands of snapshots may refer to one L1 table of tens of thousands of clusters.
 const OVERLAPS_MAX: u64 = 1 << 20;
-/// Table bytes that are read at once.
+/// The bytes of a table that are read at a time.
 const STEP_BYTES: u64 = 64 << 10;
 /// Compressed clusters that are decompressed together, on all threads.
 const BATCH_STREAMS: usize = 512;
-/// The longest snapshot or bitmap entry in bytes, beyond which it is not believed.
+/// The longest snapshot or bitmap entry in bytes; longer ones are damage.
 const ENTRY_MAX_BYTES: u64 = 1 << 20;
 /// The most bitmaps that there may be, as in QEMU.
 const BITMAPS_MAX: u32 = 65535;
 
-/// What a host cluster is used for.
+/// The use of a host cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Use {
@@ -72,7 +68,7 @@ impl Use {
         }
     }
 
-    /// Whether two references for these two uses can both be right.
+    /// Whether one cluster may have both uses.
     fn goes_with(self, other: Self) -> bool {
         self == Self::None
             || (self == other && matches!(self, Self::L2Table | Self::Plain | Self::Compressed))
@@ -89,45 +85,44 @@ pub(super) struct Stream {
 
 pub(super) struct Count<'a> {
     pub(super) image: &'a Qcow2,
-    /// Host clusters of the file, the last of which may be cut by the end.
+    /// The number of host clusters of the file; its end may cut the last one.
     pub(super) clusters: u64,
-    /// References by host cluster, but for those of the refcount structures to themselves.
+    /// References by host cluster, except those of the refcount structures to themselves.
     pub(super) expected: Counts,
-    /// References of the refcount table and from it.
+    /// References to the refcount table and to its blocks.
     pub(super) own: Counts,
     /// Refcounts in the file by host cluster.
     pub(super) actual: Counts,
+    /// The host clusters whose refcounts cannot be read, in ascending order: their block is cut off, for example.
+    unread: Vec<Range<u64>>,
     uses: Vec<u8>,
     /// Whether compressed clusters are decompressed.
     decompress: bool,
-    /// How many more bytes streams may become; see [`DECOMPRESSED_MIN_BYTES`](super::check::DECOMPRESSED_MIN_BYTES).
+    /// How many more bytes streams may become; see [`decompressed_max`].
     pub(super) decompress_bytes: u64,
     /// How many streams were not tried because of that.
     pub(super) untried: u64,
     /// How many more clusters with more than one use are counted.
     overlaps_left: u64,
     pub(super) streams: Vec<Stream>,
-    pub(super) findings: Vec<Finding>,
-    pub(super) unlisted: u64,
-    /// The first finding that other refcounts and flags would not make right.
+    pub(super) findings: Findings,
+    /// The first finding that new refcounts and flags cannot repair.
     pub(super) damage: Option<Finding>,
     /// The first finding about the refcount table or a refcount block.
     pub(super) bad_refcounts: Option<Finding>,
-    /// How many flags do not go with their refcounts.
+    /// How many flags do not match their refcounts.
     pub(super) bad_flags: u64,
     /// Whether two clusters of the active disk are the same host cluster.
     pub(super) has_doubles: bool,
-    /// Whether a compressed cluster's last sectors are whole clusters behind the file's end.
+    /// Whether the last sectors of a compressed cluster's stream are in clusters past the file's end.
     pub(super) has_cut_streams: bool,
-    /// The refcount blocks with counts of clusters behind the file's end.
+    /// The refcount blocks with counts of clusters past the file's end.
     pub(super) past_end: Vec<u64>,
-    /// How many references lead behind the file's end, and where the farthest of them ends.
-    outside: (u64, u64),
 }
 
-/// What a finding is about.
+/// The subject of a finding.
 enum About {
-    /// What other refcounts and flags would not make right.
+    /// Something that new refcounts and flags cannot repair.
     Data,
     Refcounts,
     Flag,
@@ -147,21 +142,20 @@ impl<'a> Count<'a> {
             expected: Counts::default(),
             own: Counts::default(),
             actual: Counts::default(),
+            unread: Vec::new(),
             uses: vec![0; clusters as usize],
             decompress,
             decompress_bytes: decompressed_max(image),
             untried: 0,
             overlaps_left: OVERLAPS_MAX,
             streams: Vec::new(),
-            findings: Vec::new(),
-            unlisted: 0,
+            findings: Findings::new("qcow2", image.file().size_bytes()),
             damage: None,
             bad_refcounts: None,
             bad_flags: 0,
             has_doubles: false,
             has_cut_streams: false,
             past_end: Vec::new(),
-            outside: (0, 0),
         })
     }
 
@@ -169,12 +163,12 @@ impl<'a> Count<'a> {
     pub(super) fn walk(&mut self) -> Result<()> {
         let header = self.image.header();
         if header.incompatible & INCOMPATIBLE_DIRTY != 0 {
-            self.list(Finding::new("qcow2 header", "the dirty bit is set: the refcounts may be out of date"));
+            self.findings.push(Finding::new("qcow2 header", "the dirty bit is set: the refcounts may be out of date"));
         }
         self.refer(&|| "qcow2 header".into(), 0, header.cluster_size(), Use::Header);
         self.read_refcounts()?;
-        // All L1 tables before any L2 table, so that an L2 table's number of references is known
-        // when it is walked.
+        // All L1 tables come before the L2 tables, so that the number of references to an L2 table is known when it is
+        // walked.
         let l1 = (header.l1_offset, header.l1_entries);
         self.walk_l1("active", l1.0, l1.1, true)?;
         self.walk_snapshots()?;
@@ -189,49 +183,33 @@ impl<'a> Count<'a> {
 
     fn report_about(&mut self, about: About, object: impl Into<String>, problem: impl Into<String>) {
         let finding = Finding::new(object, problem);
+        self.remember(about, &finding);
+        self.findings.push(finding);
+    }
+
+    /// Reports that the host bytes `offset..end` are not all in the file.
+    fn report_outside(&mut self, about: About, object: impl Into<String>, offset: u64, end: u64) {
+        let finding = self.findings.push_outside(object, offset, end);
+        self.remember(about, &finding);
+    }
+
+    /// Reports an error of reading; an error of the host remains one.
+    pub(super) fn report_error(&mut self, error: Error) -> Result<()> {
+        let finding = self.findings.push_error(error)?;
+        self.remember(About::Data, &finding);
+        Ok(())
+    }
+
+    fn remember(&mut self, about: About, finding: &Finding) {
         match about {
             About::Data => _ = self.damage.get_or_insert_with(|| finding.clone()),
             About::Refcounts => _ = self.bad_refcounts.get_or_insert_with(|| finding.clone()),
             About::Flag => self.bad_flags += 1,
         }
-        self.list(finding);
     }
 
-    /// The host bytes `offset..end` are not all in the file.
-    fn report_outside(&mut self, about: About, object: String, offset: u64, end: u64) {
-        let size = self.image.file().size_bytes();
-        self.outside = (self.outside.0 + 1, self.outside.1.max(end));
-        let (listed, unlisted) = (self.findings.len(), self.unlisted);
-        let problem = format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}");
-        self.report_about(about, object, problem);
-        if self.outside.0 > PAST_END_MAX {
-            self.findings.truncate(listed);
-            self.unlisted = unlisted;
-        }
-    }
-
-    /// What is to be said first of a file that was cut off, by a download for example.
-    pub(super) fn cut_off(&self) -> Option<Finding> {
-        let ((references, end), size) = (self.outside, self.image.file().size_bytes());
-        (references > PAST_END_MAX).then(|| {
-            let problem = format!(
-                "the file ends at {size} of {end} bytes: it was cut off, or {references} references are wrong; the \
-                 first {PAST_END_MAX} follow"
-            );
-            Finding::new("qcow2 file", problem)
-        })
-    }
-
-    pub(super) fn list(&mut self, finding: Finding) {
-        if self.findings.len() < FINDINGS_MAX {
-            self.findings.push(finding);
-        } else {
-            self.unlisted += 1;
-        }
-    }
-
-    /// Counts a reference of `object` to the host bytes from `offset` on; whether they are all in the
-    /// file and free for this use.
+    /// Counts a reference of `object` to the host bytes from `offset` on. Returns whether they are all in the file and
+    /// have no other use.
     fn refer(&mut self, object: &dyn Fn() -> String, offset: u64, length_bytes: u64, purpose: Use) -> bool {
         self.refer_times(object, offset, length_bytes, purpose, 1)
     }
@@ -255,7 +233,7 @@ impl<'a> Count<'a> {
             self.report_outside(about(), object(), offset, end);
             return false;
         }
-        // The first overlap, and how many more clusters have one: one finding for each reference.
+        // The first overlap, and how many more clusters overlap: each reference has one finding at most.
         let mut overlap: Option<(u64, Use, u64)> = None;
         for cluster in offset >> bits..=(end - 1) >> bits {
             let at = cluster as usize;
@@ -290,26 +268,37 @@ impl<'a> Count<'a> {
         let (offset, cluster_size) = (header.refcount_table_offset, header.cluster_size());
         let length = u64::from(header.refcount_table_clusters) << header.cluster_bits;
         if length == 0 || offset == 0 {
-            let problem = format!("refcount_table_offset={offset:#x} length={length:#x}, expected one");
+            let problem = format!("refcount_table_offset={offset:#x} length={length:#x}, expected a table");
             self.report_about(About::Refcounts, "refcount table", problem);
+            self.unread.push(0..self.clusters);
             return Ok(());
         }
         if !self.refer(&|| "refcount table".into(), offset, length, Use::RefcountTable) {
+            self.unread.push(0..self.clusters);
             return Ok(());
         }
         let counts_a_block = (cluster_size * 8) >> header.refcount_order;
+        // The file may end inside the table. The missing entries matter if they are for clusters of the file.
+        let there = (self.image.file().size_bytes() - offset).min(length) / 8;
+        if there < self.clusters.div_ceil(counts_a_block).min(length / 8) {
+            self.report_outside(About::Refcounts, "refcount table", offset, offset + length);
+            self.add_unread(there * counts_a_block..self.clusters);
+        }
         let mut index = 0u64;
         for step in steps(offset, length) {
             for raw in self.read_numbers(step)? {
                 let object = || format!("refcount block {index}");
                 let first = index * counts_a_block;
                 if raw == 0 {
-                    // No block: its counts are zero.
+                    // Without a block the counts are zero.
                 } else if !raw.is_multiple_of(cluster_size) {
                     let problem = format!("its offset {raw:#x} is not a multiple of {cluster_size:#x}");
                     self.report_about(About::Refcounts, object(), problem);
+                    self.add_unread(first..first + counts_a_block);
                 } else if self.refer(&object, raw, cluster_size, Use::RefcountBlock) {
                     self.read_block(raw, first, index)?;
+                } else {
+                    self.add_unread(first..first + counts_a_block);
                 }
                 index += 1;
             }
@@ -324,6 +313,11 @@ impl<'a> Count<'a> {
         let mut block = vec![0; header.cluster_size() as usize];
         let there = self.read_there(offset, &mut block)?;
         let counts = (there * 8) >> order;
+        if there < header.cluster_size() && first + counts < self.clusters {
+            let object = format!("refcount block {index}");
+            self.report_outside(About::Refcounts, object, offset, offset + header.cluster_size());
+            self.add_unread(first + counts..first + ((header.cluster_size() * 8) >> order));
+        }
         for (cluster, at) in (first..self.clusters).zip(0..counts) {
             self.actual.set(cluster, refcount(&block, at, order));
         }
@@ -334,7 +328,24 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// Counts what an L1 table refers to; its L2 tables are walked later.
+    /// The refcounts of `clusters` cannot be read.
+    fn add_unread(&mut self, clusters: Range<u64>) {
+        let clusters = clusters.start..clusters.end.min(self.clusters);
+        match self.unread.last_mut() {
+            _ if clusters.is_empty() => {}
+            Some(last) if clusters.start <= last.end => last.end = last.end.max(clusters.end),
+            _ => self.unread.push(clusters),
+        }
+    }
+
+    /// The refcount of a host cluster, unless it cannot be read.
+    pub(super) fn refcount(&self, cluster: u64) -> Option<u64> {
+        let next = self.unread.partition_point(|range| range.end <= cluster);
+        let is_unread = self.unread.get(next).is_some_and(|range| range.start <= cluster);
+        (!is_unread).then(|| self.actual.get(cluster))
+    }
+
+    /// Counts the references of an L1 table; its L2 tables are walked later.
     fn walk_l1(&mut self, of: &str, offset: u64, entries: u32, active: bool) -> Result<()> {
         let header = self.image.header();
         let length = u64::from(entries) * 8;
@@ -355,7 +366,12 @@ impl<'a> Count<'a> {
                     Err(problem) => self.report(object(), problem),
                     Ok(0) => {}
                     Ok(table) => {
-                        self.refer(&object, table, header.cluster_size(), Use::L2Table);
+                        let end = table + header.cluster_size();
+                        if self.refer(&object, table, header.cluster_size(), Use::L2Table)
+                            && end > self.image.file().size_bytes()
+                        {
+                            self.report_outside(About::Data, object(), table, end);
+                        }
                         if active {
                             self.check_copied(&object, raw, table);
                         }
@@ -367,17 +383,17 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// "copied" says that the refcount is one: only then may a writer write in place.
+    /// Checks the flag "copied", which means that the refcount is one: only then may a writer write in place.
     fn check_copied(&mut self, object: &dyn Fn() -> String, raw: u64, offset: u64) {
         let cluster = offset >> self.image.header().cluster_bits;
         if cluster >= self.clusters {
             return;
         }
-        let refcount = self.actual.get(cluster);
+        let Some(refcount) = self.refcount(cluster) else { return };
         let copied = raw & FLAG_COPIED != 0;
         if copied != (refcount == 1) {
             let found = u8::from(copied);
-            let problem = format!("copied={found} does not go with refcount={refcount} of the cluster at {offset:#x}");
+            let problem = format!("copied={found} does not match refcount={refcount} of the cluster at {offset:#x}");
             self.report_about(About::Flag, object(), problem);
         }
     }
@@ -389,7 +405,7 @@ impl<'a> Count<'a> {
             let mut raw = RawSnapshot::new_zeroed();
             let name = format!("snapshot {number}");
             if self.read_there(at, raw.as_mut_bytes())? < size_of::<RawSnapshot>() as u64 {
-                self.report(name, format!("its entry at {at:#x} is not inside the file"));
+                self.report_outside(About::Data, name, at, at + size_of::<RawSnapshot>() as u64);
                 break;
             }
             let rest = u64::from(raw.extra_data_size.get())
@@ -411,7 +427,7 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// Counts what the persistent bitmaps refer to.
+    /// Counts the references of the persistent bitmaps.
     fn walk_bitmaps(&mut self) -> Result<()> {
         let header = self.image.header();
         let raw = header.extension(EXTENSION_BITMAPS).and_then(|data| RawBitmaps::read_from_prefix(data).ok());
@@ -425,12 +441,13 @@ impl<'a> Count<'a> {
         for number in 0..raw.nb_bitmaps.get().min(BITMAPS_MAX) {
             let object = || format!("bitmap {number}");
             let mut bitmap = RawBitmap::new_zeroed();
-            let rest = match self.read_there(at, bitmap.as_mut_bytes())? {
-                24 => u64::from(bitmap.extra_data_size.get()) + u64::from(bitmap.name_size.get()),
-                _ => u64::MAX,
-            };
+            if self.read_there(at, bitmap.as_mut_bytes())? < size_of::<RawBitmap>() as u64 {
+                self.report_outside(About::Data, object(), at, at + size_of::<RawBitmap>() as u64);
+                break;
+            }
+            let rest = u64::from(bitmap.extra_data_size.get()) + u64::from(bitmap.name_size.get());
             if rest > ENTRY_MAX_BYTES {
-                self.report(object(), format!("its entry at {at:#x} is not inside the file"));
+                self.report(object(), format!("its entry at {at:#x} claims {rest:#x} bytes of names and extra data"));
                 break;
             }
             at += (size_of::<RawBitmap>() as u64 + rest).next_multiple_of(8);
@@ -465,17 +482,17 @@ impl<'a> Count<'a> {
                 Some(&purpose) if purpose == Use::WalkedL2Table as u8 => {
                     self.report(
                         format!("l1 entry {index} (active)"),
-                        format!("its l2 table at {table:#x} is another entry's, too"),
+                        format!("its l2 table at {table:#x} is shared with another entry"),
                     );
                 }
-                // Reported when it was counted.
+                // This was reported when the reference was counted.
                 _ => {}
             }
         }
         Ok(())
     }
 
-    /// Walks the L2 tables that only snapshots have.
+    /// Walks the L2 tables that only snapshots refer to.
     fn walk_snapshot_l2(&mut self) -> Result<()> {
         if self.image.header().snapshots == 0 {
             return Ok(());
@@ -488,8 +505,8 @@ impl<'a> Count<'a> {
         Ok(())
     }
 
-    /// Counts what an L2 table refers to, once for each reference to the table. The active image's
-    /// has `first_cluster`, the guest cluster of its first entry.
+    /// Counts the references of an L2 table, once for each reference to the table. `first_cluster` is the guest cluster of
+    /// its first entry, if the table belongs to the active image.
     fn walk_l2(&mut self, table: u64, first_cluster: Option<u64>) -> Result<()> {
         let header = self.image.header();
         let host = (table >> header.cluster_bits) as usize;
@@ -546,8 +563,8 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// How many bytes of a stream are in the file: the last sector may be cut off behind the stream's
-    /// end. Whole clusters that are cut off are counted here.
+    /// How many bytes of a stream's sectors are in the file, which may end after the stream's end and inside its sectors.
+    /// References to whole clusters past the file's end are counted here.
     fn stream_there(&mut self, offset: u64, length_bytes: u64, times: u64) -> u64 {
         let bits = self.image.header().cluster_bits;
         let there = length_bytes.min(self.image.file().size_bytes().saturating_sub(offset)).max(1);
@@ -562,7 +579,7 @@ impl<'a> Count<'a> {
         there
     }
 
-    /// The bytes of a plain cluster that the guest sees are all in the file.
+    /// Checks that those bytes of a plain cluster that the guest can read are all in the file.
     fn check_cut(&mut self, object: &dyn Fn() -> String, entry: Entry, offset: u64, cluster: u64) {
         let header = self.image.header();
         let start = u128::from(cluster) << header.cluster_bits;
@@ -582,26 +599,26 @@ impl<'a> Count<'a> {
         }
     }
 
-    /// How many references there are to a host cluster.
+    /// The number of references to a host cluster.
     pub(super) fn references(&self, cluster: u64) -> u64 {
         self.expected.get(cluster).saturating_add(self.own.get(cluster))
     }
 
-    /// Reads the numbers of a part of a table; zeros where the file ends before it.
+    /// Reads the numbers of a part of a table; zeros past the file's end.
     fn read_numbers(&self, bytes: Range<u64>) -> Result<Vec<u64>> {
         let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
         self.read_there(bytes.start, &mut buffer)?;
         Ok(numbers(&buffer).collect())
     }
 
-    /// Reads the L2 entries of a part of a table; zeros where the file ends before it.
+    /// Reads the L2 entries of a part of a table; zeros past the file's end.
     fn read_entries(&self, bytes: Range<u64>) -> Result<Vec<RawEntry>> {
         let mut buffer = vec![0; (bytes.end - bytes.start) as usize];
         self.read_there(bytes.start, &mut buffer)?;
         Ok(raw_entries(&buffer, self.image.header()))
     }
 
-    /// Fills the part of `buffer` that is in the file; says how long it is.
+    /// Fills the part of `buffer` that is in the file and returns its length.
     fn read_there(&self, offset: u64, buffer: &mut [u8]) -> Result<u64> {
         let file = self.image.file();
         let there = file.size_bytes().saturating_sub(offset).min(buffer.len() as u64);
@@ -610,7 +627,7 @@ impl<'a> Count<'a> {
     }
 }
 
-/// Every use at its own number.
+/// Every use, at the index that is its number.
 const USES: [Use; 11] = [
     Use::None,
     Use::Header,

@@ -1,12 +1,12 @@
-//! A number for each host cluster, in as little memory as the numbers need.
+//! A number for each host cluster, in little memory.
 
 /// Clusters in a page.
 const PAGE: usize = 4096;
 
 /// One number for each host cluster, zero until it is set.
 ///
-/// A page takes nothing while all its numbers are zero, a byte a number while they are small, and
-/// eight bytes a number otherwise.
+/// A page takes no memory while all its numbers are zero, one byte a number while they are small, and eight bytes a
+/// number otherwise.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pages: Vec<Page>,
@@ -66,7 +66,7 @@ impl Counts {
         self.set(cluster, self.get(cluster).saturating_add(more));
     }
 
-    /// The first cluster behind all that have a number other than zero.
+    /// The end of the clusters that have a number other than zero.
     pub(crate) fn end(&self) -> u64 {
         for (page, numbers) in self.pages.iter().enumerate().rev() {
             let last = match numbers {

@@ -122,7 +122,7 @@ impl Header {
         Ok(header)
     }
 
-    /// Refuses what needs more than this crate has, each by name.
+    /// Refuses features that this crate lacks, each by its name.
     fn refuse_features(&self, crypt_method: u32) -> Result<()> {
         match crypt_method {
             0 => {}
@@ -164,15 +164,15 @@ impl Header {
             (0, false) => Ok(CompressionType::Zlib),
             (1, true) => Ok(CompressionType::Zstd),
             (0 | 1, _) => Err(corrupt(format!(
-                "compression_type={number} does not go with incompatible_features={:#x}",
+                "compression_type={number} does not match incompatible_features={:#x}",
                 self.incompatible
             ))),
             (other, _) => Err(Error::unsupported(format!("qcow2 compression_type={other}"))),
         }
     }
 
-    /// Holds the sizes and places of the tables against each other. Whether the refcount and
-    /// snapshot tables are inside the file is the check's question: reading does not need them.
+    /// Validates the sizes and places of the tables. Whether the refcount table and the snapshot table are inside the file
+    /// is only checked by [`Image::check`](crate::Image::check), because reading does not need them.
     fn validate_tables(&self) -> Result<()> {
         let needed = self.l1_entries_needed();
         if u64::from(self.l1_entries) < needed {
@@ -206,7 +206,7 @@ impl Header {
         for (name, offset) in places {
             if !offset.is_multiple_of(self.cluster_size()) || offset > i64::MAX as u64 - (128 << 20) {
                 return Err(corrupt(format!(
-                    "{name}={offset:#x}, expected a multiple of the cluster size {:#x} inside the file",
+                    "{name}={offset:#x}, expected a multiple of the cluster size {:#x} inside a file",
                     self.cluster_size()
                 )));
             }
@@ -239,7 +239,7 @@ impl Header {
         self.incompatible & INCOMPATIBLE_EXTENDED_L2 != 0
     }
 
-    /// Number of clusters of the guest's disk, the last of which may be cut by the end.
+    /// Number of clusters of the guest's disk, whose end may cut the last one.
     pub(crate) fn guest_clusters(&self) -> u64 {
         self.virtual_size_bytes.div_ceil(self.cluster_size())
     }
@@ -269,7 +269,7 @@ impl Header {
         }
         let text = |bytes: &[u8]| {
             let name = std::str::from_utf8(bytes).map(str::to_owned);
-            name.map_err(|_| Error::unsupported(format!("a backing file whose name is no UTF-8 ({bytes:02x?})")))
+            name.map_err(|_| Error::unsupported(format!("a backing file whose name is not UTF-8 ({bytes:02x?})")))
         };
         let mut name = vec![0; length as usize];
         read_inside(file, offset, &mut name)?;
@@ -277,7 +277,7 @@ impl Header {
         Ok(Some(BackingName { name: text(&name)?, format: format.filter(|format| !format.is_empty()) }))
     }
 
-    /// The name that the image itself has for a feature bit.
+    /// The name of a feature bit in the image's own table.
     fn feature_name(&self, kind: u8, bit: u8) -> Option<String> {
         let table = self.extension(EXTENSION_FEATURE_NAMES)?;
         table.chunks_exact(size_of::<RawFeatureName>()).find_map(|entry| {
@@ -287,7 +287,7 @@ impl Header {
         })
     }
 
-    /// What is set in the header beyond the plainest image, by name.
+    /// The names of the features that the header uses.
     pub(crate) fn features(&self) -> Vec<String> {
         let mut features = Vec::new();
         let mut known = |is_set: bool, name: &str| {
@@ -311,7 +311,7 @@ impl Header {
     }
 }
 
-/// Reads bytes of the header, which a cut file may not have.
+/// Reads bytes of the header. A file that was cut off may lack them.
 fn read_inside(file: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<()> {
     let file_size_bytes = file.size_bytes();
     let length_bytes = buffer.len() as u64;
@@ -321,7 +321,7 @@ fn read_inside(file: &dyn ReadAt, offset: u64, buffer: &mut [u8]) -> Result<()> 
     Ok(file.read_at(offset, buffer)?)
 }
 
-/// The version 3 fields and the header's length; what version 2 stands for where it has none.
+/// The version 3 fields and the header's length. For version 2, the fields have the values that it implies.
 fn v3_part(file: &dyn ReadAt, version: u32, bytes: &[u8]) -> Result<(RawHeaderV3, usize)> {
     let mut v3 = RawHeaderV3::new_zeroed();
     if version == 2 {
@@ -348,7 +348,7 @@ fn v3_part(file: &dyn ReadAt, version: u32, bytes: &[u8]) -> Result<(RawHeaderV3
 fn extensions(bytes: &[u8], start: usize, end: usize, file_size_bytes: u64) -> Result<(Vec<Extension>, usize)> {
     let mut extensions = Vec::new();
     let mut at = start;
-    // At least 8 bytes a turn, in at most one cluster.
+    // Each turn reads at least 8 bytes, of at most one cluster.
     while at + size_of::<RawExtension>() <= end {
         let Some(raw) = bytes.get(at..).and_then(|rest| RawExtension::read_from_prefix(rest).ok()) else {
             return Err(Error::Truncated {

@@ -12,7 +12,7 @@ pub(crate) struct RawHeader {
     pub(crate) magic: [u8; 4],
     /// 4: 2 or 3.
     pub(crate) version: U32,
-    /// 8: offset of the backing file's name, 0 if there is none.
+    /// 8: offset of the backing file's name, 0 without a backing file.
     pub(crate) backing_file_offset: U64,
     /// 16: length of the backing file's name in bytes.
     pub(crate) backing_file_size: U32,
@@ -44,7 +44,7 @@ pub(crate) struct RawHeaderV3 {
     pub(crate) incompatible_features: U64,
     /// 80: features that may be ignored.
     pub(crate) compatible_features: U64,
-    /// 88: features whose bits a writer that does not know them clears.
+    /// 88: features whose bits are cleared by a writer that does not know them.
     pub(crate) autoclear_features: U64,
     /// 96: binary logarithm of the width of a refcount in bits.
     pub(crate) refcount_order: U32,
@@ -56,7 +56,7 @@ pub(crate) struct RawHeaderV3 {
     pub(crate) padding: [u8; 7],
 }
 
-/// "Header extensions": what each begins with; the data follows, padded to 8 bytes.
+/// "Header extensions": the start of each; the data follows, padded to 8 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawExtension {
@@ -92,7 +92,7 @@ pub(crate) struct RawBitmaps {
     pub(crate) bitmap_directory_offset: U64,
 }
 
-/// "Bitmap directory": what each entry begins with; extra data and the name follow, padded to 8 bytes.
+/// "Bitmap directory": the start of each entry; extra data and the name follow, padded to 8 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawBitmap {
@@ -112,8 +112,7 @@ pub(crate) struct RawBitmap {
     pub(crate) extra_data_size: U32,
 }
 
-/// "Snapshots": what each entry begins with; extra data, the identifier and the name follow, padded
-/// to 8 bytes.
+/// "Snapshots": the start of each entry; extra data, the identifier and the name follow, padded to 8 bytes.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawSnapshot {

@@ -9,13 +9,13 @@ use crate::error::{Error, Result};
 use crate::probe::QCOW2_MAGIC;
 use crate::{Compat, CompressionType, Qcow2Options};
 
-/// The sizes of clusters that the format has, as binary logarithms of bytes.
+/// The cluster sizes that the format allows, as binary logarithms of bytes.
 const CLUSTER_BITS: std::ops::RangeInclusive<u32> = 9..=21;
 /// The longest name of a backing file in bytes.
 const BACKING_NAME_MAX_BYTES: usize = 1023;
-/// Larger clusters than this have names for feature bits in their header, as QEMU's do.
+/// A header in a larger cluster than this has names for feature bits, as QEMU's headers do.
 const FEATURE_NAMES_CLUSTER_BYTES: u64 = 4096;
-/// What the feature bits are called, for readers that do not know them.
+/// The names of the feature bits, for readers that do not know them.
 const FEATURE_NAMES: [(u8, u8, &str); 8] = [
     (0, 0, "dirty bit"),
     (0, 1, "corrupt bit"),
@@ -28,7 +28,7 @@ const FEATURE_NAMES: [(u8, u8, &str); 8] = [
 ];
 
 impl Header {
-    /// The header of a new file for a disk of `size_bytes` bytes, but for the places of its tables.
+    /// The header of a new file for a disk of `size_bytes` bytes, without the places of its tables.
     pub(crate) fn new(options: &Qcow2Options, size_bytes: u64) -> Result<Self> {
         let Qcow2Options { compat, cluster_size_bytes, compression_type, backing } = options;
         let cluster_bits = cluster_size_bytes.trailing_zeros();

@@ -1,4 +1,4 @@
-//! Changed clusters compressed on several threads, and given back in order.
+//! Compresses changed clusters on several threads; the results come in order.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -12,23 +12,23 @@ use crate::error::{Error, Result};
 use crate::in_order::InOrder;
 use crate::zeros::is_zero;
 
-/// The changed bytes that one thread reads and compresses at a time; one cluster where that is more.
+/// The changed bytes that one thread reads and compresses at a time, at least one cluster.
 const BATCH_BYTES: u64 = 1 << 20;
 
-/// What became of a changed cluster.
+/// A changed cluster, packed.
 pub(crate) enum Packed<'a> {
     /// All zeros.
     Zero,
     /// Compressed to these bytes.
     Compressed(&'a [u8]),
-    /// Compressing does not make it smaller.
+    /// Not compressed, because that does not make it smaller.
     Plain,
 }
 
 /// The clusters of one batch, packed.
 #[derive(Default)]
 struct Batch {
-    /// A cluster's kind; how many of `bytes` are its own where it is compressed.
+    /// The kinds of the clusters; a compressed one has the number of its bytes in `bytes`.
     clusters: Vec<Kind>,
     bytes: Vec<u8>,
 }
@@ -40,7 +40,7 @@ enum Kind {
     Plain,
 }
 
-/// Gives the changed clusters packed, in the order of the disk.
+/// Returns the changed clusters, packed, in the order of the disk.
 pub(crate) struct Packer {
     batches: InOrder<Batch>,
     batch: Batch,
@@ -105,7 +105,7 @@ fn pack(disk: &dyn ReadAt, header: &Header, clusters: Range<u64>, encoder: &mut 
             continue;
         }
         let from = batch.bytes.len();
-        // One byte less than the cluster: what is not smaller is not kept.
+        // One byte less than the cluster, so that only a smaller result fits.
         batch.bytes.resize(from + cluster_size - 1, 0);
         let length = encoder.encode(cluster, &mut batch.bytes[from..]);
         batch.bytes.truncate(from + length.unwrap_or(0));
@@ -114,7 +114,7 @@ fn pack(disk: &dyn ReadAt, header: &Header, clusters: Range<u64>, encoder: &mut 
     Ok(batch)
 }
 
-/// The bytes of `clusters`, the last of them padded with zeros where the disk ends inside it.
+/// The bytes of `clusters`, padded with zeros if the disk ends inside the last one.
 pub(crate) fn read_clusters(disk: &dyn ReadAt, header: &Header, clusters: Range<u64>) -> Result<Vec<u8>> {
     let start = clusters.start << header.cluster_bits;
     let mut bytes = vec![0; ((clusters.end - clusters.start) << header.cluster_bits) as usize];

@@ -8,10 +8,10 @@ use super::table::{Entry, Subclusters, cluster_name};
 use crate::error::{Error, Result};
 use crate::{Image, Kind};
 
-/// The most runs that one question for an extent looks at, in all layers together.
+/// The most runs that are read to find one extent, in all layers together.
 const EXTENT_RUNS_MAX: u64 = 1 << 20;
 
-/// Guest bytes from one place.
+/// Guest bytes that come from one place.
 struct Run {
     from: From,
     length_bytes: u64,
@@ -19,7 +19,7 @@ struct Run {
 
 enum From {
     Zeros,
-    /// The image under this one, or zeros where there is none.
+    /// The image under this one; zeros if there is no such image.
     Backing,
     Host {
         offset: u64,
@@ -31,7 +31,7 @@ enum From {
 }
 
 impl Qcow2 {
-    /// Fills `buffer` with the guest's bytes from `offset` on, all of which are inside the disk.
+    /// Fills `buffer` with the guest's bytes from `offset` on. All of them are inside the disk.
     pub(crate) fn read_guest(&self, mut offset: u64, mut buffer: &mut [u8]) -> Result<()> {
         let cluster_size = self.header().cluster_size();
         while !buffer.is_empty() {
@@ -110,7 +110,7 @@ impl Qcow2 {
         Run { from, length_bytes: ((u64::from(end) << subcluster_bits) - into).min(most) }
     }
 
-    /// Fills `buffer` with the bytes that the image under this one has there; with zeros behind its end.
+    /// Fills `buffer` with the bytes of the image under this one; with zeros after its end.
     fn read_backing(&self, offset: u64, buffer: &mut [u8]) -> Result<()> {
         let there = self.backing_bytes(offset, buffer.len() as u64) as usize;
         let (part, zeros) = buffer.split_at_mut(there);
@@ -126,20 +126,20 @@ impl Qcow2 {
         self.backing().map_or(0, |image| storage::ReadAt::size_bytes(image).saturating_sub(offset).min(length_bytes))
     }
 
-    /// The error with the name of the file that it is about.
+    /// The error with the name of the backing file in which it happened.
     fn in_backing(&self, error: Error) -> Error {
         let name = self.backing_name().map(|backing| backing.name.clone()).unwrap_or_default();
         Error::InBackingFile { name, error: Box::new(error) }
     }
 
-    /// The run of guest bytes from `offset` on that is all zero or all to be read.
+    /// The run of guest bytes from `offset` on that are all zeros, or all have to be read.
     pub(crate) fn guest_extent(&self, offset: u64) -> Result<Extent> {
         let mut runs = EXTENT_RUNS_MAX;
         self.extent_within(offset, self.header().virtual_size_bytes - offset, &mut runs)
     }
 
-    /// As [`guest_extent`](Self::guest_extent), of at most `most` bytes, and with at most so many more runs
-    /// looked at, but for one in each layer.
+    /// As [`guest_extent`](Self::guest_extent), for at most `most` bytes. It reads at most `runs` more runs, but at least
+    /// one in each layer.
     fn extent_within(&self, offset: u64, most: u64, runs: &mut u64) -> Result<Extent> {
         let mut extent: Option<Extent> = None;
         loop {

@@ -9,11 +9,10 @@ use crate::error::{Error, Result};
 
 /// Binary logarithm of the width in bits of the refcounts that are written.
 pub(crate) const NEW_ORDER: u32 = 4;
-/// The most that the refcount table may take in bytes, as in QEMU.
+/// The largest refcount table in bytes, as in QEMU.
 pub(crate) const TABLE_MAX_BYTES: u64 = 8 << 20;
 
-/// Where the refcount structures of a new file are: the blocks one after another, then the table,
-/// which ends the file.
+/// The places of the refcount structures of a new file: first the blocks, then the table, at the file's end.
 pub(crate) struct RefcountPlaces {
     start: u64,
     blocks: u64,
@@ -22,12 +21,12 @@ pub(crate) struct RefcountPlaces {
 }
 
 impl RefcountPlaces {
-    /// The places behind `data_end` bytes, which are whole clusters.
+    /// The places after the first `data_end` bytes, which are whole clusters.
     pub(crate) fn new(data_end: u64, cluster_bits: u32) -> Result<Self> {
         let cluster_size = 1u64 << cluster_bits;
         let counts_a_block = (cluster_size * 8) >> NEW_ORDER;
         let (mut blocks, mut table_clusters) = (0, 0);
-        // The blocks count themselves and the table, too. Each turn adds at least one block.
+        // The blocks also have counts of themselves and of the table. Each turn adds at least one block.
         loop {
             let clusters = (data_end >> cluster_bits) + blocks + table_clusters;
             let needed = clusters.div_ceil(counts_a_block);
@@ -79,13 +78,13 @@ impl<'a> Writer<'a> {
         (0..clusters).try_for_each(|_| self.add(1))
     }
 
-    /// A stream is in the bytes `range`; it begins behind the streams before it.
+    /// A stream has the bytes `range`, which begin after the streams before it.
     pub(crate) fn add_stream(&mut self, range: Range<u64>) -> Result<()> {
         let first = range.start >> self.places.cluster_bits;
         let last = (range.end - 1) >> self.places.cluster_bits;
         self.add_streams_until(first)?;
         for cluster in first..=last {
-            // At most three turns: a stream is at most two clusters long.
+            // A stream is at most two clusters long, so there are at most three turns.
             let at = (cluster - self.done) as usize;
             if at >= self.streams.len() {
                 self.streams.resize(at + 1, 0);
@@ -128,7 +127,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// The refcount number `at` of a block: widths below a byte begin at the least significant bit.
+/// The refcount number `at` of a block. Refcounts narrower than a byte start at its least significant bit.
 pub(crate) fn refcount(block: &[u8], at: u64, order: u32) -> u64 {
     let at = at as usize;
     if order < 3 {
@@ -140,7 +139,7 @@ pub(crate) fn refcount(block: &[u8], at: u64, order: u32) -> u64 {
     block[at * width..][..width].iter().fold(0, |number, &byte| number << 8 | u64::from(byte))
 }
 
-/// Sets the refcount number `at` of a block, which is zero so far, to what fits its width.
+/// Sets the refcount number `at` of a block, which is still zero, to `count`, which fits its width.
 pub(crate) fn set_refcount(block: &mut [u8], at: u64, order: u32, count: u64) {
     let at = at as usize;
     if order < 3 {

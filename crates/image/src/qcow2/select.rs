@@ -1,4 +1,4 @@
-//! Which clusters of a new file are packed anew, and which go over as they are.
+//! Decides which clusters of a new file are packed anew and which are copied from a layer.
 
 use std::ops::Range;
 
@@ -11,14 +11,13 @@ use crate::error::Result;
 use crate::write::merged;
 use crate::{NewClusters, WriteOptions};
 
-/// The most ranges of clusters that are kept apart: from there on, neighbours become one.
+/// The most ranges of clusters that are kept. If there are more, neighbours are merged.
 const RANGES_MAX: usize = 1 << 17;
 
-/// What becomes of the disk's clusters.
+/// The decision for the disk's clusters.
 pub(crate) struct Selection<'a> {
     pub(crate) layers: Layers<'a>,
-    /// The clusters that are read from the disk and packed, sorted. Of the others, those are kept that a
-    /// layer has.
+    /// The clusters that are read from the disk and packed, sorted. Any other cluster is copied if a layer has it.
     pub(crate) changed: Vec<Range<u64>>,
 }
 
@@ -27,7 +26,7 @@ pub(crate) fn select<'a>(new: &Header, source: &Source<'a>, options: &WriteOptio
     let size_bytes = source.disk.size_bytes();
     let mut changed = source.changed.to_vec();
     if new.backing.is_some() {
-        // What did not change is in the file that is named.
+        // Unchanged data is in the backing file.
         if source.base.is_none() || !source.keeps_all {
             changed.push(0..size_bytes);
         }
@@ -51,13 +50,13 @@ pub(crate) fn select<'a>(new: &Header, source: &Source<'a>, options: &WriteOptio
     Ok(Selection { layers, changed })
 }
 
-/// Bytes of the cluster that the end of the disk was in, where the disk becomes larger: what the cluster
-/// has past the end is nobody's, and need not be zeros.
+/// Bytes of the cluster with the disk's old end, if the disk becomes larger and ended inside that cluster: the rest of the
+/// cluster did not belong to the disk, and may be anything.
 pub(crate) fn cut_by_the_old_end(old_bytes: u64, new_bytes: u64, cluster_size: u64) -> Option<Range<u64>> {
     (new_bytes > old_bytes && !old_bytes.is_multiple_of(cluster_size)).then(|| old_bytes - 1..old_bytes)
 }
 
-/// The clusters `changed`, and those with data that are not kept.
+/// The clusters `changed`, and those with data that are not copied.
 fn add_what_is_not_kept(
     new: &Header,
     disk: &dyn ReadAt,
@@ -99,7 +98,7 @@ fn add_what_is_not_kept(
 #[derive(Default)]
 struct Ranges {
     ranges: Vec<Range<u64>>,
-    /// Ranges that have no more than that between them become one.
+    /// Ranges with a gap of at most this many clusters are merged.
     gap: u64,
 }
 
@@ -109,7 +108,7 @@ impl Ranges {
             Some(last) if range.start <= last.end + self.gap => last.end = last.end.max(range.end),
             _ => self.ranges.push(range),
         }
-        // Packing a cluster that could be kept costs time and nothing else.
+        // To pack a cluster that could be copied costs only time.
         while self.ranges.len() > RANGES_MAX {
             self.gap = self.gap * 2 + 1;
             for range in std::mem::take(&mut self.ranges) {
@@ -122,7 +121,7 @@ impl Ranges {
     }
 }
 
-/// Answers whether a cluster changed, for clusters in ascending order.
+/// Tells whether a cluster changed, for clusters in ascending order.
 pub(crate) struct Changes<'a> {
     rest: &'a [Range<u64>],
 }
@@ -132,7 +131,7 @@ impl<'a> Changes<'a> {
         Self { rest: changed }
     }
 
-    /// Where the range that has `cluster` ends; `None` where it did not change.
+    /// The end of the changed range with `cluster`; `None` if the cluster did not change.
     pub(crate) fn end_from(&mut self, cluster: u64) -> Option<u64> {
         if self.rest.first().is_some_and(|range| range.end <= cluster) {
             self.rest = &self.rest[self.rest.partition_point(|range| range.end <= cluster)..];
@@ -140,7 +139,7 @@ impl<'a> Changes<'a> {
         self.rest.first().filter(|range| range.start <= cluster).map(|range| range.end)
     }
 
-    /// Where the next range begins, after [`end_from`](Self::end_from) said that there is none here.
+    /// The start of the next range, after [`end_from`](Self::end_from) returned `None`.
     fn next_start(&self) -> u64 {
         self.rest.first().map_or(u64::MAX, |range| range.start)
     }

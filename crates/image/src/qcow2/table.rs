@@ -1,4 +1,4 @@
-//! The L1 table and the L2 tables: from a guest cluster to where its bytes are.
+//! The L1 table and the L2 tables, which lead from a guest cluster to its bytes.
 
 use std::sync::{Arc, PoisonError};
 
@@ -8,35 +8,35 @@ use super::Qcow2;
 use super::header::Header;
 use super::layout::{FLAG_COMPRESSED, FLAG_COPIED, FLAG_ZERO, OFFSET_MASK, SUBCLUSTERS};
 use crate::error::{Error, Result};
+use crate::shared::shared;
 
-/// The part of an L2 table that is read and kept at once, in bytes.
+/// The bytes of an L2 table that are read and cached at a time.
 const SLICE_BYTES: u64 = 16 << 10;
 
-/// The unit in which L2 entries count the length of a compressed cluster, in bytes.
+/// The unit in bytes in which L2 entries count the length of a compressed cluster.
 pub(crate) const SECTOR_BYTES: u64 = 512;
 
-/// What an L2 entry says about its cluster.
+/// The meaning of an L2 entry for its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entry {
-    /// No bytes here: those of the backing file, or zeros where there is none.
+    /// The image does not have the cluster: it reads as the backing file does, or as zeros without one.
     Unallocated,
-    /// Zeros, with or without a host cluster set aside.
+    /// Zeros, with or without a reserved host cluster.
     Zero { reserved: Option<u64> },
     /// A host cluster.
     Plain { offset: u64 },
-    /// A compressed stream somewhere in `length_bytes` bytes from `offset` on: its exact length is
-    /// not written anywhere.
+    /// A compressed stream at `offset`, of at most `length_bytes` bytes: its exact length is not stored.
     Compressed { offset: u64, length_bytes: u64 },
-    /// Subclusters of more than one kind, or a host cluster set aside with nothing in it.
+    /// Subclusters of more than one kind, or a reserved host cluster without data.
     Pieces { offset: Option<u64>, subclusters: Subclusters },
 }
 
-/// "Extended L2 Entries": what the subclusters of a cluster are, the first at the least significant bit.
+/// "Extended L2 Entries": the kinds of a cluster's subclusters, the first one at the least significant bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subclusters {
-    /// Those that are in the host cluster.
+    /// Bits of the subclusters that are in the host cluster.
     pub(crate) allocated: u32,
-    /// Those that read as zeros. The others are unallocated.
+    /// Bits of the subclusters that read as zeros. The others are unallocated.
     pub(crate) zero: u32,
 }
 
@@ -47,12 +47,12 @@ impl Subclusters {
     }
 }
 
-/// An L2 entry as it is in the file.
+/// An L2 entry, not parsed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RawEntry {
     /// "L2 table entry".
     pub(crate) descriptor: u64,
-    /// "Subcluster Allocation Bitmap", 0 where entries are not extended.
+    /// "Subcluster Allocation Bitmap"; 0 if entries are not extended.
     pub(crate) bitmap: u64,
 }
 
@@ -63,7 +63,7 @@ impl From<u64> for RawEntry {
 }
 
 impl Entry {
-    /// Reads an L2 entry. The error is what is wrong with it, without its place.
+    /// Reads an L2 entry. The error describes the problem, without the entry's place.
     pub(crate) fn parse(raw: RawEntry, header: &Header) -> std::result::Result<Self, String> {
         let RawEntry { descriptor: raw, bitmap } = raw;
         if raw & FLAG_COMPRESSED != 0 && bitmap != 0 {
@@ -102,7 +102,7 @@ impl Entry {
         })
     }
 
-    /// "Extended L2 Entries": the cluster as a whole where all of its subclusters are of one kind.
+    /// "Extended L2 Entries": an entry for the whole cluster if all of its subclusters are of one kind.
     fn extended(raw: u64, offset: u64, bitmap: u64) -> std::result::Result<Self, String> {
         let subclusters = Subclusters { allocated: bitmap as u32, zero: (bitmap >> SUBCLUSTERS) as u32 };
         if subclusters.allocated & subclusters.zero != 0 {
@@ -120,7 +120,7 @@ impl Entry {
         })
     }
 
-    /// The host cluster that is in use or set aside as a whole.
+    /// The host cluster that belongs to this cluster alone, used or reserved.
     pub(crate) fn host_cluster(self) -> Option<u64> {
         match self {
             Self::Plain { offset } => Some(offset),
@@ -140,7 +140,7 @@ pub(crate) fn compressed_entry(header: &Header, offset: u64, length_bytes: u64) 
     Ok(FLAG_COMPRESSED | more_sectors << size_shift | offset)
 }
 
-/// The offset in an L1 entry, 0 for no L2 table. The error is what is wrong with it.
+/// The offset in an L1 entry, 0 if there is no L2 table. The error describes the problem.
 pub(crate) fn parse_l1_entry(raw: u64, header: &Header) -> std::result::Result<u64, String> {
     let offset = raw & OFFSET_MASK;
     if raw & !(OFFSET_MASK | FLAG_COPIED) != 0 {
@@ -160,7 +160,7 @@ pub(crate) fn numbers(bytes: &[u8]) -> impl ExactSizeIterator<Item = u64> {
     bytes.as_chunks::<8>().0.iter().map(|chunk| u64::from_be_bytes(*chunk))
 }
 
-/// The L2 entries that `bytes` are.
+/// The L2 entries in `bytes`.
 pub(crate) fn raw_entries(bytes: &[u8], header: &Header) -> Vec<RawEntry> {
     let mut numbers = numbers(bytes);
     let mut entries = Vec::with_capacity(bytes.len() / header.entry_bytes() as usize);
@@ -217,18 +217,13 @@ pub(crate) fn read_l1(file: &dyn ReadAt, header: &Header) -> Result<Vec<u64>> {
 
 /// The offsets that more than one entry of the L1 table has, sorted.
 ///
-/// No program writes such tables, and without this rule a small file could stand for more L2 tables
-/// than can ever be walked.
+/// No program writes such tables, and with them a small file could stand for more L2 tables than can ever be walked.
 pub(crate) fn shared_l2_tables(l1: &[u64]) -> Vec<u64> {
-    let mut offsets: Vec<u64> = l1.iter().map(|raw| raw & OFFSET_MASK).filter(|&offset| offset != 0).collect();
-    offsets.sort_unstable();
-    let mut shared: Vec<u64> = offsets.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    shared.dedup();
-    shared
+    shared(l1.iter().map(|raw| raw & OFFSET_MASK))
 }
 
 impl Qcow2 {
-    /// Where the L2 table of the L1 entry `index` is; `None` where there is none.
+    /// The place of the L2 table of the L1 entry `index`; `None` if it has no table.
     pub(crate) fn l2_table(&self, index: u64) -> Result<Option<u64>> {
         let header = self.header();
         let object =
@@ -244,12 +239,12 @@ impl Qcow2 {
             return Err(Error::Truncated { object, offset, length_bytes: header.cluster_size(), file_size_bytes });
         }
         if self.shared_l2.binary_search(&offset).is_ok() {
-            return Err(Error::corrupt(object(), format!("its l2 table at {offset:#x} is another entry's, too")));
+            return Err(Error::corrupt(object(), format!("its l2 table at {offset:#x} is shared with another entry")));
         }
         Ok(Some(offset))
     }
 
-    /// The part of an L2 table that has the entry of `cluster`; `None` where the table is missing.
+    /// The part of an L2 table with the entry of `cluster`; `None` if there is no table.
     pub(crate) fn slice(&self, cluster: u64) -> Result<Option<Arc<Slice>>> {
         let header = self.header();
         let Some(table) = self.l2_table(cluster >> header.l2_bits())? else {
@@ -266,7 +261,7 @@ impl Qcow2 {
         Ok(Some(slice))
     }
 
-    /// Reads and validates `entries` entries of an L2 table, past any cache.
+    /// Reads and validates `entries` entries of an L2 table, without the cache.
     pub(crate) fn read_slice(&self, first_cluster: u64, offset: u64, entries: u64) -> Result<Slice> {
         let header = self.header();
         let mut bytes = vec![0; (entries * header.entry_bytes()) as usize];
@@ -279,7 +274,7 @@ impl Qcow2 {
     }
 }
 
-/// A guest cluster, for people and for `qemu-img map`.
+/// The name of a guest cluster in messages. `qemu-img map` shows the same offset.
 pub(crate) fn cluster_name(cluster: u64, header: &Header) -> String {
     format!("cluster at guest offset {:#x}", u128::from(cluster) << header.cluster_bits)
 }

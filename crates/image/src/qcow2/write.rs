@@ -2,15 +2,15 @@
 //! clusters, refcount blocks, refcount table.
 //!
 //! ```text
-//! survey            which L2 tables there will be, and how much work; nothing is written yet
-//! place_compressed  streams in guest order; L2 tables with a mark where a cluster is plain
-//! place_plain       clusters in guest order, each mark replaced by the place
-//! refcounts         recounted from the L2 tables that were just written
-//! header            last: until then the file is not an image
+//! survey            finds which L2 tables there will be, and how much work; nothing is written yet
+//! place_compressed  writes streams in guest order, and L2 tables with a mark for each plain cluster
+//! place_plain       writes plain clusters in guest order, and replaces each mark by the cluster's place
+//! refcounts         counts the references of the L2 tables that were just written
+//! header            comes last: until then the file is not an image
 //! ```
 //!
-//! Memory does not grow with the image, but for the L1 table (at most 32 MiB, 8 KiB a TiB at the
-//! usual cluster size): the new L2 tables are written in the first pass and read again in the others.
+//! Only the L1 table needs memory in proportion to the image (at most 32 MiB; 16 KiB for each TiB at the usual cluster
+//! size): the new L2 tables are written in the first pass and read again in the others.
 
 use std::fs::File;
 use std::ops::Range;
@@ -36,12 +36,12 @@ use crate::write::Progress;
 use crate::zeros::is_zero;
 use crate::{NewClusters, WriteOptions, Written};
 
-/// In a new L2 table, until its place is known: the cluster is plain.
+/// In a new L2 table, the mark for a plain cluster whose place is not known yet.
 const PLAIN_MARK: u64 = FLAG_COPIED;
-/// Plain clusters that are read at once, in bytes; one cluster where that is more.
+/// The bytes of plain clusters that are read at a time, at least one cluster.
 const PLAIN_STEP_BYTES: u64 = 2 << 20;
 
-/// Writes the disk of `source` under the header `header`, whose places are not known yet.
+/// Writes the disk of `source` with the header `header`, in which the places of tables are not known yet.
 pub(crate) fn write(
     header: &Header,
     source: &Source<'_>,
@@ -72,7 +72,7 @@ pub(crate) fn write(
 }
 
 impl Qcow2 {
-    /// Refuses a base that has what the new file would not have.
+    /// Refuses a base that has something that the new file would lose.
     pub(crate) fn refuse_losses(&self) -> Result<()> {
         let header = self.header();
         let lost = if header.snapshots > 0 {
@@ -84,22 +84,22 @@ impl Qcow2 {
         } else {
             return Ok(());
         };
-        Err(Error::unsupported(format!("a new file from a qcow2 image with {lost}: they would be lost. This")))
+        Err(Error::unsupported(format!("a new file from a qcow2 image with {lost}, which would be lost,")))
     }
 }
 
-/// What is known before the first byte is written.
+/// The facts that are known before the first byte is written.
 struct Plan {
     /// The new L1 table.
     l1: Vec<u64>,
     l2_start: u64,
-    /// Where the L2 tables end and the clusters begin.
+    /// The end of the L2 tables, where the clusters begin.
     data_start: u64,
-    /// Clusters that are kept or changed.
+    /// The number of clusters that are copied or changed.
     work_clusters: u64,
 }
 
-/// Looks at every table of the layers, so that a corrupt one is met before anything is written.
+/// Reads every table of the layers, so that a corrupt one is found before anything is written.
 fn survey(header: &Header, selection: &Selection<'_>) -> Result<Plan> {
     let size_bytes = header.virtual_size_bytes;
     let entries = header.l1_entries_needed().max(1);
@@ -127,7 +127,7 @@ fn survey(header: &Header, selection: &Selection<'_>) -> Result<Plan> {
     Ok(Plan { l1, l2_start, data_start: next_table, work_clusters })
 }
 
-/// How many of `clusters` have bytes in a layer and no change; each is inside the file.
+/// How many of `clusters` have bytes in a layer and did not change. Refuses a cluster that is not inside the file.
 fn count_kept(header: &Header, selection: &Selection<'_>, clusters: Range<u64>) -> Result<u64> {
     let mut changes = Changes::new(&selection.changed);
     let mut cursor = selection.layers.cursor();
@@ -171,7 +171,7 @@ struct Writer<'a> {
     target: &'a File,
     plan: Plan,
     progress: Progress<'a>,
-    /// Whether the plain clusters among the changed ones were tried before, which is half of the work.
+    /// Whether changed clusters were compressed before they turned out to be plain, which was half of the work.
     is_packed: bool,
     written: Written,
 }
@@ -192,7 +192,7 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// Writes the compressed clusters and the L2 tables; says where the plain clusters begin.
+    /// Writes the compressed clusters and the L2 tables; returns where the plain clusters begin.
     fn place_compressed<'scope>(&mut self, scope: &'scope Scope<'scope, 'a>, options: &WriteOptions) -> Result<u64> {
         let header = self.header;
         let mut packer = match options.new_clusters {
@@ -228,7 +228,7 @@ impl<'a> Writer<'a> {
         };
         let entry = match packer.next()? {
             Packed::Plain => {
-                // Half of the work: it has been read and did not compress, and is yet to be copied.
+                // Half of the work is done: the cluster was read and did not shrink, and still has to be copied.
                 self.progress.advance(self.header.cluster_size() / 2);
                 return Ok(PLAIN_MARK);
             }
@@ -249,7 +249,7 @@ impl<'a> Writer<'a> {
     /// The L2 entry of a cluster that a layer has.
     fn place_kept(&mut self, place: Place, streams: &mut Mover<'_>) -> Result<u64> {
         match place {
-            // What has to be read and is not among the changes is zeros.
+            // A cluster that would have to be read and is not among the changed ones is zeros.
             Place::Zero | Place::Read => Ok(0),
             Place::Plain { .. } => Ok(PLAIN_MARK),
             Place::Compressed { layer, offset, length_bytes } => {
@@ -260,7 +260,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The L2 entry of a cluster of zeros: it says so where a backing file would be read otherwise.
+    /// The L2 entry of a cluster of zeros. With a backing file it needs the flag, or the backing file would be read.
     fn zero_entry(&self) -> u64 {
         if self.header.backing.is_some() { FLAG_ZERO } else { 0 }
     }
@@ -270,7 +270,7 @@ impl<'a> Writer<'a> {
         self.progress.advance(self.header.cluster_size());
     }
 
-    /// Writes the plain clusters from `start` on and their L2 entries; says where they end.
+    /// Writes the plain clusters from `start` on and their L2 entries; returns their end.
     fn place_plain(&mut self, start: u64) -> Result<u64> {
         let header = self.header;
         let cluster_size = header.cluster_size();
@@ -306,7 +306,7 @@ impl<'a> Writer<'a> {
         clusters.finish(cluster_size)
     }
 
-    /// Writes the changed clusters from `first` on, as many as there are entries, as they are.
+    /// Writes the changed clusters from `first` on, one for each of `entries`, without compression.
     fn write_plain(&mut self, first: u64, entries: &mut [u64], clusters: &mut Mover<'_>) -> Result<()> {
         let header = self.header;
         let cluster_size = header.cluster_size();
@@ -331,7 +331,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Writes the refcount blocks and the refcount table behind the clusters.
+    /// Writes the refcount blocks and the refcount table after the clusters.
     fn write_refcounts(&self, plain_start: u64, data_end: u64) -> Result<RefcountPlaces> {
         let header = self.header;
         let places = RefcountPlaces::new(data_end, header.cluster_bits)?;
@@ -355,7 +355,7 @@ impl<'a> Writer<'a> {
         Ok(places)
     }
 
-    /// The header with the places of the tables, and only then is the file an image.
+    /// Writes the L1 table and the header with the places of the tables, which makes the file an image.
     fn write_l1_and_header(&self, refcounts: &RefcountPlaces) -> Result<()> {
         let header = self.header;
         let l1: Vec<u8> = self.plan.l1.iter().flat_map(|entry| entry.to_be_bytes()).collect();

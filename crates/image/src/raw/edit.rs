@@ -14,7 +14,7 @@ use crate::write::Progress;
 /// The most that one step reads, in bytes.
 const STEP_BYTES: u64 = 4 << 20;
 
-/// Writes the ranges of bytes `changed` of `disk`, sorted, to `target`, which has the bytes of `base` already.
+/// Writes the ranges of bytes `changed` of `disk`, which are sorted, to `target`, which already has the bytes of `base`.
 pub(crate) fn write_to_copy(
     base: &Raw,
     disk: &dyn ReadAt,
@@ -30,7 +30,7 @@ pub(crate) fn write_to_copy(
     for range in changed {
         let mut at = range.start;
         while at < range.end {
-            // Steps end at whole steps, so that no unit that may be a hole is looked at in halves.
+            // Steps end at multiples of the step's size, so that no unit that may be a hole is split.
             let end = range.end.min((at / STEP_BYTES + 1) * STEP_BYTES);
             buffer.resize((end - at) as usize, 0);
             disk.read_at(at, &mut buffer)?;
@@ -42,7 +42,7 @@ pub(crate) fn write_to_copy(
     Ok(Written { file_size_bytes: size_bytes, ..Written::default() })
 }
 
-/// Whether `file` has nothing in `unit`.
+/// Whether `file` has a hole in all of `unit`.
 fn is_hole(file: &dyn ReadAt, unit: &Range<u64>) -> Result<bool> {
     let end = unit.end.min(file.size_bytes());
     if unit.start >= end {

@@ -1,4 +1,4 @@
-//! A new raw file with holes where there is nothing.
+//! A new raw file, with holes for zeros.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -15,16 +15,16 @@ use crate::write::{Progress, merged};
 use crate::zeros::is_zero;
 use crate::{Kind, Written};
 
-/// The most that one step reads or copies, in bytes: a multiple of every qcow2 cluster's size, so that
-/// none is decompressed twice.
+/// The most bytes that one step reads or copies: a multiple of every cluster size of qcow2, so that no cluster is
+/// decompressed twice.
 const STEP_BYTES: u64 = 2 << 20;
-/// The most threads, each of which holds the bytes of a step.
+/// The most threads. Each keeps the bytes of a step in memory.
 const THREADS_MAX: usize = 8;
-/// The unit in which zeros are left out, in bytes.
+/// The unit of holes in bytes.
 const HOLE_BYTES: u64 = 4096;
 
-/// Writes the disk of `source`. Each thread reads and writes the next step that nobody has: their places
-/// are known, so their order does not matter.
+/// Writes the disk of `source`. Each thread takes the next step that no other thread has. Each step knows its place in
+/// the file, so the order of steps does not matter.
 pub(crate) fn write(
     source: &Source<'_>,
     target: &File,
@@ -41,7 +41,7 @@ pub(crate) fn write(
         let mut buffer = Vec::new();
         while let Some(step) = next() {
             let done = step.and_then(|step| step.carry_out(source.disk, target, &mut buffer, &progress));
-            // Nobody goes on after an error.
+            // After an error, the other threads stop, too.
             done.inspect_err(|_| steps.lock().unwrap_or_else(PoisonError::into_inner).end())?;
         }
         Ok(())
@@ -56,7 +56,7 @@ pub(crate) fn write(
     Ok(Written { file_size_bytes: size_bytes, ..Written::default() })
 }
 
-/// What is done with a range of bytes.
+/// A range of bytes, and how it is written.
 struct Step<'a> {
     range: Range<u64>,
     from: From<'a>,
@@ -66,14 +66,14 @@ enum From<'a> {
     Hole,
     /// The disk, byte for byte.
     Disk,
-    /// The host file of a base, whose bytes are copied by the kernel.
+    /// The host file of a base: the kernel copies its bytes.
     File(&'a dyn ReadAt),
 }
 
 /// The whole disk in steps, in order.
 struct Steps<'a> {
     disk: &'a dyn ReadAt,
-    /// The base's file, which is the disk where nothing changed.
+    /// The base's file, which has the disk's bytes outside the changed ranges.
     file: Option<&'a dyn ReadAt>,
     changed: &'a [Range<u64>],
     at: u64,
@@ -113,7 +113,7 @@ impl<'a> Steps<'a> {
             Some(file) if start < next_change && start < file.size_bytes() => From::File(file),
             _ => From::Disk,
         };
-        // Steps end at whole steps, so that neither a cluster nor a hole is looked at in halves.
+        // Steps end at multiples of the step's size, so that no cluster and no hole is split.
         let end = match from {
             From::File(file) => end.min(next_change).min(file.size_bytes()),
             _ => end,
@@ -148,12 +148,12 @@ impl Step<'_> {
     }
 }
 
-/// Writes `bytes` at `offset` to a new file, without their units that are all zeros.
+/// Writes `bytes` at `offset` to a new file, and leaves out units that are all zeros.
 pub(crate) fn write_but_zeros(target: &File, offset: u64, bytes: &[u8]) -> Result<()> {
     write_but_holes(target, offset, bytes, &|_| Ok(true))
 }
 
-/// Writes `bytes` at `offset` without its units that are all zeros where the target has none but holes.
+/// Writes `bytes` at `offset`, and leaves out units that are all zeros if the target has a hole there.
 pub(super) fn write_but_holes(
     target: &File,
     offset: u64,

@@ -1,4 +1,4 @@
-//! "CHS Calculation": the geometry of a disk for those who ask for one.
+//! "CHS Calculation": the geometry of a disk, for readers that need one.
 
 /// Cylinders, heads, and sectors of a track.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    /// The geometry of a disk of `sectors` sectors of 512 bytes, which may have fewer sectors than that.
+    /// The geometry of a disk of `sectors` sectors of 512 bytes. The geometry may have fewer sectors.
     pub(crate) fn of(sectors: u64) -> Self {
         const MOST: u64 = 65535 * 16 * 255;
         let sectors = sectors.min(MOST);

@@ -36,9 +36,9 @@ pub(crate) struct RawFooter {
     pub(crate) sectors_per_track: u8,
     /// 60: one of the `TYPE_` numbers.
     pub(crate) disk_type: U32,
-    /// 64: the complement of the sum of all the footer's bytes but these.
+    /// 64: the complement of the sum of all the footer's other bytes.
     pub(crate) checksum: U32,
-    /// 68: what a difference calls its parent by.
+    /// 68: the UUID by which a differencing disk refers to this one.
     pub(crate) unique_id: [u8; 16],
     /// 84: 1 for a virtual machine that is suspended.
     pub(crate) saved_state: u8,
@@ -65,7 +65,7 @@ pub(crate) const TYPE_DYNAMIC: u32 = 3;
 pub(crate) const TYPE_DIFFERENCING: u32 = 4;
 
 impl RawFooter {
-    /// What the checksum is to be.
+    /// The checksum that the footer should have.
     pub(crate) fn computed_checksum(&self) -> u32 {
         let sum = |bytes: &[u8]| bytes.iter().map(|&byte| u32::from(byte)).sum::<u32>();
         !(sum(self.as_bytes()) - sum(self.checksum.as_bytes()))

@@ -1,18 +1,36 @@
-//! VHD, fixed: the guest's disk byte for byte, and a footer, after Microsoft's "Virtual Hard Disk Image
-//! Format Specification". It is what Azure takes.
+//! Fixed VHD, after Microsoft's "Virtual Hard Disk Image Format Specification". Azure takes this format.
+//!
+//! # How it works, by an example
+//!
+//! The guest's disk lies in the file byte for byte, and a footer of 512 bytes follows it. There are no tables. Take the
+//! disk of 1 MiB that the [qcow2 example](crate::qcow2) has, with `graft` at byte 0xa1234:
+//!
+//! ```console
+//! $ qemu-img convert -O vpc -o subformat=fixed,force_size=on disk.raw disk.vhd
+//! ```
+//!
+//! ```text
+//! 0x000000 disk    0x100000 bytes, and "graft" at 0xa1234
+//! 0x100000 footer  cookie="conectix" current_size=0x100000 disk_type=2 checksum=…
+//! ```
+//!
+//! The guest's byte 0xa1234 is the file's byte 0xa1234. The footer is found from the end: the file has 0x100200 bytes,
+//! so the footer is at 0x100200 - 0x200 = 0x100000, and what comes before it is as long as `current_size` says. The
+//! checksum is the complement of the sum of the footer's other bytes. A `disk_type` of 3 is a dynamic disk and 4 a
+//! differencing one; these have tables, and are refused.
 //!
 //! # Sizes
 //!
-//! The disk's size is the footer's `current_size`. Virtual PC went by the geometry of cylinders, heads and
-//! sectors, which not every size has; QEMU does so, too, for creators that it does not know to be others. A
-//! new file names a creator for which QEMU goes by the size.
+//! The disk's size is the footer's `current_size`. Virtual PC used the geometry of cylinders, heads and sectors, with
+//! which not every size can be expressed. QEMU uses the geometry, too, unless it knows that the program that made the
+//! file does not. A new file names such a program.
 //!
 //! # VHDX
 //!
-//! VHDX, Hyper-V's format since 2012, is neither read nor written. Azure does not take it, and Hyper-V takes
-//! a fixed VHD up to 2040 GiB (`Convert-VHD` makes a VHDX of it); so would `qemu-img convert -O vhdx` of any
-//! image. Beside the disk, it is a log that has to be replayed, two copies of regions with checksums, and
-//! GUIDs at every turn, for nothing that an image needs.
+//! VHDX, Hyper-V's format since 2012, is neither read nor written. Azure does not take it, and Hyper-V takes a fixed
+//! VHD of up to 2040 GiB (`Convert-VHD` makes a VHDX of it; `qemu-img convert -O vhdx` does so with any image). VHDX
+//! adds a log that has to be replayed, two copies of its regions with checksums, and many GUIDs. An image needs none
+//! of these.
 
 mod geometry;
 mod layout;
@@ -66,7 +84,7 @@ impl Vhd {
             });
         }
         if !size_bytes.is_multiple_of(512) || size_bytes < there {
-            return corrupt(format!("current_size={size_bytes:#x}, expected {there:#x}, what is in front of it"));
+            return corrupt(format!("current_size={size_bytes:#x}, expected {there:#x}, the bytes before the footer"));
         }
         Ok(Self { disk: Window::new(file, 0, size_bytes)?, file_size_bytes, footer })
     }
@@ -76,7 +94,7 @@ impl Vhd {
         &self.disk
     }
 
-    /// The footer, for a new file to have what this crate does not know.
+    /// The footer: a new file keeps those of its fields that this crate does not know.
     pub(crate) fn footer(&self) -> &RawFooter {
         &self.footer
     }

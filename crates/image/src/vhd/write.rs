@@ -1,4 +1,4 @@
-//! A new fixed VHD: the disk, with holes where there is nothing, and the footer.
+//! A new fixed VHD: the disk, with holes for zeros, and the footer.
 
 use std::fs::File;
 use std::num::NonZeroUsize;
@@ -19,18 +19,18 @@ use crate::units::{DataUnits, read_units};
 use crate::write::Progress;
 use crate::zeros::is_zero;
 
-/// What Azure wants the size of a disk to be a multiple of, in bytes.
+/// Azure takes disks whose size is a multiple of this number of bytes.
 pub(crate) const SIZE_UNIT_BYTES: u64 = 1 << 20;
-/// The largest disk that the format has, as in Hyper-V, in bytes.
+/// The largest disk in bytes, as in Hyper-V.
 const SIZE_MAX_BYTES: u64 = 2040 << 30;
-/// The bytes that one thread reads at a time, and that have a hash of their own.
+/// The bytes that one thread reads at a time. Each step has its own hash.
 const STEP_BYTES: u64 = 1 << 20;
 /// The year 2000, in seconds since 1970.
 const YEAR_2000: i64 = 946_684_800;
-/// "Wi2k", which stands for Windows: there is none for anything else but a Macintosh.
+/// "Wi2k", which stands for Windows. The only other value stands for a Macintosh.
 const HOST_OS: u32 = u32::from_be_bytes(*b"Wi2k");
 
-/// Writes `disk` with `footer`, which becomes that of a disk with such content.
+/// Writes `disk`, and after it `footer` with the fields that depend on the disk.
 pub(crate) fn write(
     disk: &dyn ReadAt,
     mut footer: RawFooter,
@@ -63,7 +63,7 @@ pub(crate) fn write(
         Ok::<(), Error>(())
     })?;
     update(&mut footer, size_bytes, content.finalize().into());
-    // Last, because only with it is the file an image.
+    // The footer comes last: before that the file is not an image.
     target
         .write_all_at(footer.as_bytes(), size_bytes)
         .map_err(|error| Error::writing(size_bytes, FOOTER_BYTES, error))?;
@@ -74,7 +74,7 @@ pub(crate) fn write(
 /// A part of the disk.
 struct Step {
     number: u64,
-    /// Its bytes and their hash; none where all are zeros.
+    /// Its bytes and their hash; `None` if all are zeros.
     data: Option<(Vec<u8>, [u8; 32])>,
 }
 
@@ -90,7 +90,7 @@ impl Step {
     }
 }
 
-/// The footer of a new `disk` that was made at `time`, in seconds since 1970.
+/// The footer of a new `disk` made at `time`, in seconds since 1970.
 pub(crate) fn new_footer(disk: &dyn ReadAt, time: i64) -> RawFooter {
     let mut footer = RawFooter::new_zeroed();
     footer.cookie = COOKIE;
@@ -104,10 +104,10 @@ pub(crate) fn new_footer(disk: &dyn ReadAt, time: i64) -> RawFooter {
     footer
 }
 
-/// Makes the footer that of a disk with `content`.
+/// Sets the fields that depend on the disk, whose hash is `content`.
 fn update(footer: &mut RawFooter, size_bytes: u64, content: [u8; 32]) {
-    // What QEMU calls itself where the size is to be gone by and not the geometry: it does so for no name
-    // that it does not know, and Azure takes this one.
+    // QEMU writes this name if readers are to use the size and not the geometry. With a name that it does not know, QEMU
+    // uses the geometry; Azure takes this name.
     footer.creator_application = *b"qem2";
     footer.creator_version = 0x5_0003.into();
     footer.current_size = size_bytes.into();
@@ -116,7 +116,7 @@ fn update(footer: &mut RawFooter, size_bytes: u64, content: [u8; 32]) {
     footer.heads = geometry.heads;
     footer.sectors_per_track = geometry.sectors_per_track;
     footer.unique_id.copy_from_slice(&content[..16]);
-    // "UUID Version 8" of RFC 9562: bits of one's own.
+    // "UUID Version 8" of RFC 9562: the bits are the writer's choice.
     footer.unique_id[6] = footer.unique_id[6] & 0x0f | 0x80;
     footer.unique_id[8] = footer.unique_id[8] & 0x3f | 0x80;
     footer.checksum = footer.computed_checksum().into();

@@ -1,13 +1,13 @@
-//! "The Descriptor File": the text in or beside a VMDK that says what kind of disk it is.
+//! "The Descriptor File": a text inside or beside a VMDK file that describes the disk.
 
 use crate::error::{Error, Result};
 
 /// The longest descriptor that is read, in bytes, as in QEMU.
 pub(crate) const DESCRIPTOR_MAX_BYTES: u64 = 1 << 20;
-/// What a disk without a parent has as its parent's content ID.
+/// The parent's content ID in a disk without a parent.
 const NO_PARENT: u32 = u32::MAX;
 
-/// The text, as far as it matters here.
+/// The fields that matter here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub(crate) create_type: String,
@@ -18,8 +18,8 @@ impl Descriptor {
     ///
     /// # Errors
     ///
-    /// [`Error::BackingFile`] for a difference to another disk, [`Error::Unsupported`] for a disk that is
-    /// in other files, [`Error::Corrupt`] for a text without the fields that each has.
+    /// [`Error::BackingFile`] for a disk that needs a parent disk, [`Error::Unsupported`] for a disk that is in other
+    /// files, [`Error::Corrupt`] for a text without the fields that every descriptor has.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
         let text = String::from_utf8_lossy(&bytes[..end]);
@@ -38,7 +38,7 @@ impl Descriptor {
                 let name = value("parentFileNameHint").unwrap_or_else(|| format!("parentCID={parent}"));
                 return Err(Error::BackingFile { name });
             }
-            Err(_) => return Err(Error::corrupt("VMDK descriptor", format!("parentCID={parent:?} is no number"))),
+            Err(_) => return Err(Error::corrupt("VMDK descriptor", format!("parentCID={parent:?} is not a number"))),
         }
         let is_one_file = ["monolithicSparse", "streamOptimized"].iter().any(|name| create_type == *name);
         if !is_one_file {
@@ -53,7 +53,7 @@ impl Descriptor {
     }
 }
 
-/// Whether a line is an extent's: an access, a number of sectors, a kind and a name.
+/// Whether a line describes an extent: an access mode, a number of sectors, a kind and a name.
 fn is_extent(line: &str) -> bool {
     let access = line.split_ascii_whitespace().next().unwrap_or_default();
     ["RW", "RDONLY", "NOACCESS"].contains(&access)
@@ -61,11 +61,11 @@ fn is_extent(line: &str) -> bool {
 
 /// The descriptor of a new stream of `capacity` sectors with the content ID `cid`.
 pub(crate) fn new_descriptor(capacity: u64, cid: u32) -> String {
-    // What virtual machines with an LSI Logic adapter see; VMware has it by itself for larger disks.
+    // The geometry of a disk at an LSI Logic adapter. VMware itself uses it for larger disks.
     const HEADS: u64 = 255;
     const SECTORS: u64 = 63;
     let cylinders = capacity.div_ceil(HEADS * SECTORS).min(65535);
-    // The extent is the file itself, whatever it is called: no program looks the name of a stream up.
+    // The extent is this file itself. No program looks for the extent of a stream by its name.
     format!(
         "# Disk DescriptorFile\n\
          version=1\n\
@@ -108,10 +108,10 @@ mod tests {
             "a VMDK image of createType=\"twoGbMaxExtentFlat\", whose disk is in other files, is not supported"
         );
         let child = "parentCID=12345678\nparentFileNameHint=\"base.vmdk\"\ncreateType=\"monolithicSparse\"";
-        assert!(with(child).starts_with("the image is a difference to backing_file=\"base.vmdk\""));
+        assert!(with(child).starts_with("the image needs backing_file=\"base.vmdk\""));
         assert_eq!(with("parentCID=ffffffff"), "corrupt VMDK descriptor: createType is missing");
         assert_eq!(with("createType=\"x\""), "corrupt VMDK descriptor: parentCID is missing");
-        assert_eq!(with("createType=\"x\"\nparentCID=no"), "corrupt VMDK descriptor: parentCID=\"no\" is no number");
+        assert_eq!(with("createType=\"x\"\nparentCID=no"), "corrupt VMDK descriptor: parentCID=\"no\" is not a number");
         let two = "parentCID=ffffffff\ncreateType=\"monolithicSparse\"\nRW 1 SPARSE \"a\"\nRW 1 SPARSE \"b\"";
         assert_eq!(with(two), "a VMDK image of several extents is not supported");
     }

@@ -1,4 +1,4 @@
-//! The header, or the footer that a stream has in its place, validated.
+//! The header, or the footer that a stream has instead, validated.
 
 use storage::ReadAt;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
@@ -7,14 +7,14 @@ use super::descriptor::{DESCRIPTOR_MAX_BYTES, Descriptor};
 use super::layout::*;
 use crate::error::{Error, Result};
 
-/// The largest grain, in sectors, as in QEMU twice over: 2 MiB.
+/// The largest grain in sectors: 2 MiB, twice as much as in QEMU.
 const GRAIN_MAX_SECTORS: u64 = 4096;
 /// The most entries of a grain table, as in QEMU; every writer makes as many.
 pub(crate) const TABLE_MAX_ENTRIES: u32 = 512;
-/// The most grain tables: their directory is kept in memory. With grains of 64 KiB, 128 TiB.
+/// The most grain tables, because their directory is kept in memory. With grains of 64 KiB they are for 128 TiB.
 pub(crate) const TABLES_MAX: u64 = 1 << 22;
 
-/// What the header says.
+/// The fields of a valid header.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
     pub(crate) capacity_sectors: u64,
@@ -56,7 +56,7 @@ impl Header {
             return Err(Error::unsupported(format!("a VMDK image with flags={unknown:#x}")));
         }
         if flags & FLAG_NEWLINES != 0 && raw.newlines != NEWLINES {
-            return corrupt("the newlines are changed: the file was transferred as text".into());
+            return corrupt("its newlines were changed: the file was transferred as text".into());
         }
         let compressed = match raw.compress_algorithm.get() {
             COMPRESS_NONE => false,
@@ -64,7 +64,7 @@ impl Header {
             other => return Err(Error::unsupported(format!("a VMDK image with compressAlgorithm={other}"))),
         };
         if compressed != (flags & FLAG_COMPRESSED != 0) {
-            return corrupt(format!("flags={flags:#x} does not go with compressAlgorithm={}", raw.compress_algorithm));
+            return corrupt(format!("flags={flags:#x} does not match compressAlgorithm={}", raw.compress_algorithm));
         }
         if compressed && flags & FLAG_MARKERS == 0 {
             return Err(Error::unsupported("a compressed VMDK image without markers"));
@@ -114,7 +114,7 @@ impl Header {
     }
 }
 
-/// A place in the header, in bytes.
+/// A place that the header has in sectors, in bytes.
 fn sectors(sectors: u64, object: &str, name: &str) -> Result<u64> {
     sectors
         .checked_mul(SECTOR_BYTES)
@@ -130,7 +130,7 @@ fn read_raw(file: &dyn ReadAt, offset: u64, object: &str) -> Result<RawHeader> {
     Ok(raw)
 }
 
-/// The footer and what stands around it: the last three sectors.
+/// The footer, which must have a marker before and after it: the file's last three sectors.
 fn read_footer(file: &dyn ReadAt) -> Result<RawHeader> {
     let object = "VMDK footer";
     let file_size_bytes = file.size_bytes();
@@ -143,8 +143,11 @@ fn read_footer(file: &dyn ReadAt) -> Result<RawHeader> {
         file.read_at(at, &mut bytes)?;
         let found = RawMarker::read_from_bytes(&bytes).map(|marker| (marker.size.get(), marker.kind.get()));
         if found != Ok((0, kind)) {
-            // The usual cause: what a stream ends with is not there.
-            let problem = format!("no marker of type {kind} at {at:#x}: the file is cut off, or something follows");
+            // The usual cause is a stream whose end is missing.
+            let problem = format!(
+                "the file ends at {file_size_bytes} bytes without a footer: it was cut off, or something follows (no \
+                 marker of type {kind} at {at:#x})"
+            );
             return Err(Error::corrupt(object, problem));
         }
     }
@@ -167,7 +170,7 @@ fn read_descriptor(file: &dyn ReadAt, raw: &RawHeader) -> Result<Descriptor> {
     if bytes.first().is_none_or(|&byte| byte == 0) { Err(none()) } else { Descriptor::parse(&bytes) }
 }
 
-/// Fills `buffer` from `offset` on; what is not inside the file is an error that names `object`.
+/// Fills `buffer` from `offset` on. If the bytes are not all inside the file, the error names `object`.
 pub(crate) fn read_inside(
     file: &dyn ReadAt,
     offset: u64,

@@ -1,5 +1,5 @@
 //! The bytes of a sparse VMDK file, as VMware's "Virtual Disk Format 5.0" lays them out. All numbers
-//! are little-endian, and all places and lengths are in sectors of 512 bytes where nothing else is said.
+//! are little-endian, and all places and lengths are in sectors of 512 bytes unless stated otherwise.
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -29,21 +29,21 @@ pub(crate) struct RawHeader {
     pub(crate) num_gtes_per_gt: U32,
     /// 48: where the redundant grain directory is.
     pub(crate) rgd_offset: U64,
-    /// 56: where the grain directory is; [`GD_AT_END`] if the footer says it.
+    /// 56: where the grain directory is; [`GD_AT_END`] if the footer has its place.
     pub(crate) gd_offset: U64,
-    /// 64: what comes before the first grain.
+    /// 64: the sectors before the first grain.
     pub(crate) over_head: U64,
     /// 72: not 0 while a program has the disk open for writing.
     pub(crate) unclean_shutdown: u8,
-    /// 73: [`NEWLINES`], which a transfer as text would change.
+    /// 73: [`NEWLINES`], which a transfer as text changes.
     pub(crate) newlines: [u8; 4],
-    /// 77: 0 for none, 1 for deflate.
+    /// 77: 0 if grains are not compressed, 1 for deflate.
     pub(crate) compress_algorithm: U16,
     /// 79: zeros.
     pub(crate) pad: [u8; 433],
 }
 
-/// "Markers": what stands before a compressed grain; its bytes follow, padded to a sector.
+/// "Markers": the marker before a compressed grain, whose bytes follow, padded to a sector.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawGrainMarker {
@@ -53,11 +53,11 @@ pub(crate) struct RawGrainMarker {
     pub(crate) size_bytes: U32,
 }
 
-/// "Markers": the sector that stands before tables of a stream.
+/// "Markers": the sector before each table of a stream.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawMarker {
-    /// 0: length of what follows.
+    /// 0: length of the table that follows.
     pub(crate) sectors: U64,
     /// 8: 0.
     pub(crate) size: U32,
@@ -78,20 +78,20 @@ const _: () = {
 };
 
 pub(crate) const MAGIC: [u8; 4] = *b"KDMV";
-/// What a descriptor begins with, which is a file of its own where the disk is in other files.
+/// The start of a descriptor. If the disk is in other files, the descriptor is a file of its own.
 pub(crate) const DESCRIPTOR_MAGIC: &[u8] = b"# Disk DescriptorFile";
 pub(crate) const NEWLINES: [u8; 4] = *b"\n \r\n";
 pub(crate) const GD_AT_END: u64 = u64::MAX;
 
-/// [`RawHeader::newlines`] is to be looked at.
+/// [`RawHeader::newlines`] has to be checked.
 pub(crate) const FLAG_NEWLINES: u32 = 1 << 0;
 /// An entry of 1 in a grain table means a grain of zeros.
 pub(crate) const FLAG_ZERO_GRAINS: u32 = 1 << 2;
 /// Grains are compressed.
 pub(crate) const FLAG_COMPRESSED: u32 = 1 << 16;
-/// A marker stands before each compressed grain and each table.
+/// There is a marker before each compressed grain and each table.
 pub(crate) const FLAG_MARKERS: u32 = 1 << 17;
-/// The flags without whose meaning a disk must not be opened.
+/// The flags that a reader must know to open the disk.
 pub(crate) const FLAGS_INCOMPATIBLE: u32 = 0xffff_0000;
 
 pub(crate) const COMPRESS_NONE: u16 = 0;

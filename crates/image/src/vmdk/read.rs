@@ -9,23 +9,24 @@ use zerocopy::{FromZeros, IntoBytes};
 use super::header::read_inside;
 use super::layout::*;
 use super::{Vmdk, read_entries};
+use crate::claim::{self, claim_max};
 use crate::error::{Error, Result};
 
-/// The most tables that one question for an extent looks at.
+/// The most tables that are read to find one extent.
 const EXTENT_TABLES_MAX: u64 = 1 << 16;
 
-/// What a grain table says about a grain.
+/// The entry of a grain in its grain table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grain {
     Zero,
-    /// It is there, or its marker is.
+    /// The grain is there, or the marker before it.
     At {
         offset: u64,
     },
 }
 
 impl Vmdk {
-    /// Fills `buffer` with the guest's bytes from `offset` on, all of which are inside the disk.
+    /// Fills `buffer` with the guest's bytes from `offset` on. All of them are inside the disk.
     pub(crate) fn read_guest(&self, mut offset: u64, mut buffer: &mut [u8]) -> Result<()> {
         let grain_bytes = self.header.grain_bytes();
         while !buffer.is_empty() {
@@ -48,7 +49,7 @@ impl Vmdk {
         Ok(())
     }
 
-    /// The run of guest bytes from `offset` on that is all zero or all to be read.
+    /// The run of guest bytes from `offset` on that are all zeros, or all have to be read.
     pub(crate) fn guest_extent(&self, offset: u64) -> Result<Extent> {
         let (grain_bytes, entries) = (self.header.grain_bytes(), self.header.table_entries);
         let first = offset / grain_bytes;
@@ -78,7 +79,7 @@ impl Vmdk {
         Ok(Extent { kind, length_bytes: end - offset })
     }
 
-    /// Where the grain `number` is.
+    /// The place of the grain `number`.
     pub(crate) fn grain(&self, number: u64) -> Result<Grain> {
         let index = number / self.header.table_entries;
         let Some(table) = self.table(index)? else {
@@ -87,7 +88,7 @@ impl Vmdk {
         Ok(self.parse_entry(table[(number % self.header.table_entries) as usize]))
     }
 
-    /// What an entry of a grain table means.
+    /// The meaning of an entry of a grain table.
     pub(crate) fn parse_entry(&self, entry: u32) -> Grain {
         match entry {
             0 => Grain::Zero,
@@ -97,19 +98,50 @@ impl Vmdk {
     }
 
     /// The entries of the grain table number `index`, if there is one.
+    ///
+    /// A table that another entry of the directory refers to as well is refused: no program writes such a directory, and
+    /// with it a small file could stand for a disk of any size.
     pub(crate) fn table(&self, index: u64) -> Result<Option<Arc<Vec<u32>>>> {
-        let sector = u64::from(self.directory[index as usize]);
+        let entry = self.directory[index as usize];
+        let sector = u64::from(entry);
         if sector == 0 {
             return Ok(None);
+        }
+        let name = || format!("VMDK grain table {index}");
+        if self.shared_tables.binary_search(&entry).is_ok() {
+            return Err(Error::corrupt(name(), format!("sector={sector:#x} is shared with another table")));
         }
         if let Some(table) = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(sector) {
             return Ok(Some(table));
         }
-        let name = || format!("VMDK grain table {index}");
         let table = read_entries(self.file(), sector * SECTOR_BYTES, self.header.table_entries, name)?;
         let table = Arc::new(table);
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(sector, Arc::clone(&table));
         Ok(Some(table))
+    }
+
+    /// Refuses an image with more grains than its file can hold; see [`claim`].
+    ///
+    /// The marker of a compressed grain names the grain, so two grains cannot share one.
+    pub(crate) fn refuse_false_claims(&self) -> Result<()> {
+        let file_size_bytes = self.file().size_bytes();
+        let most = claim_max(file_size_bytes, 1);
+        if self.header.compressed || self.size_bytes() <= most {
+            return Ok(());
+        }
+        let is_inside =
+            |entry: &&u32| matches!(self.parse_entry(**entry), Grain::At { offset } if offset < file_size_bytes);
+        let mut grains = 0u64;
+        for index in 0..self.header.tables() {
+            match self.table(index) {
+                Ok(Some(table)) => grains += table.iter().filter(is_inside).count() as u64,
+                Err(error @ Error::Storage(_)) => return Err(error),
+                // A table that cannot be read claims nothing, and is an error when it is used.
+                Ok(None) | Err(_) => {}
+            }
+            claim::refuse("VMDK image", grains.saturating_mul(self.header.grain_bytes()), most)?;
+        }
+        Ok(())
     }
 
     /// The decompressed grain, from the cache if it is there.
@@ -136,7 +168,7 @@ impl Vmdk {
             .decompress(&stream, output, FlushDecompress::Finish)
             .map_err(|error| problem(format!("not a valid zlib stream: {error}")))?;
         let produced = inflate.total_out();
-        // The disk may end inside the last grain, and some writers end its stream there.
+        // The disk may end inside the last grain, and the stream of some writers ends there.
         let needed = output.len() as u64;
         let needed = needed.min(self.size_bytes().saturating_sub(number * needed));
         if produced < needed {
@@ -157,7 +189,7 @@ impl Vmdk {
             return Err(Error::corrupt(name(), format!("marker={offset:#x}: lba={lba:#x}, expected {expected:#x}")));
         }
         let size = u64::from(marker.size_bytes.get());
-        // What does not shrink grows by one byte in seven at most.
+        // A grain that cannot be compressed becomes at most one seventh larger.
         let most = self.header.grain_bytes() * 2;
         if size == 0 || size > most {
             let problem = format!("marker={offset:#x}: size={size:#x}, expected 1 to {most:#x}");
@@ -168,7 +200,7 @@ impl Vmdk {
         Ok(stream)
     }
 
-    /// What a grain is called: `qemu-img map` takes the same offset.
+    /// The name of a grain in messages. `qemu-img map` shows the same offset.
     pub(crate) fn grain_name(&self, number: u64) -> String {
         format!("VMDK grain at guest offset {:#x}", number * self.header.grain_bytes())
     }

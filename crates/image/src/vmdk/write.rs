@@ -1,8 +1,8 @@
 //! A new stream: `streamOptimized`, written from front to back.
 //!
-//! The header, the descriptor, then each grain behind its marker in the order of the disk; behind the
-//! last grain of a table the table, and behind the last table the grain directory, the footer and the
-//! end. Grains of zeros are not there.
+//! The header and the descriptor come first. Then follow the grains in the order of the disk, each after its marker. Each
+//! table follows its last grain. After the last table come the grain directory, the footer and the end marker. Grains of
+//! zeros are left out.
 
 use std::fs::File;
 use std::ops::Range;
@@ -29,7 +29,7 @@ use crate::{Image, Kind, WriteOptions, Written};
 
 /// The bytes of the disk that one thread reads and compresses at a time.
 const BATCH_BYTES: u64 = 1 << 20;
-/// Size of a grain in sectors, and entries in a table: what every program expects.
+/// Size of a grain in sectors. Every program expects this size, and the number of entries below.
 const GRAIN_SECTORS: u64 = 128;
 const GRAIN_BYTES: u64 = GRAIN_SECTORS * SECTOR_BYTES;
 const TABLE_ENTRIES: usize = 512;
@@ -38,8 +38,8 @@ const DESCRIPTOR_SECTORS: u64 = 20;
 /// Where the first grain's marker may be, in sectors.
 const OVERHEAD_SECTORS: u64 = 128;
 
-/// Writes the disk of `source`; grains of a base that is such a stream too are copied as they are where they
-/// did not change.
+/// Writes the disk of `source`. If the base is such a stream, too, its unchanged grains are copied without decompressing
+/// them.
 pub(crate) fn write(
     source: &Source<'_>,
     target: &File,
@@ -95,7 +95,7 @@ struct Batch {
     bytes: Vec<u8>,
 }
 
-/// What became of a grain; how many of the batch's bytes are its own.
+/// How a grain is stored, and how many of the batch's bytes it has.
 enum Packed {
     Zero,
     Compressed { length: usize },
@@ -109,7 +109,7 @@ impl<'a> Grains<'a> {
                 if base.header.compressed && base.header.grain_sectors == GRAIN_SECTORS =>
             {
                 let mut changed = source.changed.to_vec();
-                // The base's last grain may have anything behind the end.
+                // The base's last grain may have any bytes after the disk's end.
                 if source.disk.size_bytes() > base.size_bytes() {
                     changed.push(base.size_bytes().saturating_sub(1)..source.disk.size_bytes());
                 }
@@ -120,7 +120,7 @@ impl<'a> Grains<'a> {
         Self { disk: source.disk, kept }
     }
 
-    /// The base's image that has the grain as it is to be.
+    /// The base, if it has the grain's bytes.
     fn keeper(&self, grain: u64) -> Option<&'a Vmdk> {
         let (base, changed) = self.kept.as_ref()?;
         let next = changed.partition_point(|range| range.end <= grain);
@@ -163,7 +163,7 @@ struct Stream<'a> {
     /// The table number `table_index`, whose grains are being written.
     table: [u32; TABLE_ENTRIES],
     table_index: usize,
-    /// Of the grains' markers and compressed bytes.
+    /// The sum of the grains' markers and compressed bytes.
     content: Crc,
     written: Written,
 }
@@ -226,7 +226,7 @@ impl Stream<'_> {
         Ok(())
     }
 
-    /// Writes a table or the directory behind its marker and says in which sector it is.
+    /// Writes a table or the directory after its marker, and returns its sector.
     fn append_entries(&mut self, entries: &[u32], kind: u32) -> Result<u32> {
         let bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.to_le_bytes()).collect();
         self.append_marker((bytes.len() as u64).div_ceil(SECTOR_BYTES), kind)?;
@@ -243,7 +243,7 @@ impl Stream<'_> {
         self.out.append(marker.as_bytes())
     }
 
-    /// Writes what comes behind the grains, and then what the file begins with: only then is it an image.
+    /// Writes everything that follows the grains, and then the start of the file, which makes it an image.
     fn finish(mut self, target: &File, capacity: u64) -> Result<Written> {
         self.end_table()?;
         let directory = std::mem::take(&mut self.directory);
@@ -263,7 +263,7 @@ impl Stream<'_> {
     }
 }
 
-/// A content ID: the same for the same grains, and none of the two that mean something else.
+/// A content ID: the same for the same grains, and not one of the two numbers with a special meaning.
 fn content_id(sum: u32) -> u32 {
     if sum >= u32::MAX - 1 { 1 } else { sum }
 }

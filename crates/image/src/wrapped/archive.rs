@@ -16,15 +16,14 @@ const RECORDS_MAX_BYTES: u64 = 64 << 10;
 /// The most parts of a file with holes.
 const PARTS_MAX: usize = 1 << 19;
 
-/// The most headers: the file's, and those of directories and of `pax` records. Usual are four at most.
+/// The most headers: the file's, and those of directories and of `pax` records. Usually there are at most four.
 const HEADERS_MAX: usize = 1024;
 
-/// Writes the file of the archive in `stream`, whose first header is `first`, to `sink`, and reads the archive
-/// to its end.
+/// Writes the file in the archive `stream`, whose first header is `first`, to `sink`, and reads the archive to its end.
 pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sink<'_>, limit_bytes: u64) -> Result<()> {
     let mut header = *first;
     let mut found = false;
-    // What `pax` records say of the next member's size.
+    // The next member's size, if `pax` records have it.
     let mut next_size: Option<u64> = None;
     let mut headers = 0;
     loop {
@@ -34,7 +33,7 @@ pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sin
         }
         let name = header.name();
         let object = || format!("tar archive, member {name:?}");
-        let written = number(&header.size).ok_or_else(|| Error::corrupt(object(), "its size is no number"))?;
+        let written = number(&header.size).ok_or_else(|| Error::corrupt(object(), "its size is not a number"))?;
         let size = next_size.unwrap_or(written);
         match header.typeflag {
             TYPE_FILE | TYPE_OLD_FILE | TYPE_SPARSE if name == MEMBER && !found => {
@@ -55,7 +54,7 @@ pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sin
                 }
             }
             _ => {
-                let text = format!("a tar archive with {name:?}, which is not one file {MEMBER:?},");
+                let text = format!("a tar archive with {name:?} and not only {MEMBER:?}");
                 return Err(Error::unsupported(text));
             }
         }
@@ -71,12 +70,12 @@ pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sin
             _ => return Err(Error::corrupt("tar archive", format!("no header follows {name:?}"))),
         };
     }
-    // The compressed stream is sound only where it is so to its end.
+    // Errors of the compressed stream may come up to its end.
     let mut rest = vec![0; STEP_BYTES];
     loop {
         let length = stream.fill(&mut rest)?;
         if !is_zero(&rest[..length]) {
-            return Err(Error::corrupt("tar archive", "something else than zeros follows its end"));
+            return Err(Error::corrupt("tar archive", "its end is followed by bytes other than zeros"));
         }
         if length < rest.len() {
             break;
@@ -85,9 +84,9 @@ pub(crate) fn extract(stream: &mut Stream<'_>, first: &RawHeader, sink: &mut Sin
     if found { Ok(()) } else { Err(Error::unsupported(format!("a tar archive without {MEMBER:?}"))) }
 }
 
-/// The parts of a file that are in the archive: all of it, or what is between holes.
+/// The parts of a file that are in the archive: the whole file, or the data between its holes.
 struct Parts {
-    /// Where each is in the file, and its length in bytes.
+    /// The offset of each in the file, and its length in bytes.
     parts: Vec<(u64, u64)>,
     size_bytes: u64,
 }
@@ -108,20 +107,20 @@ impl Parts {
             raw.extend(more.parts);
             is_extended = more.is_extended != 0;
         }
-        let size_bytes = number(&header.real_size).ok_or_else(|| corrupt("its size is no number"))?;
+        let size_bytes = number(&header.real_size).ok_or_else(|| corrupt("its size is not a number"))?;
         let mut parts = Vec::new();
         let (mut at, mut there) = (0, 0_u64);
         for part in raw.iter().take_while(|part| part.offset[0] != 0) {
             let (Some(offset), Some(length)) = (number(&part.offset), number(&part.length)) else {
-                return Err(corrupt("a part's place is no number"));
+                return Err(corrupt("a part's place is not a number"));
             };
             let end = offset.checked_add(length).filter(|&end| offset >= at && end <= size_bytes);
-            at = end.ok_or_else(|| corrupt("its parts are not in order, or not inside"))?;
+            at = end.ok_or_else(|| corrupt("its parts are not in order or not inside the file"))?;
             there += length;
             parts.push((offset, length));
         }
         if there != size {
-            return Err(corrupt("its parts are not as long as what is in the archive"));
+            return Err(corrupt("its parts do not have the length of its data in the archive"));
         }
         Ok(Self { parts, size_bytes })
     }
@@ -152,7 +151,7 @@ fn skip(stream: &mut Stream<'_>, length: u64) -> Result<()> {
     Ok(())
 }
 
-/// The size that `pax` records of `length` bytes say, if they do: `LENGTH KEY=VALUE\n`, each.
+/// The size in `pax` records of `length` bytes, if they have one. Each record is `LENGTH KEY=VALUE\n`.
 fn read_records(stream: &mut Stream<'_>, length: u64) -> Result<Option<u64>> {
     if length > RECORDS_MAX_BYTES {
         return Err(Error::unsupported(format!("a tar archive with {length:#x} bytes of pax records")));
@@ -167,7 +166,7 @@ fn read_records(stream: &mut Stream<'_>, length: u64) -> Result<Option<u64>> {
         let text = || String::from_utf8_lossy(value).into_owned();
         match key {
             b"size" => {
-                let value = text().parse().map_err(|_| Error::corrupt("tar archive", "a pax size is no number"))?;
+                let value = text().parse().map_err(|_| Error::corrupt("tar archive", "a pax size is not a number"))?;
                 size = Some(value);
             }
             b"path" if text().trim_start_matches("./") != MEMBER => {

@@ -1,11 +1,25 @@
 //! Images as they are passed around: compressed with gzip, xz or zstd, and perhaps in a tar archive.
 //!
-//! There is no reading such an image in the middle: [`unwrap`] writes what is in it to a file, once and from
-//! front to back, and that is opened like any other. One wrapping is taken off: what is compressed again
-//! inside is refused as any compressed file is.
+//! # How it works, by an example
 //!
-//! In an archive, one file `disk.raw` is looked for: Google's images, and Debian's. Others are refused by
-//! their names.
+//! The first bytes of a file say how it is compressed. The disk of 1 MiB that the [qcow2 example](crate::qcow2) has
+//! becomes:
+//!
+//! ```text
+//! disk.raw.gz   1,077 bytes, begins with 1f 8b              gzip
+//! disk.raw.xz     300 bytes, begins with fd 37 7a 58 5a 00  xz
+//! disk.raw.zst     83 bytes, begins with 28 b5 2f fd        zstd
+//! ```
+//!
+//! Where the guest's byte 0xa1234 is in one of them cannot be calculated: it is the 0xa1235th byte that comes out. So
+//! [`unwrap`] writes what is inside to a file, once and from front to back, with holes for zeros, and that file is
+//! opened like any other. A few bytes may become very many: [`UnwrapLimits`] bounds them, and what a file says about
+//! its size is not relied on. One wrapping is taken off: if the content is compressed again, it is refused as any
+//! compressed file is.
+//!
+//! If the first 512 bytes that come out are a tar header with a valid checksum, one member `disk.raw` is looked for, as
+//! in Google's images and Debian's: its bytes begin at byte 512 if it is the first. Other archives are refused, and
+//! the message names what they contain.
 
 mod archive;
 mod sink;
@@ -23,7 +37,7 @@ use crate::tar::{BLOCK_BYTES, RawHeader};
 use sink::Sink;
 use stream::Stream;
 
-/// How much is decompressed at a time, in bytes.
+/// The bytes that are decompressed at a time.
 const STEP_BYTES: usize = 1 << 20;
 
 /// How a file is compressed.
@@ -38,19 +52,19 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// How the files of this kind begin.
+    /// Whether `bytes` begin like a file of this kind.
     fn begins(self, bytes: &[u8]) -> bool {
         match self {
             Self::Gzip => bytes.starts_with(&[0x1f, 0x8b]),
             Self::Xz => bytes.starts_with(b"\xfd7zXZ\0"),
-            // A frame, or one that is to be skipped.
+            // A frame, or a skippable frame.
             Self::Zstd => {
                 bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || matches!(bytes, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
             }
         }
     }
 
-    /// What a file of this kind is called in messages.
+    /// The name of such a file in messages.
     fn file_name(self) -> String {
         format!("{} {self} file", if self == Self::Xz { "an" } else { "a" })
     }
@@ -66,12 +80,12 @@ impl fmt::Display for Compression {
     }
 }
 
-/// What an image is wrapped in.
+/// How an image is wrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Wrapping {
     /// How the file is compressed.
     pub compression: Compression,
-    /// Whether what was compressed is a tar archive with the image in it.
+    /// Whether the compressed file is a tar archive that contains the image.
     pub archive: bool,
 }
 
@@ -88,20 +102,20 @@ impl Serialize for Wrapping {
     }
 }
 
-/// How much may come out of a compressed file.
+/// The limits for the content of a compressed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnwrapLimits {
-    /// The most bytes, with zeros.
+    /// The most bytes, including zeros.
     pub size_bytes: u64,
-    /// The most bytes that take room in the new file, where zeros are holes.
+    /// The most bytes that take room in the new file, in which zeros are holes.
     pub data_bytes: u64,
 }
 
-/// How `file` is compressed, if it is, from its first bytes alone.
+/// How `file` is compressed, if it is. Only its first bytes are read.
 ///
 /// # Errors
 ///
-/// [`Error::Storage`](crate::Error::Storage) where reading fails.
+/// [`Error::Storage`](crate::Error::Storage) if reading fails.
 pub fn compression_of(file: &dyn ReadAt) -> Result<Option<Compression>> {
     let mut start = vec![0; file.size_bytes().min(8) as usize];
     file.read_at(0, &mut start)?;
@@ -109,16 +123,16 @@ pub fn compression_of(file: &dyn ReadAt) -> Result<Option<Compression>> {
     Ok(all.into_iter().find(|compression| compression.begins(&start)))
 }
 
-/// Writes the image in `file`, which is compressed as [`compression_of`] says, to `target`, which is empty.
-/// Zeros become holes. `progress` gets the bytes of `file` that are done and that there are.
+/// Writes the image in `file` to `target`, which is empty. [`compression_of`] finds the `compression`. Zeros become holes.
+/// `progress` gets the bytes of `file` that are done, and their total.
 ///
 /// # Errors
 ///
-/// [`Error::TooLarge`](crate::Error::TooLarge) past a limit of the size, [`Error::Storage`](crate::Error::Storage)
-/// with a full disk's error past that of data and where reading or writing fails,
-/// [`Error::Corrupt`](crate::Error::Corrupt) for a file that is cut off, followed by something else or damaged,
-/// [`Error::Unsupported`](crate::Error::Unsupported) for an archive of other files and for a stream that takes
-/// more than 64 MiB of memory.
+/// [`Error::TooLarge`](crate::Error::TooLarge) if the content exceeds the limit of size,
+/// [`Error::Storage`](crate::Error::Storage) with the error of a full disk if it exceeds the limit of data, and if
+/// reading or writing fails, [`Error::Corrupt`](crate::Error::Corrupt) for a file that is cut off, damaged or followed by
+/// other bytes, [`Error::Unsupported`](crate::Error::Unsupported) for an archive of other files and for a stream that
+/// needs more than 64 MiB of memory.
 pub fn unwrap(
     file: &dyn ReadAt,
     compression: Compression,
@@ -135,7 +149,7 @@ pub fn unwrap(
     if let Some(header) = &header {
         archive::extract(&mut stream, header, &mut sink, limits.size_bytes)?;
     } else {
-        // Steps end at whole ones, so that a hole is not looked at in halves.
+        // Steps end at multiples of the step's size, so that no hole is split.
         buffer[..length].copy_from_slice(&first[..length]);
         let mut done = length + stream.fill(&mut buffer[length..])?;
         while done > 0 {

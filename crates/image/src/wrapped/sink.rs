@@ -31,7 +31,7 @@ impl<'a> Sink<'a> {
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<()> {
         let units = bytes.chunks(UNIT_BYTES).filter(|unit| !is_zero(unit)).count();
         let data_bytes = (units * UNIT_BYTES) as u64;
-        // Before the host's disk is full, which others need, too.
+        // Stops before the host's disk is full, which other programs need, too.
         let Some(room_bytes) = self.room_bytes.checked_sub(data_bytes) else {
             return Err(Error::writing(self.position, bytes.len() as u64, io::ErrorKind::StorageFull.into()));
         };
@@ -41,12 +41,12 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    /// Goes on at `position`, with a hole up to there.
+    /// Continues at `position`, with a hole up to there.
     pub(crate) fn skip_to(&mut self, position: u64) {
         self.position = position;
     }
 
-    /// Makes the file as large as what it has.
+    /// Sets the file's size, which includes a hole at its end.
     pub(crate) fn finish(self) -> Result<()> {
         self.target.set_len(self.position).map_err(|error| Error::writing(self.position, 0, error))
     }

@@ -1,4 +1,4 @@
-//! The compressed file as one stream of bytes, whatever number of members it has.
+//! The compressed file as one stream of bytes, however many members it has.
 
 use std::io::{self, BufRead, Read};
 
@@ -9,13 +9,12 @@ use storage::ReadAt;
 use super::Compression;
 use crate::error::{Error, Result};
 
-/// The memory that a decoder may take for what it has to remember, in bytes: that of `xz -9`, and of
-/// `zstd --ultra -20`.
+/// The memory in bytes that a decoder may take for its window: as much as `xz -9` and `zstd --ultra -20` need.
 pub(crate) const WINDOW_MAX_BYTES: u64 = 64 << 20;
 const ZSTD_WINDOW_LOG_MAX: u32 = WINDOW_MAX_BYTES.ilog2();
-/// What an xz decoder takes beside its dictionary, in KiB, with room to spare.
+/// The memory in KiB that an xz decoder takes in addition to its dictionary, at most.
 const XZ_MEMORY_KIB: u32 = (WINDOW_MAX_BYTES / 1024) as u32 + 1024;
-/// How much of the file is read at a time, in bytes.
+/// The bytes of the file that are read at a time.
 const BUFFER_BYTES: u64 = 256 << 10;
 
 /// The file, read from front to back.
@@ -112,13 +111,13 @@ impl<'a> Member<'a> {
     }
 }
 
-/// What is in the compressed file.
+/// The content of the compressed file.
 pub(crate) struct Stream<'a> {
     compression: Compression,
-    /// None once the file has been read to its end.
+    /// `None` after the file has been read to its end.
     member: Option<Member<'a>>,
     file_size_bytes: u64,
-    /// How many bytes were given, and how many may be.
+    /// How many bytes were returned, and how many may be.
     done_bytes: u64,
     limit_bytes: u64,
     progress: &'a (dyn Fn(u64, u64) + Sync),
@@ -136,7 +135,7 @@ impl<'a> Stream<'a> {
         Ok(Self { compression, member: Some(member), file_size_bytes, done_bytes: 0, limit_bytes, progress })
     }
 
-    /// Reads until `output` is full or the file is at its end, and says how many bytes there were.
+    /// Reads until `output` is full or the file is at its end, and returns the number of bytes.
     pub(crate) fn fill(&mut self, output: &mut [u8]) -> Result<usize> {
         let mut filled = 0;
         while filled < output.len() {
@@ -159,7 +158,7 @@ impl<'a> Stream<'a> {
         Ok(filled)
     }
 
-    /// Goes on with what follows a member: another one, or nothing.
+    /// Continues after a member: with another one, or at the file's end.
     fn next_member(&mut self) -> Result<()> {
         let Some(member) = self.member.take() else { return Ok(()) };
         let mut input = member.into_input();
@@ -175,7 +174,7 @@ impl<'a> Stream<'a> {
             return Ok(());
         }
         if !compression.begins(&magic) {
-            let text = format!("something else follows at offset {position:#x}, file_size={:#x}", self.file_size_bytes);
+            let text = format!("other bytes follow at offset {position:#x}, file_size={:#x}", self.file_size_bytes);
             return Err(Error::corrupt(compression.file_name(), text));
         }
         self.member = Some(Member::new(compression, input).map_err(|error| problem(compression, position, error))?);
@@ -196,7 +195,7 @@ fn skip_padding(input: &mut Input<'_>) -> io::Result<()> {
     }
 }
 
-/// What a decoder's error means.
+/// The meaning of a decoder's error.
 fn problem(compression: Compression, position: u64, error: io::Error) -> Error {
     let object = compression.file_name();
     if let Some(inner) = error.get_ref().and_then(|inner| inner.downcast_ref::<storage::Error>())

@@ -1,13 +1,13 @@
-//! qcow2: snapshots that share an L1 table, and entries that share a stream.
+//! qcow2: snapshots that share an L1 table, and entries that share a stream or a cluster.
 
 use std::io::Write;
 
 use image::Image;
 use storage::Memory;
 
-use crate::within_limit;
+use crate::{not_converted, within_limit};
 
-/// A header of version 3, with its tables in whole clusters: the refcount table in the second, the L1 table as said.
+/// A header of version 3. The refcount table is in the second cluster, the L1 table at the given place.
 fn header(cluster_bits: u32, size: u64, l1: (u64, u32), snapshots: (u64, u32)) -> Vec<u8> {
     let mut bytes = b"QFI\xfb\0\0\0\x03".to_vec();
     bytes.extend([0; 12]);
@@ -58,7 +58,7 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// An L2 table of 262,144 entries for clusters of 2 MiB, each of which is the same stream: 512 GiB.
+/// An L2 table of 262,144 entries for clusters of 2 MiB, which all have the same stream: 512 GiB.
 #[test]
 fn entries_that_share_a_stream_decompress_it_a_limited_number_of_times() {
     let cluster = 2u64 << 20;
@@ -77,4 +77,29 @@ fn entries_that_share_a_stream_decompress_it_a_limited_number_of_times() {
     let found = findings(bytes);
     assert!(found.iter().all(|finding| !finding.contains("the stream at")), "{found:?}");
     assert!(found.iter().any(|finding| finding.contains("refcount=0, expected 262144 (too low)")), "{found:?}");
+}
+
+/// Eight L2 tables for clusters of 2 MiB, whose entries are all the same: 4 TiB in 24 MiB.
+fn tables_of(entry: u64, data: &[u8]) -> Vec<u8> {
+    let cluster = 2u64 << 20;
+    let entries = cluster / 8;
+    let mut bytes = header(21, 8 * entries * cluster, (2 * cluster, 8), (0, 0));
+    bytes.resize(2 * cluster as usize, 0);
+    bytes.extend((3..11).flat_map(|table| (table * cluster).to_be_bytes()));
+    bytes.resize(3 * cluster as usize, 0);
+    bytes.extend(entry.to_be_bytes().repeat(8 * entries as usize));
+    bytes.extend(data);
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+#[test]
+fn entries_that_share_a_cluster_or_a_stream_are_not_converted_for_as_long_as_their_disk_is_large() {
+    let (cluster, place) = (2u64 << 20, 22u64 << 20);
+    let said = not_converted(tables_of(1 << 63 | place, &vec![0; cluster as usize]));
+    assert!(said.starts_with("corrupt qcow2 image: its tables claim 549755813888 bytes of data"), "{said}");
+    let packed = deflated(&vec![0; cluster as usize]);
+    let sectors = (packed.len() as u64).div_ceil(512) - 1;
+    let said = not_converted(tables_of(1 << 62 | sectors << (62 - 13) | place, &packed));
+    assert!(said.starts_with("corrupt qcow2 image: its tables claim 549755813888 bytes of data"), "{said}");
 }

@@ -92,7 +92,7 @@ pub fn target(path: &Path) -> FileStorage {
     FileStorage::new(File::options().read(true).write(true).open(path).unwrap()).unwrap()
 }
 
-/// Neither our check nor QEMU's has anything to say against the image at `path`.
+/// Neither our check nor QEMU's finds anything wrong with the image at `path`.
 pub fn assert_sound(path: &Path) {
     let said = qemu_img(&["check", path.to_str().unwrap()]);
     assert!(said.contains("No errors were found"), "{said}");

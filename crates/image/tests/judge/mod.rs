@@ -1,4 +1,4 @@
-//! `qemu-img`, made-up disks, and writing a new file.
+//! `qemu-img`, random disks, and writing a new file.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod in_place;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use image::{Image, NewClusters, WriteOptions, Written};
 use storage::{Extended, ExtentKind, FileStorage, Overlay, ReadAt, WriteAt};
 
-/// Runs `qemu-img`, which has to be there and to be content.
+/// Runs `qemu-img`, which has to succeed.
 pub fn qemu_img(arguments: &[&str]) -> String {
     let (ok, text) = qemu_img_says(arguments);
     assert!(ok, "qemu-img {}: {text}", arguments.join(" "));
@@ -121,7 +121,7 @@ pub fn read_all(storage: &dyn ReadAt) -> Vec<u8> {
     bytes
 }
 
-/// Converts, and says what was written; progress ends at the end.
+/// Converts and returns the counts; the last progress is the total.
 pub fn converted(
     source: &image::Source<'_>,
     container: &image::Container,
@@ -157,7 +157,7 @@ pub fn written(
     written
 }
 
-/// The disk is what it should be, read at once, in odd pieces, and where extents say so.
+/// The disk has the expected bytes, read at once, in odd pieces, and extent by extent.
 pub fn assert_reads_as(image: &Image, disk: &[u8], random: &mut Random) {
     assert_eq!(image.size_bytes(), disk.len() as u64);
     assert!(read_all(image) == disk, "the whole disk differs");

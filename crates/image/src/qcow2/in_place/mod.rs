@@ -1,20 +1,19 @@
-//! A change in the image's own file, which one write of the header makes.
+//! A change in the image's own file, which takes effect with one write of the header.
 //!
 //! ```text
-//! count      every reference and every refcount; what is not sound is refused
-//! release    what the changed entries refer to, so that counts say which flags are right
-//! tables     changed clusters and the L2 tables that have them, to free clusters
-//! l1         a new L1 table
-//! refcounts  the blocks with changed counts, and a new table
-//! header     sync, one write, sync; then a free end is cut off
+//! count      counts every reference and reads every refcount; a damaged image is refused
+//! release    takes away the references of changed entries, so that the counts tell which flags are right
+//! tables     writes changed clusters and their L2 tables to free clusters
+//! l1         writes a new L1 table
+//! refcounts  writes the blocks with changed counts, and a new refcount table
+//! header     sync, one write, sync; then free clusters at the file's end are cut off
 //! ```
 //!
-//! A cluster is free where neither the old header's refcounts nor a reference says otherwise, so that
-//! nothing that the old image has is written to: a crash leaves the old image or the new one.
+//! A cluster is free if its refcount under the old header is zero and nothing refers to it. Only free clusters are
+//! written to, so a crash leaves the old image or the new one.
 //!
-//! Memory: three bytes for each host cluster that is used (5 MiB for 100 GiB at the usual cluster size),
-//! the L1 table, two L2 tables and a few batches of changed clusters. A file of more than 2^26 clusters is
-//! refused.
+//! This needs memory for three bytes for each host cluster that is used (5 MiB for 100 GiB at the usual cluster size),
+//! the L1 table, two L2 tables and a few batches of changed clusters. A file of more than 2^26 clusters is refused.
 
 mod refcounts;
 mod space;
@@ -37,10 +36,10 @@ use crate::{Edited, Repaired, WriteOptions};
 use refcounts::RefcountTable;
 use space::Space;
 
-/// The unit that a disk writes whole or not at all, in bytes; the header is in the first.
+/// The unit in bytes that a disk writes completely or not at all. The header is in the first one.
 const SECTOR_BYTES: usize = 512;
 
-/// Makes `disk` the disk of `base` in its own file; see [`crate::edit`].
+/// Makes `disk` the disk of `base`, in its own file; see [`crate::edit()`].
 pub(crate) fn edit(
     base: &Qcow2,
     disk: &dyn ReadAt,
@@ -71,13 +70,13 @@ pub(crate) fn repair(base: &Qcow2, target: &dyn Target) -> Result<Repaired> {
     Ok(repaired)
 }
 
-/// Refuses an image that would not be right after an edit.
+/// Refuses an image that an edit would damage.
 fn refuse(base: &Qcow2, size_bytes: u64) -> Result<()> {
     let header = base.header();
     if header.extension(EXTENSION_BITMAPS).is_some() {
         return Err(Error::unsupported(
-            "editing in place a qcow2 image with persistent bitmaps, which would not know of the change \
-             (`qemu-img bitmap --remove` removes them),",
+            "editing in place a qcow2 image with persistent bitmaps, which would miss the change (`qemu-img bitmap \
+             --remove` removes them),",
         ));
     }
     if header.extension(EXTENSION_ENCRYPTION).is_some() {
@@ -86,8 +85,8 @@ fn refuse(base: &Qcow2, size_bytes: u64) -> Result<()> {
     if size_bytes > header.virtual_size_bytes {
         if header.version < 3 && header.snapshots > 0 {
             return Err(Error::unsupported(format!(
-                "enlarging a qcow2 image of version 2 with internal snapshots, snapshots={}, which do not say how \
-                 large the disk was,",
+                "enlarging a qcow2 image of version 2 with internal snapshots, snapshots={}, which do not record the \
+                 disk's old size,",
                 header.snapshots
             )));
         }
@@ -102,19 +101,19 @@ fn refuse(base: &Qcow2, size_bytes: u64) -> Result<()> {
     Ok(())
 }
 
-/// What is in the file as it is.
+/// The state of the file before the change.
 struct Survey<'a> {
     base: &'a Qcow2,
     count: Count<'a>,
     is_dirty: bool,
 }
 
-/// What a change starts from.
+/// The starting point of a change.
 struct Start {
     space: Space,
     /// Whether all refcounts are written anew.
     rebuild: bool,
-    /// Whether every L2 table is looked at for flags that are wrong.
+    /// Whether every L2 table is checked for wrong flags.
     every_table: bool,
 }
 
@@ -128,9 +127,9 @@ impl<'a> Survey<'a> {
         Ok(Self { base, count, is_dirty: base.header().incompatible & INCOMPATIBLE_DIRTY != 0 })
     }
 
-    /// Refcounts as they are, where they can be relied upon.
+    /// Starts from the refcounts in the file, if they are right.
     fn for_edit(mut self) -> Result<Start> {
-        // Sectors that are cut off are there, too, once the file is longer.
+        // Sectors past the file's end exist as soon as the file is longer.
         let rebuild = self.is_dirty || self.count.has_cut_streams;
         let every_table = rebuild || self.count.has_doubles || self.count.bad_flags > 0;
         if rebuild {
@@ -163,7 +162,7 @@ impl<'a> Survey<'a> {
         Ok(Start { space, rebuild, every_table: false })
     }
 
-    /// References in the place of refcounts; the old refcount structures are not the new image's.
+    /// Starts from the references instead of the refcounts. The new image does not use the old refcount structures.
     fn rebuilt(self, every_table: bool) -> Result<Start> {
         let header = self.base.header();
         let mut space = Space::new(header, self.count.clusters, self.count.expected);
@@ -184,7 +183,7 @@ impl<'a> Survey<'a> {
         Ok(Start { space, rebuild: true, every_table })
     }
 
-    /// What a repair has to do.
+    /// The changes that a repair has to make.
     fn repaired(&self) -> Result<Repaired> {
         let mut repaired = Repaired {
             flags_set_right: self.count.bad_flags,
@@ -205,7 +204,7 @@ fn corrupt(finding: Finding) -> Error {
     Error::corrupt(finding.object, finding.problem)
 }
 
-/// A change on its way.
+/// A change in progress.
 struct Commit<'a> {
     base: &'a Qcow2,
     target: &'a dyn Target,
@@ -235,13 +234,13 @@ impl<'a> Commit<'a> {
         Ok(Self { base, target, size_bytes, space, rebuild, every_table, l1, edited })
     }
 
-    /// Does `work`, which writes to free clusters only, and makes the outcome the image.
+    /// Does `work`, which writes only to free clusters, and then makes the result the image.
     fn run(&mut self, work: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         let old_size_bytes = self.edited.old_file_size_bytes;
         let sector = match work(self).and_then(|()| self.prepare()) {
             Ok(sector) => sector,
             Err(error) => {
-                // Gives back the room at the file's end; the error that counts is the one that there is.
+                // This gives back the room at the file's end. The first error is the one that is reported.
                 let _ = self.target.set_size(old_size_bytes);
                 return Err(error);
             }
@@ -252,7 +251,7 @@ impl<'a> Commit<'a> {
         } else {
             size_bytes = size_bytes.min(old_size_bytes);
         }
-        // An end that cannot be cut off is free for the next edit.
+        // If the end cannot be cut off, its clusters are free for the next edit.
         if size_bytes < old_size_bytes && self.target.set_size(size_bytes).is_err() {
             size_bytes = old_size_bytes;
         }
@@ -263,8 +262,8 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// Writes and syncs all that the new header refers to; gives the file's first sector with that
-    /// header, `None` where it would be the old one.
+    /// Writes and syncs everything that the new header refers to. Returns the file's first sector with that header, or
+    /// `None` if the header does not change.
     fn prepare(&mut self) -> Result<Option<[u8; SECTOR_BYTES]>> {
         let header = self.base.header();
         let has_new_l1 = self.l1 != self.base.l1();
@@ -294,7 +293,7 @@ impl<'a> Commit<'a> {
         Ok(offset)
     }
 
-    /// The file's first sector with the header of the new image: nothing else in it changes.
+    /// The file's first sector with the new image's header. The rest of the sector stays the same.
     fn new_sector(&self, l1_offset: u64, refcount_table: &RefcountTable) -> Result<[u8; SECTOR_BYTES]> {
         let header = self.base.header();
         let mut sector = [0; SECTOR_BYTES];
@@ -311,7 +310,7 @@ impl<'a> Commit<'a> {
             let mut v3 = RawHeaderV3::new_zeroed();
             v3.as_mut_bytes()[..fields.len()].copy_from_slice(fields);
             v3.incompatible_features = (header.incompatible & !INCOMPATIBLE_DIRTY).into();
-            // Each is for what this writer does not keep up to date.
+            // These bits are for structures that this writer does not update.
             v3.autoclear_features = 0.into();
             fields.copy_from_slice(&v3.as_bytes()[..fields.len()]);
         }

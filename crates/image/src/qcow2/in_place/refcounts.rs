@@ -7,17 +7,17 @@ use crate::error::{Error, Result};
 use crate::qcow2::refcount::{TABLE_MAX_BYTES, set_refcount};
 use crate::qcow2::table::numbers;
 
-/// Where the refcount table is.
+/// The place of the refcount table.
 pub(super) struct RefcountTable {
     pub(super) offset: u64,
     pub(super) clusters: u32,
 }
 
 impl Commit<'_> {
-    /// Writes the blocks with changed counts and a new table, and says where that is.
+    /// Writes the blocks with changed counts and a new table, and returns its place.
     ///
-    /// The blocks and the table count themselves. Placing a block changes counts, maybe in another
-    /// block, which has to be placed, too; each block is placed once at most.
+    /// The blocks also have counts of themselves and of the table. To place a block changes counts, perhaps in another
+    /// block, which then has to be placed, too. Each block is placed at most once.
     pub(super) fn write_refcounts(&mut self) -> Result<RefcountTable> {
         let header = self.base.header();
         let cluster_size = header.cluster_size();
@@ -36,7 +36,7 @@ impl Commit<'_> {
         let table = self.space.allocate_together(clusters)?;
 
         let entries = (clusters * cluster_size / 8) as usize;
-        // A block behind the new table's end is for clusters that are not used.
+        // Blocks after the new table's end are for clusters that are not used.
         let unused = blocks.split_off(entries.min(blocks.len()));
         for offset in unused.into_iter().filter(|&offset| offset != 0) {
             self.space.release(offset, cluster_size)?;
@@ -56,7 +56,7 @@ impl Commit<'_> {
         Ok(RefcountTable { offset, clusters: clusters as u32 })
     }
 
-    /// Gives each block with changed counts a new place, and none where its counts are all zero.
+    /// Gives each block with changed counts a new place. A block whose counts are all zero is dropped.
     fn place_blocks(&mut self, blocks: &mut [u64]) -> Result<BTreeSet<u64>> {
         let header = self.base.header();
         let mut placed = BTreeSet::new();
@@ -73,7 +73,7 @@ impl Commit<'_> {
                 self.space.release(*offset, header.cluster_size())?;
                 *offset = 0;
             }
-            // Its own count may have been the last.
+            // The last count of the block may have been its own.
             let is_used = is_used && self.space.clusters_of(block).any(|cluster| self.space.count(cluster) != 0);
             if is_used {
                 *offset = self.space.allocate(1)?.start << header.cluster_bits;
@@ -83,7 +83,7 @@ impl Commit<'_> {
         Ok(placed)
     }
 
-    /// Where the old refcount blocks are.
+    /// The places of the old refcount blocks.
     fn old_blocks(&self) -> Result<Vec<u64>> {
         let header = self.base.header();
         // At most 8 MiB.
@@ -92,10 +92,10 @@ impl Commit<'_> {
         Ok(numbers(&bytes).collect())
     }
 
-    /// How many clusters the new table has: as many as are enough whatever place the blocks get.
+    /// How many clusters the new table has: enough for any places of the blocks.
     fn table_clusters(&self) -> Result<u64> {
         let header = self.base.header();
-        // Where there is no room in front of this, what is placed from now on is behind it.
+        // If there is no room before this end, everything that follows is placed after it.
         let end = self.space.taken_end();
         let (mut blocks, mut clusters) = (0, 0);
         loop {

@@ -1,4 +1,4 @@
-//! Host clusters: which are free under the old header, and how often the new image refers to each.
+//! Host clusters: which of them are free under the old header, and how often the new image refers to each.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -10,34 +10,34 @@ use crate::qcow2::header::Header;
 
 /// The host clusters of an image that is being changed.
 ///
-/// A cluster that the old image uses stays taken even where the new one does not use it: until the
-/// header is written the old image is the one that counts.
+/// A cluster that the old image uses stays taken even if the new image does not use it: until the header is written, the
+/// file has the old image.
 pub(super) struct Space {
     /// References of the new image by host cluster.
     counts: Counts,
-    /// A bit for each host cluster that the old image or this change has.
+    /// A bit for each host cluster that the old image or this change uses.
     taken: Vec<u64>,
-    /// No cluster below is free.
+    /// All clusters before this one are taken.
     lowest: u64,
     /// Host clusters that the old file has.
     old_clusters: u64,
     cluster_bits: u32,
     /// Binary logarithm of the number of counts in a refcount block.
     counts_a_block_bits: u32,
-    /// The most that a refcount can be.
+    /// The highest refcount that fits its width.
     pub(super) count_max: u64,
-    /// The refcount blocks with a count that is not as it was.
+    /// The refcount blocks with a changed count.
     pub(super) changed_blocks: BTreeSet<u64>,
-    /// Clusters inside the old file that are used now and were not.
+    /// How many clusters inside the old file are used now and were not before.
     pub(super) reused: u64,
-    /// Clusters behind the old file's end that are used now.
+    /// How many clusters after the old file's end are used now.
     pub(super) appended: u64,
-    /// Clusters that were used and are not any more.
+    /// How many clusters were used and are not any more.
     pub(super) freed: u64,
 }
 
 impl Space {
-    /// The space of an image with `old_clusters` clusters, `counts` of which the new one starts with.
+    /// The space of an image with `old_clusters` clusters. The new image starts with the refcounts `counts`.
     pub(super) fn new(header: &Header, old_clusters: u64, counts: Counts) -> Self {
         let end = old_clusters.max(counts.end());
         let mut space = Self {
@@ -65,12 +65,12 @@ impl Space {
         self.counts.get(cluster)
     }
 
-    /// The first cluster behind all that the new image refers to.
+    /// The end of the clusters that the new image refers to.
     pub(super) fn end(&self) -> u64 {
         self.counts.end()
     }
 
-    /// The first cluster behind all that the old image or this change has.
+    /// The end of the clusters that the old image or this change uses.
     pub(super) fn taken_end(&self) -> u64 {
         let last = self.taken.iter().rposition(|&bits| bits != 0);
         last.map_or(0, |word| word as u64 * 64 + u64::from(64 - self.taken[word].leading_zeros()))
@@ -90,7 +90,7 @@ impl Space {
         self.taken.get(cluster as usize / 64).is_some_and(|bits| bits >> (cluster % 64) & 1 != 0)
     }
 
-    /// Keeps `clusters` from being handed out.
+    /// Marks `clusters` as taken.
     pub(super) fn take(&mut self, clusters: Range<u64>) {
         let words = clusters.end.div_ceil(64) as usize;
         if words > self.taken.len() {
@@ -101,7 +101,7 @@ impl Space {
         }
     }
 
-    /// Lets `clusters`, which [`reserve`](Self::reserve) gave and nothing refers to, be handed out.
+    /// Frees `clusters`, which [`reserve`](Self::reserve) returned and nothing refers to.
     pub(super) fn give_back(&mut self, clusters: Range<u64>) {
         self.lowest = self.lowest.min(clusters.start);
         for cluster in clusters {
@@ -129,17 +129,17 @@ impl Space {
         Ok(clusters)
     }
 
-    /// As [`reserve`](Self::reserve), and the new image refers to each of them once.
+    /// As [`reserve`](Self::reserve), and counts one reference to each of them.
     pub(super) fn allocate(&mut self, most: u64) -> Result<Range<u64>> {
         let clusters = self.reserve(most)?;
         clusters.clone().for_each(|cluster| self.refer(cluster));
         Ok(clusters)
     }
 
-    /// Takes the lowest `clusters` free clusters that follow one another, and refers to each once.
+    /// Takes the lowest `clusters` free clusters that follow one another, and counts one reference to each.
     pub(super) fn allocate_together(&mut self, clusters: u64) -> Result<Range<u64>> {
         let mut start = self.lowest;
-        // Ends behind the last taken cluster at the latest.
+        // The loop ends after the last taken cluster at the latest.
         while let Some(taken) = (start..start + clusters).rev().find(|&cluster| self.is_taken(cluster)) {
             start = taken + 1;
         }
@@ -157,8 +157,7 @@ impl Space {
         self.changed_blocks.insert(self.block_of(cluster));
     }
 
-    /// The new image does not have one of the references to the clusters that `length_bytes` bytes
-    /// from `offset` on touch.
+    /// Takes away one reference from each of the clusters with the `length_bytes` bytes from `offset` on.
     pub(super) fn release(&mut self, offset: u64, length_bytes: u64) -> Result<()> {
         for cluster in offset >> self.cluster_bits..=(offset + length_bytes - 1) >> self.cluster_bits {
             let count = self.counts.get(cluster);

@@ -1,11 +1,11 @@
-//! Compressed clusters, one behind the other in free host clusters.
+//! Compressed clusters, one after another in free host clusters.
 
 use storage::Target;
 
 use super::space::Space;
 use crate::error::Result;
 
-/// The room that is kept for streams ahead, in bytes; one cluster where that is more.
+/// The room in bytes that is reserved for streams at a time, at least one cluster.
 const RESERVE_BYTES: u64 = 1 << 20;
 /// Streams are written in steps of about this many bytes.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -16,9 +16,9 @@ pub(super) struct Streams<'a> {
     cluster_bits: u32,
     /// Where the next stream goes.
     position: u64,
-    /// Where the room ends that is taken for streams.
+    /// The end of the room that is reserved for streams.
     end: u64,
-    /// The bytes in front of `position` that are not written yet.
+    /// The bytes before `position` that are not written yet.
     buffer: Vec<u8>,
 }
 
@@ -27,10 +27,10 @@ impl<'a> Streams<'a> {
         Self { target, cluster_bits, position: 0, end: 0, buffer: Vec::new() }
     }
 
-    /// Writes a stream, which is shorter than a cluster, and says where it is.
+    /// Writes a stream, which is shorter than a cluster, and returns its place.
     pub(super) fn append(&mut self, space: &mut Space, bytes: &[u8]) -> Result<u64> {
         let length = bytes.len() as u64;
-        // Each turn leaves a cluster that is full, or takes one that is free: at most three.
+        // Each turn leaves a full cluster or takes a free one, so there are at most three turns.
         loop {
             if self.position + length > self.end {
                 self.make_room(space)?;
@@ -52,7 +52,7 @@ impl<'a> Streams<'a> {
         Ok(offset)
     }
 
-    /// Writes what is not written yet, and leaves the rest of the room to others.
+    /// Writes everything that is not written yet, and frees the rest of the room.
     pub(super) fn finish(mut self, space: &mut Space) -> Result<()> {
         self.end_cluster()?;
         self.flush()?;
@@ -71,7 +71,7 @@ impl<'a> Streams<'a> {
         Ok(())
     }
 
-    /// Fills the cluster that is begun with zeros.
+    /// Fills the rest of the current cluster with zeros.
     fn end_cluster(&mut self) -> Result<()> {
         let next = self.position.next_multiple_of(1 << self.cluster_bits);
         self.buffer.resize(self.buffer.len() + (next - self.position) as usize, 0);

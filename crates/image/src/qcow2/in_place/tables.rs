@@ -1,4 +1,4 @@
-//! The changed clusters of the disk and the L2 tables that have them.
+//! The changed clusters of the disk, and the L2 tables with their entries.
 
 use std::ops::Range;
 use std::thread::scope;
@@ -18,12 +18,12 @@ use crate::write::Progress;
 use crate::zeros::is_zero;
 use crate::{NewClusters, WriteOptions};
 
-/// How much of a cluster is looked at before the whole of it is, in bytes.
+/// The bytes of a cluster that are checked for zeros before the whole cluster is.
 const PROBE_BYTES: u64 = 4096;
-/// Plain clusters that are copied in one step, in bytes; one cluster where that is more.
+/// The bytes of plain clusters that are copied in one step, at least one cluster.
 const COPY_STEP_BYTES: u64 = 16 << 20;
 
-/// Where the bytes of the changed clusters come from and go to.
+/// The source and the destination of the changed clusters.
 struct Changed<'a> {
     disk: &'a dyn ReadAt,
     packer: Option<Packer>,
@@ -31,7 +31,7 @@ struct Changed<'a> {
     progress: Progress<'a>,
 }
 
-/// A new L2 table that comes to be, and the plain clusters at its last entries that have no place yet.
+/// A new L2 table, and the plain clusters of its last entries, which have no place yet.
 struct NewTable {
     first_cluster: u64,
     entries: Vec<RawEntry>,
@@ -39,7 +39,7 @@ struct NewTable {
 }
 
 impl<'a> Commit<'a> {
-    /// Writes the clusters `changed` of `disk`, and the L2 tables that are other ones with them.
+    /// Writes the clusters `changed` of `disk`, and the L2 tables that change with them.
     pub(super) fn write_tables(
         &mut self,
         disk: &'a dyn ReadAt,
@@ -52,7 +52,7 @@ impl<'a> Commit<'a> {
         let bytes = changed.iter().map(|range| range.end - range.start).sum::<u64>() << header.cluster_bits;
         scope(|scope| {
             let packer = match options.new_clusters {
-                // A cluster that can be referred to once can as well be plain.
+                // If refcounts cannot exceed one, streams cannot share a cluster, and compression saves nothing.
                 NewClusters::Compressed { level } if self.space.count_max > 1 => {
                     Some(Packer::start(scope, disk, header, changed, level, options.threads))
                 }
@@ -70,7 +70,7 @@ impl<'a> Commit<'a> {
         })
     }
 
-    /// Writes the L2 tables whose flags do not go with the refcounts.
+    /// Writes the L2 tables whose flags do not match the refcounts.
     pub(super) fn set_flags_right(&mut self) -> Result<()> {
         let mut changes = Changes::new(&[]);
         for index in 0..self.l1.len() as u64 {
@@ -81,7 +81,7 @@ impl<'a> Commit<'a> {
         Ok(())
     }
 
-    /// Whether the L2 table of the L1 entry `index` may be another one afterwards.
+    /// Whether the L2 table of the L1 entry `index` may change.
     fn has_work(&self, index: u64, changes: &mut Changes<'_>) -> bool {
         let clusters = self.clusters_of_table(index);
         let has_table = self.base.l1().get(index as usize).is_some_and(|&raw| raw & OFFSET_MASK != 0);
@@ -95,19 +95,19 @@ impl<'a> Commit<'a> {
         index << bits..(index + 1) << bits
     }
 
-    /// The number of clusters of the disk as it was and as it is.
+    /// The numbers of clusters of the old and of the new disk.
     fn ends(&self) -> (u64, u64) {
         let header = self.base.header();
         (header.guest_clusters(), self.size_bytes.div_ceil(header.cluster_size()))
     }
 
-    /// What a table has past the old end of the disk is not the guest's.
+    /// Whether `cluster` was past the disk's old end: its old entry does not belong to the guest.
     fn was_past_end(&self, cluster: u64) -> bool {
         let (old_end, new_end) = self.ends();
         (old_end..new_end).contains(&cluster)
     }
 
-    /// Lets go of what the entries refer to that the new tables do not have.
+    /// Takes away the references of old entries that the new tables will not have.
     fn release_replaced(&mut self, changed: &[Range<u64>]) -> Result<()> {
         let header = self.base.header();
         let mut changes = Changes::new(changed);
@@ -136,7 +136,7 @@ impl<'a> Commit<'a> {
         Entry::parse(raw, header).map_err(|problem| Error::corrupt(cluster_name(cluster, header), problem))
     }
 
-    /// Writes the L2 table of the L1 entry `index` anew where it is another one.
+    /// Writes a new L2 table for the L1 entry `index`, if it changes.
     fn write_table(
         &mut self,
         index: u64,
@@ -194,7 +194,7 @@ impl<'a> Commit<'a> {
         Ok(self.target.write_at(offset, &bytes)?)
     }
 
-    /// An entry that stays, with the flag that goes with its refcount now.
+    /// An unchanged entry, with the flag that matches its refcount now.
     fn kept_entry(&self, cluster: u64, raw: RawEntry) -> Result<RawEntry> {
         if raw == RawEntry::default() {
             return Ok(raw);
@@ -209,7 +209,7 @@ impl<'a> Commit<'a> {
         Ok(RawEntry { descriptor, ..raw })
     }
 
-    /// Writes the next changed cluster and gives its entry; that of a plain cluster comes later.
+    /// Writes the next changed cluster and returns its entry. A plain cluster gets its entry later.
     fn write_cluster(
         &mut self,
         source: &mut Changed<'_>,
@@ -247,7 +247,7 @@ impl<'a> Commit<'a> {
         Ok(entry)
     }
 
-    /// Whether an entry can say that its cluster is zeros. Without one a cluster is the backing file's.
+    /// Whether an entry can mark its cluster as zeros. An empty entry means the backing file's bytes.
     fn can_say_zero(&self) -> bool {
         let header = self.base.header();
         header.backing.is_none() || header.version >= 3
@@ -260,7 +260,7 @@ impl<'a> Commit<'a> {
             true => RawEntry { descriptor: 0, bitmap: u64::from(u32::MAX) << SUBCLUSTERS },
             false => FLAG_ZERO.into(),
         };
-        // Zeros that take no room stay as they are.
+        // An entry that already means zeros without a host cluster stays.
         if header.backing.is_some() || old == zero { zero } else { RawEntry::default() }
     }
 
@@ -288,7 +288,7 @@ impl<'a> Commit<'a> {
         let bits = self.base.header().cluster_bits;
         let (from, to) = (first << bits, places.start << bits);
         let length_bytes = (places.end - places.start) << bits;
-        // The disk may end inside the last one.
+        // The disk may end inside the last cluster.
         let there = length_bytes.min(disk.size_bytes() - from);
         self.target.copy_from(to, disk, from, there)?;
         if there < length_bytes {
@@ -306,7 +306,7 @@ impl<'a> Commit<'a> {
     }
 }
 
-/// The entry of a plain cluster that nothing else refers to.
+/// The entry of a plain cluster with one reference.
 fn plain_entry(header: &Header, offset: u64) -> RawEntry {
     let bitmap = if header.has_extended_l2() { u64::from(u32::MAX) } else { 0 };
     RawEntry { descriptor: offset | FLAG_COPIED, bitmap }

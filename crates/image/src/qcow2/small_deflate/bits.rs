@@ -1,6 +1,6 @@
-//! Bits into bytes, the least significant first.
+//! Packs bits into bytes, the least significant bit first.
 
-/// Writes bits into a part of memory, and notices where that ends.
+/// Writes bits into a buffer, and records whether they fit.
 pub(super) struct BitWriter<'a> {
     output: &'a mut [u8],
     length: usize,
@@ -48,12 +48,12 @@ impl<'a> BitWriter<'a> {
                 self.length += 1;
             }
         }
-        // All 64 bits are never in use here: seven stay at most.
+        // At most seven bits remain, so there is room for the next ones.
         self.bits = if bytes == 8 { 0 } else { self.bits >> (bytes * 8) };
         self.count %= 8;
     }
 
-    /// Goes on at a whole byte.
+    /// Pads to a whole byte.
     pub(super) fn align(&mut self) {
         self.count = self.count.next_multiple_of(8);
         self.flush();
@@ -71,7 +71,7 @@ impl<'a> BitWriter<'a> {
         }
     }
 
-    /// The length in bytes, where everything fits.
+    /// The length in bytes, if everything fits.
     pub(super) fn finish(mut self) -> Option<usize> {
         self.align();
         (!self.is_full).then_some(self.length)

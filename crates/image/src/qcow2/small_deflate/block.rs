@@ -1,4 +1,4 @@
-//! "Compressed blocks": symbols, and the code that makes them smallest.
+//! "Compressed blocks": symbols, and the code that makes them as small as possible.
 
 use super::bits::BitWriter;
 use super::huffman::Code;
@@ -8,7 +8,7 @@ use super::matches::{MAX_MATCH, MIN_MATCH};
 const LITLENS: usize = 288;
 const DISTANCES: usize = 30;
 const END: usize = 256;
-/// Of the "code length" alphabet.
+/// The number of symbols of the "code length" alphabet.
 const CODE_LENGTHS: usize = 19;
 /// The order in which the lengths of that alphabet's codes are written.
 const CODE_LENGTH_ORDER: [usize; CODE_LENGTHS] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
@@ -18,7 +18,7 @@ const STORED_MAX: usize = 65535;
 const LENGTH_BASES: [u16; 29] =
     [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258];
 const LENGTH_EXTRA: [u8; 29] = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
-/// Length, less the least → its symbol, less the first of a length.
+/// Length minus the shortest one → its symbol minus the first symbol of a length.
 const LENGTH_SYMBOLS: [u8; MAX_MATCH - MIN_MATCH + 1] = {
     let mut symbols = [0; MAX_MATCH - MIN_MATCH + 1];
     let mut symbol = 0;
@@ -69,7 +69,7 @@ impl Block {
         (self.extra_bits, self.length) = (0, 0);
     }
 
-    /// The bytes that the block stands for.
+    /// The number of bytes that the block stands for.
     pub(super) fn length(&self) -> usize {
         self.length
     }
@@ -92,7 +92,7 @@ impl Block {
         self.length += length;
     }
 
-    /// Writes the block, which stands for `bytes`, in the form that is smallest.
+    /// Writes the block, which stands for `bytes`, in its smallest form.
     pub(super) fn write(&mut self, writer: &mut BitWriter<'_>, bytes: &[u8], is_last: bool) {
         self.litlens[END] = 1;
         let litlens = Code::of(&self.litlens, 15);
@@ -159,7 +159,7 @@ fn fixed_litlens() -> Code<LITLENS> {
     Code::with_lengths(lengths)
 }
 
-/// What stands in front of a block with codes of its own: the lengths of those.
+/// The start of a block with its own codes: the lengths of these codes.
 struct Head {
     /// Symbols of the "code length" alphabet, each with its extra bits and their number.
     symbols: Vec<(u8, u8, u8)>,
@@ -206,8 +206,8 @@ impl Head {
     }
 }
 
-/// Lengths of codes as symbols of the "code length" alphabet: 16 repeats the last one 3 to 6 times, 17 and 18
-/// are 3 to 10 and 11 to 138 zeros.
+/// Lengths of codes as symbols of the "code length" alphabet: 16 repeats the last length 3 to 6 times, 17 stands for 3 to
+/// 10 zeros and 18 for 11 to 138.
 fn runs(lengths: &[u8]) -> Vec<(u8, u8, u8)> {
     let mut symbols = Vec::new();
     for run in lengths.chunk_by(|one, next| one == next) {

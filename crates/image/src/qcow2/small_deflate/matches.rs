@@ -1,8 +1,8 @@
-//! Where bytes came before: chains of places with four bytes in common, and the last one with three.
+//! Finds earlier bytes: chains of places with four bytes in common, and the last place with three in common.
 
 use std::ops::Range;
 
-/// QEMU's window in bytes: nothing refers back further.
+/// QEMU's window in bytes: no match refers back further.
 pub(super) const WINDOW: usize = 4096;
 /// The shortest match of the format.
 pub(super) const MIN_MATCH: usize = 3;
@@ -13,11 +13,11 @@ const HASH_BITS: u32 = 14;
 /// A match of three bytes from further back takes more bits than three literals.
 const FAR_FOR_THREE: usize = 1024;
 
-/// How hard matches are looked for.
+/// How much work goes into finding matches.
 pub(super) struct Effort {
-    /// The places that are looked at.
+    /// The most places that are compared.
     pub(super) chain: u32,
-    /// From this length on, fewer places are.
+    /// From this length on, fewer places are compared.
     pub(super) good: usize,
     /// From this length on, no better match is looked for.
     pub(super) nice: usize,
@@ -31,8 +31,8 @@ pub(super) struct Match {
 }
 
 impl Match {
-    /// Whether this match is worth a literal more than `other`, which begins a byte earlier: a byte of
-    /// length is worth four times a bit of distance.
+    /// Whether this match is better than `other`, which begins a byte earlier, by more than the literal costs: a byte of
+    /// length counts four times as much as a bit of distance.
     pub(super) fn is_better_than(&self, other: &Self) -> bool {
         let bits = |distance: usize| distance.ilog2() as i32;
         let longer = self.length as i32 - other.length as i32;
@@ -40,8 +40,8 @@ impl Match {
     }
 }
 
-/// Finds matches in one cluster after another. Places are counted through all of them, so that nothing has
-/// to be cleared in between: those of earlier clusters are too far back.
+/// Finds matches in one cluster after another. Places are numbered through all clusters, so that the tables need not be
+/// cleared in between: places of earlier clusters are too far back to match.
 pub(super) struct Finder {
     /// Hash of four bytes → the last place.
     heads: Vec<u32>,
@@ -72,7 +72,7 @@ impl Finder {
         self.length = length;
     }
 
-    /// As if clusters with so many places had been.
+    /// Skips place numbers, as if earlier clusters had used them.
     #[cfg(test)]
     pub(super) fn skip_places(&mut self, places: u32) {
         self.base += places;
@@ -110,7 +110,7 @@ impl Finder {
         while candidate >= floor && left > 0 && best.length < nice {
             let distance = (place - candidate) as usize;
             let there = &cluster[at - distance..];
-            // Only what agrees where the best one so far ends can be longer.
+            // Only a place that agrees where the best match so far ends can have a longer match.
             if there.get(best.length) == bytes.get(best.length) && first_four(there)? == four {
                 let length = common(bytes, there);
                 if length > best.length {

@@ -1,9 +1,9 @@
-//! An encoder of raw deflate for clusters: QEMU's window of 4 KiB, and a whole cluster at hand.
+//! An encoder of raw deflate for clusters, with QEMU's window of 4 KiB.
 //!
-//! Encoders for streams of any length have a window of 32 KiB in mind and lose, cut to 4 KiB, much of what
-//! makes them good: chains of three bytes in common, blocks that end where the data changes. This one finds
-//! matches lazily ([`matches`]), ends blocks where their symbols do ([`split`]), and gives each block the
-//! code that makes it smallest ([`block`]).
+//! Encoders for streams of any length are made for a window of 32 KiB and compress less well with one of 4 KiB. This
+//! one gets whole clusters. It looks for a better match one byte later before it takes a match ([`mod@matches`]), ends a
+//! block where the kind of its symbols changes ([`split`]), and gives each block the code that makes it smallest
+//! ([`block`]).
 //!
 //! After "DEFLATE Compressed Data Format Specification", RFC 1951.
 
@@ -39,14 +39,14 @@ impl SmallDeflate {
         Self { finder: Finder::new(), block: Block::new(), splitter: Splitter::default(), effort }
     }
 
-    /// Compresses `cluster` into `output` and gives the length; `None` where it does not fit.
+    /// Compresses `cluster` into `output` and returns the length; `None` if it does not fit.
     pub(crate) fn encode(&mut self, cluster: &[u8], output: &mut [u8]) -> Option<usize> {
         let mut writer = BitWriter::new(output);
         self.finder.begin(cluster.len());
         let mut at = 0;
         let mut found = self.finder.find(cluster, at, MIN_MATCH - 1, self.effort.chain, &self.effort);
         while at < cluster.len() {
-            // A match gives way to a better one that begins one byte later.
+            // A better match that begins one byte later is preferred.
             let mut next = None;
             if let Some(here) = found {
                 if here.length < self.effort.nice {
@@ -55,7 +55,7 @@ impl SmallDeflate {
                     let later = self.finder.find(cluster, at + 1, least, chain.max(1), &self.effort);
                     next = later.filter(|later| later.is_better_than(&here));
                     if next.is_none() {
-                        // The byte behind is in the tables already.
+                        // The next byte is in the tables already.
                         self.finder.skip(cluster, at + 2..at + here.length);
                     }
                 } else {
@@ -129,7 +129,7 @@ mod tests {
         bytes
     }
 
-    /// What a reader with QEMU's window makes of a stream.
+    /// The bytes that a reader with QEMU's window gets from a stream.
     fn decoded(stream: &[u8], length: usize) -> Vec<u8> {
         let mut output = vec![0; length];
         let mut inflate = Decompress::new_with_window_bits(false, 12);

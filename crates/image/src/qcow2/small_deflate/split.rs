@@ -1,8 +1,8 @@
-//! Where a block ends: where what comes is no longer of the kind that was.
+//! Where a block ends: where the kind of symbols changes.
 
-/// Symbols that are looked at together.
+/// Symbols that are counted together.
 const STEP: u32 = 512;
-/// No block is shorter than that, in bytes of the cluster.
+/// The shortest block, in bytes of the cluster.
 const MIN_BLOCK_BYTES: usize = 5000;
 /// Kinds of symbols: eight of literals, by their highest and lowest bits, and two of matches.
 const KINDS: usize = 10;
@@ -51,7 +51,7 @@ impl Splitter {
             let (before, now) = (u64::from(self.before_count), u64::from(self.now_count));
             let difference = |(&one, &other): (&u32, &u32)| (u64::from(one) * now).abs_diff(u64::from(other) * before);
             let total: u64 = self.before.iter().zip(&self.now).map(difference).sum();
-            // A long block ends more readily.
+            // A long block ends at a smaller change.
             if total + (length as u64 / 4096) * before >= now * 200 / 512 * before {
                 return true;
             }
