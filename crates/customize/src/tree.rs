@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use guest::resolve::LastLink;
-use guest::{FileKind, GuestPath, Location};
+use guest::{FileKind, GuestPath, Identity, Location};
 
 use crate::carry_out::{Work, join};
 use crate::error::Error;
@@ -15,7 +15,7 @@ const MAX_FAT_DIRECTORIES: usize = 1 << 16;
 /// The directories that a walk has visited.
 #[derive(Debug, Default)]
 pub(crate) struct Visited {
-    inodes: BTreeSet<(usize, u32)>,
+    inodes: BTreeSet<Identity>,
     others: usize,
 }
 

@@ -1,9 +1,9 @@
-//! `/etc/passwd` and `/etc/group`: names to numbers, as the guest has them.
+//! The numbers of the guest's users and groups, from `/etc/passwd` and `/etc/group`.
 
 use std::collections::BTreeMap;
 
-/// The number that `name` has in the text of `/etc/passwd` (the user's) or `/etc/group` (the
-/// group's): both have the name first and the number third.
+/// The number of the user or group `name`. `text` is that of `/etc/passwd` or `/etc/group`: in both, the name is the
+/// first field of a line and the number is the third.
 pub(crate) fn number_of(text: &str, name: &str) -> Option<u32> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -11,7 +11,7 @@ pub(crate) fn number_of(text: &str, name: &str) -> Option<u32> {
     })
 }
 
-/// The names of all users or groups of the text, by their numbers; the first one counts.
+/// The names of all users or groups in `text`, by their numbers. If a number has several names, the first one counts.
 pub(crate) fn names(text: &str) -> BTreeMap<u32, String> {
     let mut names = BTreeMap::new();
     for line in text.lines() {

@@ -1,9 +1,9 @@
-//! Partitions that a guest mounts by their type, where its fstab does not name the place.
+//! Partitions that a guest mounts because of their type, if its fstab does not name the mount point.
 //!
-//! As systemd-gpt-auto-generator(8) does it by the Discoverable Partitions Specification: on the disk of the
-//! root, of each type the first partition whose attributes do not forbid it, and only where the directory is
-//! empty or missing. `/usr` is mounted before there is a generator: by the initial RAM disk, or by the
-//! kernel's command line in CoreOS, which has a type of its own for it.
+//! The rules are those of systemd-gpt-auto-generator(8) and of the Discoverable Partitions Specification: the
+//! generator takes the first partition of each type on the root's disk, unless an attribute of the partition forbids
+//! it, and mounts it if the directory is empty or missing. `/usr` is mounted earlier, by the initial RAM disk; in
+//! CoreOS, whose `/usr` has a type of its own, by the kernel's command line.
 
 use partition::{COREOS_USR, LINUX_HOME, LINUX_SRV, LINUX_USR_ARM64, LINUX_USR_X86_64, LINUX_VAR, LINUX_VAR_TMP, Uuid};
 
@@ -16,22 +16,22 @@ use crate::path::GuestPath;
 use crate::resolve::{LastLink, Lookup, lookup};
 use crate::volume::Volume;
 
-/// Bit 63 of a partition's attributes: it is not to be mounted by its type.
+/// Bit 63 of a partition's attributes: do not mount it because of its type.
 const NO_AUTO: u64 = 1 << 63;
-/// Types that have a whole `/usr`.
+/// The types of partitions that hold `/usr`.
 const USR: [Uuid; 3] = [LINUX_USR_X86_64, LINUX_USR_ARM64, COREOS_USR];
 /// What the generator mounts. Outer mount points come first.
 const OTHERS: [(Uuid, &str); 4] =
     [(LINUX_HOME, "/home"), (LINUX_SRV, "/srv"), (LINUX_VAR, "/var"), (LINUX_VAR_TMP, "/var/tmp")];
-/// Where the generator is.
+/// Where the generator is installed.
 const GENERATORS: [&str; 2] = [
     "/usr/lib/systemd/system-generators/systemd-gpt-auto-generator",
     "/lib/systemd/system-generators/systemd-gpt-auto-generator",
 ];
-/// What puts another in its place; a link to nothing switches it off.
+/// A file here replaces the generator; a link to nothing switches it off.
 const SWITCHED_OFF: &str = "/etc/systemd/system-generators/systemd-gpt-auto-generator";
 
-/// The index of the first partition with one of these types that may be mounted by it.
+/// The index of the first partition that has one of these types and may be mounted because of it.
 fn of_type(volumes: &[Volume], types: &[Uuid]) -> Option<usize> {
     volumes.iter().position(|volume| {
         let partition = volume.partition();
@@ -39,16 +39,16 @@ fn of_type(volumes: &[Volume], types: &[Uuid]) -> Option<usize> {
     })
 }
 
-/// The index of the partition that is a `/usr` by its type and by what is in it.
+/// The index of the partition whose type and files say that it is `/usr`.
 pub(crate) fn usr(volumes: &[Volume]) -> Option<usize> {
     of_type(volumes, &USR).filter(|&index| volumes[index].has_file(&["lib", "os-release"]))
 }
 
 impl Guest {
-    /// Mounts what is mounted by its type; `fstab` is the guest's own.
+    /// Mounts the partitions that are mounted because of their type. `fstab` is the text of the guest's own.
     pub(crate) fn mount_by_type(&mut self, fstab: &str) -> Result<(), Error> {
         if let Some(index) = usr(&self.volumes) {
-            self.mount_at("/usr", Mounted::Volume(index), fstab)?;
+            self.mount_at("/usr", Mounted::whole(&self.volumes, index), fstab)?;
         }
         let wanted = OTHERS.map(|(guid, point)| (of_type(&self.volumes, &[guid]), guid, point));
         if wanted.iter().all(|(index, ..)| index.is_none()) || !self.has_generator()? {
@@ -56,18 +56,16 @@ impl Guest {
         }
         for (index, guid, point) in wanted {
             let Some(index) = index.filter(|&index| index != self.root) else { continue };
-            let volume = &self.volumes[index];
-            let what = match volume.file_system() {
-                _ if guid == LINUX_VAR => Mounted::Undecided(volume.to_string()),
-                Some(_) => Mounted::Volume(index),
-                None => Mounted::Unusable(volume.to_string()),
+            let what = match guid {
+                LINUX_VAR => Mounted::Undecided(self.volumes[index].to_string()),
+                _ => Mounted::whole(&self.volumes, index),
             };
             self.mount_at(point, what, fstab)?;
         }
         Ok(())
     }
 
-    /// Mounts `what` where fstab says nothing, and nothing is.
+    /// Mounts `what` at `point`, if fstab does not name that and nothing is there.
     fn mount_at(&mut self, point: &str, what: Mounted, fstab: &str) -> Result<(), Error> {
         let path = GuestPath::new(point).map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
         if fstab::names_mount_point(fstab, &path) {
@@ -75,7 +73,7 @@ impl Guest {
         }
         let point = match lookup(self, &path, LastLink::Follow) {
             Ok(Lookup::Found(found)) if found.node.kind() == FileKind::Directory => found.path,
-            // The directory is made for the mount.
+            // systemd makes the directory.
             Ok(Lookup::Missing { directory, names }) if names.len() == 1 => {
                 directory.path.join(&names[0]).map_err(|error| Error::bad_path(&path, error))?
             }

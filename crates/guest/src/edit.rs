@@ -1,43 +1,44 @@
-//! Changes to the guest: they go to the disk behind it, and are whole after [`Guest::flush`].
+//! Creating and removing files in the guest. Changes are complete on its disk after [`Guest::flush`].
 
 use std::io::Read;
 use std::sync::Arc;
 
 use storage::{ReadAt, WriteAt};
 
-use crate::error::{Error, FileSystemError, PathProblem};
-use crate::file_system::FileSystem;
+use crate::error::{Error, PathProblem};
+use crate::file_system::{FileSystem, FileSystemError};
 use crate::guest::{Guest, Location};
 use crate::metadata::{Attributes, FileKind};
 use crate::path::GuestPath;
 use crate::resolve::LastLink;
-use crate::volume::Content;
 
 impl Guest {
-    /// Lets edits go on although errors were noted in a file system. The notes stay as they are.
+    /// Allows edits of a file system in which errors were noted. The notes stay as they are.
     pub fn allow_errors(&mut self) {
         for volume in &mut self.volumes {
-            if let Content::FileSystem(file_system) = &mut volume.content {
+            if let Some(file_system) = volume.file_system_mut() {
                 file_system.allow_errors();
             }
         }
     }
 
-    /// Gives the room behind the root's partition to it, and the end of `disk`, which is the guest's own
-    /// and may have been made larger, to the partition table's backup. The guest is opened anew: its
-    /// root's file system is as large as before. A disk without a partition table has nothing to change.
+    /// Makes use of the room at the end of a disk that was made larger: the root's partition grows into it, and the
+    /// partition table's backup moves to the new end. `disk` is the guest's own, which is opened again. The root's
+    /// file system keeps its size; [`grow_root`](Self::grow_root) is the next step. A disk without a partition table
+    /// stays as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::Partition`] where the table is damaged or another partition lies behind the root's; as
+    /// [`Error::Partition`] if the table is damaged or another partition comes after the root's; and those of
     /// [`open`](Self::open).
     pub fn grow_root_partition(mut self, disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
         self.flush()?;
+        let kinds = self.kinds;
         if let Some(number) = self.root_volume().partition().map(|partition| partition.number) {
             drop(self);
             partition::grow(&*disk, number)?;
         }
-        Self::open(disk)
+        Self::open_with(disk, kinds)
     }
 
     /// Grows the root's file system to the end of its volume, and writes it.
@@ -48,17 +49,16 @@ impl Guest {
     pub fn grow_root(&mut self) -> Result<(), Error> {
         let root = &mut self.volumes[self.root];
         let size_bytes = root.size_bytes();
-        let Content::FileSystem(file_system) = &mut root.content else { return Ok(()) };
-        let result = file_system.grow(size_bytes);
-        result.map_err(|error| Error::FileSystem { volume: root.to_string(), path: None, error })
+        let result = root.file_system_mut().map_or(Ok(()), |file_system| file_system.grow(size_bytes));
+        result.map_err(|error| root.failed(error))
     }
 
     /// Creates the regular file `path` with `size_bytes` bytes, which `content` gives.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find) for the parent; [`Error::FileSystem`] where the name is taken, there
-    /// is no space, or `content` fails or is not as long as announced.
+    /// Those of [`find`](Self::find) for the parent; [`Error::FileSystem`] if the name is taken, there is no space,
+    /// or `content` fails or has another length.
     pub fn create_file(
         &mut self,
         path: &GuestPath,
@@ -71,8 +71,8 @@ impl Guest {
         })
     }
 
-    /// Creates the regular file `path` with the content of `source`, which is not to change as long
-    /// as the disk is used: it may be kept in place of its bytes.
+    /// Creates the regular file `path` with the content of `source`. That must not change as long as the disk is
+    /// used, as the disk may refer to `source` instead of copying its bytes.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl Guest {
         self.in_parent(path, |file_system, parent, name| file_system.create_directory(&parent.node, name, attributes))
     }
 
-    /// Creates the symlink `path` to `target`, which is not looked at.
+    /// Creates the symlink `path` to `target`, which need not exist.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Guest {
         })
     }
 
-    /// Removes the name `path` of something that is not a directory; a symlink is removed itself.
+    /// Removes the name `path` of a file that is not a directory. Of a symlink, the link is removed, not its target.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl Guest {
         self.in_parent(path, |file_system, parent, name| file_system.remove_file(&parent.node, name))
     }
 
-    /// Sets mode, owner and times of what is at `path`; a symlink's own.
+    /// Sets mode, owner and times of the file at `path`; of a symlink, those of the link.
     ///
     /// # Errors
     ///
@@ -139,19 +139,17 @@ impl Guest {
     /// [`Error::FileSystem`].
     pub fn flush(&mut self) -> Result<(), Error> {
         for volume in &mut self.volumes {
-            if let Content::FileSystem(file_system) = &mut volume.content {
-                let result = file_system.flush();
-                result.map_err(|error| Error::FileSystem { volume: volume.to_string(), path: None, error })?;
-            }
+            let result = volume.file_system_mut().map_or(Ok(()), |file_system| file_system.flush());
+            result.map_err(|error| volume.failed(error))?;
         }
         Ok(())
     }
 
-    /// Does something with the directory that `path` is in, and its name there.
+    /// Calls `edit` with the directory that `path` is in, and the name of `path` there.
     pub(crate) fn in_parent(
         &mut self,
         path: &GuestPath,
-        edit: impl FnOnce(&mut FileSystem, &Location, &[u8]) -> Result<(), FileSystemError>,
+        edit: impl FnOnce(&mut dyn FileSystem, &Location, &[u8]) -> Result<(), FileSystemError>,
     ) -> Result<(), Error> {
         let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
             return Err(Error::path(path, PathProblem::IsADirectory));
@@ -169,10 +167,8 @@ impl Guest {
         result.map_err(|error| self.error(&found.node, Some(path), error))
     }
 
-    pub(crate) fn file_system_mut(&mut self, location: &Location) -> &mut FileSystem {
-        match &mut self.volumes[location.volume].content {
-            Content::FileSystem(file_system) => file_system,
-            _ => unreachable!("only a file system has locations"),
-        }
+    pub(crate) fn file_system_mut(&mut self, location: &Location) -> &mut dyn FileSystem {
+        let file_system = self.volumes[location.volume].file_system_mut();
+        file_system.unwrap_or_else(|| unreachable!("only a file system has locations"))
     }
 }

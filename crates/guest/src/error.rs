@@ -1,44 +1,52 @@
+//! Why something could not be done in a guest.
+
 use std::fmt;
 
-use storage::Finding;
-
+use crate::file_system::FileSystemError;
 use crate::fstab::Device;
 use crate::path::{GuestPath, PathError, Printable};
 
 /// Why something could not be done in a guest.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The disk could not be read.
-    Storage(storage::Error),
-    /// The partition table is broken or of a kind that is not read.
-    Partition(partition::Error),
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// The partition table is damaged, or of a kind that imgraft cannot read.
+    #[error(transparent)]
+    Partition(#[from] partition::Error),
     /// No root file system was found.
+    #[error(fmt = no_root)]
     NoRoot {
-        /// What there is in its place, one text for each partition with something in it.
+        /// What was found instead, one text for each partition that has something in it.
         found: Vec<String>,
-        /// Those of them that cannot be looked into, and may be the root.
+        /// Those of them that imgraft cannot read. One of them may be the root.
         unsupported: Vec<String>,
     },
     /// Several file systems look like a root.
+    #[error("there are several root file systems on the disk: {}", volumes.join(", "))]
     SeveralRoots {
         /// Their names.
         volumes: Vec<String>,
     },
     /// A path, or what was asked of it, does not fit what is in the guest.
+    #[error(fmt = of_path)]
     Path {
         /// The path, as it was asked for.
         path: GuestPath,
         /// Why not.
         problem: PathProblem,
     },
-    /// A file system said no.
+    /// A file system refused or failed; its [`problem`](FileSystemError::problem) says why.
+    #[error(fmt = of_file_system)]
     FileSystem {
         /// Which one: `partition 1 (ext4 cloudimg-rootfs)`.
         volume: String,
-        /// The path that was asked for, where one was.
+        /// The path that was asked for, if there was one.
         path: Option<GuestPath>,
         /// What it said.
+        #[source]
         error: FileSystemError,
     },
 }
@@ -51,20 +59,20 @@ pub enum PathProblem {
     Invalid(PathError),
     /// There is nothing there.
     NotFound,
-    /// A component before the last is no directory, or the file itself should be one.
+    /// A component before the last is not a directory, or the file itself should be one.
     NotADirectory {
-        /// Where the file that is no directory is.
+        /// The path of the file that is not a directory.
         at: GuestPath,
     },
-    /// A directory is not what was wanted.
+    /// It is a directory, and should be a file.
     IsADirectory,
-    /// Something else than a regular file is not what was wanted.
+    /// It should be a regular file.
     NotARegularFile,
-    /// Something else than a symlink is not what was wanted.
+    /// It should be a symlink.
     NotASymlink,
-    /// There is something already.
+    /// There is a file already.
     Exists,
-    /// The path goes through a symlink to nothing.
+    /// The path goes through a symlink whose target does not exist.
     DanglingLink {
         /// The symlink.
         link: GuestPath,
@@ -73,7 +81,7 @@ pub enum PathProblem {
     },
     /// The path goes through more than 40 symlinks.
     LinkLoop {
-        /// The one that was too many.
+        /// The one at which the search ended.
         link: GuestPath,
     },
     /// The guest mounts a file system there that is not on the disk.
@@ -83,26 +91,26 @@ pub enum PathProblem {
         /// Which file system.
         device: Device,
     },
-    /// The guest mounts a file system there that cannot be used.
+    /// The guest mounts a file system there that imgraft cannot use.
     NotUsable {
         /// Where.
         mount_point: GuestPath,
         /// Which one: `partition 2 (xfs)`.
         volume: String,
     },
-    /// Whether the guest mounts a file system there is known only when it starts.
+    /// Only the start of the guest decides whether it mounts a file system there.
     Undecided {
         /// Where.
         mount_point: GuestPath,
         /// Which one: `partition 5 (ext4)`.
         volume: String,
     },
-    /// The directory has a name in it that no file can have.
+    /// The directory contains a name that no file can have.
     BadName {
         /// The name.
         name: Vec<u8>,
     },
-    /// It would be on another file system than what it is to be another name of.
+    /// The new name is on another file system than the file.
     OtherFileSystem,
     /// The guest mounts a file system there or below.
     MountPoint {
@@ -111,18 +119,9 @@ pub enum PathProblem {
     },
     /// A text file is larger than it may be.
     TooLarge {
-        /// The bound in bytes.
+        /// The most bytes that it may have.
         limit_bytes: u64,
     },
-}
-
-/// What a file system said.
-#[derive(Debug)]
-pub enum FileSystemError {
-    /// An ext4.
-    Ext4(ext4::Error),
-    /// A FAT.
-    Fat(fat::Error),
 }
 
 impl Error {
@@ -134,7 +133,7 @@ impl Error {
         Self::path(path, PathProblem::Invalid(error))
     }
 
-    /// Whether nothing is at the path, symlinks to nothing included.
+    /// Whether there is no file at the path; the way to it may end at a symlink or a file.
     pub fn is_absence(&self) -> bool {
         let is_absence = |problem: &PathProblem| {
             matches!(
@@ -145,36 +144,40 @@ impl Error {
         matches!(self, Self::Path { problem, .. } if is_absence(problem))
     }
 
-    /// Whether the path is simply not there.
+    /// Whether there is no such file, and no symlink or file in the way is the reason.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Path { problem: PathProblem::NotFound, .. })
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Storage(error) => error.fmt(f),
-            Self::Partition(error) => error.fmt(f),
-            Self::NoRoot { found, .. } if found.is_empty() => {
-                write!(f, "there is no file system on the disk")
-            }
-            Self::NoRoot { unsupported, .. } if !unsupported.is_empty() => {
-                write!(f, "the root file system was not found where imgraft can look, and what is on ")?;
-                write!(f, "{} is not supported", unsupported.join(", "))
-            }
-            Self::NoRoot { found, .. } => {
-                write!(f, "there is no root file system on the disk: no ext4 has `/etc` and an `os-release`")?;
-                write!(f, " (found {})", found.join(", "))
-            }
-            Self::SeveralRoots { volumes } => {
-                write!(f, "there are several root file systems on the disk: {}", volumes.join(", "))
-            }
-            Self::Path { path, problem } => problem.fmt_for(path, f),
-            Self::FileSystem { volume, path: None, .. } => write!(f, "{volume}"),
-            Self::FileSystem { volume, path: Some(path), .. } => write!(f, "`{path}` on {volume}"),
-        }
+/// The message of [`Error::NoRoot`], with its fields.
+fn no_root(found: &[String], unsupported: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if found.is_empty() {
+        return write!(f, "there is no file system on the disk");
     }
+    if !unsupported.is_empty() {
+        write!(f, "no root file system was found that imgraft can read, and what is on ")?;
+        return write!(f, "{} is not supported", unsupported.join(", "));
+    }
+    write!(f, "there is no root file system on the disk: none has `/etc` and an `os-release`")?;
+    write!(f, " (found {})", found.join(", "))
+}
+
+/// An error of a file system, whose own words follow as its source.
+fn of_file_system(
+    volume: &str,
+    path: &Option<GuestPath>,
+    _error: &FileSystemError,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    match path {
+        Some(path) => write!(f, "`{path}` on {volume}"),
+        None => f.write_str(volume),
+    }
+}
+
+fn of_path(path: &GuestPath, problem: &PathProblem, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    problem.fmt_for(path, f)
 }
 
 impl PathProblem {
@@ -204,11 +207,11 @@ impl PathProblem {
             }
             Self::Undecided { mount_point, volume } => write!(
                 f,
-                "`{path}`: whether `{mount_point}` is on {volume}, the guest decides by its machine-id, which has to \
-                 be the one that the partition was made for"
+                "`{path}`: only the start of the guest decides whether `{mount_point}` is on {volume}: that depends on \
+                 its machine-id"
             ),
             Self::BadName { name } => {
-                write!(f, "the directory `{path}` has a name in it that no file can have: `{}`", Printable(name))
+                write!(f, "the directory `{path}` contains an invalid name: `{}`", Printable(name))
             }
             Self::OtherFileSystem => write!(f, "`{path}` is on another file system"),
             Self::MountPoint { mount_point } if mount_point == path => {
@@ -219,123 +222,5 @@ impl PathProblem {
             }
             Self::TooLarge { limit_bytes } => write!(f, "`{path}` has more than {limit_bytes} bytes"),
         }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            // Their message is already ours.
-            Self::Storage(error) => error.source(),
-            Self::Partition(error) => error.source(),
-            Self::FileSystem { error, .. } => Some(error),
-            Self::NoRoot { .. } | Self::SeveralRoots { .. } | Self::Path { .. } => None,
-        }
-    }
-}
-
-impl From<storage::Error> for Error {
-    fn from(error: storage::Error) -> Self {
-        Self::Storage(error)
-    }
-}
-
-impl From<partition::Error> for Error {
-    fn from(error: partition::Error) -> Self {
-        Self::Partition(error)
-    }
-}
-
-/// What a file system has too little of, and how much of it is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoSpace {
-    /// Bytes.
-    Bytes {
-        /// So many.
-        needed: u64,
-        /// And so many are free.
-        available: u64,
-    },
-    /// Inodes.
-    Inodes {
-        /// So many.
-        needed: u64,
-        /// And so many are free.
-        available: u64,
-    },
-}
-
-impl FileSystemError {
-    /// Whether it is too full, and how much.
-    pub fn no_space(&self) -> Option<NoSpace> {
-        let bytes = |needed: u64, available: u64, unit_bytes: u64| {
-            Some(NoSpace::Bytes {
-                needed: needed.saturating_mul(unit_bytes),
-                available: available.saturating_mul(unit_bytes),
-            })
-        };
-        match *self {
-            Self::Ext4(ext4::Error::NoSpace { resource: ext4::Resource::Inodes, needed, available, .. }) => {
-                Some(NoSpace::Inodes { needed, available })
-            }
-            Self::Ext4(ext4::Error::NoSpace { needed, available, unit_bytes, .. }) => {
-                bytes(needed, available, u64::from(unit_bytes))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether it is not written to because errors were noted in it.
-    pub fn is_for_noted_errors(&self) -> bool {
-        matches!(self, Self::Ext4(ext4::Error::HasErrors { .. }))
-    }
-
-    /// Whether the host could not read or write, which says nothing of the file system.
-    pub(crate) fn is_from_host(&self) -> bool {
-        match self {
-            Self::Ext4(ext4::Error::Storage(error)) | Self::Fat(fat::Error::Storage(error)) => {
-                error.host_error().is_some()
-            }
-            _ => false,
-        }
-    }
-
-    /// What is broken, where that is why.
-    pub fn corruption(&self) -> Option<Finding> {
-        match self {
-            Self::Ext4(ext4::Error::Corrupt { object, problem }) => Some(Finding::new(object.to_string(), problem)),
-            Self::Fat(fat::Error::Corrupt { object, problem }) => Some(Finding::new(object, problem)),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for FileSystemError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ext4(error) => error.fmt(f),
-            Self::Fat(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for FileSystemError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Ext4(error) => error.source(),
-            Self::Fat(error) => error.source(),
-        }
-    }
-}
-
-impl From<ext4::Error> for FileSystemError {
-    fn from(error: ext4::Error) -> Self {
-        Self::Ext4(error)
-    }
-}
-
-impl From<fat::Error> for FileSystemError {
-    fn from(error: fat::Error) -> Self {
-        Self::Fat(error)
     }
 }

@@ -1,4 +1,4 @@
-//! `/etc/fstab`: which file system is mounted where.
+//! `/etc/fstab`, the guest's own list of which file system is mounted where.
 
 use crate::path::GuestPath;
 
@@ -9,8 +9,10 @@ pub struct Entry {
     pub device: Device,
     /// Where it is mounted.
     pub mount_point: GuestPath,
-    /// The file system's type as it stands there: `ext4`, `vfat`, `auto`…
+    /// The type of the file system, as the line has it: `ext4`, `vfat`, `auto`…
     pub kind: String,
+    /// The options, joined by commas: `defaults`, `ro,subvol=home`.
+    pub options: String,
 }
 
 /// How a line names its file system.
@@ -40,13 +42,13 @@ impl std::fmt::Display for Device {
     }
 }
 
-/// The lines of `text` that mount a file system of a disk at boot. Swap, bind mounts, network and
-/// memory file systems are left out, and so are lines that no `mount` would understand.
+/// The lines of `text` that mount a file system of a disk at boot. Lines for swap, bind mounts, network and memory
+/// file systems are left out, and so are lines that `mount` would not understand.
 pub fn parse(text: &str) -> Vec<Entry> {
     text.lines().filter_map(entry).collect()
 }
 
-/// Whether a line of `text` is for this mount point, whatever is mounted there and when.
+/// Whether a line of `text` has this mount point, no matter what it mounts there and when.
 pub(crate) fn names_mount_point(text: &str, point: &GuestPath) -> bool {
     let mut lines = text.lines().map(str::split_ascii_whitespace);
     lines.any(|mut fields| {
@@ -65,7 +67,7 @@ fn entry(line: &str) -> Option<Entry> {
     if kind == "swap" || options.split(',').any(|option| matches!(option, "bind" | "rbind" | "noauto")) {
         return None;
     }
-    Some(Entry { device: parse_device(device)?, mount_point, kind: kind.to_owned() })
+    Some(Entry { device: parse_device(device)?, mount_point, kind: kind.to_owned(), options: options.to_owned() })
 }
 
 fn parse_device(field: &str) -> Option<Device> {
@@ -80,7 +82,7 @@ fn parse_device(field: &str) -> Option<Device> {
     })
 }
 
-/// udev's links say the same as the tags; any other node is kept by its name.
+/// The links that udev makes say the same as the tags. Any other device node is kept by its name.
 fn by_link(field: &str) -> Option<Device> {
     let path = field.strip_prefix("/dev/")?;
     let value = |kind: &str| path.strip_prefix("disk/")?.strip_prefix(kind).map(str::to_owned);
@@ -97,7 +99,7 @@ fn by_link(field: &str) -> Option<Device> {
     })
 }
 
-/// Octal escapes as `getmntent` knows them: `\040` is a space.
+/// Replaces octal escapes as `getmntent` does: `\040` is a space.
 fn unescape(field: &str) -> Vec<u8> {
     let bytes = field.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
@@ -118,8 +120,8 @@ fn unescape(field: &str) -> Vec<u8> {
     out
 }
 
-/// The partition number at the end of a device node's name: 1 of `/dev/vda1`, 2 of
-/// `/dev/nvme0n1p2`. A node that is a whole disk, or none that partitions are named after, has none.
+/// The partition number at the end of a device node's name: 1 for `/dev/vda1`, 2 for `/dev/nvme0n1p2`. `None` for a
+/// whole disk, and for names whose last digits do not mean a partition.
 pub(crate) fn partition_number(node: &str) -> Option<u32> {
     let name = node.strip_prefix("/dev/")?;
     let digits = name.len() - name.trim_end_matches(|character: char| character.is_ascii_digit()).len();

@@ -1,31 +1,33 @@
-//! The guest: its file systems as one tree.
+//! The guest: all of its file systems, mounted as one tree.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use partition::Table;
+use partition::{Partition, Table};
 use storage::WriteAt;
 
 use crate::diff::touched::Files;
-use crate::error::{Error, FileSystemError, PathProblem};
-use crate::file_system::{FileSystem, Node};
+use crate::error::{Error, PathProblem};
+use crate::file_system::{FileSystem, FileSystemError, KINDS, Kind, Node};
 use crate::fstab;
 use crate::metadata::{DirectoryEntry, FileKind, Metadata};
 use crate::mount::{Mount, Mounted, find_root};
 use crate::path::GuestPath;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
-use crate::volume::{Content, Volume};
+use crate::volume::Volume;
 
 /// The largest `/etc/fstab` that is read, in bytes.
 const FSTAB_LIMIT_BYTES: u64 = 1 << 20;
 
-/// A disk as the tree of files that the guest would see.
+/// A disk as the tree of files that the guest sees when it runs.
 pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) root: usize,
-    /// Volume → what edits were about since it was opened.
+    /// The kinds of file systems that are looked for.
+    pub(crate) kinds: &'static [Kind],
+    /// The files of each volume that were edited since the guest was opened.
     pub(crate) edited: BTreeMap<usize, Files>,
 }
 
@@ -35,12 +37,17 @@ pub struct Location {
     pub(crate) volume: usize,
     pub(crate) node: Node,
     kind: FileKind,
-    /// The index of the mount that cannot be mounted here.
+    /// The index of the mount at this directory, if its file system is not available.
     unmounted: Option<usize>,
 }
 
 impl Location {
-    /// What kind of file it is.
+    /// A directory on which nothing is mounted.
+    fn of_directory(volume: usize, node: Node) -> Self {
+        Self { volume, node, kind: FileKind::Directory, unmounted: None }
+    }
+
+    /// Which kind of file it is.
     pub fn kind(&self) -> FileKind {
         self.kind
     }
@@ -54,40 +61,52 @@ impl Location {
 impl Guest {
     /// Opens the guest on `disk`: finds its file systems and mounts them as its fstab says.
     ///
-    /// Dirty journals are replayed into `disk`; nothing else is written to it before
+    /// A journal that was left dirty is replayed, which writes to `disk`. Nothing else is written before
     /// [`flush`](Self::flush).
     ///
     /// # Errors
     ///
     /// [`Error::Storage`], [`Error::Partition`], [`Error::NoRoot`], [`Error::SeveralRoots`], and
-    /// [`Error::FileSystem`] where the only file system that could be the root cannot be opened.
+    /// [`Error::FileSystem`] if the only file system that could be the root cannot be opened.
     pub fn open(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
-        let mut volumes = open_volumes(&disk)?;
+        Self::open_with(disk, KINDS)
+    }
+
+    /// Does the same as [`open`](Self::open) with another list of the kinds of file systems, such as [`KINDS`] and one
+    /// more that the caller implements.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
+        let mut volumes = open_volumes_with(&disk, kinds)?;
         let root = find_root(&mut volumes)?;
-        let mut guest = Self { volumes, mounts: Vec::new(), root, edited: BTreeMap::new() };
+        let mut guest = Self { volumes, mounts: Vec::new(), root, kinds, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
     }
 
-    /// The partitions with what is on them, in the order of their numbers; the whole disk where it
-    /// has no partition table.
+    /// The partitions and their file systems, in the order of the partitions' numbers. A disk without a partition
+    /// table is one volume.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
     }
 
-    /// The volume that has the guest's root.
+    /// The volume with the guest's root.
     pub fn root_volume(&self) -> &Volume {
         &self.volumes[self.root]
     }
 
-    /// Where the file system of the volume with this index is mounted, first mount point first.
+    /// The mount points of the volume with this index, in the order in which they are mounted.
     pub fn mount_points(&self, volume: usize) -> Vec<GuestPath> {
         let root = (volume == self.root).then(GuestPath::root);
-        let others = self.mounts.iter().filter(|mount| matches!(mount.what, Mounted::Volume(index) if index == volume));
+        let others =
+            self.mounts.iter().filter(|mount| matches!(mount.what, Mounted::Volume { index, .. } if index == volume));
         root.into_iter().chain(others.map(|mount| mount.point.clone())).collect()
     }
 
-    /// Mounts what fstab lists, outer mount points first, and then what is mounted by its type.
+    /// Mounts the lines of fstab, outer mount points first, and then the partitions that are mounted because of their
+    /// type.
     fn mount_all(&mut self) -> Result<(), Error> {
         let path = GuestPath::new("/etc/fstab").map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
         let text = match self.read_text(&path, FSTAB_LIMIT_BYTES) {
@@ -99,10 +118,10 @@ impl Guest {
         entries.retain(|entry| !entry.mount_point.is_root());
         entries.sort_by_key(|entry| entry.mount_point.components().count());
         for entry in entries {
-            // A mount point that is not there, or is no directory, fails at boot as well.
+            // If the mount point is missing or is not a directory, the mount fails in the guest as well.
             let Ok(Lookup::Found(found)) = lookup(self, &entry.mount_point, LastLink::Follow) else { continue };
             if found.node.kind == FileKind::Directory && found.node.unmounted.is_none() {
-                let what = Mounted::find(&self.volumes, &entry.device);
+                let what = Mounted::find(&self.volumes, &entry)?;
                 self.mounts.push(Mount { point: found.path, what });
             }
         }
@@ -130,13 +149,13 @@ impl Guest {
         }
     }
 
-    /// What is known of the file at `location` besides its content.
+    /// Kind, owner, mode, size and times of the file at `location`.
     ///
     /// # Errors
     ///
     /// [`Error::FileSystem`].
     pub fn metadata(&self, location: &Location) -> Result<Metadata, Error> {
-        let file_system = self.file_system(location)?;
+        let file_system = self.file_system(location);
         file_system.metadata(&location.node).map_err(|error| self.error(location, None, error))
     }
 
@@ -151,8 +170,10 @@ impl Guest {
             return Err(Error::path(path, PathProblem::NotADirectory { at: found.path }));
         }
         self.check_mounted(path, &found.node)?;
-        let entries = self.file_system(&found.node)?.read_directory(&found.node.node);
-        let mut entries = entries.map_err(|error| self.error(&found.node, Some(path), error))?;
+        let children = self.file_system(&found.node).children(&found.node.node);
+        let children = children.map_err(|error| self.error(&found.node, Some(path), error))?;
+        let entries = children.into_iter().map(|child| DirectoryEntry { name: child.name, kind: child.kind });
+        let mut entries: Vec<DirectoryEntry> = entries.collect();
         if let Some(bad) = entries.iter().find(|entry| !is_name(&entry.name)) {
             return Err(Error::path(path, PathProblem::BadName { name: bad.name.clone() }));
         }
@@ -173,9 +194,9 @@ impl Guest {
         self.link_target(&found.node)
     }
 
-    /// Gives the content of the regular file at `path` to `out`; symlinks are followed.
+    /// Writes the content of the regular file at `path` to `out`. Symlinks are followed.
     ///
-    /// The inner result is what `out` says.
+    /// The inner result is that of `out`.
     ///
     /// # Errors
     ///
@@ -188,36 +209,34 @@ impl Guest {
             _ => return Err(Error::path(path, PathProblem::NotARegularFile)),
         }
         let size_bytes = self.metadata(&found.node)?.size_bytes;
-        let file_system = self.file_system(&found.node)?;
+        let file_system = self.file_system(&found.node);
         file_system
             .read_to(&found.node.node, size_bytes, out)
             .map_err(|error| self.error(&found.node, Some(path), error))
     }
 
-    /// The text file at `path`, which may have `limit_bytes` bytes; what is not UTF-8 is replaced.
+    /// The text of the file at `path`, of at most `limit_bytes` bytes. Bytes that are not UTF-8 are replaced.
     pub(crate) fn read_text(&self, path: &GuestPath, limit_bytes: u64) -> Result<String, Error> {
         let found = self.find(path, LastLink::Follow)?;
         if self.metadata(&found.node)?.size_bytes > limit_bytes {
             return Err(Error::path(path, PathProblem::TooLarge { limit_bytes }));
         }
         let mut bytes = Vec::new();
-        // A vector takes everything.
+        // A write to a vector cannot fail.
         let _ = self.read_to(path, &mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
-    pub(crate) fn file_system(&self, location: &Location) -> Result<&FileSystem, Error> {
-        match &self.volumes[location.volume].content {
-            Content::FileSystem(file_system) => Ok(file_system),
-            _ => unreachable!("only a file system has locations"),
-        }
+    pub(crate) fn file_system(&self, location: &Location) -> &dyn FileSystem {
+        let file_system = self.volumes[location.volume].file_system();
+        file_system.unwrap_or_else(|| unreachable!("only a file system has locations"))
     }
 
     pub(crate) fn error(&self, location: &Location, path: Option<&GuestPath>, error: FileSystemError) -> Error {
         Error::FileSystem { volume: self.volumes[location.volume].to_string(), path: path.cloned(), error }
     }
 
-    /// Refuses what is below a mount point whose file system is not there.
+    /// Refuses paths below a mount point whose file system is not available.
     pub(crate) fn check_mounted(&self, path: &GuestPath, location: &Location) -> Result<(), Error> {
         let Some(mount) = location.unmounted.map(|index| &self.mounts[index]) else { return Ok(()) };
         let mount_point = mount.point.clone();
@@ -225,25 +244,19 @@ impl Guest {
             Mounted::Absent(device) => PathProblem::NotOnThisDisk { mount_point, device: device.clone() },
             Mounted::Unusable(volume) => PathProblem::NotUsable { mount_point, volume: volume.clone() },
             Mounted::Undecided(volume) => PathProblem::Undecided { mount_point, volume: volume.clone() },
-            Mounted::Volume(_) => return Ok(()),
+            Mounted::Volume { .. } => return Ok(()),
         };
         Err(Error::path(path, problem))
     }
 
-    /// What is seen at `path`, where the file system below has `location`.
+    /// The file that the guest sees at `path`: `location`, or the root of what is mounted there.
     fn cross_mounts(&self, path: &GuestPath, location: Location) -> Location {
-        // The last one hides the others.
+        // Of several mounts at one place, the last one hides the others.
         let Some(index) = self.mounts.iter().rposition(|mount| mount.point == *path) else { return location };
-        match self.mounts[index].what {
-            Mounted::Volume(volume) => self.root_of(volume),
+        match &self.mounts[index].what {
+            Mounted::Volume { index, root } => Location::of_directory(*index, root.clone()),
             _ => Location { unmounted: Some(index), ..location },
         }
-    }
-
-    fn root_of(&self, volume: usize) -> Location {
-        let node = self.volumes[volume].file_system().map(FileSystem::root);
-        let node = node.unwrap_or_else(|| unreachable!("only file systems are mounted"));
-        Location { volume, node, kind: FileKind::Directory, unmounted: None }
     }
 }
 
@@ -251,17 +264,18 @@ impl Tree for Guest {
     type Node = Location;
 
     fn root(&self) -> Location {
-        self.root_of(self.root)
+        let root = self.root_volume().file_system().map(FileSystem::root);
+        Location::of_directory(self.root, root.unwrap_or_else(|| unreachable!("a root is a file system")))
     }
 
     fn child(&self, parent: &Location, path: &GuestPath) -> Result<Option<Location>, Error> {
         self.check_mounted(path, parent)?;
         let name = path.name().unwrap_or_default();
-        let file_system = self.file_system(parent)?;
+        let file_system = self.file_system(parent);
         let found = file_system.lookup(&parent.node, name);
         let found = found.map_err(|error| self.error(parent, Some(path), error))?;
         let missing = || {
-            // systemd makes the directory that it mounts at.
+            // systemd makes a missing mount point.
             let is_mounted = self.mounts.iter().any(|mount| mount.point == *path);
             is_mounted.then(|| self.cross_mounts(path, Location { unmounted: None, ..parent.clone() }))
         };
@@ -276,25 +290,35 @@ impl Tree for Guest {
     }
 
     fn link_target(&self, location: &Location) -> Result<Vec<u8>, Error> {
-        let file_system = self.file_system(location)?;
+        let file_system = self.file_system(location);
         file_system.read_link(&location.node).map_err(|error| self.error(location, None, error))
     }
 }
 
-/// Whether a directory may have this name in it: whoever joins it to a path must stay below.
+/// Whether a file can have this name. Callers join it to a path, which must not lead out of the directory.
 fn is_name(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
-/// Looks at the partitions of `disk`, or at all of it where it has no partition table, without
-/// asking whether there is a guest.
+/// Opens the file systems on the partitions of `disk`, or on the whole disk if it has no partition table. There need
+/// not be a guest.
 ///
 /// # Errors
 ///
 /// [`Error::Storage`] and [`Error::Partition`].
 pub fn open_volumes(disk: &Arc<dyn WriteAt>) -> Result<Vec<Volume>, Error> {
+    open_volumes_with(disk, KINDS)
+}
+
+/// Does the same as [`open_volumes`] with another list of the kinds of file systems.
+///
+/// # Errors
+///
+/// As [`open_volumes`].
+pub fn open_volumes_with(disk: &Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Vec<Volume>, Error> {
+    let open = |partition: Option<&Partition>| Volume::open(disk, partition.cloned(), kinds);
     match partition::read(disk)? {
-        Table::None => Ok(vec![Volume::open(disk, None)?]),
-        table => table.partitions().iter().map(|partition| Volume::open(disk, Some(partition.clone()))).collect(),
+        Table::None => Ok(vec![open(None)?]),
+        table => table.partitions().iter().map(|partition| open(Some(partition))).collect(),
     }
 }

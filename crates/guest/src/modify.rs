@@ -1,9 +1,10 @@
-//! Changes to what is there: content, names, owners, modes, times.
+//! Changing files of the guest: content, names, owners, modes, times.
 //!
-//! As with everything that edits, symlinks on the way are followed and one at the end is meant itself.
+//! As in all edits, symlinks on the way to a file are followed. If the file itself is a symlink, the link is changed,
+//! not its target.
 
-use crate::error::{Error, FileSystemError, PathProblem};
-use crate::file_system::FileSystem;
+use crate::error::{Error, PathProblem};
+use crate::file_system::{FileSystem, FileSystemError, Node};
 use crate::guest::{Guest, Location};
 use crate::metadata::{Attributes, FileKind, Special, Time, Times};
 use crate::path::GuestPath;
@@ -12,24 +13,33 @@ use crate::resolve::LastLink;
 /// Extended attributes: whole names and values.
 pub type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// Which file it is, of those that can have several names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Identity {
+    volume: usize,
+    tree: u64,
+    number: u64,
+}
+
 impl Guest {
-    /// When the root's file system was last written to, as it says itself: edits here leave that as it is.
+    /// When the root's file system was last written to, by its own account. Edits here do not change that.
     pub fn written(&self) -> Time {
         self.root_volume().file_system().and_then(FileSystem::written).unwrap_or_default()
     }
 
-    /// Reads the regular file at `path` from `offset` on; less than asked only at its end.
+    /// Reads the regular file at `path` from `offset` on. Fewer bytes than `buffer` takes are read only at the file's
+    /// end.
     ///
     /// # Errors
     ///
     /// As [`find`](Self::find), and [`PathProblem::NotARegularFile`].
     pub fn read_at(&self, path: &GuestPath, offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let location = self.regular(path)?;
-        let result = self.file_system(&location)?.read_at(&location.node, offset, buffer);
+        let result = self.file_system(&location).read_at(&location.node, offset, buffer);
         result.map_err(|error| self.error(&location, Some(path), error))
     }
 
-    /// The whole regular file at `path`, which may have `limit_bytes` bytes.
+    /// The content of the regular file at `path`, of at most `limit_bytes` bytes.
     ///
     /// # Errors
     ///
@@ -46,8 +56,8 @@ impl Guest {
         Ok(content)
     }
 
-    /// Gives the regular file at `path` another content, and the time `modified`; mode, owner and its
-    /// other names stay.
+    /// Replaces the content of the regular file at `path`, and sets its time to `modified`. Mode, owner and other names
+    /// of the file stay.
     ///
     /// # Errors
     ///
@@ -61,13 +71,13 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// As [`replace_content`](Self::replace_content); a FAT cannot do that.
+    /// As [`replace_content`](Self::replace_content). A FAT cannot do this.
     pub fn write_at(&mut self, path: &GuestPath, offset: u64, data: &[u8]) -> Result<(), Error> {
         self.regular(path)?;
         self.change(path, |file_system, location| file_system.write_at(&location.node, offset, data))
     }
 
-    /// Makes the regular file at `path` `size_bytes` long. Times stay as they are.
+    /// Sets the length of the regular file at `path` to `size_bytes`. Times stay as they are.
     ///
     /// # Errors
     ///
@@ -77,16 +87,16 @@ impl Guest {
         self.change(path, |file_system, location| file_system.truncate(&location.node, size_bytes))
     }
 
-    /// Sets the permission bits of what is at `path`, changed at `changed`.
+    /// Sets the permission bits of the file at `path`, and its change time to `changed`.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find); a FAT cannot do that.
+    /// As [`find`](Self::find). A FAT cannot do this.
     pub fn set_permissions(&mut self, path: &GuestPath, permissions: u16, changed: Time) -> Result<(), Error> {
         self.set(path, changed, |attributes| attributes.permissions = permissions)
     }
 
-    /// Sets the owner of what is at `path`, changed at `changed`.
+    /// Sets the owner of the file at `path`, and its change time to `changed`.
     ///
     /// # Errors
     ///
@@ -95,7 +105,7 @@ impl Guest {
         self.set(path, changed, |attributes| (attributes.uid, attributes.gid) = (uid, gid))
     }
 
-    /// Sets those times of what is at `path` that are given.
+    /// Sets the given times of the file at `path`.
     ///
     /// # Errors
     ///
@@ -104,7 +114,7 @@ impl Guest {
         self.change(path, |file_system, location| file_system.set_times(&location.node, times))
     }
 
-    /// Gives what is at `from`, which is no directory, the name `to` too.
+    /// Gives the file at `from` the additional name `to` (a hard link). It must not be a directory.
     ///
     /// # Errors
     ///
@@ -115,12 +125,13 @@ impl Guest {
         self.in_parent(to, |file_system, parent, name| file_system.link(&from.node.node, &parent.node, name))
     }
 
-    /// Gives what is at `from` the name `to` instead. What is there and is of the same sort goes.
+    /// Renames the file at `from` to `to`. A file that has this name is replaced; so is an empty directory, by a
+    /// directory.
     ///
     /// # Errors
     ///
-    /// As [`create_file`](Self::create_file), [`PathProblem::OtherFileSystem`], and what the file system
-    /// says to a directory in place of a file, one that is not empty, or one that would be below itself.
+    /// As [`create_file`](Self::create_file), [`PathProblem::OtherFileSystem`], and [`Error::FileSystem`] if a directory
+    /// would replace a file, or one that is not empty, or would be moved below itself.
     pub fn rename(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
         let (Some(from_parent), Some(name)) = (from.parent(), from.name()) else {
             return Err(Error::path(from, PathProblem::IsADirectory));
@@ -128,10 +139,10 @@ impl Guest {
         let parent = self.find(&from_parent, LastLink::Follow)?.node;
         let moved = self.find(from, LastLink::Keep)?;
         self.check_not_mounted(&moved.path)?;
-        // A mount point is on another volume than its parent.
+        // If it is a mount point, it is on another volume than its parent.
         self.check_same_volume(&moved.node, &moved.path)?;
         self.check_same_volume(&parent, to)?;
-        // A directory that moves has another one above it.
+        // The `..` of a directory that moves changes, too.
         let noted = self.note_name(parent.volume, &parent.node, name);
         noted.map_err(|error| self.error(&parent, Some(from), error))?;
         self.in_parent(to, |file_system, to_parent, to_name| {
@@ -139,12 +150,11 @@ impl Guest {
         })
     }
 
-    /// Removes what is at `path`, and all that is below it.
+    /// Removes the file or directory at `path`, with everything below it.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find), and [`PathProblem::MountPoint`] where a file system is mounted there or
-    /// below.
+    /// As [`find`](Self::find), and [`PathProblem::MountPoint`] if a file system is mounted there or below.
     pub fn remove_tree(&mut self, path: &GuestPath) -> Result<(), Error> {
         let found = self.find(path, LastLink::Keep)?;
         self.check_not_mounted(&found.path)?;
@@ -164,27 +174,27 @@ impl Guest {
         })
     }
 
-    /// The extended attributes of what is at `path`, by their whole names.
+    /// The extended attributes of the file at `path`, by their whole names.
     ///
     /// # Errors
     ///
     /// As [`find`](Self::find).
     pub fn xattrs(&self, path: &GuestPath) -> Result<Xattrs, Error> {
         let location = self.find(path, LastLink::Keep)?.node;
-        let result = self.file_system(&location)?.xattrs(&location.node);
+        let result = self.file_system(&location).xattrs(&location.node);
         result.map_err(|error| self.error(&location, Some(path), error))
     }
 
-    /// Sets an extended attribute of what is at `path`.
+    /// Sets an extended attribute of the file at `path`.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find), and what the file system says to name and value.
+    /// As [`find`](Self::find), and [`Error::FileSystem`] if the file system cannot store this name or value.
     pub fn set_xattr(&mut self, path: &GuestPath, name: &[u8], value: &[u8]) -> Result<(), Error> {
         self.change(path, |file_system, location| file_system.set_xattr(&location.node, name, value))
     }
 
-    /// Removes an extended attribute of what is at `path`, if it has it.
+    /// Removes an extended attribute of the file at `path`, if it is there.
     ///
     /// # Errors
     ///
@@ -196,11 +206,13 @@ impl Guest {
         self.change(path, |file_system, location| file_system.remove_xattr(&location.node, name))
     }
 
-    /// What is the same for two names of the same file, and for no other file: volume and inode. `None`
-    /// where a file can have one name only.
-    pub fn identity(&self, location: &Location) -> Option<(usize, u32)> {
-        let file_system = self.file_system(location).ok()?;
-        file_system.inode(&location.node).map(|inode| (location.volume, inode))
+    /// What two names of the same file have in common, and no other file has. `None` if a file here can only have one
+    /// name.
+    pub fn identity(&self, location: &Location) -> Option<Identity> {
+        match location.node {
+            Node::Inode { tree, number } => Some(Identity { volume: location.volume, tree, number }),
+            Node::Names(_) => None,
+        }
     }
 
     fn set(&mut self, path: &GuestPath, changed: Time, set: impl FnOnce(&mut Attributes)) -> Result<(), Error> {
@@ -227,11 +239,11 @@ impl Guest {
         }
     }
 
-    /// Changes what is at `path`.
+    /// Calls `change` with the file at `path`.
     fn change(
         &mut self,
         path: &GuestPath,
-        change: impl FnOnce(&mut FileSystem, &Location) -> Result<(), FileSystemError>,
+        change: impl FnOnce(&mut dyn FileSystem, &Location) -> Result<(), FileSystemError>,
     ) -> Result<(), Error> {
         let location = self.find(path, LastLink::Keep)?.node;
         self.check_mounted(path, &location)?;
@@ -240,7 +252,7 @@ impl Guest {
         result.map_err(|error| self.error(&location, Some(path), error))
     }
 
-    /// Refuses where `to` is to be on another file system than `location`.
+    /// Refuses `to` if it is on another file system than `location`.
     fn check_same_volume(&self, location: &Location, to: &GuestPath) -> Result<(), Error> {
         let parent = to.parent().unwrap_or_else(GuestPath::root);
         if self.find(&parent, LastLink::Follow)?.node.volume != location.volume {
@@ -249,7 +261,7 @@ impl Guest {
         Ok(())
     }
 
-    /// Refuses where a file system is mounted at `path`, which has no symlinks in it, or below.
+    /// Refuses `path` if a file system is mounted there or below. It has no symlinks in it.
     fn check_not_mounted(&self, path: &GuestPath) -> Result<(), Error> {
         match self.mounts.iter().find(|mount| mount.point.starts_with(path)) {
             Some(mount) => Err(Error::path(path, PathProblem::MountPoint { mount_point: mount.point.clone() })),

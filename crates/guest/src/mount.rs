@@ -1,14 +1,14 @@
-//! Which file system is mounted where: the root by what is in it, the others by its fstab.
+//! Which file system is mounted where. The root is known by its files, the others by the root's fstab.
 
 use crate::by_type;
-use crate::error::{Error, FileSystemError};
-use crate::file_system::FileSystem;
-use crate::fstab::Device;
+use crate::error::Error;
+use crate::file_system::{FileSystem, FileSystemError, Node};
+use crate::fstab::{Device, Entry};
 use crate::metadata::FileKind;
 use crate::path::GuestPath;
 use crate::volume::{Content, Volume};
 
-/// A mount point and what is mounted there.
+/// A mount point, and what is mounted there.
 #[derive(Clone, Debug)]
 pub(crate) struct Mount {
     pub(crate) point: GuestPath,
@@ -18,26 +18,36 @@ pub(crate) struct Mount {
 /// What is mounted at a mount point.
 #[derive(Clone, Debug)]
 pub(crate) enum Mounted {
-    /// The file system of the volume with this index.
-    Volume(usize),
+    /// A directory, mostly the root, of the file system of the volume with this index.
+    Volume { index: usize, root: Node },
     /// One that cannot be used, by its name.
     Unusable(String),
     /// One that is not on this disk.
     Absent(Device),
-    /// One, by its name, that the guest mounts or does not: that is not known before it starts.
+    /// One, by its name, that the guest may or may not mount: only its start decides.
     Undecided(String),
 }
 
 impl Mounted {
-    /// What `device` is among `volumes`.
-    pub(crate) fn find(volumes: &[Volume], device: &Device) -> Self {
-        let matching = || volumes.iter().enumerate().filter(|(_, volume)| volume.is(device));
-        if let Some((index, _)) = matching().find(|(_, volume)| volume.file_system().is_some()) {
-            return Self::Volume(index);
+    /// What a line of fstab mounts, of the file systems on `volumes`.
+    pub(crate) fn find(volumes: &[Volume], entry: &Entry) -> Result<Self, Error> {
+        let matching = || volumes.iter().enumerate().filter(|(_, volume)| volume.is(&entry.device));
+        let opened = matching().find_map(|(index, volume)| Some((index, volume, volume.file_system()?)));
+        if let Some((index, volume, file_system)) = opened {
+            let root = file_system.mount_root(&entry.options).map_err(|error| volume.failed(error))?;
+            return Ok(root.map_or_else(|| Self::Unusable(volume.to_string()), |root| Self::Volume { index, root }));
         }
-        match matching().next() {
+        Ok(match matching().next() {
             Some((_, volume)) => Self::Unusable(volume.to_string()),
-            None => Self::Absent(device.clone()),
+            None => Self::Absent(entry.device.clone()),
+        })
+    }
+
+    /// The whole file system of a volume.
+    pub(crate) fn whole(volumes: &[Volume], index: usize) -> Self {
+        match volumes[index].file_system() {
+            Some(file_system) => Self::Volume { index, root: file_system.root() },
+            None => Self::Unusable(volumes[index].to_string()),
         }
     }
 }
@@ -47,17 +57,13 @@ pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
     let mut roots = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         if let Some(file_system) = volume.file_system()
-            && looks_like_root(file_system).map_err(|error| Error::FileSystem {
-                volume: volume.to_string(),
-                path: None,
-                error,
-            })?
+            && looks_like_root(file_system).map_err(|error| volume.failed(error))?
         {
             roots.push(index);
         }
     }
     if let (true, Some(usr)) = (roots.is_empty(), by_type::usr(volumes)) {
-        // What says that it is a root is on that partition.
+        // The `os-release` that a root is known by is on that partition.
         let others = volumes.iter().enumerate().filter(|&(index, _)| index != usr);
         roots.extend(others.filter(|(_, volume)| volume.has_empty_usr()).map(|(index, _)| index));
     }
@@ -68,26 +74,21 @@ pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
     }
 }
 
-/// Whether there is an `/etc` and an `os-release` in one of its two places.
-fn looks_like_root(file_system: &FileSystem) -> Result<bool, FileSystemError> {
+/// Whether there is an `/etc`, and an `os-release` in one of its two places.
+fn looks_like_root(file_system: &dyn FileSystem) -> Result<bool, FileSystemError> {
     if !file_system.is_unix() {
         return Ok(false);
     }
     let has = |names: &[&[u8]], kind: Option<FileKind>| -> Result<bool, FileSystemError> {
-        let mut found = (file_system.root(), FileKind::Directory);
-        for name in names {
-            match file_system.lookup(&found.0, name)? {
-                Some(child) if found.1 == FileKind::Directory => found = child,
-                _ => return Ok(false),
-            }
-        }
-        Ok(kind.is_none_or(|kind| kind == found.1))
+        let found = file_system.walk(names)?;
+        Ok(found.is_some_and(|(_, found)| kind.is_none_or(|kind| kind == found)))
     };
     Ok(has(&[b"etc"], Some(FileKind::Directory))?
         && (has(&[b"etc", b"os-release"], None)? || has(&[b"usr", b"lib", b"os-release"], None)?))
 }
 
-/// Why there is no root: an ext4 that could not be opened may well be it.
+/// The error if no root was found. If there is a file system that could not be opened, the error is the one of the
+/// largest of these, as it is probably the root.
 fn no_root(volumes: &mut Vec<Volume>) -> Error {
     let broken = volumes.iter().enumerate().filter(|(_, volume)| matches!(volume.content, Content::Broken { .. }));
     if let Some(index) = broken.max_by_key(|(_, volume)| volume.size_bytes()).map(|(index, _)| index) {

@@ -1,24 +1,24 @@
-//! `os-release`: what the guest says that it is.
+//! `os-release`, the file in which a guest says which operating system it is.
 
 use serde::Serialize;
 
-/// What `os-release` says, as far as it matters here.
+/// The fields of `os-release` that imgraft uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct OperatingSystem {
-    /// `ID`: `ubuntu`, `debian`; `linux` where it is not there.
+    /// `ID`: `ubuntu`, `debian`; `linux` if it is missing.
     pub id: String,
-    /// `ID_LIKE`, split.
+    /// `ID_LIKE`, split into words.
     pub like: Vec<String>,
     /// `VERSION_ID`: `24.04`. A rolling distribution has none.
     pub version: Option<String>,
     /// `VERSION_CODENAME`: `noble`.
     pub codename: Option<String>,
-    /// `PRETTY_NAME`, or what can be said in its place.
+    /// `PRETTY_NAME`; if it is missing, the id and the version.
     pub name: String,
 }
 
 impl OperatingSystem {
-    /// What the text of an `os-release` file says; a line that no shell would read is left out.
+    /// Parses the text of an `os-release` file. Lines that a shell could not read are left out.
     pub fn parse(text: &str) -> Self {
         let mut os = Self { id: "linux".to_owned(), ..Self::default() };
         for line in text.lines() {
@@ -40,8 +40,7 @@ impl OperatingSystem {
     }
 }
 
-/// The value of a shell assignment: bare words, single and double quotes, backslashes.
-/// `None` where a quote is not closed.
+/// The value of a shell assignment: bare words, single and double quotes, backslashes. `None` if a quote is not closed.
 fn unquote(value: &str) -> Option<String> {
     let mut out = String::new();
     let mut characters = value.chars();

@@ -1,8 +1,8 @@
-//! The guest's list of installed packages, as dpkg keeps it.
+//! The list of installed packages that dpkg keeps.
 
 use serde::Serialize;
 
-/// A package that is installed.
+/// An installed package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Package {
     /// Name: `openssh-server`.
@@ -13,9 +13,9 @@ pub struct Package {
     pub architecture: String,
 }
 
-/// The installed packages of the text of `/var/lib/dpkg/status`, in the file's order.
+/// The installed packages in the text of `/var/lib/dpkg/status`, in the file's order.
 ///
-/// A package that was removed but left its configuration, or that is only half there, is not one.
+/// A package that is not completely installed does not count, nor does one of which only the configuration is left.
 pub(crate) fn parse_dpkg_status(text: &str) -> Vec<Package> {
     let mut packages = Vec::new();
     let mut paragraph = Paragraph::default();
@@ -40,7 +40,7 @@ struct Paragraph<'a> {
 
 impl<'a> Paragraph<'a> {
     fn take_line(&mut self, line: &'a str) {
-        // A line that begins with a blank goes on with the field before, none of which is wanted.
+        // A line that begins with a blank continues the field before it. The wanted fields have one line each.
         let Some((key, value)) = line.split_once(':') else { return };
         let field = match key {
             "Package" => &mut self.name,

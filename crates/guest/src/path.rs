@@ -1,35 +1,39 @@
-//! Paths inside the guest: bytes, absolute, never the host's.
+//! Paths inside the guest. They are absolute, and bytes; a path of the host is another type.
 
 use std::fmt;
 
-/// The longest name of one file, in bytes: ext4's and the kernel's bound.
+/// The longest name of a file, in bytes. This is the limit of ext4 and of the kernel.
 const NAME_MAX_BYTES: usize = 255;
-/// The longest path, in bytes, without the kernel's NUL.
+/// The longest path, in bytes. The kernel's limit of 4096 includes a NUL.
 const PATH_MAX_BYTES: usize = 4095;
 
 /// An absolute path inside the guest.
 ///
-/// Held without doubled slashes, `.` components and a slash at the end. `..` stays: what it means
-/// depends on the symlinks before it.
+/// It is stored without doubled slashes, `.` components and a slash at the end. `..` stays, as its meaning depends on
+/// the symlinks before it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GuestPath {
     /// `/` alone, or `/name` for each component.
     bytes: Vec<u8>,
 }
 
-/// Why bytes are no [`GuestPath`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why bytes cannot be a [`GuestPath`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// It does not begin with `/`.
+    #[error("a path in the guest begins with `/`")]
     Relative,
-    /// There is a NUL byte in it.
+    /// It has a NUL byte in it.
+    #[error("a path cannot have a NUL byte in it")]
     Nul,
     /// A component is longer than 255 bytes.
+    #[error("a name of {length_bytes} bytes, the longest is {NAME_MAX_BYTES}")]
     NameTooLong {
         /// The component's length in bytes.
         length_bytes: usize,
     },
     /// The path is longer than 4095 bytes.
+    #[error("a path of {length_bytes} bytes, the longest is {PATH_MAX_BYTES}")]
     TooLong {
         /// The path's length in bytes.
         length_bytes: usize,
@@ -42,7 +46,7 @@ impl GuestPath {
         Self { bytes: b"/".to_vec() }
     }
 
-    /// The path that `bytes` are.
+    /// The path with these bytes.
     ///
     /// # Errors
     ///
@@ -59,7 +63,7 @@ impl GuestPath {
         Ok(path)
     }
 
-    /// This path and one more component.
+    /// This path with one more component.
     ///
     /// # Errors
     ///
@@ -67,7 +71,7 @@ impl GuestPath {
     ///
     /// # Panics
     ///
-    /// Where `name` is empty, `.` or has a `/` in it: no component is.
+    /// If `name` is not a component: if it is empty, `.`, or has a `/` in it.
     pub fn join(&self, name: &[u8]) -> Result<Self, PathError> {
         assert!(!name.is_empty() && name != b"." && !name.contains(&b'/'), "not one component");
         if name.contains(&0) {
@@ -97,7 +101,7 @@ impl GuestPath {
         self.bytes.len() == 1
     }
 
-    /// The components, from the root on.
+    /// The components, beginning at the root.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
         split(&self.bytes)
     }
@@ -116,7 +120,7 @@ impl GuestPath {
         Some(Self { bytes: self.bytes[..slash.max(1)].to_vec() })
     }
 
-    /// Whether this is `ancestor` or lies below it, symlinks not looked at.
+    /// Whether this is `ancestor` or lies below it. Symlinks are not followed.
     pub fn starts_with(&self, ancestor: &Self) -> bool {
         ancestor.is_root()
             || self.bytes.strip_prefix(ancestor.bytes.as_slice()).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
@@ -148,11 +152,11 @@ impl fmt::Debug for GuestPath {
     }
 }
 
-/// Bytes of the guest as text that cannot steer a terminal, and that says exactly which bytes they are.
+/// Shows bytes of the guest as text that a terminal cannot take for commands, and from which the bytes can be told.
 ///
-/// A byte of a control character, or one that is not of UTF-8, is written `\xNN`. So is a `\` that would be taken for
-/// the begin of such an escape; any other `\` stays, as in the names of systemd's units. What is `\x` and the digits 00
-/// to 1f, 5c or 7f to ff is one byte, therefore, and everything else stands for itself.
+/// Bytes of control characters, and bytes that are not UTF-8, are written `\xNN`. A `\` that could be taken for the
+/// beginning of such an escape is written `\x5c`; any other `\` stays, as in the names of systemd's units. Therefore
+/// `\x` followed by 00 to 1f, 5c or 7f to ff is one byte, and everything else stands for itself.
 pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
@@ -178,7 +182,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Whether `text` begins with what stands for a byte.
+/// Whether `text` begins with an escape.
 fn is_escape(text: &[u8]) -> bool {
     let digit = |byte: u8| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -193,23 +197,6 @@ fn is_escape(text: &[u8]) -> bool {
         _ => false,
     }
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Relative => write!(f, "a path in the guest begins with `/`"),
-            Self::Nul => write!(f, "a path cannot have a NUL byte in it"),
-            Self::NameTooLong { length_bytes } => {
-                write!(f, "a name of {length_bytes} bytes, the longest is {NAME_MAX_BYTES}")
-            }
-            Self::TooLong { length_bytes } => {
-                write!(f, "a path of {length_bytes} bytes, the longest is {PATH_MAX_BYTES}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for PathError {}
 
 #[cfg(test)]
 mod tests {
@@ -258,7 +245,7 @@ mod tests {
         assert_eq!(Printable("\u{9b}".as_bytes()).to_string(), "\\xc2\\x9b");
     }
 
-    /// What the documentation says of the text, done.
+    /// Undoes the escapes by the rule in the documentation.
     fn had_back(text: &str) -> Vec<u8> {
         let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
         while let [first, more @ ..] = rest {
@@ -294,7 +281,7 @@ mod tests {
             assert_eq!(text, shown);
             assert_eq!(had_back(&text), name, "{text}");
         }
-        // Every name of up to three of the bytes that matter, before a digit.
+        // All names of three of the bytes that matter, before a digit or after the beginning of an escape.
         let bytes: &[u8] = b"\\x5c0f\xe9\n";
         for (one, two, three) in
             bytes.iter().flat_map(|a| bytes.iter().flat_map(move |b| bytes.iter().map(move |c| (*a, *b, *c))))

@@ -1,4 +1,4 @@
-//! What a path means: the walk through directories, symlinks and mount points.
+//! Resolving paths: the walk through directories, symlinks and mount points.
 
 use std::collections::VecDeque;
 
@@ -6,10 +6,10 @@ use crate::error::{Error, PathProblem};
 use crate::metadata::FileKind;
 use crate::path::{GuestPath, split};
 
-/// The most symlinks that one path may go through: the kernel's bound.
+/// The most symlinks that one path may go through. This is the kernel's limit.
 const MAX_LINKS: usize = 40;
 
-/// A tree of files that paths are resolved in: a guest, or a guest as it will be.
+/// A tree of files in which paths are resolved: a guest, or a guest as it will be after planned edits.
 pub trait Tree {
     /// A file of the tree.
     type Node: Clone;
@@ -17,15 +17,15 @@ pub trait Tree {
     /// The root directory.
     fn root(&self) -> Self::Node;
 
-    /// The file at `path`, whose parent is the directory `parent`; `path` has no symlinks before
-    /// its last component. `None` where there is none.
+    /// The file at `path`, whose parent is the directory `parent`; `None` if there is no such file. Only the last
+    /// component of `path` can be a symlink.
     ///
     /// # Errors
     ///
-    /// Where the tree could not be read.
+    /// If the tree cannot be read.
     fn child(&self, parent: &Self::Node, path: &GuestPath) -> Result<Option<Self::Node>, Error>;
 
-    /// What kind of file `node` is.
+    /// Which kind of file `node` is.
     fn kind(&self, node: &Self::Node) -> FileKind;
 
     /// The target of the symlink `node`.
@@ -36,42 +36,42 @@ pub trait Tree {
     fn link_target(&self, node: &Self::Node) -> Result<Vec<u8>, Error>;
 }
 
-/// Whether a symlink at the end of a path stands for itself or for what it points to.
+/// Whether a symlink at the end of a path is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LastLink {
-    /// For what it points to.
+    /// The path means the link's target.
     Follow,
-    /// For itself.
+    /// The path means the link itself.
     Keep,
 }
 
 /// A file that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found<N> {
-    /// Where it really is: no symlink and no `..` in it.
+    /// Its real path, without symlinks and `..`.
     pub path: GuestPath,
     /// The file.
     pub node: N,
 }
 
-/// What is at a path.
+/// The result of a lookup.
 #[derive(Clone, Debug)]
 pub enum Lookup<N> {
     /// A file.
     Found(Found<N>),
-    /// Nothing: the path ends below an existing directory.
+    /// There is no such file, but its path begins in an existing directory.
     Missing {
-        /// The last directory of the path that there is.
+        /// The last directory of the path that exists.
         directory: Found<N>,
-        /// The components from there on that there are not, at least one.
+        /// The components after it, at least one, that do not exist.
         names: Vec<Vec<u8>>,
     },
 }
 
-/// Where a component that is still to be walked stands.
+/// A component that is still to be looked up.
 struct Pending {
     name: Vec<u8>,
-    /// The link whose target it is from; none for the path's own components.
+    /// The link in whose target it stands; `None` for components of the path itself.
     from_link: Option<usize>,
 }
 
@@ -79,10 +79,10 @@ struct Pending {
 struct Walk<'a, T: Tree> {
     tree: &'a T,
     path: &'a GuestPath,
-    /// The directories from the root to where the walk is; what the last one is may be anything.
+    /// The directories from the root to where the walk is. The last one may be any kind of file.
     stack: Vec<Found<T::Node>>,
     pending: VecDeque<Pending>,
-    /// The symlinks met, with their targets.
+    /// The symlinks that were followed, and their targets.
     links: Vec<(GuestPath, Vec<u8>)>,
 }
 
@@ -93,10 +93,10 @@ struct Walk<'a, T: Tree> {
 ///
 /// # Errors
 ///
-/// [`PathProblem::NotADirectory`] where a component before the last is something else,
-/// [`PathProblem::DanglingLink`] where the path goes through a symlink to nothing,
-/// [`PathProblem::LinkLoop`] past 40 symlinks, [`PathProblem::NotFound`] for a `..` below something
-/// that is not there.
+/// [`PathProblem::NotADirectory`] if a component before the last is not a directory,
+/// [`PathProblem::DanglingLink`] if the path goes through a symlink whose target does not exist,
+/// [`PathProblem::LinkLoop`] after 40 symlinks, [`PathProblem::NotFound`] for a `..` below something
+/// that does not exist.
 pub fn lookup<T: Tree>(tree: &T, path: &GuestPath, last: LastLink) -> Result<Lookup<T::Node>, Error> {
     let pending = path.components().map(|name| Pending { name: name.to_vec(), from_link: None }).collect();
     let root = Found { path: GuestPath::root(), node: tree.root() };
@@ -143,7 +143,7 @@ impl<T: Tree> Walk<'_, T> {
         Error::Path { path: self.path.clone(), problem }
     }
 
-    /// Puts the symlink's target before what is still to be walked.
+    /// Puts the target of the symlink before the components that are still to be looked up.
     fn follow(&mut self, path: GuestPath, link: &T::Node) -> Result<(), Error> {
         if self.links.len() >= MAX_LINKS {
             return Err(self.problem(PathProblem::LinkLoop { link: path }));
@@ -163,7 +163,7 @@ impl<T: Tree> Walk<'_, T> {
         Ok(())
     }
 
-    /// There is nothing called `next` where the walk is.
+    /// The result if there is nothing called `next` where the walk is.
     fn missing(mut self, next: Pending) -> Result<Lookup<T::Node>, Error> {
         if let Some(index) = next.from_link {
             let (link, target) = self.links.swap_remove(index);

@@ -1,4 +1,4 @@
-//! What the guest says of itself: operating system, packages, accounts.
+//! What the files of the guest say about it: operating system, packages, accounts.
 
 use std::collections::BTreeMap;
 
@@ -10,12 +10,12 @@ use crate::packages::{Package, parse_dpkg_status};
 use crate::path::GuestPath;
 use crate::resolve::LastLink;
 
-/// Bounds in bytes on the text files that are read whole.
+/// The largest sizes in bytes of the text files that are read whole.
 const OS_RELEASE_LIMIT_BYTES: u64 = 64 << 10;
 const ACCOUNTS_LIMIT_BYTES: u64 = 16 << 20;
 const PACKAGES_LIMIT_BYTES: u64 = 128 << 20;
 
-/// Package lists that are known but not read yet, by what they lie in.
+/// Where the package lists are that imgraft cannot read yet, and whose they are.
 const UNREADABLE: [(&str, &str); 5] = [
     ("/usr/lib/sysimage/rpm", "rpm"),
     ("/var/lib/rpm", "rpm"),
@@ -27,20 +27,20 @@ const UNREADABLE: [(&str, &str); 5] = [
 /// The guest's list of packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Packages {
-    /// What dpkg has installed.
+    /// The packages that dpkg has installed.
     Dpkg(Vec<Package>),
-    /// Another package manager's list, which is not read yet, by its name.
+    /// The list of another package manager, by its name, which imgraft cannot read yet.
     Unreadable(&'static str),
-    /// There is no list that is known.
+    /// No known list was found.
     None,
 }
 
 impl Guest {
-    /// What `/etc/os-release`, or else `/usr/lib/os-release`, says.
+    /// The operating system, from `/etc/os-release` or else `/usr/lib/os-release`.
     ///
     /// # Errors
     ///
-    /// Where neither can be read.
+    /// If neither can be read.
     pub fn operating_system(&self) -> Result<OperatingSystem, Error> {
         let text = match self.read_system_text("/etc/os-release", OS_RELEASE_LIMIT_BYTES) {
             Err(Error::Path { problem: PathProblem::NotFound | PathProblem::DanglingLink { .. }, .. }) => {
@@ -55,7 +55,7 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// Where the list is there and cannot be read.
+    /// If there is a list and it cannot be read.
     pub fn packages(&self) -> Result<Packages, Error> {
         match self.read_system_text("/var/lib/dpkg/status", PACKAGES_LIMIT_BYTES) {
             Ok(text) => return Ok(Packages::Dpkg(parse_dpkg_status(&text))),
@@ -72,16 +72,16 @@ impl Guest {
         Ok(Packages::None)
     }
 
-    /// The number of the user `name`, as `/etc/passwd` has it.
+    /// The number of the user `name` in `/etc/passwd`.
     ///
     /// # Errors
     ///
-    /// Where the file cannot be read.
+    /// If the file cannot be read.
     pub fn user_id(&self, name: &str) -> Result<Option<u32>, Error> {
         Ok(number_of(&self.read_system_text("/etc/passwd", ACCOUNTS_LIMIT_BYTES)?, name))
     }
 
-    /// The number of the group `name`, as `/etc/group` has it.
+    /// The number of the group `name` in `/etc/group`.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// Where `/etc/passwd` cannot be read.
+    /// If `/etc/passwd` cannot be read.
     pub fn user_names(&self) -> Result<BTreeMap<u32, String>, Error> {
         Ok(names(&self.read_system_text("/etc/passwd", ACCOUNTS_LIMIT_BYTES)?))
     }
@@ -103,7 +103,7 @@ impl Guest {
     ///
     /// # Errors
     ///
-    /// Where `/etc/group` cannot be read.
+    /// If `/etc/group` cannot be read.
     pub fn group_names(&self) -> Result<BTreeMap<u32, String>, Error> {
         Ok(names(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?))
     }

@@ -1,4 +1,4 @@
-//! A place on the disk that a file system may be on, and the file system if one is.
+//! A partition, or a whole disk, and the file system on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,17 +6,13 @@ use std::sync::Arc;
 use partition::Partition;
 use storage::{ReadAt, Window, WriteAt};
 
-use crate::error::{Error, FileSystemError};
-use crate::file_system::{Fat, FileSystem};
+use crate::error::Error;
+use crate::file_system::{Bytes, FileSystem, FileSystemError, Kind, Support, recognise};
 use crate::fstab::{self, Device};
 use crate::metadata::FileKind;
 use crate::path::Printable;
-use crate::probe::{Signature, probe};
 
-/// A partition's bytes, or the whole disk's.
-pub(crate) type Bytes = Window<Arc<dyn WriteAt>>;
-
-/// A partition, or the whole disk where it has no table.
+/// A partition, or the whole disk if it has no partition table.
 pub struct Volume {
     partition: Option<Partition>,
     size_bytes: u64,
@@ -25,51 +21,52 @@ pub struct Volume {
 
 /// What a volume holds.
 pub(crate) enum Content {
-    /// A file system that is read and written here.
-    FileSystem(FileSystem),
+    /// A file system that is read, and perhaps written.
+    FileSystem(Box<dyn FileSystem>),
     /// One that could not be opened.
     Broken { kind: &'static str, error: FileSystemError },
-    /// One that is known by name only.
-    Other(&'static str),
-    /// Nothing known.
+    /// Something that is known by name only.
+    Named(&'static Kind),
+    /// Nothing that is known.
     None,
 }
 
 impl Volume {
-    /// Looks at the part of `disk` that `partition` is, or at all of it, and opens the file system
-    /// there.
-    pub(crate) fn open(disk: &Arc<dyn WriteAt>, partition: Option<Partition>) -> Result<Self, Error> {
+    /// Looks at the partition, or at the whole of `disk`, and opens its file system if it is one of `kinds`.
+    pub(crate) fn open(
+        disk: &Arc<dyn WriteAt>,
+        partition: Option<Partition>,
+        kinds: &'static [Kind],
+    ) -> Result<Self, Error> {
         let (first_byte, size_bytes) = match &partition {
             Some(partition) => (partition.first_byte, partition.size_bytes),
             None => (0, disk.size_bytes()),
         };
         let bytes: Bytes = Window::new(Arc::clone(disk), first_byte, size_bytes)?;
-        let content = match probe(&bytes)? {
-            Signature::Ext4 => match ext4::FileSystem::open(bytes.clone()) {
-                Ok(file_system) => Content::FileSystem(FileSystem::Ext4(Box::new(file_system))),
-                Err(error) => {
-                    let kind = ext4::Superblock::read(&bytes).map_or("ext4", |superblock| superblock.kind());
-                    Self::broken(kind, FileSystemError::Ext4(error), &partition)?
-                }
+        let content = match recognise(&bytes, kinds)? {
+            Some(kind) => match kind.support {
+                Support::Opens { open, name } => match open(bytes.clone()) {
+                    Ok(file_system) => Content::FileSystem(file_system),
+                    Err(error) => Content::Broken { kind: name(&bytes).unwrap_or(kind.name), error },
+                },
+                Support::NameOnly | Support::NoFiles => Content::Named(kind),
             },
-            Signature::Fat { serial } => match Fat::open(bytes, serial) {
-                Ok(fat) => Content::FileSystem(FileSystem::Fat(Box::new(fat))),
-                Err(error) => Self::broken("fat", FileSystemError::Fat(error), &partition)?,
-            },
-            Signature::Other(name) => Content::Other(name),
-            Signature::None => Content::None,
+            None => Content::None,
         };
-        Ok(Self { partition, size_bytes, content })
+        let volume = Self { partition, size_bytes, content };
+        let name = volume.to_string();
+        match volume.content {
+            // A file system that the host could not read may be sound.
+            Content::Broken { error, .. } if error.is_from_host() => {
+                Err(Error::FileSystem { volume: name, path: None, error })
+            }
+            content => Ok(Self { content, ..volume }),
+        }
     }
 
-    /// A file system that could not be opened. One that the host could not read may be sound: that ends
-    /// everything.
-    fn broken(kind: &'static str, error: FileSystemError, partition: &Option<Partition>) -> Result<Content, Error> {
-        if error.is_from_host() {
-            let volume = Self { partition: partition.clone(), size_bytes: 0, content: Content::Other(kind) };
-            return Err(Error::FileSystem { volume: volume.to_string(), path: None, error });
-        }
-        Ok(Content::Broken { kind, error })
+    /// An error of the file system, as one of the guest.
+    pub(crate) fn failed(&self, error: FileSystemError) -> Error {
+        Error::FileSystem { volume: self.to_string(), path: None, error }
     }
 
     /// The partition; `None` for the whole disk.
@@ -82,7 +79,7 @@ impl Volume {
         self.size_bytes
     }
 
-    /// Size in bytes of the file system; of the partition where none could be opened.
+    /// Size in bytes of the file system; of the partition, if none could be opened.
     pub fn file_system_bytes(&self) -> u64 {
         let blocks = self.file_system().and_then(|file_system| {
             let space = file_system.free_space().ok()?;
@@ -91,11 +88,12 @@ impl Volume {
         blocks.unwrap_or(self.size_bytes)
     }
 
-    /// The kind of what is there, by name: `ext2`, `ext3`, `ext4`, `fat`, `xfs`, `swap`…
+    /// What it holds, by name: `ext2`, `ext3`, `ext4`, `fat`, `xfs`, `swap`…
     pub fn kind(&self) -> Option<&'static str> {
         match &self.content {
             Content::FileSystem(file_system) => Some(file_system.kind()),
-            Content::Broken { kind, .. } | Content::Other(kind) => Some(kind),
+            Content::Broken { kind, .. } => Some(kind),
+            Content::Named(kind) => Some(kind.name),
             Content::None => None,
         }
     }
@@ -108,41 +106,41 @@ impl Volume {
         }
     }
 
-    /// The file system, where it could be opened.
-    pub fn file_system(&self) -> Option<&FileSystem> {
+    /// The file system, if it could be opened.
+    pub fn file_system(&self) -> Option<&dyn FileSystem> {
         match &self.content {
-            Content::FileSystem(file_system) => Some(file_system),
+            Content::FileSystem(file_system) => Some(&**file_system),
             _ => None,
         }
     }
 
-    /// Whether the file system has a regular file with these names on the way to it from its own root; links are not
-    /// followed.
-    pub fn has_file(&self, names: &[&str]) -> bool {
-        let Some(file_system) = self.file_system() else { return false };
-        let mut found = (file_system.root(), FileKind::Directory);
-        for name in names {
-            found = match file_system.lookup(&found.0, name.as_bytes()) {
-                Ok(Some(child)) if found.1 == FileKind::Directory => child,
-                _ => return false,
-            };
+    pub(crate) fn file_system_mut(&mut self) -> Option<&mut dyn FileSystem> {
+        match &mut self.content {
+            Content::FileSystem(file_system) => Some(&mut **file_system),
+            _ => None,
         }
-        found.1 == FileKind::Regular
     }
 
-    /// Whether there is something that files can be in, of a kind that is known by name only.
+    /// Whether the file system has a regular file at this path, whose components are `names`. Links are not followed.
+    pub fn has_file(&self, names: &[&str]) -> bool {
+        let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
+        let found = self.file_system().and_then(|file_system| file_system.walk(&names).ok().flatten());
+        found.is_some_and(|(_, kind)| kind == FileKind::Regular)
+    }
+
+    /// Whether it may have files, but imgraft only knows the name of its kind.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self.content, Content::Other(kind) if kind != "swap")
+        matches!(self.content, Content::Named(kind) if matches!(kind.support, Support::NameOnly))
     }
 
-    /// Whether the file system has an `/etc`, and room for another to be mounted at its `/usr`.
+    /// Whether the file system has an `/etc`, and nothing in its `/usr`, so that another can be mounted there.
     pub(crate) fn has_empty_usr(&self) -> bool {
         let Some(file_system) = self.file_system().filter(|file_system| file_system.is_unix()) else { return false };
         let root = file_system.root();
         let has_etc = matches!(file_system.lookup(&root, b"etc"), Ok(Some((_, FileKind::Directory))));
         let is_empty = match file_system.lookup(&root, b"usr") {
             Ok(Some((usr, FileKind::Directory))) => {
-                file_system.read_directory(&usr).is_ok_and(|names| names.is_empty())
+                file_system.children(&usr).is_ok_and(|children| children.is_empty())
             }
             Ok(None) => true,
             _ => false,
@@ -152,10 +150,10 @@ impl Volume {
 
     /// Whether a journal was left dirty and has been replayed.
     pub fn journal_replayed(&self) -> bool {
-        self.file_system().is_some_and(FileSystem::journal_replayed)
+        self.file_system().is_some_and(|file_system| file_system.journal_replayed())
     }
 
-    /// Whether this is what a line of fstab names.
+    /// Whether a line of fstab means this volume.
     pub(crate) fn is(&self, device: &Device) -> bool {
         let partition = self.partition.as_ref();
         match device {
@@ -181,7 +179,7 @@ impl fmt::Display for Volume {
             Some(partition) => write!(f, "partition {}", partition.number)?,
             None => write!(f, "the whole disk")?,
         }
-        let label = self.file_system().map(FileSystem::label).filter(|label| !label.is_empty());
+        let label = self.file_system().map(|file_system| file_system.label()).filter(|label| !label.is_empty());
         match (self.kind(), label) {
             (Some(kind), Some(label)) => write!(f, " ({kind} `{}`)", Printable(label.as_bytes())),
             (Some(kind), None) => write!(f, " ({kind})"),

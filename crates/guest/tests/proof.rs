@@ -138,7 +138,7 @@ fn an_entry_that_was_not_to_change_is_named() {
     stranger.flush().unwrap();
     let found = account(&guest, &disk);
     let problems: Vec<&str> = found.unexplained.iter().map(|place| place.problem.as_str()).collect();
-    assert!(problems.contains(&"the entry `other` differs and was not to"), "{problems:?}");
+    assert!(problems.contains(&"the entry `other` differs, but no edit was about it"), "{problems:?}");
 }
 
 #[test]

@@ -268,7 +268,7 @@ fn a_home_that_cannot_be_used_and_a_var_that_may_be_another_guests_are_refused()
     disk.ext4(1, 32, "root", "tree").ext4(40, 32, "", "var");
     let run = disk.world.run("customize my.img --put app:/var/app");
     assert_eq!(run.code, Some(2));
-    let said = "whether `/var` is on partition 2 (ext4), the guest decides by its machine-id";
+    let said = "only the start of the guest decides whether `/var` is on partition 2 (ext4)";
     assert!(run.stderr.contains(said), "{}", run.stderr);
     disk.world.run("customize my.img --put app:/srv/app").succeeds();
 }

@@ -355,7 +355,7 @@ fn a_disk_without_a_guest_is_said_to_have_none() {
     testkit::judge::judge("mkfs.ext4").args(["-q", "-F", "-L", "data"]).arg(world.path("my.img")).succeed();
     world.refuses(
         BUILD_MY,
-        "error: `my.img` cannot be used\n  cause: there is no root file system on the disk: no ext4 has `/etc` and an \
+        "error: `my.img` cannot be used\n  cause: there is no root file system on the disk: none has `/etc` and an \
          `os-release` (found the whole disk (ext4 `data`))\n",
     );
 }

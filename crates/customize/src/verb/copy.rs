@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::ops::Range;
 
 use guest::resolve::{Found, LastLink};
-use guest::{Attributes, FileKind, GuestPath, Location, PathProblem, Special, Times};
+use guest::{Attributes, FileKind, GuestPath, Identity, Location, PathProblem, Special, Times};
 use recipe::{ByteSize, SyntaxError};
 
 use super::put::Destination;
@@ -102,7 +102,7 @@ impl Work<'_> {
     /// replaced.
     pub(crate) fn copy_tree(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
         // Files with several names have as many in the copy.
-        let mut linked: BTreeMap<(usize, u32), GuestPath> = BTreeMap::new();
+        let mut linked: BTreeMap<Identity, GuestPath> = BTreeMap::new();
         let mut pending = vec![(from.clone(), to.clone())];
         let mut directories = Vec::new();
         let mut visited = Visited::default();

@@ -1,21 +1,22 @@
-//! Every block that differs, accounted for: by the files that a comparison lists, or by the paths that were
-//! to change.
+//! The account of what differs: each block is explained by a file that a comparison lists, or by an edit that was asked
+//! for, or it is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use ext4::{Expectations, Expected, InodeNumber, Object};
 use serde::Serialize;
 use storage::WriteAt;
 
-use super::touched::{Files, Listed, folded};
-use super::{OutsideChange, View, ext4_of, fat_account, is_same_place, place_of, places, ranges, ranges_of, relative};
+use super::touched::{Files, Listed};
+use super::{OutsideChange, SECTOR_BYTES, Side, View, is_same_place, place_of, places, ranges, ranges_of, relative};
 use crate::error::Error;
-use crate::file_system::{FileSystem, Node};
+use crate::file_system::{Child, FileSystem, Node};
 use crate::guest::Guest;
 use crate::path::Printable;
 use crate::volume::Volume;
+
+pub use ext4::Expected;
 
 /// The bytes of a boot sector that come before the MBR's records.
 const BEFORE_RECORDS: usize = 446;
@@ -27,9 +28,9 @@ pub struct BlockAccount {
     pub volumes: Vec<VolumeAccount>,
     /// Bytes outside partitions.
     pub outside: Vec<OutsideChange>,
-    /// What nothing explains.
+    /// The places that nothing explains.
     pub unexplained: Vec<UnexplainedPlace>,
-    /// How many blocks nothing explains: of a file system its own, else sectors.
+    /// How many blocks nothing explains. Within a file system they are its blocks, elsewhere sectors.
     pub unexplained_blocks: u64,
 }
 
@@ -43,25 +44,25 @@ impl BlockAccount {
 /// The account of one partition.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct VolumeAccount {
-    /// The partition, and what is on it.
+    /// The partition and its file system.
     pub volume: String,
-    /// Size of its blocks in bytes: of a FAT, and of what is no file system, its sectors.
+    /// Size of its blocks in bytes. On a FAT, and where there is no file system, sectors are counted.
     pub block_size_bytes: u32,
-    /// Inodes, or a FAT's files and directories, that differ.
+    /// Inodes that differ; on a FAT, files and directories.
     pub inodes: u64,
     /// Blocks that are neither content nor free.
     pub metadata_blocks: u64,
     /// Blocks of content.
     pub data_blocks: u64,
-    /// Blocks that nobody uses now.
+    /// Blocks that are free now.
     pub free_blocks: u64,
-    /// Blocks that differ for a journal that was replayed, or deletions that were finished.
+    /// Blocks that differ because a journal was replayed, or deletions were finished.
     pub recovered_blocks: u64,
     /// Blocks that nothing explains.
     pub unexplained_blocks: u64,
-    /// Explained blocks by what they are.
+    /// The explained blocks, by kind.
     pub kinds: Vec<Count>,
-    /// Whether it is another file system in the same place, of which nothing was kept.
+    /// Whether the file system was made anew, so that nothing of the old one is left.
     pub is_remade: bool,
 }
 
@@ -77,60 +78,72 @@ pub struct Count {
 /// Blocks that nothing explains.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnexplainedPlace {
-    /// The partition and what is on it, or a place outside.
+    /// The partition and its file system, or a place outside partitions.
     pub place: String,
-    /// The first one: the number that `debugfs` takes in an ext4, else a sector's.
+    /// The first one. In an ext4 it is the number that `debugfs` takes, elsewhere that of a sector.
     pub first_block: u64,
     /// The last one.
     pub last_block: u64,
-    /// Whose they are, where that is known.
+    /// Whose they are, if that is known.
     pub owner: String,
     /// What differs.
     pub problem: String,
 }
 
+impl UnexplainedPlace {
+    /// These blocks of a volume. The caller fills in its name.
+    pub fn of(blocks: Range<u64>, owner: impl Into<String>, problem: impl Into<String>) -> Self {
+        let (first_block, last_block) = (blocks.start, blocks.end.saturating_sub(1));
+        Self { place: String::new(), first_block, last_block, owner: owner.into(), problem: problem.into() }
+    }
+}
+
+/// The account that a file system gives of itself: see [`FileSystem::account`].
+#[derive(Clone, Debug, Default)]
+pub struct Accounted {
+    /// The account. The caller fills in the name of the volume.
+    pub account: VolumeAccount,
+    /// The blocks that nothing explains.
+    pub unexplained: Vec<UnexplainedPlace>,
+}
+
 /// What explains the differences of a volume.
-pub(super) struct Explanation<'a> {
-    pub(super) base: &'a Files,
-    pub(super) image: &'a Files,
-    /// Whether only these files may differ: if not, others may in what no path shows.
-    pub(super) is_strict: bool,
+pub struct Explanation<'a> {
+    base: &'a Files,
+    image: &'a Files,
+    is_strict: bool,
 }
 
 impl Explanation<'_> {
-    fn files(&self, side: ext4::Side) -> &Files {
-        match side {
-            ext4::Side::Old => self.base,
-            ext4::Side::New => self.image,
-        }
+    /// Whether nobody but imgraft made the changes. If not, fields of the file system itself may differ.
+    pub fn is_strict(&self) -> bool {
+        self.is_strict
     }
 
-    fn inode(&self, side: ext4::Side, number: InodeNumber) -> Expected {
-        let files = self.files(side);
-        if files.inodes.contains(number) {
+    /// In what a file may differ. Its node has names as [`FileSystem::folded`] gives them.
+    pub fn expected(&self, side: Side, node: &Node) -> Expected {
+        let files = match side {
+            Side::Base => self.base,
+            Side::Image => self.image,
+        };
+        if files.listed.contains(node) {
             Expected::Anything
         } else if !self.is_strict {
-            // Every file that is not listed was found to be the same.
+            // The comparison found every other file to be the same.
             Expected::Unseen
-        } else if files.directories.contains(number) {
+        } else if files.directories.contains(node) {
             Expected::Entries
         } else {
             Expected::Nothing
         }
     }
-
-    /// The same for a path on a FAT.
-    pub(super) fn path(&self, side: ext4::Side, path: &[u8]) -> bool {
-        let (files, path) = (self.files(side), folded(path));
-        !self.is_strict || files.paths.contains(&path) || files.directory_paths.contains(&path)
-    }
 }
 
-/// Accounts for `differing`, the ranges in which two disks differ, by what [`diff`](super::diff()) listed.
+/// Accounts for `differing`, the ranges in which two disks differ, by the files that [`diff`](super::diff()) listed.
 ///
 /// # Errors
 ///
-/// What cannot be read.
+/// If something cannot be read.
 pub fn account_for_listed(
     base: &View,
     image: &View,
@@ -149,25 +162,25 @@ pub fn account_for_listed(
     Ok(account)
 }
 
-/// Where a disk changed, and whether it was to grow.
+/// Where a disk changed, and whether it was asked to grow.
 pub struct Asked<'a> {
-    /// Whether the disk, its last partition and the root were to grow.
+    /// Whether the disk, its last partition and the root were asked to grow.
     pub is_grown: bool,
-    /// The byte ranges in which the disk differs from the base as it is opened.
+    /// The byte ranges in which the disk differs from the base after that was opened.
     pub differing: &'a [Range<u64>],
-    /// Those in which it differs from what the base was before that: a journal was replayed, or deletions
-    /// were finished.
+    /// The byte ranges in which it differs from the base before that was opened, because a journal was replayed or
+    /// deletions were finished.
     pub recovered: &'a [Range<u64>],
 }
 
-/// Accounts for what differs between `base` and `image` by the edits that `guest` was asked for since it was
-/// opened, on the disk that `image` looks at anew: what the guest remembers of it is not asked. Journals have
-/// been replayed in both, and unfinished deletions finished in both or in none, for which there is
-/// [`View::recover_like`].
+/// Accounts for what differs between `base` and `image` by the edits that `guest` was asked for since it was opened.
+/// `image` is a fresh view of the guest's disk, so that the account does not depend on what the guest has in memory.
+/// Journals have been replayed in both. Unfinished deletions have been finished in both or in neither:
+/// [`View::recover_like`] does that.
 ///
 /// # Errors
 ///
-/// What cannot be read.
+/// If something cannot be read.
 pub fn account_for_edits(base: &View, image: &View, guest: &Guest, asked: &Asked<'_>) -> Result<BlockAccount, Error> {
     let mut account = BlockAccount::default();
     let sizes = [base.disk.size_bytes(), image.disk.size_bytes()];
@@ -208,22 +221,15 @@ impl BlockAccount {
         if within.is_empty() && recovered.is_empty() {
             return Ok(());
         }
-        let failed = |error| Error::FileSystem { volume: two.to_string(), path: None, error };
-        let mut account = match (one.file_system(), two.file_system()) {
-            (Some(FileSystem::Ext4(_)), Some(FileSystem::Ext4(_))) => {
-                self.ext4(one, two, within, explanation).map_err(|error| failed(error.into()))?
-            }
-            (Some(FileSystem::Fat(old)), Some(FileSystem::Fat(new))) => {
-                let (account, unexplained) = fat_account::account(old.inner(), new.inner(), within, explanation)
-                    .map_err(|error| failed(error.into()))?;
-                for mut place in unexplained {
-                    place.place = two.to_string();
-                    self.unexplained(place);
-                }
-                account
-            }
-            _ => self.bytes(two, within, explanation),
+        let failed = |error| two.failed(error);
+        let accounted = match (one.file_system(), two.file_system()) {
+            (Some(old), Some(new)) => old.account(new, within, explanation).map_err(failed)?,
+            _ => None,
         };
+        let Accounted { mut account, unexplained } = accounted.unwrap_or_else(|| bytes(two, within, explanation));
+        for place in unexplained {
+            self.unexplained(UnexplainedPlace { place: two.to_string(), ..place });
+        }
         account.volume = two.to_string();
         let blocks = |list: &[Range<u64>]| ranges::in_blocks(list, u64::from(account.block_size_bytes), u64::MAX);
         account.recovered_blocks = ranges::length(&ranges::without(&blocks(recovered), &blocks(within)));
@@ -232,114 +238,30 @@ impl BlockAccount {
         Ok(())
     }
 
-    fn ext4(
-        &mut self,
-        one: &Volume,
-        two: &Volume,
-        within: &[Range<u64>],
-        explanation: &Explanation<'_>,
-    ) -> ext4::Result<VolumeAccount> {
-        let (Some(old), Some(new)) = (ext4_of(one), ext4_of(two)) else { return Ok(VolumeAccount::default()) };
-        let superblock = new.superblock();
-        let block_size_bytes = superblock.block_size_bytes();
-        let blocks = ranges::in_blocks(within, u64::from(block_size_bytes), superblock.blocks());
-        let inode = |side, number| explanation.inode(side, number);
-        let expectations = Expectations { inode: &inode, is_strict: explanation.is_strict };
-        let account = ext4::account(old, new, &blocks, &expectations)?;
-        let mut unexplained_blocks = account.unexplained_blocks;
-        let wanted: BTreeSet<InodeNumber> =
-            account.unexplained.iter().filter_map(|place| inode_of(&place.object)).collect();
-        let names = names_of(new, &wanted)?;
-        for place in &account.unexplained {
-            let mut owner = place.object.to_string();
-            if let Some(name) = inode_of(&place.object).and_then(|number| names.get(&number)) {
-                owner.push_str(&format!(" (`{}`)", Printable(name)));
-            }
-            self.unexplained(UnexplainedPlace {
-                place: two.to_string(),
-                first_block: place.blocks.start,
-                last_block: place.blocks.end - 1,
-                owner,
-                problem: place.problem.clone(),
-            });
-        }
-        // In front of the super block is room for a boot loader; behind the last block there is nothing.
-        let end = superblock.blocks() * u64::from(block_size_bytes);
-        let behind = ranges::clipped(within, &(end..u64::MAX));
-        if let (Some(first), true) =
-            (behind.first(), explanation.is_strict && old.superblock().blocks() == superblock.blocks())
-        {
-            unexplained_blocks += ranges::length(&behind).div_ceil(u64::from(block_size_bytes));
-            self.unexplained(UnexplainedPlace {
-                place: two.to_string(),
-                first_block: first.start / u64::from(block_size_bytes),
-                last_block: (first.end - 1) / u64::from(block_size_bytes),
-                owner: "behind the file system".to_owned(),
-                problem: "bytes that are nobody's differ".to_owned(),
-            });
-        }
-        let kinds = account.blocks.iter().map(|(kind, &blocks)| Count { kind: kind.name(), blocks });
-        Ok(VolumeAccount {
-            volume: String::new(),
-            block_size_bytes,
-            inodes: account.inodes,
-            metadata_blocks: account.metadata_blocks(),
-            data_blocks: account.data_blocks(),
-            free_blocks: account.free_blocks(),
-            recovered_blocks: 0,
-            unexplained_blocks,
-            kinds: kinds.collect(),
-            is_remade: account.is_remade,
-        })
-    }
-
-    /// Accounts for what is no file system, or another one than before.
-    fn bytes(&mut self, two: &Volume, within: &[Range<u64>], explanation: &Explanation<'_>) -> VolumeAccount {
-        let sectors = places::sectors(within);
-        let mut account = VolumeAccount { block_size_bytes: 512, ..VolumeAccount::default() };
-        if let (Some(first), true) = (within.first(), explanation.is_strict) {
-            account.unexplained_blocks = sectors;
-            self.unexplained(UnexplainedPlace {
-                place: two.to_string(),
-                first_block: first.start / 512,
-                last_block: (first.end - 1) / 512,
-                owner: places::place_name(two),
-                problem: "bytes differ that are no known file system's".to_owned(),
-            });
-        } else {
-            account.kinds = vec![Count { kind: "other", blocks: sectors }];
-            account.data_blocks = sectors;
-        }
-        account
-    }
-
-    /// In directories that both have, only names that edits were about name other files now.
+    /// Compares the directories that both have: only names that an edit was about may name another file now.
     fn entries(&mut self, one: &Volume, two: &Volume, files: &Files) -> Result<(), Error> {
         let (Some(old), Some(new)) = (one.file_system(), two.file_system()) else { return Ok(()) };
         for (directory, names) in &files.names {
-            // One that is new or gone has nothing to be compared with.
-            if files.contains(directory) {
+            // A directory that is new, or gone, cannot be compared.
+            if files.contains(new, directory) {
                 continue;
             }
-            let failed = |error| Error::FileSystem { volume: two.to_string(), path: None, error };
-            let entries = |file_system: &FileSystem| -> Result<BTreeMap<Vec<u8>, Node>, Error> {
+            let failed = |error| two.failed(error);
+            let entries = |file_system: &dyn FileSystem| -> Result<BTreeMap<Vec<u8>, Node>, Error> {
                 let children = file_system.children(directory).map_err(failed)?;
-                Ok(children.into_iter().map(|(name, node, _)| (name, node)).collect())
+                Ok(children.into_iter().map(|Child { name, node, .. }| (name, node)).collect())
             };
             let (before, after) = (entries(old)?, entries(new)?);
             let all: BTreeSet<&Vec<u8>> = before.keys().chain(after.keys()).collect();
             for name in all.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
-                let is_meant = match directory {
-                    Node::Inode(_) => names.contains(name),
-                    Node::Names(_) => names.contains(&folded(name)),
-                };
+                let is_meant = names.contains(&new.folded(name));
                 if !is_meant {
                     self.unexplained(UnexplainedPlace {
                         place: two.to_string(),
                         first_block: 0,
                         last_block: 0,
                         owner: "a directory".to_owned(),
-                        problem: format!("the entry `{}` differs and was not to", Printable(name)),
+                        problem: format!("the entry `{}` differs, but no edit was about it", Printable(name)),
                     });
                 }
             }
@@ -347,7 +269,7 @@ impl BlockAccount {
         Ok(())
     }
 
-    /// Accounts for bytes outside partitions, which differ only where a disk has grown.
+    /// Accounts for bytes outside partitions, which may differ only if the disk has grown.
     fn outside(
         &mut self,
         base: &View,
@@ -375,8 +297,8 @@ impl BlockAccount {
             self.unexplained_blocks += change.sectors;
             self.unexplained(UnexplainedPlace {
                 place: place.to_owned(),
-                first_block: first.start / 512,
-                last_block: (first.end - 1) / 512,
+                first_block: first.start / SECTOR_BYTES,
+                last_block: (first.end - 1) / SECTOR_BYTES,
                 owner: "no partition".to_owned(),
                 problem: format!("{} sectors differ", change.sectors),
             });
@@ -385,41 +307,19 @@ impl BlockAccount {
     }
 }
 
-fn inode_of(object: &Object) -> Option<InodeNumber> {
-    match object {
-        Object::Inode(number) => Some(*number),
-        _ => None,
+/// Accounts for bytes of a partition if no file system can say what they are.
+fn bytes(volume: &Volume, within: &[Range<u64>], explanation: &Explanation<'_>) -> Accounted {
+    let sectors = places::sectors(within);
+    let mut account = VolumeAccount { block_size_bytes: SECTOR_BYTES as u32, ..VolumeAccount::default() };
+    let mut unexplained = Vec::new();
+    if let (Some(first), true) = (within.first(), explanation.is_strict) {
+        account.unexplained_blocks = sectors;
+        let problem = "bytes differ, and no known file system says whose they are";
+        let blocks = ranges::blocks_of(first, SECTOR_BYTES);
+        unexplained.push(UnexplainedPlace::of(blocks, places::place_name(volume), problem));
+    } else {
+        account.kinds = vec![Count { kind: "other", blocks: sectors }];
+        account.data_blocks = sectors;
     }
-}
-
-/// A path of each of the inodes that has one.
-fn names_of(
-    file_system: &ext4::FileSystem<crate::volume::Bytes>,
-    wanted: &BTreeSet<InodeNumber>,
-) -> ext4::Result<BTreeMap<InodeNumber, Vec<u8>>> {
-    let mut names = BTreeMap::new();
-    let mut seen = ext4::InodeSet::default();
-    let mut left = vec![(InodeNumber::ROOT, Vec::new())];
-    while let Some((directory, path)) = left.pop() {
-        if names.len() == wanted.len() || !seen.insert(directory) {
-            continue;
-        }
-        if wanted.contains(&directory) {
-            names.insert(directory, [&path[..], b"/"].concat());
-        }
-        let entries = match file_system.read_directory(directory) {
-            Ok(entries) => entries,
-            Err(error @ ext4::Error::Storage(_)) => return Err(error),
-            Err(_) => continue,
-        };
-        for entry in entries {
-            let child = [&path[..], b"/", &entry.name].concat();
-            if entry.kind == Some(ext4::FileKind::Directory) {
-                left.push((entry.inode, child));
-            } else if wanted.contains(&entry.inode) {
-                names.insert(entry.inode, child);
-            }
-        }
-    }
-    Ok(names)
+    Accounted { account, unexplained }
 }

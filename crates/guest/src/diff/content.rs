@@ -1,34 +1,29 @@
-//! The contents of two files compared, read only where they could differ.
+//! Comparing the contents of two files, of which only the parts are read that could differ.
 
 use std::ops::Range;
 
-use ext4::{ContentExtent, InodeNumber};
-
 use super::ranges::meets;
-use crate::error::FileSystemError;
-use crate::file_system::{FileSystem, Node};
-use crate::volume::Bytes;
+use crate::file_system::{ContentExtent, FileSystem, FileSystemError, Node};
 
 /// How much of each file is read at a time, in bytes.
 const STEP_BYTES: u64 = 1 << 18;
 
-type Ext4 = ext4::FileSystem<Bytes>;
+/// A file and the file system that it is on.
+type File<'a> = (&'a dyn FileSystem, &'a Node);
 
-/// Whether two files of `size_bytes` bytes have the same content. `differing` are the ranges in which the
-/// storages differ, where both files' file systems begin in the same place.
+/// Whether two files of `size_bytes` bytes have the same content. `differing` are the ranges in which the partitions
+/// differ, if these begin in the same place.
 pub(super) fn is_same(
-    (base, base_node): (&FileSystem, &Node),
-    (image, image_node): (&FileSystem, &Node),
+    base: File<'_>,
+    image: File<'_>,
     size_bytes: u64,
     differing: Option<&[Range<u64>]>,
 ) -> Result<bool, FileSystemError> {
     let whole = 0..size_bytes;
-    let mut to_read = vec![whole];
-    if let (FileSystem::Ext4(one), FileSystem::Ext4(two), Some(differing)) = (base, image, differing)
-        && let (Node::Inode(old), Node::Inode(new)) = (base_node, image_node)
-    {
-        to_read = unknown((one, *old), (two, *new), size_bytes, differing)?;
-    }
+    let to_read = match differing {
+        Some(differing) => unknown(base, image, size_bytes, differing)?,
+        None => vec![whole],
+    };
     let (mut one, mut two) = (Vec::new(), Vec::new());
     for range in to_read {
         let mut at = range.start;
@@ -36,8 +31,8 @@ pub(super) fn is_same(
             let length = (range.end - at).min(STEP_BYTES) as usize;
             one.resize(length, 0);
             two.resize(length, 0);
-            base.read_exact_at(base_node, at, &mut one)?;
-            image.read_exact_at(image_node, at, &mut two)?;
+            base.0.read_exact_at(base.1, at, &mut one)?;
+            image.0.read_exact_at(image.1, at, &mut two)?;
             if one != two {
                 return Ok(false);
             }
@@ -47,16 +42,15 @@ pub(super) fn is_same(
     Ok(true)
 }
 
-/// The parts that have to be read: those that are not holes in both, or the same blocks in both.
+/// The parts that have to be read: all but those that are holes in both, or the same bytes of the partition.
 fn unknown(
-    (base, old): (&Ext4, InodeNumber),
-    (image, new): (&Ext4, InodeNumber),
+    (base, old): File<'_>,
+    (image, new): File<'_>,
     size_bytes: u64,
     differing: &[Range<u64>],
 ) -> Result<Vec<Range<u64>>, FileSystemError> {
     let whole = 0..size_bytes;
-    let (Some(one), Some(two)) = (base.content_extents(&base.inode(old)?)?, image.content_extents(&image.inode(new)?)?)
-    else {
+    let (Some(one), Some(two)) = (base.content_extents(old)?, image.content_extents(new)?) else {
         return Ok(vec![whole]);
     };
     let mut unknown: Vec<Range<u64>> = Vec::new();
@@ -77,7 +71,7 @@ fn unknown(
     Ok(unknown)
 }
 
-/// Where byte `at` of a file is in the storage, if anywhere, and up to where in the file that goes on.
+/// Where byte `at` of a file is in the partition, if it is not in a hole; and up to which byte of the file this holds.
 fn place_at(extents: &[ContentExtent], at: u64) -> (Option<u64>, u64) {
     let index = extents.partition_point(|extent| extent.offset + extent.length_bytes <= at);
     match extents.get(index) {

@@ -1,14 +1,31 @@
-//! Two disks compared: path by path, and what is outside file systems.
+//! Comparing two disks: path by path, and what is outside file systems.
 //!
-//! What is compared is what a mount would show: a journal that was left dirty has been replayed. Times of
-//! access, of change and of creation are not compared, nor are the sizes and link counts of directories:
-//! the first come with any use, the others follow from what is in a directory.
+//! Compared is what a mount would show, after the replay of a journal that was left dirty. Some things are left out:
+//! times of access, of change and of creation, as any use changes them, and sizes and link counts of directories, as
+//! they follow from what is in the directory.
+//!
+//! # From bytes to paths: an example
+//!
+//! The example image of the [crate's documentation](crate) gets a line in `/etc/hosts`. The steps of a comparison, and
+//! of the account of blocks after it:
+//!
+//! 1. [`differing()`] finds the sectors of the two disks that are not the same. A block of 4096 bytes with new
+//!    content differs in the sectors that were written to; so do the inode, a bitmap and the super block.
+//! 2. The ranges in partition 1, which begins at byte 1,074,790,400, are counted from there. The other partitions
+//!    have none, and are skipped.
+//! 3. [`diff()`] asks the file system which inodes have something in these ranges
+//!    ([`may_differ`](crate::FileSystem::may_differ)), walks through both trees, and compares the others by number only.
+//!    It reports that `/etc/hosts` has another content.
+//! 4. [`account_for_listed`] asks the file system to explain each differing block by a listed file
+//!    ([`account`](crate::FileSystem::account)): one block of data, some of metadata, and nothing that is unexplained.
+//!
+//! A build proves in the same way that it changed nothing else, only that [`account_for_edits`] takes the files that
+//! edits were about in place of those that a comparison lists.
 
 mod account;
 mod content;
-mod fat_account;
 mod places;
-mod ranges;
+pub(crate) mod ranges;
 pub(crate) mod touched;
 mod tree;
 
@@ -20,28 +37,34 @@ use serde::Serialize;
 use storage::{ReadAt, WriteAt};
 
 use crate::error::Error;
-use crate::file_system::FileSystem;
-use crate::guest::{Guest, open_volumes};
+use crate::file_system::{KINDS, Kind};
+use crate::guest::{Guest, open_volumes_with};
 use crate::path::GuestPath;
 use crate::volume::Volume;
 
-pub use account::{Asked, BlockAccount, Count, UnexplainedPlace, VolumeAccount, account_for_edits, account_for_listed};
+pub use account::{
+    Accounted, Asked, BlockAccount, Count, Expected, Explanation, UnexplainedPlace, VolumeAccount, account_for_edits,
+    account_for_listed,
+};
 pub use places::{OutsideChange, Property, TableChange, VolumeChange};
 pub use ranges::{differing, union, without};
 pub use touched::Listed;
 pub use tree::{Facts, PathChange, PathChangeKind};
 
+/// The unit in which bytes outside file systems are counted, and those of a FAT.
+pub(crate) const SECTOR_BYTES: u64 = 512;
+
 /// Which of two disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
-    /// The one that is compared with.
+    /// The disk as it was.
     Base,
-    /// The one that is asked about.
+    /// The disk as it is.
     Image,
 }
 
-/// A disk as it is compared.
+/// A disk that is compared.
 pub struct View {
     disk: Arc<dyn WriteAt>,
     table: Table,
@@ -58,12 +81,21 @@ impl View {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] and [`Error::Partition`], and what the host says.
+    /// [`Error::Storage`] and [`Error::Partition`], and [`Error::FileSystem`] if the host could not read.
     pub fn open(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
-        let content = match Guest::open(Arc::clone(&disk)) {
+        Self::open_with(disk, KINDS)
+    }
+
+    /// Does the same as [`open`](Self::open) with another list of the kinds of file systems.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
+        let content = match Guest::open_with(Arc::clone(&disk), kinds) {
             Ok(guest) => Content::Guest(Box::new(guest)),
             Err(error @ (Error::Storage(_) | Error::Partition(_))) => return Err(error),
-            Err(_) => Content::Volumes(open_volumes(&disk)?),
+            Err(_) => Content::Volumes(open_volumes_with(&disk, kinds)?),
         };
         let table = partition::read(&disk)?;
         Ok(Self { disk, table, content })
@@ -91,35 +123,34 @@ impl View {
         }
     }
 
-    /// The first mount point of a volume, where there is a guest that mounts it.
+    /// The first mount point of a volume, if there is a guest that mounts it.
     fn mount_point(&self, volume: usize) -> Option<GuestPath> {
         self.guest()?.mount_points(volume).into_iter().next()
     }
 
-    /// Finishes deletions that were left unfinished in the file systems that `like` has them finished in.
+    /// Finishes deletions that were left unfinished, in those file systems in which `like` has finished them.
     ///
     /// # Errors
     ///
-    /// What the file system says.
+    /// [`Error::FileSystem`].
     pub fn recover_like(&mut self, like: &Guest) -> Result<(), Error> {
         let like = like.volumes();
         for volume in self.volumes_mut() {
             let other = like.iter().find(|other| is_same_place(other, volume));
             let is_finished = other.and_then(Volume::file_system).is_some_and(|other| !other.has_orphans());
-            let name = volume.to_string();
-            if let crate::volume::Content::FileSystem(file_system) = &mut volume.content
+            if let Some(file_system) = volume.file_system_mut()
                 && is_finished
                 && file_system.has_orphans()
             {
                 file_system.allow_errors();
-                file_system.recover().map_err(|error| Error::FileSystem { volume: name, path: None, error })?;
+                file_system.recover().map_err(|error| volume.failed(error))?;
             }
         }
         Ok(())
     }
 }
 
-/// Whether two volumes are in the same slot of their tables.
+/// Whether two volumes have the same number in their partition tables.
 fn is_same_place(one: &Volume, other: &Volume) -> bool {
     one.partition().map(|partition| partition.number) == other.partition().map(|partition| partition.number)
 }
@@ -139,12 +170,12 @@ pub enum Found {
 
 /// Compares two disks and gives `report` every difference.
 ///
-/// `differing` are the byte ranges in which the disks differ, as [`differing()`] finds them: files that are
-/// all outside of these are not looked at.
+/// `differing` are the byte ranges in which the disks differ, as [`differing()`] finds them. Files that have nothing in
+/// them are not read.
 ///
 /// # Errors
 ///
-/// What cannot be read and is no file's: a file that cannot be compared is reported.
+/// If something cannot be read that does not belong to one file. A file that cannot be compared is reported.
 pub fn diff(
     base: &View,
     image: &View,
@@ -189,20 +220,17 @@ fn compare_volumes(
     }
     let (Some(old), Some(new)) = (one.file_system(), two.file_system()) else { return Ok(()) };
     let mount_point = image.mount_point(image_index).or_else(|| base.mount_point(base_index));
-    let mut compared = tree::Comparison::new(old, new, within.as_deref()).map_err(|error| Error::FileSystem {
-        volume: two.to_string(),
-        path: None,
-        error,
-    })?;
+    let compared = tree::Comparison::new(old, new, within.as_deref());
+    let mut compared = compared.map_err(|error| two.failed(error))?;
     compared.run(two, mount_point.as_ref(), &mut |change| {
-        listed.note(base_index, image_index, &change);
+        listed.note([base_index, image_index], [old, new], &change);
         report(Found::Path(change.change));
     });
     Ok(())
 }
 
-/// The differing ranges in two partitions, counted from their beginning; `None` where these do not lie in
-/// the same place.
+/// The differing ranges in two partitions, counted from the partitions' beginning; `None` if they do not begin in the
+/// same place.
 fn ranges_of(one: &Volume, two: &Volume, differing: &[Range<u64>]) -> Option<Vec<Range<u64>>> {
     let (one, two) = (place_of(one), place_of(two));
     (one.start == two.start).then(|| relative(differing, &(two.start..one.end.max(two.end))))
@@ -221,7 +249,7 @@ fn relative(differing: &[Range<u64>], place: &Range<u64>) -> Vec<Range<u64>> {
     within
 }
 
-/// A partition's name in words.
+/// The name of a partition in messages.
 fn partition_name(partition: &Partition) -> String {
     format!("partition {}", partition.number)
 }
@@ -232,12 +260,4 @@ fn read_padded(disk: &dyn ReadAt, offset: u64, bytes: &mut [u8]) -> storage::Res
     let (there, past) = bytes.split_at_mut(inside);
     past.fill(0);
     if there.is_empty() { Ok(()) } else { disk.read_at(offset, there) }
-}
-
-/// The file system of a volume that has one.
-fn ext4_of(volume: &Volume) -> Option<&ext4::FileSystem<crate::volume::Bytes>> {
-    match volume.file_system() {
-        Some(FileSystem::Ext4(ext4)) => Some(ext4),
-        _ => None,
-    }
 }

@@ -1,39 +1,37 @@
-//! What is not in a file: the partition table, bytes outside partitions, and file systems as a whole.
+//! Comparing what is not in a file: the partition table, bytes outside partitions, and file systems as a whole.
 
 use std::ops::Range;
 
 use partition::{Gpt, MbrTable, Table};
 use serde::Serialize;
 
-use super::{Side, View, differing, ext4_of, partition_name, ranges};
+use super::{SECTOR_BYTES, Side, View, differing, partition_name, ranges};
 use crate::error::Error;
 use crate::path::Printable;
 use crate::volume::Volume;
 
-/// The unit in which bytes outside file systems are counted.
-const SECTOR_BYTES: u64 = 512;
-/// What a GPT's entries take: 128 of 128 bytes.
+/// The size of a GPT's entries: there are 128, of 128 bytes each.
 const TABLE_ENTRIES_BYTES: u64 = 16 << 10;
 
 /// A difference in the partition table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TableChange {
-    /// The partition; none where it is the table's own.
+    /// The partition; `None` if the property is of the table itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub partition: Option<u32>,
-    /// What differs, how it was and how it is.
+    /// The property that differs.
     #[serde(flatten)]
     pub property: Property,
 }
 
-/// Something that differs, how it was and how it is.
+/// A property that differs: its name, how it was and how it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Property {
-    /// What: `size`, `label`; of the super block, the names of fields.
+    /// Its name: `size`, `label`. Of a super block, the names of its fields.
     pub name: String,
-    /// How it was; empty where only that it differs is told.
+    /// How it was; empty if it is only known that it differs.
     pub base: String,
-    /// How it is; likewise.
+    /// How it is; empty as well then.
     pub image: String,
 }
 
@@ -48,17 +46,17 @@ pub struct OutsideChange {
     pub sectors: u64,
 }
 
-/// A difference of a partition as a whole.
+/// A difference that concerns a partition as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct VolumeChange {
-    /// The partition, and what is on it.
+    /// The partition and its file system.
     pub volume: String,
-    /// Where it is on one disk only.
+    /// Which disk has it, if only one has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only_in: Option<Side>,
-    /// What differs of it, but for its files.
+    /// The properties that differ.
     pub properties: Vec<Property>,
-    /// Where its content cannot be told apart: sectors of 512 bytes that differ.
+    /// If imgraft cannot read its files: how many sectors of 512 bytes differ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sectors: Option<u64>,
 }
@@ -69,7 +67,7 @@ fn property(name: &str, base: impl ToString, image: impl ToString) -> Option<Pro
     (base != image).then(|| Property { name: name.to_owned(), base: text(base), image: text(image) })
 }
 
-/// Compares partition tables: the table itself, and partitions that both have.
+/// Compares two partition tables, and the partitions that both have.
 pub(super) fn compare_tables(base: &Table, image: &Table, report: &mut dyn FnMut(TableChange)) {
     let kind = |table: &Table| match table {
         Table::None => "none",
@@ -113,7 +111,7 @@ fn copy(gpt: &Gpt) -> &'static str {
     if gpt.from_backup { "damaged" } else { "whole" }
 }
 
-/// Finds bytes outside the partitions of both disks that differ.
+/// Finds bytes that differ and are in no partition of either disk.
 pub(super) fn compare_outside(
     base: &View,
     image: &View,
@@ -133,7 +131,7 @@ pub(super) fn sectors(ranges: &[Range<u64>]) -> u64 {
     ranges.iter().map(|range| range.end.div_ceil(SECTOR_BYTES) - range.start / SECTOR_BYTES).sum()
 }
 
-/// The differing ranges that are in no partition of either disk, by what is there.
+/// The differing ranges that are in no partition of either disk, sorted by what is in them.
 pub(super) fn outside(
     tables: [&Table; 2],
     sizes: [u64; 2],
@@ -196,8 +194,8 @@ impl VolumeChange {
         Self { volume: volume.to_string(), only_in: Some(side), properties: Vec::new(), sectors: None }
     }
 
-    /// What differs between a partition of one disk and that of another, but for files. `within` are the
-    /// differing ranges in them, where they lie in the same place.
+    /// Compares the properties of two partitions, but not their files. `within` are the ranges in which they differ, if
+    /// they begin in the same place.
     pub(super) fn between(
         base: &View,
         one: &Volume,
@@ -225,7 +223,11 @@ impl VolumeChange {
                     .into_iter()
                     .flatten(),
                 );
-                properties.extend(fields(one, two));
+                let fields = old.differing_fields(new);
+                if !fields.is_empty() {
+                    let name = format!("super block: {}", fields.join(", "));
+                    properties.push(Property { name, base: String::new(), image: String::new() });
+                }
             }
             _ => {
                 let problem = |volume: &Volume| volume.problem().map_or("none".to_owned(), ToString::to_string);
@@ -257,29 +259,7 @@ impl VolumeChange {
     }
 }
 
-/// Fields of an ext4's super block that differ and have not been told of by their meaning.
-fn fields(one: &Volume, two: &Volume) -> Option<Property> {
-    const TOLD: [&str; 8] = [
-        "s_volume_name",
-        "s_uuid",
-        "s_feature_compat",
-        "s_feature_incompat",
-        "s_feature_ro_compat",
-        "s_blocks_count_lo",
-        "s_blocks_count_hi",
-        "s_log_block_size",
-    ];
-    let (old, new) = (ext4_of(one)?, ext4_of(two)?);
-    let mut names = old.superblock().differing_properties(new.superblock());
-    names.retain(|name| !TOLD.contains(name));
-    (!names.is_empty()).then(|| Property {
-        name: format!("super block: {}", names.join(", ")),
-        base: String::new(),
-        image: String::new(),
-    })
-}
-
-/// A volume's name that says where it is and no more.
+/// The name of a volume without its file system.
 pub(super) fn place_name(volume: &Volume) -> String {
     volume.partition().map_or("the whole disk".to_owned(), partition_name)
 }

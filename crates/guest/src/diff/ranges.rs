@@ -1,4 +1,4 @@
-//! Where two disks differ, as ranges of bytes.
+//! The byte ranges in which two disks differ, and arithmetic with ranges.
 
 use std::ops::Range;
 
@@ -6,17 +6,17 @@ use storage::{ExtentKind, ReadAt};
 
 use super::read_padded;
 
-/// The unit in which differences are told, in bytes: the smallest that anything on a disk has.
+/// The unit in which differences are reported, in bytes: the smallest unit of anything on a disk.
 const UNIT_BYTES: usize = 512;
 /// How much of each disk is read at a time, in bytes.
 const STEP_BYTES: u64 = 1 << 20;
 
-/// The parts of `ranges` in which `base` and `image` differ, in whole units of 512 bytes, sorted, none
-/// touching the next. What is past a disk's end counts as zeros.
+/// The parts of `ranges` in which `base` and `image` differ, in whole units of 512 bytes. They are sorted and do not
+/// touch each other. Bytes after the end of a disk count as zeros.
 ///
 /// # Errors
 ///
-/// What reading says.
+/// If a disk cannot be read.
 pub fn differing(base: &dyn ReadAt, image: &dyn ReadAt, ranges: &[Range<u64>]) -> storage::Result<Vec<Range<u64>>> {
     let mut found = Vec::new();
     for range in ranges {
@@ -33,7 +33,7 @@ pub fn differing(base: &dyn ReadAt, image: &dyn ReadAt, ranges: &[Range<u64>]) -
     Ok(found)
 }
 
-/// Whether both disks are known to have zeros from `at` on, and for how many bytes that is so or not.
+/// Whether both disks are known to be zeros from `at` on, and for how many bytes the answer holds.
 fn both_zero(base: &dyn ReadAt, image: &dyn ReadAt, at: u64) -> storage::Result<(bool, u64)> {
     let extent = |disk: &dyn ReadAt| -> storage::Result<(bool, u64)> {
         if at >= disk.size_bytes() {
@@ -56,7 +56,7 @@ fn compare(
     while at < range.end {
         let length = (range.end - at).min(STEP_BYTES) as usize;
         let (mut one, mut two) = (vec![0; length], vec![0; length]);
-        // Each may have to be decompressed.
+        // Each may have to be decompressed, which takes a processor.
         let (first, second) = std::thread::scope(|scope| {
             let other = scope.spawn(|| read_padded(base, at, &mut one));
             let second = read_padded(image, at, &mut two);
@@ -75,7 +75,7 @@ fn compare(
     Ok(())
 }
 
-/// Adds the units that differ, counted from the disk's beginning.
+/// Adds the units in which `one` and `two`, read from byte `start` on, differ.
 fn units(start: u64, one: &[u8], two: &[u8], found: &mut Vec<Range<u64>>) {
     let unit = UNIT_BYTES as u64;
     let mut at = 0;
@@ -89,15 +89,15 @@ fn units(start: u64, one: &[u8], two: &[u8], found: &mut Vec<Range<u64>>) {
     }
 }
 
-/// Adds a range that does not begin before the last one.
-pub(super) fn add(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
+/// Adds a range, which must not begin before the last one.
+pub(crate) fn add(ranges: &mut Vec<Range<u64>>, range: Range<u64>) {
     match ranges.last_mut() {
         Some(last) if last.end >= range.start => last.end = last.end.max(range.end),
         _ => ranges.push(range),
     }
 }
 
-/// What is in either of two sorted lists.
+/// The ranges that are in either of two sorted lists.
 pub fn union(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut all: Vec<&Range<u64>> = one.iter().chain(other).collect();
     all.sort_by_key(|range| range.start);
@@ -106,7 +106,7 @@ pub fn union(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
     union
 }
 
-/// What is in `ranges` and not in `taken`; both are sorted.
+/// The parts of `ranges` that are not in `taken`. Both are sorted.
 pub fn without(ranges: &[Range<u64>], taken: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = Vec::new();
     for range in ranges {
@@ -126,33 +126,39 @@ pub fn without(ranges: &[Range<u64>], taken: &[Range<u64>]) -> Vec<Range<u64>> {
 }
 
 /// The parts of sorted `ranges` that are in `bounds`.
-pub(super) fn clipped(ranges: &[Range<u64>], bounds: &Range<u64>) -> Vec<Range<u64>> {
+pub(crate) fn clipped(ranges: &[Range<u64>], bounds: &Range<u64>) -> Vec<Range<u64>> {
     let from = ranges.partition_point(|range| range.end <= bounds.start);
     let inside = ranges[from..].iter().take_while(|range| range.start < bounds.end);
     inside.map(|range| range.start.max(bounds.start)..range.end.min(bounds.end)).collect()
 }
 
-/// Whether any of sorted `ranges` has a byte of `range`.
-pub(super) fn meets(ranges: &[Range<u64>], range: &Range<u64>) -> bool {
+/// Whether any of the sorted `ranges` shares a byte with `range`.
+pub(crate) fn meets(ranges: &[Range<u64>], range: &Range<u64>) -> bool {
     let from = ranges.partition_point(|other| other.end <= range.start);
     ranges.get(from).is_some_and(|other| other.start < range.end)
 }
 
 /// How many bytes there are in `ranges`.
-pub(super) fn length(ranges: &[Range<u64>]) -> u64 {
+pub(crate) fn length(ranges: &[Range<u64>]) -> u64 {
     ranges.iter().map(|range| range.end - range.start).sum()
 }
 
-/// The blocks that have bytes of sorted `ranges`, as ranges of block numbers.
-pub(super) fn in_blocks(ranges: &[Range<u64>], block_bytes: u64, blocks: u64) -> Vec<Range<u64>> {
+/// The blocks that share bytes with the sorted `ranges`, as ranges of block numbers below `blocks`.
+pub(crate) fn in_blocks(ranges: &[Range<u64>], block_bytes: u64, blocks: u64) -> Vec<Range<u64>> {
     let mut found = Vec::new();
     for range in ranges {
-        let part = range.start / block_bytes..range.end.div_ceil(block_bytes).min(blocks);
+        let part = blocks_of(range, block_bytes);
+        let part = part.start..part.end.min(blocks);
         if !part.is_empty() {
             add(&mut found, part);
         }
     }
     found
+}
+
+/// The blocks that share bytes with a range.
+pub(crate) fn blocks_of(range: &Range<u64>, block_bytes: u64) -> Range<u64> {
+    range.start / block_bytes..range.end.div_ceil(block_bytes)
 }
 
 #[cfg(test)]

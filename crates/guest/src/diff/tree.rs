@@ -1,31 +1,30 @@
-//! Two file systems compared, path by path.
+//! Comparing two file systems, path by path.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use ext4::{InodeNumber, InodeSet};
 use serde::Serialize;
+use storage::Finding;
 
-use super::{content, ranges};
-use crate::error::FileSystemError;
-use crate::file_system::FileSystem;
-pub(crate) use crate::file_system::Node;
+use super::content;
+use crate::file_system::{Child, Extras, FileSystem, FileSystemError, FileSystemProblem, MayDiffer, Node, NodeSet};
 use crate::metadata::{FileKind, Metadata, Time};
 use crate::path::{GuestPath, Printable};
 use crate::volume::Volume;
 
-/// The most files that are compared on a FAT: a damaged directory can be inside itself.
-const MAX_FAT_FILES: u64 = 1 << 20;
+/// The most files that are compared if they have no numbers. A damaged directory can be inside itself, and would never
+/// end.
+const MAX_FILES_BY_NAME: u64 = 1 << 20;
 
-/// What became of a path.
+/// What happened to a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PathChangeKind {
-    /// It is in the image only.
+    /// Only the image has it.
     Added,
-    /// It is in the base only.
+    /// Only the base has it.
     Removed,
-    /// It is in both.
+    /// Both have it.
     Changed,
     /// It could not be compared.
     Unknown,
@@ -34,19 +33,18 @@ pub enum PathChangeKind {
 /// A path whose file differs.
 #[derive(Clone, Debug, Serialize)]
 pub struct PathChange {
-    /// What became of it.
+    /// What happened to it.
     pub change: PathChangeKind,
-    /// The path in the guest; in its file system where nothing mounts that. Never a byte that steers a
-    /// terminal.
+    /// The path in the guest, or in its file system if that is not mounted. It is [`Printable`].
     pub path: String,
     /// The file system that it is on.
     pub volume: String,
-    /// What differs; empty for what is in one only.
+    /// What differs; empty if only one has it.
     pub what: Vec<&'static str>,
-    /// What it was.
+    /// The file as it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<Facts>,
-    /// What it is.
+    /// The file as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Facts>,
     /// Why it could not be compared.
@@ -54,10 +52,10 @@ pub struct PathChange {
     pub problem: Option<String>,
 }
 
-/// What is told of a file.
+/// The facts about a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Facts {
-    /// What it is.
+    /// The kind.
     pub kind: FileKind,
     /// Permission bits, as octal digits.
     pub mode: String,
@@ -65,28 +63,28 @@ pub struct Facts {
     pub uid: u32,
     /// Group.
     pub gid: u32,
-    /// Size in bytes; none of a directory.
+    /// Size in bytes; `None` for a directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// When it was modified, in seconds from 1970 on, and nanoseconds.
+    /// When it was modified: seconds since 1970, and nanoseconds.
     pub modified: (i64, u32),
-    /// How many names it has; none of a directory.
+    /// How many names it has; `None` for a directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub links: Option<u32>,
-    /// A symlink's target.
+    /// The target, if it is a symlink.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Major and minor number, of a device.
+    /// Major and minor number, if it is a device.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<(u32, u32)>,
 }
 
-/// A change, and the files behind it.
+/// A change, and the files that it is about.
 pub(super) struct Seen {
     pub(super) change: PathChange,
     pub(super) base: Option<Node>,
     pub(super) image: Option<Node>,
-    /// The directories, where an entry of theirs differs.
+    /// The directories, if their entry for the file differs.
     pub(super) base_parent: Option<Node>,
     pub(super) image_parent: Option<Node>,
 }
@@ -96,68 +94,47 @@ struct Pending {
     path: Vec<u8>,
     base: Option<Node>,
     image: Option<Node>,
-    /// Their kinds, as the directories say them.
+    /// Their kinds, according to the directories.
     kinds: [Option<FileKind>; 2],
     base_parent: Option<Node>,
     image_parent: Option<Node>,
 }
 
-/// Everything that is compared of a file but its content.
+/// Everything that is compared, but for the content.
 #[derive(Clone, Debug)]
 struct File {
     metadata: Metadata,
-    flags: u32,
-    project: u32,
+    extras: Extras,
     target: Vec<u8>,
     xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 /// The comparison of two file systems.
 pub(super) struct Comparison<'a> {
-    base: &'a FileSystem,
-    image: &'a FileSystem,
-    /// Where the storages differ, where both file systems begin in the same place and have the same blocks.
+    base: &'a dyn FileSystem,
+    image: &'a dyn FileSystem,
+    /// The ranges in which the partitions differ, if they begin in the same place.
     differing: Option<&'a [Range<u64>]>,
-    /// Inodes that have something in these ranges, of either; `None` where that says nothing.
-    touched: Option<InodeSet>,
-    seen: [InodeSet; 2],
+    /// Tells of files that have the same number in both whether they may differ; `None` if all may.
+    may_differ: Option<MayDiffer<'a>>,
+    seen: [NodeSet; 2],
     files: u64,
-    /// Files of several names that are another inode in the image, or were: base → image.
-    moved: BTreeSet<(InodeNumber, InodeNumber)>,
+    /// Files with several names whose inode is another one in the image: base and image.
+    moved: BTreeSet<(Node, Node)>,
 }
 
 impl<'a> Comparison<'a> {
     pub(super) fn new(
-        base: &'a FileSystem,
-        image: &'a FileSystem,
-        within: Option<&'a [Range<u64>]>,
+        base: &'a dyn FileSystem,
+        image: &'a dyn FileSystem,
+        differing: Option<&'a [Range<u64>]>,
     ) -> Result<Self, FileSystemError> {
-        let mut differing = None;
-        let mut touched = None;
-        if let (FileSystem::Ext4(one), FileSystem::Ext4(two), Some(within)) = (base, image, within) {
-            differing = Some(within);
-            if one.has_tables_of(two) {
-                let block_bytes = u64::from(two.superblock().block_size_bytes());
-                let blocks = |blocks: u64| ranges::in_blocks(within, block_bytes, blocks);
-                let of_base = one.inodes_in(&blocks(one.superblock().blocks()));
-                let of_image = two.inodes_in(&blocks(two.superblock().blocks()));
-                touched = match (of_base, of_image) {
-                    (Ok(mut one), Ok(two)) => {
-                        one.extend(&two);
-                        Some(one)
-                    }
-                    // Then every file is looked at.
-                    (Err(ext4::Error::Unsupported { .. }), _) | (_, Err(ext4::Error::Unsupported { .. })) => None,
-                    (Err(error), _) | (_, Err(error)) => return Err(error.into()),
-                };
-            }
-        }
-        let seen = [InodeSet::default(), InodeSet::default()];
-        Ok(Self { base, image, differing, touched, seen, files: 0, moved: BTreeSet::new() })
+        let may_differ = differing.map(|differing| base.may_differ(image, differing)).transpose()?.flatten();
+        Ok(Self { base, image, differing, may_differ, seen: Default::default(), files: 0, moved: BTreeSet::new() })
     }
 
-    /// Gives `report` every path that differs, in the order of paths. `mount_point` is where the guest has
-    /// the file system.
+    /// Gives `report` every path that differs, in the order of paths. `mount_point` is where the guest mounts the file
+    /// system.
     pub(super) fn run(&mut self, volume: &Volume, mount_point: Option<&GuestPath>, report: &mut dyn FnMut(Seen)) {
         let volume = volume.to_string();
         let prefix = match mount_point {
@@ -194,7 +171,7 @@ impl<'a> Comparison<'a> {
             self.regrouped(&mut |pending| regrouped.push(pending));
         }
         for pending in regrouped {
-            let facts = |file_system: &FileSystem, node: &Option<Node>| {
+            let facts = |file_system: &dyn FileSystem, node: &Option<Node>| {
                 node.as_ref().and_then(|node| file(file_system, node).ok()).map(|file| file.facts())
             };
             let change = PathChange {
@@ -210,10 +187,10 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Visits every path of both but those that are certain to be the same, in the order of paths; with what
-    /// is wrong with a directory that cannot be read.
+    /// Visits every path of both, in the order of paths, but for those that are certain to be the same. If a directory
+    /// cannot be read, `visit` is told why.
     fn walk(&mut self, visit: &mut dyn FnMut(&mut Self, Pending, Option<FileSystemError>)) {
-        self.seen = [InodeSet::default(), InodeSet::default()];
+        self.seen = Default::default();
         self.files = 0;
         let root = Pending {
             path: Vec::new(),
@@ -237,46 +214,49 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// Whether a path has the same inode in both, which is in blocks that are the same.
+    /// Whether a path has the same inode in both, and none of the inode's blocks differs.
     fn is_untouched(&self, pending: &Pending) -> bool {
-        match (&self.touched, &pending.base, &pending.image) {
-            (Some(touched), Some(Node::Inode(base)), Some(Node::Inode(image))) => {
-                base == image && !touched.contains(*base)
+        match (&self.may_differ, &pending.base) {
+            (Some(may_differ), Some(base @ Node::Inode { .. })) => {
+                pending.image.as_ref() == Some(base) && !may_differ(base)
             }
             _ => false,
         }
     }
 
-    /// What is in the directories at a path, in the order of names.
+    /// The files in the directories at a path, in the order of names.
     fn children(&mut self, pending: &Pending) -> Result<Vec<Pending>, FileSystemError> {
         let mut names: BTreeMap<Vec<u8>, [Option<(Node, FileKind)>; 2]> = BTreeMap::new();
         let is_untouched = self.is_untouched(pending);
-        // The base's entries of an untouched directory are the image's.
+        let mut has_numbers = true;
+        // An untouched directory has the same entries in both.
         let sides = [(1, &pending.image, self.image), (0, &pending.base, self.base)];
         for (side, node, file_system) in sides.into_iter().take(if is_untouched { 1 } else { 2 }) {
             let Some(node) = node.as_ref().filter(|_| pending.kinds[side] == Some(FileKind::Directory)) else {
                 continue;
             };
-            if let Node::Inode(number) = node
-                && !self.seen[side].insert(*number)
+            if let Node::Inode { number, .. } = node
+                && !self.seen[side].insert(node)
             {
-                return Err(met_again(*number));
+                let (object, problem) = (format!("inode {number}"), "a directory with two names");
+                return Err(FileSystemProblem::Damaged(Finding::new(object, problem)).into());
             }
-            for (name, child, kind) in file_system.children(node)? {
+            has_numbers &= matches!(node, Node::Inode { .. });
+            for Child { name, node, kind } in file_system.children(node)? {
                 let entry = names.entry(name).or_default();
-                entry[side] = Some((child, kind));
+                entry[side] = Some((node, kind));
                 if is_untouched {
                     entry[0] = entry[1].clone();
                 }
             }
         }
         self.files += names.len() as u64;
-        if matches!(self.image, FileSystem::Fat(_)) && self.files > MAX_FAT_FILES {
-            let feature = format!("comparing a FAT with more than {MAX_FAT_FILES} files");
-            return Err(FileSystemError::Fat(fat::Error::Unsupported { feature }));
+        if !has_numbers && self.files > MAX_FILES_BY_NAME {
+            let feature = format!("comparing more than {MAX_FILES_BY_NAME} files on {}", self.image.kind());
+            return Err(FileSystemProblem::Unsupported { feature }.into());
         }
         let child = |(name, [base, image]): (Vec<u8>, [Option<(Node, FileKind)>; 2])| {
-            let is_same_entry = base == image && matches!(base, Some((Node::Inode(_), _)));
+            let is_same_entry = base == image && matches!(base, Some((Node::Inode { .. }, _)));
             let parent = |node: &Option<Node>| node.clone().filter(|_| !is_same_entry);
             Pending {
                 path: [&pending.path[..], b"/", &name].concat(),
@@ -290,9 +270,9 @@ impl<'a> Comparison<'a> {
         Ok(names.into_iter().map(child).collect())
     }
 
-    /// Compares what is at a path; says whether it differs.
+    /// Compares the files at a path; returns whether they differ.
     fn compare(&mut self, pending: &Pending, change: &mut PathChange) -> Result<bool, FileSystemError> {
-        let read = |file_system: &FileSystem, node: &Option<Node>| -> Result<Option<File>, FileSystemError> {
+        let read = |file_system: &dyn FileSystem, node: &Option<Node>| -> Result<Option<File>, FileSystemError> {
             node.as_ref().map(|node| file(file_system, node)).transpose()
         };
         let (old, new) = (read(self.base, &pending.base)?, read(self.image, &pending.image)?);
@@ -317,40 +297,39 @@ impl<'a> Comparison<'a> {
         Ok(!change.what.is_empty())
     }
 
-    /// Notes which file of several names has become which.
+    /// Notes a file with several names that has another inode now.
     fn note_names(&mut self, one: &Node, old: &File, two: &Node, new: &File) {
-        if let (Node::Inode(base), Node::Inode(image)) = (one, two)
-            && base != image
+        if let (Node::Inode { .. }, Node::Inode { .. }) = (one, two)
+            && one != two
             && old.metadata.kind != FileKind::Directory
             && (old.metadata.links > 1 || new.metadata.links > 1)
         {
-            self.moved.insert((*base, *image));
+            self.moved.insert((one.clone(), two.clone()));
         }
     }
 
-    /// Finds the paths whose files share their inode with other paths than before, although they have as
-    /// many names: files of which one inode has become several, or several one.
+    /// Finds the paths that share their file with other paths than before, although the file has as many names as
+    /// before: one inode has become several, or several have become one.
     fn regrouped(&mut self, report: &mut dyn FnMut(Pending)) {
         let moved = std::mem::take(&mut self.moved);
         let (mut bases, mut images): (BTreeMap<_, BTreeSet<_>>, BTreeMap<_, BTreeSet<_>>) = Default::default();
-        let suspects: [BTreeSet<InodeNumber>; 2] =
-            [moved.iter().map(|pair| pair.0).collect(), moved.iter().map(|pair| pair.1).collect()];
-        self.touched = None;
+        let (old, new): (BTreeSet<Node>, BTreeSet<Node>) = moved.into_iter().unzip();
+        self.may_differ = None;
         let mut paths = Vec::new();
         self.walk(&mut |_, pending, _| {
-            if let (Some(Node::Inode(base)), Some(Node::Inode(image))) = (&pending.base, &pending.image)
-                && (suspects[0].contains(base) || suspects[1].contains(image))
+            if let (Some(base), Some(image)) = (&pending.base, &pending.image)
+                && (old.contains(base) || new.contains(image))
             {
-                bases.entry(*base).or_default().insert(*image);
-                images.entry(*image).or_default().insert(*base);
-                paths.push((*base, *image, pending));
+                bases.entry(base.clone()).or_default().insert(image.clone());
+                images.entry(image.clone()).or_default().insert(base.clone());
+                paths.push((base.clone(), image.clone(), pending));
             }
         });
         for (base, image, pending) in paths {
-            let links = |file_system: &FileSystem, node: &Option<Node>| {
+            let links = |file_system: &dyn FileSystem, node: &Option<Node>| {
                 node.as_ref().and_then(|node| file_system.metadata(node).ok()).map(|metadata| metadata.links)
             };
-            // A number that differs has been told of.
+            // If the number of names differs, that has been reported.
             let is_told = links(self.base, &pending.base) != links(self.image, &pending.image);
             if !is_told && (bases[&base].len() > 1 || images[&image].len() > 1) {
                 report(pending);
@@ -366,29 +345,19 @@ impl Pending {
     }
 }
 
-fn met_again(number: InodeNumber) -> FileSystemError {
-    let object = ext4::Object::Inode(number);
-    FileSystemError::Ext4(ext4::Error::Corrupt { object, problem: "a directory with two names".to_owned() })
-}
-
-/// Reads what is known of a file.
-fn file(file_system: &FileSystem, node: &Node) -> Result<File, FileSystemError> {
+/// Reads everything that is compared, but for the content.
+fn file(file_system: &dyn FileSystem, node: &Node) -> Result<File, FileSystemError> {
     let metadata = file_system.metadata(node)?;
     let target = match metadata.kind {
         FileKind::Symlink => file_system.read_link(node)?,
         _ => Vec::new(),
     };
-    let (mut flags, mut project, mut xattrs) = (0, 0, BTreeMap::new());
-    if let (FileSystem::Ext4(ext4), Node::Inode(number)) = (file_system, node) {
-        let inode = ext4.inode(*number)?;
-        (flags, project) = (inode.visible_flags(), inode.project());
-        xattrs = ext4.xattrs(*number)?.into_iter().collect();
-    }
-    Ok(File { metadata, flags, project, target, xattrs })
+    let xattrs = file_system.xattrs(node)?.into_iter().collect();
+    Ok(File { metadata, extras: file_system.extras(node)?, target, xattrs })
 }
 
 impl File {
-    /// What differs, but for the content.
+    /// The names of what differs, but for the content.
     fn differs(&self, new: &Self) -> Vec<&'static str> {
         let (old, now) = (&self.metadata, &new.metadata);
         let is_directory = old.kind == FileKind::Directory && now.kind == FileKind::Directory;
@@ -409,8 +378,8 @@ impl File {
             ("owner", (old.uid, old.gid) == (now.uid, now.gid)),
             ("mtime", time(old) == time(now)),
             ("xattrs", self.xattrs == new.xattrs),
-            ("flags", self.flags == new.flags),
-            ("project", self.project == new.project),
+            ("flags", self.extras.flags == new.extras.flags),
+            ("project", self.extras.project == new.extras.project),
             ("hard links", is_directory || old.kind != now.kind || old.links == now.links),
         ] {
             if !is_same {

@@ -3,25 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use ext4::Side;
 use fat::{Owner, Usage};
 
-use super::account::{Count, Explanation, UnexplainedPlace, VolumeAccount};
-use super::ranges;
+use super::{Engine, Fat};
+use crate::diff::{
+    Accounted, Count, Expected, Explanation, SECTOR_BYTES, Side, UnexplainedPlace, VolumeAccount, ranges,
+};
+use crate::file_system::{FileSystem, Node};
 use crate::path::Printable;
-use crate::volume::Bytes;
 
-const SECTOR_BYTES: u64 = 512;
-
-type Fat = fat::FileSystem<Bytes>;
+/// The most unexplained sectors that are listed; all are counted.
+const MAX_UNEXPLAINED: usize = 1000;
 
 /// Who has which bytes, in the order of the bytes.
 struct Owners(Vec<Usage>);
 
 impl Owners {
-    fn of(fat: &Fat) -> Result<Self, fat::Error> {
+    fn of(engine: &Engine) -> Result<Self, fat::Error> {
         let mut usages = Vec::new();
-        fat.walk_uses(&mut |usage| usages.push(usage))?;
+        engine.walk_uses(&mut |usage| usages.push(usage))?;
         usages.sort_by_key(|usage| usage.bytes.start);
         Ok(Self(usages))
     }
@@ -32,13 +32,19 @@ impl Owners {
     }
 }
 
-/// Accounts for the sectors in `within`, whose places the caller fills in.
+/// Accounts for the sectors in `within`.
 pub(super) fn account(
     old: &Fat,
     new: &Fat,
     within: &[Range<u64>],
     explanation: &Explanation<'_>,
-) -> Result<(VolumeAccount, Vec<UnexplainedPlace>), fat::Error> {
+) -> Result<Accounted, fat::Error> {
+    let may_differ = |side, path: &[u8]| {
+        let names = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty());
+        let node = Node::Names(names.map(|name| new.folded(name)).collect());
+        explanation.expected(side, &node) != Expected::Nothing
+    };
+    let (old, new) = (&old.engine, &new.engine);
     let (before, after) = (Owners::of(old)?, Owners::of(new)?);
     let mut kinds: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut files, mut unexplained) = (BTreeSet::new(), Vec::new());
@@ -48,10 +54,10 @@ pub(super) fn account(
         let bytes = sector * SECTOR_BYTES..(sector + 1) * SECTOR_BYTES;
         let (owner, old_owner) = (after.at(bytes.start), before.at(bytes.start));
         let mut problem = None;
-        for (side, owner) in [(Side::Old, old_owner), (Side::New, owner)] {
+        for (side, owner) in [(Side::Base, old_owner), (Side::Image, owner)] {
             if let Some(Owner::File { path } | Owner::Directory { path }) = owner {
                 files.insert(path.clone());
-                if !account.is_remade && !explanation.path(side, path) {
+                if !account.is_remade && !may_differ(side, path) {
                     problem = Some((format!("`/{}`", Printable(path)), "its content differs".to_owned()));
                 }
             }
@@ -59,20 +65,22 @@ pub(super) fn account(
         let kind = match owner {
             Some(Owner::Boot) => {
                 let is_info = new.is_info_sector(bytes.start)?;
-                if explanation.is_strict && !is_info {
+                if explanation.is_strict() && !is_info {
                     problem = Some(("boot sectors".to_owned(), "they differ".to_owned()));
                 }
                 "boot"
             }
             Some(Owner::Table) => {
                 for cluster in new.differing_links(old, bytes.clone())? {
-                    let owners =
-                        [(Side::Old, before.at(new.offset_of(cluster))), (Side::New, after.at(new.offset_of(cluster)))];
+                    let owners = [
+                        (Side::Base, before.at(new.offset_of(cluster))),
+                        (Side::Image, after.at(new.offset_of(cluster))),
+                    ];
                     let is_expected = owners.iter().any(|(side, owner)| match owner {
-                        Some(Owner::File { path } | Owner::Directory { path }) => explanation.path(*side, path),
+                        Some(Owner::File { path } | Owner::Directory { path }) => may_differ(*side, path),
                         _ => false,
                     });
-                    if !is_expected && explanation.is_strict {
+                    if !is_expected && explanation.is_strict() {
                         problem =
                             Some(("file allocation table".to_owned(), format!("entry of cluster {cluster} differs")));
                     }
@@ -87,13 +95,7 @@ pub(super) fn account(
             None => *kinds.entry(kind).or_default() += 1,
             Some((owner, problem)) => {
                 account.unexplained_blocks += 1;
-                unexplained.push(UnexplainedPlace {
-                    place: String::new(),
-                    first_block: sector,
-                    last_block: sector,
-                    owner,
-                    problem,
-                });
+                unexplained.push(UnexplainedPlace::of(sector..sector + 1, owner, problem));
             }
         }
     }
@@ -103,8 +105,5 @@ pub(super) fn account(
     account.inodes = files.len() as u64;
     account.kinds = kinds.into_iter().map(|(kind, blocks)| Count { kind, blocks }).collect();
     unexplained.truncate(MAX_UNEXPLAINED);
-    Ok((account, unexplained))
+    Ok(Accounted { account, unexplained })
 }
-
-/// The most unexplained sectors that are listed; all are counted.
-const MAX_UNEXPLAINED: usize = 1000;
