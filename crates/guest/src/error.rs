@@ -1,9 +1,9 @@
 use std::fmt;
 
-use storage::Finding;
+use storage::{Finding, Printable};
 
 use crate::fstab::Device;
-use crate::path::{GuestPath, PathError, Printable};
+use crate::path::{GuestPath, PathError};
 
 /// Why something could not be done in a guest.
 #[derive(Debug)]

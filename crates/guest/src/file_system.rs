@@ -26,7 +26,7 @@ pub enum FileSystem {
 /// A FAT, with what fstab may call it.
 pub struct Fat {
     file_system: fat::FileSystem<Bytes>,
-    label: String,
+    label: Vec<u8>,
     serial: u32,
 }
 
@@ -84,10 +84,10 @@ impl FileSystem {
     }
 
     /// The label, empty where there is none.
-    pub fn label(&self) -> String {
+    pub fn label(&self) -> &[u8] {
         match self {
             Self::Ext4(ext4) => ext4.superblock().label(),
-            Self::Fat(fat) => fat.label.clone(),
+            Self::Fat(fat) => &fat.label,
         }
     }
 

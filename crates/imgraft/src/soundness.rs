@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use guest::{Guest, Printable, Volume, open_volumes};
+use guest::{Guest, Volume, open_volumes};
 use image::Image;
 use storage::Finding;
 
@@ -113,8 +113,7 @@ fn kind(finding: &Finding) -> (&str, String) {
 }
 
 fn lines(findings: &[Finding]) -> Vec<String> {
-    let text = |finding: &Finding| Printable(finding.to_string().as_bytes()).to_string();
-    let mut lines: Vec<String> = findings.iter().take(MAX_LINES).map(text).collect();
+    let mut lines: Vec<String> = findings.iter().take(MAX_LINES).map(ToString::to_string).collect();
     if findings.len() > MAX_LINES {
         lines.push(format!("and {} more", findings.len() - MAX_LINES));
     }

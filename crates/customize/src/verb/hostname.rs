@@ -97,7 +97,8 @@ impl Work<'_> {
             }
             HostnameAlso::Nothing => {}
         }
-        let was = if old.is_empty() { String::new() } else { format!(" (it was {old})") };
+        let was =
+            if old.is_empty() { String::new() } else { format!(" (it was {})", guest::Printable(old.as_bytes())) };
         Ok(Report::new("hostname", format!("set the hostname to {}{was}", hostname.name), paths, place.parents))
     }
 }

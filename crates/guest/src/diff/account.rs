@@ -7,14 +7,13 @@ use std::sync::Arc;
 
 use ext4::{Expectations, Expected, InodeNumber, Object};
 use serde::Serialize;
-use storage::WriteAt;
+use storage::{Printable, WriteAt};
 
 use super::touched::{Files, Listed, folded};
 use super::{OutsideChange, View, ext4_of, fat_account, is_same_place, place_of, places, ranges, ranges_of, relative};
 use crate::error::Error;
 use crate::file_system::{FileSystem, Node};
 use crate::guest::Guest;
-use crate::path::Printable;
 use crate::volume::Volume;
 
 /// The bytes of a boot sector that come before the MBR's records.

@@ -5,10 +5,10 @@ use std::ops::Range;
 
 use ext4::Side;
 use fat::{Owner, Usage};
+use storage::Printable;
 
 use super::account::{Count, Explanation, UnexplainedPlace, VolumeAccount};
 use super::ranges;
-use crate::path::Printable;
 use crate::volume::Bytes;
 
 const SECTOR_BYTES: u64 = 512;

@@ -5,13 +5,14 @@ use std::ops::Range;
 
 use ext4::{InodeNumber, InodeSet};
 use serde::Serialize;
+use storage::Printable;
 
 use super::{content, ranges};
 use crate::error::FileSystemError;
 use crate::file_system::FileSystem;
 pub(crate) use crate::file_system::Node;
 use crate::metadata::{FileKind, Metadata, Time};
-use crate::path::{GuestPath, Printable};
+use crate::path::GuestPath;
 use crate::volume::Volume;
 
 /// The most files that are compared on a FAT: a damaged directory can be inside itself.
