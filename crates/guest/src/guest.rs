@@ -12,7 +12,7 @@ use crate::error::{Error, FileSystemError, PathProblem};
 use crate::file_system::{FileSystem, Node};
 use crate::fstab;
 use crate::metadata::{DirectoryEntry, FileKind, Metadata};
-use crate::mount::{Mount, Mounted, find_root};
+use crate::mount::{Mount, Mounted, find_roots};
 use crate::path::GuestPath;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
 use crate::volume::{Content, Volume};
@@ -25,6 +25,8 @@ pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) root: usize,
+    /// The volumes of all systems' roots, of which `root` is one.
+    roots: Vec<usize>,
     /// Volume → what edits were about since it was opened.
     pub(crate) edited: BTreeMap<usize, Files>,
 }
@@ -62,11 +64,47 @@ impl Guest {
     /// [`Error::Storage`], [`Error::Partition`], [`Error::NoRoot`], [`Error::SeveralRoots`], and
     /// [`Error::FileSystem`] where the only file system that could be the root cannot be opened.
     pub fn open(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
+        let guest = Self::open_first(disk)?;
+        match guest.roots[..] {
+            [_] => Ok(guest),
+            _ => {
+                let name = |&index: &usize| guest.volumes[index].to_string();
+                Err(Error::SeveralRoots { volumes: guest.roots.iter().map(name).collect() })
+            }
+        }
+    }
+
+    /// As [`open`](Self::open); of several systems on the disk, the first one is the guest.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), but for [`Error::SeveralRoots`].
+    pub fn open_first(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
         let mut volumes = open_volumes(&disk)?;
-        let root = find_root(&mut volumes)?;
-        let mut guest = Self { volumes, mounts: Vec::new(), root, edited: BTreeMap::new() };
+        let roots = find_roots(&mut volumes)?;
+        let mut guest = Self { volumes, mounts: Vec::new(), root: roots[0], roots, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
+    }
+
+    /// How many systems are on the disk.
+    pub fn systems(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Makes the system with this index the guest; edits of the others are kept. There is no change where there is
+    /// no such system.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) where its fstab cannot be read.
+    pub fn enter_system(&mut self, index: usize) -> Result<(), Error> {
+        if let Some(&root) = self.roots.get(index) {
+            self.root = root;
+            self.mounts.clear();
+            self.mount_all()?;
+        }
+        Ok(())
     }
 
     /// The partitions with what is on them, in the order of their numbers; the whole disk where it

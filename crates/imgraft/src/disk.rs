@@ -250,7 +250,12 @@ impl Looked {
 
 /// The guest on `disk`, which is that of the image at `path`.
 pub(crate) fn guest(path: &Path, disk: Arc<dyn WriteAt>) -> Result<Guest, Failure> {
-    Guest::open(disk).map_err(|error| {
+    usable(path, Guest::open(disk))
+}
+
+/// `opened`, which is the guest in the image at `path`, or why it cannot be used.
+pub(crate) fn usable(path: &Path, opened: Result<Guest, guest::Error>) -> Result<Guest, Failure> {
+    opened.map_err(|error| {
         let failure = Failure::because(format!("`{}` cannot be used", path.display()), &error);
         match error {
             guest::Error::NoRoot { unsupported, .. } if !unsupported.is_empty() => failure.hint(

@@ -1,5 +1,6 @@
 //! From a base and operations to a new image: what `build`, `customize` and `resize` share.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::backing::Layer;
 use crate::cli::Backing;
 use crate::commit::{Way, folder_failure, is_full, no_space};
 use crate::container;
-use crate::disk::{Disk, OpenedFile, OpenedImage, disk, guest};
+use crate::disk::{Disk, OpenedFile, OpenedImage, disk, usable};
 use crate::environment;
 use crate::failure::{Failure, host_error};
 use crate::message::Messages;
@@ -65,6 +66,9 @@ pub(crate) struct Manner {
     pub(crate) existing_parents: bool,
     /// Whether it says nothing of slips that are done as asked.
     pub(crate) without_advice: bool,
+    /// What is done in the second system on the disk and in those after it; without this, a disk with several systems
+    /// is refused.
+    pub(crate) other_systems: Vec<Vec<Operation>>,
 }
 
 /// An image with what was asked for, all of which is kept apart from its file.
@@ -151,7 +155,10 @@ impl Graft {
             None => image.size_bytes(),
         };
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
-        let mut guest = guest(base_path, Arc::clone(&disk) as Arc<dyn WriteAt>)?;
+        let storage = Arc::clone(&disk) as Arc<dyn WriteAt>;
+        let opened =
+            if job.manner.other_systems.is_empty() { Guest::open(storage) } else { Guest::open_first(storage) };
+        let mut guest = usable(base_path, opened)?;
 
         for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
             messages.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
@@ -251,16 +258,32 @@ pub(crate) fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
 struct Spectator<'a> {
     progress: Progress,
     begins: Option<&'a dyn Fn(usize)>,
+    /// What was done in the systems before this one.
+    earlier: Cell<Seen>,
+    last: Cell<Seen>,
+}
+
+/// How far operations are: how many are done, the bytes that are done, and those that there are.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    operations: usize,
+    done_bytes: u64,
+    expected_bytes: u64,
 }
 
 impl Watch for Spectator<'_> {
     fn begins(&self, index: usize) {
+        let operations = self.earlier.get().operations + index;
+        self.last.set(Seen { operations, ..self.last.get() });
         if let Some(tell) = self.begins {
-            tell(index);
+            tell(operations);
         }
     }
 
     fn progress(&self, done_bytes: u64, expected_bytes: u64) {
+        let Seen { done_bytes: earlier_done, expected_bytes: earlier_expected, .. } = self.earlier.get();
+        let (done_bytes, expected_bytes) = (earlier_done + done_bytes, earlier_expected + expected_bytes);
+        self.last.set(Seen { done_bytes, expected_bytes, ..self.last.get() });
         self.progress.set(done_bytes, expected_bytes);
     }
 }
@@ -272,11 +295,30 @@ fn apply(
     folder: &Folder,
     messages: &Messages,
 ) -> Result<Done, Failure> {
+    let systems: Vec<&[Operation]> =
+        std::iter::once(&job.operations).chain(&job.manner.other_systems).map(Vec::as_slice).collect();
+    if systems.len() != guest.systems() {
+        return Err(Failure::new(format!("`{}` changed while it was read", job.base.path.display())));
+    }
     let spectator = Spectator {
         progress: Progress::new(messages, "putting"),
         begins: job.manner.begins.as_deref().map(|begins| begins as &dyn Fn(usize)),
+        earlier: Cell::default(),
+        last: Cell::default(),
     };
-    carry_out(guest, &job.operations, options, &spectator).map_err(|error| plan_failure(&error, folder))
+    let mut all: Option<Done> = None;
+    for (index, operations) in systems.into_iter().enumerate() {
+        if index > 0 {
+            guest.enter_system(index).map_err(|error| Failure::of(&error))?;
+        }
+        let done = carry_out(guest, operations, options, &spectator).map_err(|error| plan_failure(&error, folder))?;
+        spectator.earlier.set(spectator.last.get());
+        match &mut all {
+            Some(all) => all.append(done),
+            None => all = Some(done),
+        }
+    }
+    all.ok_or_else(|| Failure::new("nothing was to be done"))
 }
 
 /// Why the root cannot have more room.

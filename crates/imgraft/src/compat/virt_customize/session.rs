@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use customize::{Form, Warning};
+use customize::{Form, Operation, Warning};
 use guest::Guest;
 use image::{Format, NewClusters};
 
@@ -57,10 +57,19 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
             None => stop,
         });
     }
-    for (drive, guest) in systems {
-        let steps = frame(request, steps.clone(), &guest)?;
+    for (drive, mut guest) in systems {
+        let mut each = Vec::new();
+        for index in 0..guest.systems() {
+            guest.enter_system(index).map_err(|error| stop(unusable(drive, &error)))?;
+            let mut steps = frame(request, steps.clone(), &guest)?;
+            if guest.systems() > 1 {
+                let message = format!("Changing the system on {}", guest.root_volume());
+                steps.insert(0, Step::new(message, Vec::new()));
+            }
+            each.push(steps);
+        }
         drop(guest);
-        change(request, drive, steps)?;
+        change(request, drive, each)?;
     }
     voice.message("Finishing off");
     Ok(())
@@ -95,11 +104,15 @@ fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
             found.qemu_name()
         ));
     }
-    match Guest::open(disk::scratch_disk(&image)) {
+    match Guest::open_first(disk::scratch_disk(&image)) {
         Ok(guest) => Ok(Some(guest)),
         Err(guest::Error::NoRoot { .. }) => Ok(None),
-        Err(error) => Err(stop(Failure::because(format!("`{}` cannot be used", path.display()), &error))),
+        Err(error) => Err(stop(unusable(drive, &error))),
     }
+}
+
+fn unusable(drive: &Drive, error: &guest::Error) -> Failure {
+    Failure::because(format!("`{}` cannot be used", drive.path.display()), error)
 }
 
 /// The image of a drive, for a look.
@@ -118,11 +131,12 @@ fn hidden_by_format(drive: &Drive) -> Option<String> {
         .then(|| format!("`{path}` is {found}, and `--format raw` hides what is in it: leave that out"))
 }
 
-/// Changes the image of `drive`.
-fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop> {
+/// Changes the image of `drive`: each system on it by its own steps.
+fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(), Stop> {
     let base = OpenedFile::open_in_place(&drive.path, request.dry_run).map_err(stop)?;
     let target = real_path(&base).map_err(stop)?;
-    let operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
+    let of = |steps: &Vec<Step>| -> Vec<Operation> { steps.iter().flat_map(|step| step.operations.clone()).collect() };
+    let mut operations = systems.iter().map(of);
     let job = Job {
         base,
         backing: BACKING,
@@ -130,7 +144,7 @@ fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop
         target,
         target_name: drive.path.clone(),
         size: None,
-        operations,
+        operations: operations.next().unwrap_or_default(),
         keep_packages: Vec::new(),
         expected_base: None,
         new_clusters: request.differences.plain_clusters.then_some(NewClusters::Plain),
@@ -138,7 +152,12 @@ fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop
         verify_reproducible: false,
         in_place: true,
         dry_run: request.dry_run,
-        manner: Manner { begins: Some(narrator(request.voice, steps)), existing_parents: true, without_advice: true },
+        manner: Manner {
+            other_systems: operations.collect(),
+            begins: Some(narrator(request.voice, systems.concat())),
+            existing_parents: true,
+            without_advice: true,
+        },
     };
     let report = graft::run(job, &Messages::new(true, false)).map_err(stop)?;
     let unlabelled = Warning::Unlabelled.to_string();
