@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::graft::{Graft, Job, plan_failure};
 use crate::message::Messages;
 use crate::output::{Folder, OutputFile};
-use crate::progress::Progress;
+use crate::progress::{Progress, Spinner, WRITING_TO_DISK};
 use crate::report::{Clusters, InPlace};
 use crate::{in_place, reproducible};
 
@@ -151,7 +151,7 @@ fn to_new_file(
     if job.in_place {
         keep_attributes(&output, &job.base.metadata, messages)?;
     }
-    publish(output, &job.target_name)?;
+    publish(output, &job.target_name, messages)?;
     Ok(Committed {
         file_size_bytes: written.file_size_bytes,
         clusters: (graft.format() == "qcow2").then(|| Clusters::of(&written)),
@@ -237,8 +237,9 @@ fn base_failure(path: &Path, error: &image::Error) -> Failure {
 }
 
 /// Gives the finished image its name.
-pub(crate) fn publish(output: OutputFile, target_name: &Path) -> Result<(), Failure> {
+pub(crate) fn publish(output: OutputFile, target_name: &Path, messages: &Messages) -> Result<(), Failure> {
     let folder = output.folder().try_clone();
+    let _spinner = Spinner::new(messages, WRITING_TO_DISK);
     output.publish().map_err(|error| match folder {
         // Some file systems look for room only when they sync.
         Ok(folder) if is_full(&error) => no_space(&folder, None, &error),

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::graft::{Graft, Job, plan_failure};
 use crate::message::Messages;
 use crate::output::Folder;
-use crate::progress::Progress;
+use crate::progress::{Progress, WRITING_TO_DISK};
 
 /// Makes what was grafted the image, in its own file. `folder` is what is said to have no room, if that is so.
 pub(crate) fn commit(
@@ -28,8 +28,9 @@ pub(crate) fn commit(
         graft.done.check_sources().map_err(|error| plan_failure(&error, folder))?;
         check_name(&job.base)
     };
-    let target = Decided::new(job.base.storage()?, &last_look);
     let progress = Progress::new(messages, "writing");
+    let begins_to_sync = || progress.end_with(WRITING_TO_DISK);
+    let target = Decided::new(job.base.storage()?, &last_look, &begins_to_sync);
     let changed = graft.disk.changed();
     let options = WriteOptions { new_clusters: commit::new_clusters(job), threads: environment::threads() };
     let set_progress = |done, total| progress.set(done, total);
@@ -65,14 +66,16 @@ fn check_name(image: &OpenedFile) -> std::result::Result<(), Failure> {
 struct Decided<'a> {
     file: FileStorage,
     last_look: Mutex<Option<LastLook<'a>>>,
+    /// Who is told that everything is written but for what the host still has in memory.
+    begins_to_sync: &'a (dyn Fn() + Sync),
     failure: Mutex<Option<Failure>>,
 }
 
 type LastLook<'a> = &'a (dyn Fn() -> std::result::Result<(), Failure> + Sync);
 
 impl<'a> Decided<'a> {
-    fn new(file: FileStorage, last_look: LastLook<'a>) -> Self {
-        Self { file, last_look: Mutex::new(Some(last_look)), failure: Mutex::default() }
+    fn new(file: FileStorage, last_look: LastLook<'a>, begins_to_sync: &'a (dyn Fn() + Sync)) -> Self {
+        Self { file, last_look: Mutex::new(Some(last_look)), begins_to_sync, failure: Mutex::default() }
     }
 
     /// What the last look found to be wrong.
@@ -103,6 +106,7 @@ impl Target for Decided<'_> {
     }
 
     fn sync(&self) -> Result<()> {
+        (self.begins_to_sync)();
         self.file.sync()?;
         let last_look = self.last_look.lock().unwrap_or_else(PoisonError::into_inner).take();
         match last_look.map_or(Ok(()), |look| look()) {

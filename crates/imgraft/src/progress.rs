@@ -6,6 +6,9 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::message::Messages;
 
+/// What goes on while the host brings to its disk what it has in memory: nobody knows how long that takes.
+pub(crate) const WRITING_TO_DISK: &str = "writing to disk";
+
 /// What is shown until it is known how much there is to do.
 const STAGE: &str = "{msg:>8} {spinner}";
 /// What is shown from then on.
@@ -54,6 +57,20 @@ impl Progress {
         }
         self.bar.set_position(done);
     }
+
+    /// All bytes are done, and it is `what` that goes on now.
+    pub(crate) fn end_with(&self, what: &'static str) {
+        self.show_what_was_reached();
+        if let Ok(style) = ProgressStyle::with_template(STAGE) {
+            self.bar.set_style(style);
+        }
+        self.bar.set_message(what);
+    }
+
+    /// However fast it was reached.
+    fn show_what_was_reached(&self) {
+        self.bar.suspend(|| ());
+    }
 }
 
 /// That something goes on whose length nobody knows: what it is, and for how long. Nothing where standard error is no
@@ -99,6 +116,7 @@ impl Drop for Spinner {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        self.show_what_was_reached();
         self.bar.finish_and_clear();
     }
 }

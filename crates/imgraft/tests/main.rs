@@ -30,6 +30,7 @@ mod locked;
 mod locks;
 mod look;
 mod publisher;
+mod progress;
 mod recipe;
 mod refusals;
 mod repair;

@@ -62,7 +62,7 @@ pub(super) fn run(arguments: Convert, messages: &Messages) -> Result<(), Failure
     // First, because it may be why the other failed.
     layers.iter().try_for_each(check_layer)?;
     let written = written?;
-    publish(output, &arguments.output)?;
+    publish(output, &arguments.output, messages)?;
 
     let report = Report {
         input: arguments.image.display().to_string(),
