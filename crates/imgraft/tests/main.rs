@@ -17,6 +17,7 @@ mod damage;
 mod diff;
 mod failing;
 mod fetch;
+mod foreign_images;
 mod full;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
@@ -29,8 +30,8 @@ mod layouts;
 mod locked;
 mod locks;
 mod look;
-mod publisher;
 mod progress;
+mod publisher;
 mod recipe;
 mod refusals;
 mod repair;
