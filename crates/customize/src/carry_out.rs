@@ -157,6 +157,14 @@ pub fn carry_out(
 }
 
 impl Done {
+    /// Adds what was done after this, in another system of the same disk.
+    pub fn append(&mut self, later: Self) {
+        self.reports.extend(later.reports);
+        self.warnings.extend(later.warnings);
+        self.room.extend(later.room);
+        self.kept.extend(later.kept);
+    }
+
     /// Refuses sources that changed. Call this after everything was read from the guest's disk, because large sources
     /// are read only then.
     ///

@@ -179,11 +179,11 @@ impl Superblock {
         self.raw.s_inodes_count.set(self.inodes_per_group() * self.group_count);
     }
 
-    /// Label, without its padding, lossy where it is not UTF-8.
-    pub fn label(&self) -> String {
+    /// Label, without its padding.
+    pub fn label(&self) -> &[u8] {
         let name = &self.raw.s_volume_name;
         let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
-        String::from_utf8_lossy(&name[..end]).into_owned()
+        &name[..end]
     }
 
     /// UUID, in the order it is printed.

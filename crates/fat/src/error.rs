@@ -54,7 +54,7 @@ pub enum Error {
     },
     /// A name that FAT cannot have.
     InvalidName {
-        /// The name; what is not UTF-8 in it is replaced.
+        /// The name, as text that can be shown.
         name: String,
         /// What is wrong with it.
         problem: &'static str,

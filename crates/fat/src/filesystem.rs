@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use hadris_fat::raw::DirEntryAttrFlags;
 use hadris_fat::{FatDir, FatVolume, FileEntry};
-use storage::WriteAt;
+use storage::{Printable, WriteAt};
 
 use crate::boot_sector::{Geometry, Root};
 use crate::device::{Device, Failure};
@@ -106,14 +106,14 @@ impl<S: WriteAt> FileSystem<S> {
     /// # Errors
     ///
     /// [`Error::Corrupt`] of the root directory; [`Error::Storage`].
-    pub fn label(&self) -> Result<String, Error> {
+    pub fn label(&self) -> Result<Vec<u8>, Error> {
         self.check_directory(&Node::Root, &[])?;
         let label = self.volume.read_root_label().map_err(|error| self.explain(error, &[]))?;
         let label = match label {
-            Some(bytes) => String::from_utf8_lossy(&bytes).trim_end().to_owned(),
-            None => self.volume.volume_info().volume_label().to_owned(),
+            Some(bytes) => bytes.trim_ascii_end().to_vec(),
+            None => self.volume.volume_info().volume_label().as_bytes().to_vec(),
         };
-        Ok(if label == "NO NAME" { String::new() } else { label })
+        Ok(if label == b"NO NAME" { Vec::new() } else { label })
     }
 
     /// The size of a cluster, the unit of allocation, in bytes.
@@ -330,8 +330,7 @@ pub(crate) fn components<N: AsRef<[u8]>>(path: &[N]) -> Vec<&[u8]> {
 
 /// The path in one piece.
 pub(crate) fn display(path: &[&[u8]]) -> String {
-    let names: Vec<_> = path.iter().map(|name| String::from_utf8_lossy(name)).collect();
-    names.join("/")
+    Printable(&path.join(&b'/')).to_string()
 }
 
 /// The object of a finding at `path`.

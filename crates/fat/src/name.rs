@@ -1,3 +1,5 @@
+use storage::Printable;
+
 use crate::Error;
 
 /// Long names are kept in slots of 13 UTF-16 units, after which comes the slot of the file itself.
@@ -6,7 +8,7 @@ const MAX_UNITS: usize = 255;
 
 /// A name to look for.
 pub(crate) fn to_look_for(name: &[u8]) -> Result<&str, Error> {
-    let invalid = |problem| Err(Error::InvalidName { name: String::from_utf8_lossy(name).into_owned(), problem });
+    let invalid = |problem| Err(Error::InvalidName { name: Printable(name).to_string(), problem });
     match std::str::from_utf8(name) {
         Ok("" | "." | "..") => invalid("is not that of an entry"),
         Ok(text) if text.contains('/') => invalid("has a slash in it"),
@@ -28,7 +30,7 @@ pub(crate) fn to_create(name: &[u8]) -> Result<&str, Error> {
     } else {
         return Ok(text);
     };
-    Err(Error::InvalidName { name: text.to_owned(), problem })
+    Err(Error::InvalidName { name: Printable(name).to_string(), problem })
 }
 
 /// How many slots of a directory something of this name takes.

@@ -319,7 +319,7 @@ fn hammer(filesystem: &mut FileSystem<std::sync::Arc<Memory>>) {
 fn labels_sizes_and_free_space_are_those_of_minfo_and_fsck() {
     for (arguments, size, fat_type) in KINDS {
         let (_, filesystem) = open(format(arguments, size));
-        assert_eq!((filesystem.fat_type(), filesystem.label().unwrap().as_str()), (fat_type, "CIDATA"));
+        assert_eq!((filesystem.fat_type(), filesystem.label().unwrap().as_slice()), (fat_type, &b"CIDATA"[..]));
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("fat");
         std::fs::write(&image, format(arguments, size)).unwrap();
@@ -333,7 +333,7 @@ fn labels_sizes_and_free_space_are_those_of_minfo_and_fsck() {
         assert_eq!(filesystem.free_bytes().unwrap(), (all - used) * cluster, "{said}");
     }
     let unlabelled = open(format(&["-F", "32"], 40 << 20)).1;
-    assert_eq!(unlabelled.label().unwrap(), "");
+    assert_eq!(unlabelled.label().unwrap(), b"");
 }
 
 #[test]

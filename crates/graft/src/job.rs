@@ -1,5 +1,6 @@
 //! A job: from an image and operations to a new image, or to the same one changed.
 
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use storage::{ReadAt, WriteAt};
 use crate::backing::Layer;
 use crate::commit::Way;
 use crate::container;
-use crate::disk::{Disk, disk, guest};
+use crate::disk::{Disk, disk};
 use crate::error::{Error, full};
 use crate::output::Folder;
 use crate::proof;
@@ -56,6 +57,9 @@ pub struct Job {
     pub size: Option<DiskSize>,
     /// What is done, in this order.
     pub operations: Vec<Operation>,
+    /// What is done in the second system on the disk and in those after it. Without this, a disk with several systems is
+    /// refused.
+    pub other_systems: Vec<Vec<Operation>>,
     /// How it is done, and the time that everything new gets.
     pub options: Options,
     /// Packages that have to be installed in the end.
@@ -119,6 +123,7 @@ impl Job {
             target_name: target_name.to_owned(),
             size: None,
             operations: Vec::new(),
+            other_systems: Vec::new(),
             options: Options::default(),
             keep_packages: Vec::new(),
             expected_base: None,
@@ -197,7 +202,9 @@ impl Planned {
             None => image.size_bytes(),
         };
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
-        let mut guest = guest(base_path, Arc::clone(&disk) as Arc<dyn WriteAt>)?;
+        let storage = Arc::clone(&disk) as Arc<dyn WriteAt>;
+        let opened = if job.other_systems.is_empty() { Guest::open(storage) } else { Guest::open_first(storage) };
+        let mut guest = opened.map_err(|error| Error::Guest { path: base_path.to_owned(), error })?;
 
         for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
             watcher.note(format_args!("replayed the journal of {volume}: the guest was not shut down cleanly"));
@@ -311,25 +318,54 @@ pub fn noted_errors(guest: &Guest) -> impl Iterator<Item = String> {
     noted.map(|volume| format!("errors were noted in {volume}; e2fsck repairs it"))
 }
 
-/// Hands on what [`carry_out`] tells.
+/// Hands on what [`carry_out`] tells of each system, as if all of it were one.
 struct Spectator<'a> {
     stage: Lasting<'a>,
     watcher: &'a Watcher,
+    /// What was done in the systems before this one.
+    earlier: Cell<Seen>,
+    last: Cell<Seen>,
+}
+
+/// How far operations are: how many are done, the bytes that are done, and those that there are.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    operations: usize,
+    done_bytes: u64,
+    expected_bytes: u64,
 }
 
 impl Watch for Spectator<'_> {
     fn begins(&self, index: usize) {
-        self.watcher.on(Event::Operation(index));
+        let operations = self.earlier.get().operations + index;
+        self.last.set(Seen { operations, ..self.last.get() });
+        self.watcher.on(Event::Operation(operations));
     }
 
     fn progress(&self, done_bytes: u64, expected_bytes: u64) {
+        let earlier = self.earlier.get();
+        let (done_bytes, expected_bytes) = (earlier.done_bytes + done_bytes, earlier.expected_bytes + expected_bytes);
+        self.last.set(Seen { done_bytes, expected_bytes, ..self.last.get() });
         self.stage.set(done_bytes, expected_bytes);
     }
 }
 
 fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Result<Done, Error> {
-    let spectator = Spectator { stage: watcher.stage(Stage::Operations), watcher };
-    carry_out(guest, &job.operations, &job.options, &spectator).map_err(|error| operation_error(error, folder))
+    if job.other_systems.len() + 1 != guest.systems() {
+        return Err(Error::Changed { path: job.base.path().to_owned() });
+    }
+    let stage = watcher.stage(Stage::Operations);
+    let spectator = Spectator { stage, watcher, earlier: Cell::default(), last: Cell::default() };
+    let carry_out = |guest: &mut Guest, operations: &[Operation]| {
+        carry_out(guest, operations, &job.options, &spectator).map_err(|error| operation_error(error, folder))
+    };
+    let mut done = carry_out(guest, &job.operations)?;
+    for (index, operations) in job.other_systems.iter().enumerate() {
+        spectator.earlier.set(spectator.last.get());
+        guest.enter_system(index + 1)?;
+        done.append(carry_out(guest, operations)?);
+    }
+    Ok(done)
 }
 
 /// What went wrong before anything was written: the host may have no room for what does not fit memory.

@@ -56,7 +56,7 @@ impl fmt::Display for Stage {
             Self::Check => "checking what was changed",
             Self::Account => "accounting for each block",
             Self::Write => "writing",
-            Self::Sync => "writing to the host's disk",
+            Self::Sync => "writing to disk",
         })
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use storage::Printable;
+
 use crate::file_system::FileSystemError;
 use crate::fstab::Device;
-use crate::path::{GuestPath, PathError, Printable};
+use crate::path::{GuestPath, PathError};
 
 /// Why something could not be done in a guest.
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! `/etc/fstab`, the guest's own list of which file system is mounted where.
 
+use storage::Printable;
+
 use crate::path::GuestPath;
 
 /// One line that mounts a file system from a device.
@@ -32,13 +34,14 @@ pub enum Device {
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Label(label) => write!(f, "LABEL={label}"),
-            Self::Uuid(uuid) => write!(f, "UUID={uuid}"),
-            Self::PartitionUuid(uuid) => write!(f, "PARTUUID={uuid}"),
-            Self::PartitionLabel(label) => write!(f, "PARTLABEL={label}"),
-            Self::Node(node) => f.write_str(node),
-        }
+        let (key, value) = match self {
+            Self::Label(label) => ("LABEL=", label),
+            Self::Uuid(uuid) => ("UUID=", uuid),
+            Self::PartitionUuid(uuid) => ("PARTUUID=", uuid),
+            Self::PartitionLabel(label) => ("PARTLABEL=", label),
+            Self::Node(node) => ("", node),
+        };
+        write!(f, "{key}{}", Printable(value.as_bytes()))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::error::{Error, PathProblem};
 use crate::file_system::{FileSystem, FileSystemError, KINDS, Kind, Node};
 use crate::fstab;
 use crate::metadata::{DirectoryEntry, FileKind, Metadata};
-use crate::mount::{Mount, Mounted, find_root};
+use crate::mount::{Mount, Mounted, find_roots};
 use crate::path::GuestPath;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
 use crate::volume::Volume;
@@ -25,6 +25,8 @@ pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) root: usize,
+    /// The volumes of all systems' roots, of which `root` is one.
+    roots: Vec<usize>,
     /// The kinds of file systems that are looked for.
     pub(crate) kinds: &'static [Kind],
     /// The files of each volume that were edited since the guest was opened.
@@ -69,7 +71,7 @@ impl Guest {
     /// [`Error::Storage`], [`Error::Partition`], [`Error::NoRoot`], [`Error::SeveralRoots`], and
     /// [`Error::FileSystem`] if the only file system that could be the root cannot be opened.
     pub fn open(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
-        Self::open_with(disk, KINDS)
+        Self::open_first(disk)?.refuse_several()
     }
 
     /// Does the same as [`open`](Self::open) with another list of the kinds of file systems, such as [`KINDS`] and one
@@ -79,11 +81,52 @@ impl Guest {
     ///
     /// As [`open`](Self::open).
     pub fn open_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
+        Self::open_first_with(disk, kinds)?.refuse_several()
+    }
+
+    /// Does the same as [`open`](Self::open). If several systems are on the disk, the first one is the guest.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open), except [`Error::SeveralRoots`].
+    pub fn open_first(disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
+        Self::open_first_with(disk, KINDS)
+    }
+
+    fn refuse_several(self) -> Result<Self, Error> {
+        if let [_] = self.roots[..] {
+            return Ok(self);
+        }
+        let name = |&index: &usize| self.volumes[index].to_string();
+        Err(Error::SeveralRoots { volumes: self.roots.iter().map(name).collect() })
+    }
+
+    fn open_first_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
         let mut volumes = open_volumes_with(&disk, kinds)?;
-        let root = find_root(&mut volumes)?;
-        let mut guest = Self { volumes, mounts: Vec::new(), root, kinds, edited: BTreeMap::new() };
+        let roots = find_roots(&mut volumes)?;
+        let mut guest = Self { volumes, mounts: Vec::new(), root: roots[0], roots, kinds, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
+    }
+
+    /// How many systems are on the disk.
+    pub fn systems(&self) -> usize {
+        self.roots.len()
+    }
+
+    /// Makes the system with this index the guest; edits of the others are kept. Nothing changes if no system has this
+    /// index.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open) if its fstab cannot be read.
+    pub fn enter_system(&mut self, index: usize) -> Result<(), Error> {
+        if let Some(&root) = self.roots.get(index) {
+            self.root = root;
+            self.mounts.clear();
+            self.mount_all()?;
+        }
+        Ok(())
     }
 
     /// The partitions and their file systems, in the order of the partitions' numbers. A disk without a partition

@@ -84,7 +84,8 @@ pub use metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Sp
 pub use modify::{Identity, Xattrs};
 pub use os::OperatingSystem;
 pub use packages::Package;
-pub use path::{GuestPath, PathError, Printable};
+pub use path::{GuestPath, PathError};
 pub use resolve::{Found, LastLink, Lookup};
+pub use storage::Printable;
 pub use system::Packages;
 pub use volume::Volume;

@@ -52,8 +52,8 @@ impl Mounted {
     }
 }
 
-/// The index of the volume that is the guest's root.
-pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
+/// The indexes of the volumes that are roots; there is at least one.
+pub(crate) fn find_roots(volumes: &mut Vec<Volume>) -> Result<Vec<usize>, Error> {
     let mut roots = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         if let Some(file_system) = volume.file_system()
@@ -67,11 +67,7 @@ pub(crate) fn find_root(volumes: &mut Vec<Volume>) -> Result<usize, Error> {
         let others = volumes.iter().enumerate().filter(|&(index, _)| index != usr);
         roots.extend(others.filter(|(_, volume)| volume.has_empty_usr()).map(|(index, _)| index));
     }
-    match roots[..] {
-        [root] => Ok(root),
-        [] => Err(no_root(volumes)),
-        _ => Err(Error::SeveralRoots { volumes: roots.iter().map(|&index| volumes[index].to_string()).collect() }),
-    }
+    if roots.is_empty() { Err(no_root(volumes)) } else { Ok(roots) }
 }
 
 /// Whether there is an `/etc`, and an `os-release` in one of its two places.

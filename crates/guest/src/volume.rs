@@ -4,13 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use partition::Partition;
-use storage::{ReadAt, Window, WriteAt};
+use storage::{Printable, ReadAt, Window, WriteAt};
 
 use crate::error::Error;
 use crate::file_system::{Bytes, FileSystem, FileSystemError, Kind, Support, recognise};
 use crate::fstab::{self, Device};
 use crate::metadata::FileKind;
-use crate::path::Printable;
 
 /// A partition, or the whole disk if it has no partition table.
 pub struct Volume {
@@ -157,7 +156,9 @@ impl Volume {
     pub(crate) fn is(&self, device: &Device) -> bool {
         let partition = self.partition.as_ref();
         match device {
-            Device::Label(label) => self.file_system().is_some_and(|file_system| file_system.label() == *label),
+            Device::Label(label) => {
+                self.file_system().is_some_and(|file_system| file_system.label() == label.as_bytes())
+            }
             Device::Uuid(uuid) => {
                 self.file_system().is_some_and(|file_system| file_system.uuid().eq_ignore_ascii_case(uuid))
             }
@@ -181,7 +182,7 @@ impl fmt::Display for Volume {
         }
         let label = self.file_system().map(|file_system| file_system.label()).filter(|label| !label.is_empty());
         match (self.kind(), label) {
-            (Some(kind), Some(label)) => write!(f, " ({kind} `{}`)", Printable(label.as_bytes())),
+            (Some(kind), Some(label)) => write!(f, " ({kind} `{}`)", Printable(label)),
             (Some(kind), None) => write!(f, " ({kind})"),
             (None, _) => Ok(()),
         }

@@ -336,7 +336,7 @@ fn what_is_not_supported_is_refused_by_name() {
     named[112 + 8 + 1] = 40;
     assert_eq!(
         open_bytes(&named).unwrap_err().to_string(),
-        "the incompatible qcow2 feature of bit 40 (\"dirty bit\") is not supported"
+        "the incompatible qcow2 feature of bit 40 (`dirty bit`) is not supported"
     );
 }
 

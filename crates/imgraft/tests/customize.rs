@@ -117,6 +117,21 @@ fn what_would_not_be_right_afterwards_is_refused_by_name() {
 }
 
 #[test]
+fn an_image_of_another_user_is_not_one_to_chmod() {
+    let world = World::empty();
+    // A file of root's that is on every host; what is in it does not come to be looked at.
+    let run = world.run_as_user("customize /etc/passwd --touch /srv/x");
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (
+            Some(1),
+            "error: `/etc/passwd` was not changed\n  cause: `/etc/passwd` cannot be written\n  \
+             cause: permission denied\nhint: it belongs to root: work on a copy, or make a new image with `imgraft build --base /etc/passwd`\n"
+        )
+    );
+}
+
+#[test]
 fn a_source_that_changes_meanwhile_leaves_the_image_as_it_was() {
     let world = World::with_copy(&Options::default());
     world.file("app", noise(4, 60_000_000));

@@ -1,9 +1,11 @@
 //! `inspect`, `ls`, `cat`, `get` and `check`: looking at an image, which is never changed.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 
-use crate::support::{ROOT, World, noise};
+use crate::support::{ROOT, Run, World, noise};
 use testkit::fixture::{FIXTURE_TIME, Format, LARGE_FILE, Options};
 use testkit::judge::judge;
 use testkit::partition::partition_range;
@@ -109,12 +111,10 @@ fn ls_looks_like_ls() {
 /// A name that is not UTF-8 is escaped once, and can be had back from text and from JSON.
 #[test]
 fn names_that_are_not_utf_8_can_be_had_back() {
-    use std::os::unix::ffi::OsStrExt;
-
     let world = World::new();
     fs::create_dir(world.path("tree")).unwrap();
     for name in [&b"caf\xe9"[..], b"caf\\xe9", b"a\\x2db.mount", b"two\nlines"] {
-        fs::write(world.path("tree").join(std::ffi::OsStr::from_bytes(name)), "x").unwrap();
+        fs::write(world.path("tree").join(OsStr::from_bytes(name)), "x").unwrap();
     }
     world.run("build --base base.img --put tree:/srv/tree -o my.img").succeeds();
     let shown = ["a\\x2db.mount", "caf\\x5cxe9", "caf\\xe9", "two\\x0alines"];
@@ -133,6 +133,45 @@ fn names_that_are_not_utf_8_can_be_had_back() {
     let expected: Vec<String> = shown.iter().map(|name| format!("/srv/tree/{name}")).collect();
     assert_eq!(paths(&world.run("ls my.img /srv/tree --json").succeeds().stdout), expected);
     assert_eq!(paths(&world.run("diff --json base.img my.img").stdout), expected);
+}
+
+/// A label and the name of a file whose entry has a wrong type, each with what would steer a terminal.
+#[test]
+fn names_in_findings_and_labels_steer_no_terminal_and_can_be_had_back() {
+    let world = World::empty();
+    world.file("tree/etc/os-release", "ID=test\n").file("app", "app\n");
+    let (label, name) = (&b"a\x1b[1m\xe9"[..], &b"\x1b[31mcaf\xe9"[..]);
+    fs::write(world.path("tree/etc").join(OsStr::from_bytes(name)), "x").unwrap();
+    let image = world.path("my.img");
+    fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    let options = ["-q", "-F", "-O", "^metadata_csum,^dir_index", "-E", "root_owner=0:0", "-d"];
+    let mkfs = judge("mkfs.ext4").args(options).arg(world.path("tree")).arg("-L").arg(OsStr::from_bytes(label));
+    mkfs.arg(&image).succeed();
+    let mut bytes = fs::read(&image).unwrap();
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap();
+    // file_type lies before the name: the file is said to be a directory.
+    assert_eq!(std::mem::replace(&mut bytes[at - 1], 2), 1);
+    fs::write(&image, bytes).unwrap();
+
+    let (label, name) = ("`a\\x1b[1m\\xe9`", "`\\x1b[31mcaf\\xe9`");
+    let is_control = |character: char| character.is_control() && character != '\n';
+    let without_control = |run: Run| {
+        let text = format!("{}{}", run.stdout, run.stderr);
+        assert!(!text.contains(is_control) && !text.contains('\u{fffd}'), "{text:?}");
+        text
+    };
+    let check = without_control(world.run("check my.img"));
+    assert!(check.contains(&format!("the whole disk (ext4 {label}): inode ")), "{check}");
+    assert!(check.contains(&format!(": {name} says ")), "{check}");
+    let build = without_control(world.run("build --base my.img --put app:/srv/app -o out.img").succeeds());
+    assert!(build.contains(label) && build.contains(name), "{build}");
+    // In JSON, where each `\` is two.
+    let [label, name] = [label, name].map(|text| text.replace('\\', "\\\\"));
+    let check = without_control(world.run("check my.img --json"));
+    assert!(check.contains(&label) && check.contains(&name), "{check}");
+    let inspect = without_control(world.run("inspect my.img --json").succeeds());
+    assert!(inspect.contains(&format!("\"label\": \"{}\"", label.trim_matches('`'))), "{inspect}");
+    without_control(world.run("inspect my.img").succeeds());
 }
 
 #[test]

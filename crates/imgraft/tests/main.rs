@@ -18,6 +18,7 @@ mod diff;
 mod edges;
 mod failing;
 mod fetch;
+mod foreign_images;
 mod full;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
@@ -30,6 +31,7 @@ mod layouts;
 mod locked;
 mod locks;
 mod look;
+mod progress;
 mod publisher;
 mod recipe;
 mod refusals;

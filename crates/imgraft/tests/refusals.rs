@@ -326,20 +326,17 @@ fn a_time_that_is_none_is_named() {
 #[test]
 fn wrong_usage_ends_with_2() {
     let world = world();
-    world.refuses_with(
-        2,
+    world.refuses(
         &format!("{BUILD} app:/srv/app:755"),
         "error: invalid value 'app:/srv/app:755' for '--put <SRC:DEST[:MODE[:UID:GID]]>': a mode is octal and begins \
          with 0: write `0755`\n\nFor more information, try '--help'.\n",
     );
-    world.refuses_with(
-        2,
+    world.refuses(
         &format!("{BUILD} app:srv/app"),
         "error: invalid value 'app:srv/app' for '--put <SRC:DEST[:MODE[:UID:GID]]>': destination `srv/app`: a path in \
          the guest begins with `/`\n\nFor more information, try '--help'.\n",
     );
-    world.refuses_with(
-        2,
+    world.refuses(
         &format!("{BUILD} app:/srv/app --compress fast"),
         "error: invalid value 'fast' for '--compress <LEVEL>': `none` or a level from 1 to 22 is needed\n\n\
          For more information, try '--help'.\n",

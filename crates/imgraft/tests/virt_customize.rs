@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::support::{BOOT, ROOT, World, assert_sound};
 use testkit::fixture::Options;
-use testkit::judge::judge;
+use testkit::judge::{assert_e2fsck_clean, judge};
 
 /// What the original says to command lines that are wrong.
 const OBSERVED: &str = include_str!("observed/virt-customize-1.48.2.txt");
@@ -399,6 +399,113 @@ fn links_are_made_for_each_name_and_replace_nothing_else() {
         program = program.display()
     ));
     assert_eq!(fs::metadata(world.path("bin/virt-customize")).unwrap().permissions().mode() & 0o111, 0o111);
+}
+
+/// Where the systems of [`two_systems`] begin, in bytes.
+pub(crate) const SYSTEMS: [u64; 2] = [1 << 20, 40 << 20];
+
+/// A folder with `below.raw`, which has a Debian and a Fedora with SELinux, and `disk.img`, an overlay of it.
+pub(crate) fn two_systems() -> World {
+    let world = World::empty();
+    for (id, hosts) in [
+        ("debian", "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.9 db old  web # old\n# old\n::1 older localhost\n"),
+        ("fedora", "127.0.0.1 localhost\n127.0.1.1 old\n"),
+    ] {
+        let tree = format!("t/{id}");
+        let file = |path: &str, content: &str| world.file(&format!("{tree}/{path}"), content);
+        for folder in ["bin", "tmp", "root", "usr/sbin", "var/log"] {
+            fs::create_dir_all(world.path(&format!("{tree}/{folder}"))).unwrap();
+        }
+        file("etc/os-release", &format!("ID={id}\nNAME={id}\nVERSION_ID=12\nPRETTY_NAME={id}\n"));
+        file(&format!("etc/{id}_version"), "12.0\n");
+        file("etc/fstab", &format!("LABEL={id} / ext4 defaults 0 1\n"));
+        file("etc/hostname", "old\n");
+        file("etc/hosts", hosts);
+        for (name, mode) in [("old", 0o640), ("setuid", 0o4755), ("read-only", 0o400)] {
+            let name = format!("{tree}/srv/{name}");
+            world.file(&name, "content\n").mode(&name, mode).modified(&name, 1_000_000_000);
+        }
+        for (name, content) in [("a", "full\n"), ("sub/b", "full\n"), ("sub/.c", "full\n"), ("sub/empty", "")] {
+            file(&format!("srv/full/{name}"), content);
+        }
+        let srv = world.path(&format!("{tree}/srv"));
+        fs::hard_link(srv.join("full/a"), srv.join("other")).unwrap();
+        for (target, link) in [("../old", "full/file"), ("/etc", "full/folder"), ("old", "link")] {
+            symlink(target, srv.join(link)).unwrap();
+        }
+    }
+    world.file("t/fedora/etc/selinux/config", "SELINUX=enforcing\nSELINUXTYPE=targeted\n");
+    world.file("t/fedora/usr/sbin/load_policy", "");
+    let below = world.path("below.raw");
+    fs::File::create(&below).unwrap().set_len(80 << 20).unwrap();
+    world.file("script", "label: gpt\n1MiB,32MiB\n40MiB,32MiB\n");
+    let script = fs::File::open(world.path("script")).unwrap();
+    judge("sfdisk").args(["-q", "--no-reread", "--no-tell-kernel"]).arg(&below).stdin(script).succeed();
+    for (id, offset) in ["debian", "fedora"].into_iter().zip(SYSTEMS) {
+        let options = format!("offset={offset},root_owner=0:0");
+        let tree = world.path(&format!("t/{id}"));
+        judge("mkfs.ext4")
+            .args(["-q", "-F", "-L", id, "-E", &options, "-d"])
+            .arg(tree)
+            .arg(&below)
+            .arg("32M")
+            .succeed();
+    }
+    let line = ["create", "-q", "-f", "qcow2", "-b", "below.raw", "-F", "raw"];
+    judge("qemu-img").args(line).arg(world.path("disk.img")).succeed();
+    fs::remove_dir_all(world.path("t")).unwrap();
+    world
+}
+
+/// As the original does: each system on the disk gets everything. Unlike there, all of them or none.
+#[test]
+fn each_of_several_systems_is_changed_or_none_is() {
+    let world = two_systems();
+    let before = world.contents();
+    // It is in the first system only when the second one comes to it.
+    let line = ["-a", "disk.img", "--write", "/srv/new:x", "--delete", "/etc/debian_version"];
+    let said = virt_customize(&world, &[&line[..], &["--truncate", "/etc/fedora_version"]].concat());
+    said.refuses("virt-customize: error: `/etc/fedora_version` is not in the guest\n");
+    let said = virt_customize(&world, &["-a", "disk.img", "--write", "/etc/x:y", "--truncate", "/etc/debian_version"]);
+    assert!(said.stdout.contains("Changing the system on partition 2 (ext4 `fedora`)\n"), "{}", said.stdout);
+    said.refuses("virt-customize: error: `/etc/debian_version` is not in the guest\n");
+    assert!(before == world.contents());
+
+    let line = ["-a", "disk.img", "--write", "/srv/new:x", "--hostname", "web.example.org", "--selinux-relabel"];
+    let said = virt_customize(&world, &line).succeeds();
+    let [debian, fedora] = ["1 (ext4 `debian`)", "2 (ext4 `fedora`)"].map(|system| {
+        format!(
+            "[…] Changing the system on partition {system}\n[…] Writing: /srv/new\n\
+             […] Setting the hostname: web.example.org\n"
+        )
+    });
+    assert_eq!(
+        said.stdout,
+        format!(
+            "[…] Examining the guest ...\n[…] Reading the backing file below.raw, which stays as it is\n{debian}{fedora}\
+             […] Asking the guest for SELinux relabelling at its next boot\n[…] Finishing off\n"
+        )
+    );
+    judge("qemu-img")
+        .args(["convert", "-O", "raw"])
+        .args(["disk.img", "whole.raw"].map(|name| world.path(name)))
+        .succeed();
+    for (index, offset) in SYSTEMS.into_iter().enumerate() {
+        let content = |path: &str| {
+            let place = format!("{}?offset={offset}", world.path("whole.raw").display());
+            judge("debugfs").args(["-R", &format!("cat {path}")]).arg(place).succeed().stdout
+        };
+        assert_eq!((content("/srv/new").as_str(), content("/etc/hostname").as_str()), ("x", "web.example.org\n"));
+        let hosts = ["127.0.1.1\tweb.example.org\n", "127.0.1.1 old\n"][index];
+        assert!(content("/etc/hosts").contains(hosts), "{}", content("/etc/hosts"));
+        assert_e2fsck_clean(&world.path("whole.raw"), offset);
+    }
+    // The program itself does not choose one.
+    world.refuses(
+        "customize disk.img --allow-backing --touch /srv/x",
+        "error: `disk.img` was not changed\n  cause: `disk.img` cannot be used\n  cause: there are several \
+         root file systems on the disk: partition 1 (ext4 `debian`), partition 2 (ext4 `fedora`)\n",
+    );
 }
 
 /// `qemu-img create -b base.img`, then customize: by names that begin at the folder of each file.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{BOOT, ROOT, World, assert_sound};
+use crate::virt_customize::{SYSTEMS, two_systems};
 use testkit::judge::judge;
 use testkit::mount::Mount;
 use testkit::partition::{extract_disk, partition_range};
@@ -274,6 +275,61 @@ fn the_same_command_lines_give_the_same_tree_but_for_what_is_stated() {
     let paths: Vec<String> = different(&ours_tree, &one_by_one).into_keys().collect();
     // A password was made up.
     assert_eq!(paths, ["/etc/shadow"], "one by one, they come to something else");
+}
+
+/// What the two systems in an image with a backing file get.
+const OF_EACH_SYSTEM: &[&str] = &[
+    "--touch",
+    "/srv/new",
+    "--touch",
+    "/srv/old",
+    "--touch",
+    "/srv/link",
+    "--truncate",
+    "/srv/setuid",
+    "--truncate",
+    "/srv/read-only",
+    "--truncate-recursive",
+    "/srv/full",
+    "--hostname",
+    "web.example.org",
+    "--selinux-relabel",
+];
+
+/// Each system gets everything, and the file under the image stays as it is.
+#[test]
+fn two_systems_on_one_disk_over_a_backing_file_get_the_same_trees() {
+    let world = two_systems();
+    fs::copy(world.path("disk.img"), world.path("theirs.img")).unwrap();
+    let below = fs::read(world.path("below.raw")).unwrap();
+    let theirs = original(&world).args(["-a", "theirs.img"]).args(OF_EACH_SYSTEM).output().unwrap();
+    assert!(theirs.status.success(), "{theirs:?}");
+    let ours = world.command("virt-customize -a disk.img").args(OF_EACH_SYSTEM).output().unwrap();
+    assert!(ours.status.success() && ours.stderr.is_empty(), "{ours:?}");
+    assert!(below == fs::read(world.path("below.raw")).unwrap());
+    let is_ours =
+        |line: &String| line.starts_with("Changing the system on ") || line.starts_with("Reading the backing ");
+    let said: Vec<String> = log(&ours.stdout).into_iter().filter(|line| !is_ours(line)).collect();
+    assert_eq!(log(&theirs.stdout).join("\n"), said.join("\n"));
+
+    for offset in SYSTEMS {
+        let [mut theirs, mut ours] = ["theirs.img", "disk.img"].map(|name| {
+            let raw = world.path("tree.raw");
+            judge("qemu-img").args(["convert", "-O", "raw"]).arg(world.path(name)).arg(&raw).succeed();
+            let mount = Mount::read_only(&raw, &(offset..offset + (32 << 20)));
+            walk_kernel(&mount.path())
+        });
+        for tree in [&mut theirs, &mut ours] {
+            for path in ["srv/old", "srv/setuid", "srv/read-only"] {
+                assert!(tree[path.as_bytes()].modified.0 > 1_000_000_000, "{path}");
+            }
+            for node in tree.values_mut() {
+                node.modified = (0, 0);
+            }
+        }
+        let unlike: Vec<String> = different(&theirs, &ours).into_keys().collect();
+        assert_eq!(unlike, [""; 0], "{:#?}", different(&theirs, &ours));
+    }
 }
 
 /// Whether a path is of what has scripts run at the first boot.

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 
 use iso9660::{Iso, Names};
-use storage::{Memory, ReadAt, Reader, WriteAt};
+use storage::{Memory, Printable, ReadAt, Reader, WriteAt};
 
 use crate::check::Role;
 use crate::{Content, Error, Seed, tar};
@@ -105,7 +105,11 @@ fn too_large(what: &'static str, role: Role, size_bytes: u64) -> Error {
 fn iso(storage: &dyn ReadAt) -> Result<Found, Error> {
     const WHAT: &str = "an ISO 9660";
     let iso = Iso::open(storage).map_err(|error| broken(WHAT, error))?;
-    let mut found = Found { what: WHAT, label: Some(iso.volume_id().trim_end().to_owned()), files: Vec::new() };
+    let mut found = Found {
+        what: WHAT,
+        label: Some(Printable(iso.volume_id().trim_end().as_bytes()).to_string()),
+        files: Vec::new(),
+    };
     let Some(names) = [Names::RockRidge, Names::Joliet].into_iter().find(|names| iso.has(*names)) else {
         // Plain names have no `-`, and are no names of a seed.
         return Ok(found);
@@ -134,7 +138,7 @@ fn fat(storage: Arc<dyn WriteAt>) -> Result<Option<Found>, Error> {
     // A disk with partitions has the same magic.
     let Ok(filesystem) = fat::FileSystem::open(storage) else { return Ok(None) };
     let label = filesystem.label().map_err(|error| broken(WHAT, error))?;
-    let mut found = Found { what: WHAT, label: Some(label.trim_end().to_owned()), files: Vec::new() };
+    let mut found = Found { what: WHAT, label: Some(Printable(&label).to_string()), files: Vec::new() };
     let root: [&str; 0] = [];
     for entry in filesystem.read_directory(&root).map_err(|error| broken(WHAT, error))? {
         let Some(role) = ROLES.into_iter().find(|role| role.name() == entry.name) else { continue };

@@ -27,6 +27,7 @@ mod file;
 mod finding;
 mod memory;
 mod overlay;
+mod printable;
 mod reader;
 #[cfg(any(test, feature = "failing"))]
 mod recorder;
@@ -45,6 +46,7 @@ pub use file::{FileStorage, copy};
 pub use finding::Finding;
 pub use memory::Memory;
 pub use overlay::{OVERLAY_BLOCK_BYTES, Overlay, SpillFile};
+pub use printable::Printable;
 pub use reader::Reader;
 #[cfg(any(test, feature = "failing"))]
 pub use recorder::{Event, Recorder};

@@ -112,7 +112,8 @@ impl Apply for Hostname {
             }
             HostnameAlso::Nothing => {}
         }
-        let was = if old.is_empty() { String::new() } else { format!(" (it was {old})") };
+        let was =
+            if old.is_empty() { String::new() } else { format!(" (it was {})", guest::Printable(old.as_bytes())) };
         Ok(Report::new("hostname", format!("set the hostname to {}{was}", self.name), paths, place.parents))
     }
 }

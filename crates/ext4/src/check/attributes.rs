@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use storage::ReadAt;
+use storage::{Printable, ReadAt};
 
 use super::Check;
 use crate::error::{Object, Result};
@@ -119,7 +119,7 @@ impl<S: ReadAt> Check<'_, S> {
         let (stored, computed) = (raw.e_hash.get(), entry_hash(&attribute.suffix, value));
         let is_right = stored == computed || stored == signed_entry_hash(&attribute.suffix, value);
         if !is_right && (in_block || stored != 0) {
-            let name = String::from_utf8_lossy(&attribute.name()).into_owned();
+            let name = Printable(&attribute.name()).to_string();
             self.report(object, format!("attribute `{name}`: e_hash={stored:#x}, computed {computed:#x}"));
         }
     }

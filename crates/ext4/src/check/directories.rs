@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
-use storage::ReadAt;
+use storage::{Printable, ReadAt};
 
 use super::{Check, KIND_DIRECTORY};
 use crate::directory::hash::{self, HashVersion};
@@ -75,7 +75,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
         for (index, name, expected) in [(0, &b"."[..], number), (1, b"..", parent)] {
             if entries.get(index).is_none_or(|entry| entry.name != name || entry.inode != expected) {
-                let name = String::from_utf8_lossy(name);
+                let name = Printable(name);
                 self.report(
                     Object::Inode(number),
                     format!("its entry {} is not `{name}` with inode {expected}", index + 1),
@@ -86,15 +86,12 @@ impl<S: ReadAt> Check<'_, S> {
         let mut below = Vec::new();
         for entry in &entries {
             if !names.insert(&entry.name) {
-                self.report(
-                    Object::Inode(number),
-                    format!("two entries are named `{}`", String::from_utf8_lossy(&entry.name)),
-                );
+                self.report(Object::Inode(number), format!("two entries are named `{}`", Printable(&entry.name)));
             }
             self.entry(directory, entry);
             let is_dots = entry.name == b"." || entry.name == b"..";
             if !is_dots && entry.inode.0 < self.filesystem.superblock().first_inode() {
-                let name = String::from_utf8_lossy(&entry.name);
+                let name = Printable(&entry.name);
                 self.report(
                     Object::Inode(number),
                     format!("`{name}` names inode {}, one of the file system's own", entry.inode),
@@ -120,7 +117,7 @@ impl<S: ReadAt> Check<'_, S> {
         let state = self.state(entry.inode);
         state.names = state.names.saturating_add(1);
         let kind = state.kind;
-        let name = String::from_utf8_lossy(&entry.name).into_owned();
+        let name = Printable(&entry.name).to_string();
         // The Hurd leaves types out.
         let may_be_untyped = self.filesystem.superblock().raw.s_creator_os.get() == EXT2_OS_HURD;
         if is_encrypted && entry.name.len() < MIN_ENCRYPTED_NAME_BYTES {
@@ -227,7 +224,7 @@ impl<S: ReadAt> Check<'_, S> {
             let hash = hash::hash(slot.name(&block), version, filesystem.superblock());
             let is_known = !directory.has_flag(EXT4_CASEFOLD_FL);
             if is_known && slot.inode != 0 && !(range.start() & !1..=*range.end()).contains(&hash) {
-                let name = String::from_utf8_lossy(slot.name(&block)).into_owned();
+                let name = Printable(slot.name(&block)).to_string();
                 self.report(object, format!("`{name}` has hash {hash:#x}, the index expects {range:#x?} here"));
             }
         }

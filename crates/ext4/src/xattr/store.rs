@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use zerocopy::IntoBytes;
 
-use storage::WriteAt;
+use storage::{Printable, WriteAt};
 
 use crate::allocate::BlockRun;
 use crate::attributes::Times;
@@ -105,7 +105,7 @@ impl<S: WriteAt> FileSystem<S> {
     fn checked_name(&self, inode: &Inode, name: &[u8]) -> Result<(u8, Vec<u8>)> {
         let kind = inode.kind()?;
         let refuse = |why: &str| {
-            let what = format!("attribute `{}` {why}", String::from_utf8_lossy(name));
+            let what = format!("attribute `{}` {why}", Printable(name));
             Err(Error::unsupported(Object::Inode(inode.number()), what))
         };
         let Some((index, suffix)) = split_name(name) else {
@@ -157,7 +157,7 @@ impl<S: WriteAt> FileSystem<S> {
         Error::TooLarge {
             what: format!(
                 "attribute `{}` of inode {}: neither the inode nor a block of {} bytes has {} bytes left",
-                String::from_utf8_lossy(&attribute.name()),
+                Printable(&attribute.name()),
                 inode.number(),
                 self.block_size(),
                 entry + value

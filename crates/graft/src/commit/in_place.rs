@@ -25,11 +25,17 @@ pub(super) fn commit(
         planned.done.check_sources().map_err(|error| operation_error(error, folder))?;
         check_name(&job.base)
     };
-    let target = Decided::new(job.base.storage()?, &last_look);
-    let stage = watcher.stage(Stage::Write);
+    let stage = Mutex::new(Some(watcher.stage(Stage::Write)));
+    let lasting = || stage.lock().unwrap_or_else(PoisonError::into_inner);
+    let begins_to_sync = || {
+        // The one ends before the other begins.
+        *lasting() = None;
+        *lasting() = Some(watcher.stage(Stage::Sync));
+    };
+    let target = Decided::new(job.base.storage()?, &last_look, &begins_to_sync);
     let changed = planned.disk.changed();
     let options = WriteOptions { new_clusters: super::new_clusters(job), threads: job.threads };
-    let set = |done, total| stage.set(done, total);
+    let set = |done, total| lasting().iter().for_each(|stage| stage.set(done, total));
     let edited = image::edit(&planned.image, &planned.disk, &changed, &target, &options, &set);
     match (target.into_error(), edited) {
         (Some(error), Err(_)) => Err(error),
@@ -53,14 +59,16 @@ fn check_name(image: &OpenedFile) -> std::result::Result<(), Error> {
 struct Decided<'a> {
     file: FileStorage,
     last_look: Mutex<Option<LastLook<'a>>>,
+    /// Is told that the host has everything, and not all of it on its disk.
+    begins_to_sync: &'a (dyn Fn() + Sync),
     error: Mutex<Option<Error>>,
 }
 
 type LastLook<'a> = &'a (dyn Fn() -> std::result::Result<(), Error> + Sync);
 
 impl<'a> Decided<'a> {
-    fn new(file: FileStorage, last_look: LastLook<'a>) -> Self {
-        Self { file, last_look: Mutex::new(Some(last_look)), error: Mutex::default() }
+    fn new(file: FileStorage, last_look: LastLook<'a>, begins_to_sync: &'a (dyn Fn() + Sync)) -> Self {
+        Self { file, last_look: Mutex::new(Some(last_look)), begins_to_sync, error: Mutex::default() }
     }
 
     /// What the last look found to be wrong.
@@ -91,6 +99,7 @@ impl Target for Decided<'_> {
     }
 
     fn sync(&self) -> Result<()> {
+        (self.begins_to_sync)();
         self.file.sync()?;
         let last_look = self.last_look.lock().unwrap_or_else(PoisonError::into_inner).take();
         match last_look.map_or(Ok(()), |look| look()) {

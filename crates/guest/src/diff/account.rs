@@ -6,14 +6,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
-use storage::WriteAt;
+use storage::{Printable, WriteAt};
 
 use super::touched::{Files, Listed};
 use super::{OutsideChange, SECTOR_BYTES, Side, View, is_same_place, place_of, places, ranges, ranges_of, relative};
 use crate::error::Error;
 use crate::file_system::{Child, FileSystem, Node};
 use crate::guest::Guest;
-use crate::path::Printable;
 use crate::volume::Volume;
 
 pub use ext4::Expected;

@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use partition::{Gpt, MbrTable, Table};
 use serde::Serialize;
+use storage::Printable;
 
 use super::{SECTOR_BYTES, Side, View, differing, partition_name, ranges};
 use crate::error::Error;
-use crate::path::Printable;
 use crate::volume::Volume;
 
 /// The size of a GPT's entries: there are 128, of 128 bytes each.
@@ -63,7 +63,7 @@ pub struct VolumeChange {
 
 fn property(name: &str, base: impl ToString, image: impl ToString) -> Option<Property> {
     let (base, image) = (base.to_string(), image.to_string());
-    let text = |text: String| if text.is_empty() { "none".to_owned() } else { Printable(text.as_bytes()).to_string() };
+    let text = |text: String| if text.is_empty() { "none".to_owned() } else { text };
     (base != image).then(|| Property { name: name.to_owned(), base: text(base), image: text(image) })
 }
 
@@ -97,7 +97,7 @@ pub(super) fn compare_tables(base: &Table, image: &Table, report: &mut dyn FnMut
             property("size", old.size_bytes, new.size_bytes),
             property("type", old.kind, new.kind),
             property("guid", &old.partuuid, &new.partuuid),
-            property("name", &old.name, &new.name),
+            property("name", Printable(old.name.as_bytes()), Printable(new.name.as_bytes())),
         ]
         .into_iter()
         .flatten()
@@ -214,7 +214,7 @@ impl VolumeChange {
             (Some(old), Some(new)) => {
                 properties.extend(
                     [
-                        property("label", old.label(), new.label()),
+                        property("label", Printable(old.label()), Printable(new.label())),
                         property("uuid", old.uuid(), new.uuid()),
                         property("features", old.features().join(","), new.features().join(",")),
                         property("block size", old.block_size_bytes(), new.block_size_bytes()),

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::Serialize;
-use storage::Finding;
+use storage::{Finding, Printable};
 
 use super::content;
 use crate::file_system::{Child, Extras, FileSystem, FileSystemError, FileSystemProblem, MayDiffer, Node, NodeSet};
 use crate::metadata::{FileKind, Metadata, Time};
-use crate::path::{GuestPath, Printable};
+use crate::path::GuestPath;
 use crate::volume::Volume;
 
 /// The most files that are compared if they have no numbers. A damaged directory can be inside itself, and would never

@@ -100,8 +100,8 @@ pub trait FileSystem: Any + Send {
     /// The kind as users call it: `ext2`, `ext3`, `ext4`, `fat`.
     fn kind(&self) -> &'static str;
 
-    /// The label; empty if there is none.
-    fn label(&self) -> String;
+    /// The label as its bytes are; empty if there is none.
+    fn label(&self) -> &[u8];
 
     /// The UUID as it stands in fstab. The serial number of a FAT takes its place: `4C3C-9F1D`.
     fn uuid(&self) -> String;

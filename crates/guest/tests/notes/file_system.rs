@@ -61,8 +61,8 @@ impl FileSystem for Notes {
         "notes"
     }
 
-    fn label(&self) -> String {
-        "my notes".to_owned()
+    fn label(&self) -> &[u8] {
+        b"my notes"
     }
 
     fn uuid(&self) -> String {

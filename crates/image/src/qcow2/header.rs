@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use storage::ReadAt;
+use storage::{Printable, ReadAt};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::layout::*;
@@ -152,7 +152,7 @@ impl Header {
         let unknown = self.incompatible & !known;
         if unknown != 0 {
             let bit = unknown.trailing_zeros();
-            let name = self.feature_name(0, bit as u8).map(|name| format!(" ({name:?})")).unwrap_or_default();
+            let name = self.feature_name(0, bit as u8).map(|name| format!(" (`{name}`)")).unwrap_or_default();
             return Err(Error::unsupported(format!("the incompatible qcow2 feature of bit {bit}{name}")));
         }
         Ok(())
@@ -283,7 +283,7 @@ impl Header {
         table.chunks_exact(size_of::<RawFeatureName>()).find_map(|entry| {
             let entry = RawFeatureName::read_from_bytes(entry).ok()?;
             let name = entry.name.split(|&byte| byte == 0).next()?;
-            (entry.kind == kind && entry.bit == bit).then(|| String::from_utf8_lossy(name).into_owned())
+            (entry.kind == kind && entry.bit == bit).then(|| Printable(name).to_string())
         })
     }
 

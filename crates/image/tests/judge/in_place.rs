@@ -12,7 +12,7 @@ use imago::qcow2::Qcow2;
 use imago::{FormatAccess, FormatDriverBuilder, PermissiveImplicitOpenGate};
 use storage::{Extended, FileStorage, Overlay, ReadAt, Target, WriteAt};
 
-use super::{Random, open_chain, qemu_img, read_all};
+use super::{Random, Seen, open_chain, qemu_img, read_all};
 
 /// How many times a loop goes round.
 pub fn rounds(few: u64) -> u64 {
@@ -75,7 +75,11 @@ impl Change {
     }
 
     pub fn commit(&self, target: &dyn Target) -> Result<Edited, Error> {
-        image::edit(&self.base, &self.overlay, &self.changed(), target, &self.options, &|_, _| ())
+        let seen = Seen::default();
+        let tell = |done, total| seen.tell(done, total);
+        let edited = image::edit(&self.base, &self.overlay, &self.changed(), target, &self.options, &tell)?;
+        seen.assert_ended();
+        Ok(edited)
     }
 
     /// Commits to the file at `path`, which has to work.

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use image::{Image, NewClusters, WriteOptions, Written};
 use storage::{Extended, ExtentKind, FileStorage, Overlay, ReadAt, WriteAt};
@@ -121,7 +121,27 @@ pub fn read_all(storage: &dyn ReadAt) -> Vec<u8> {
     bytes
 }
 
-/// Converts and returns the counts; the last progress is the total.
+/// The progress that was told of: it never goes back, and ends at its total, which stays the same.
+#[derive(Default)]
+pub struct Seen {
+    last: Mutex<Option<(u64, u64)>>,
+}
+
+impl Seen {
+    pub fn tell(&self, done: u64, total: u64) {
+        let mut last = self.last.lock().unwrap();
+        let (before, same) = last.unwrap_or((0, total));
+        assert!(before <= done && done <= total && total == same, "{last:?}, then {done} of {total}");
+        *last = Some((done, total));
+    }
+
+    pub fn assert_ended(&self) {
+        let (done, total) = self.last.lock().unwrap().expect("progress is told of");
+        assert_eq!(done, total, "progress ends at the end");
+    }
+}
+
+/// Converts and returns the counts.
 pub fn converted(
     source: &image::Source<'_>,
     container: &image::Container,
@@ -130,11 +150,9 @@ pub fn converted(
 ) -> Written {
     let target = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
     let options = WriteOptions { new_clusters: to.0, threads: NonZeroUsize::new(to.1).unwrap() };
-    let last = std::sync::Mutex::new((0, 0));
-    let progress = |done, total| *last.lock().unwrap() = (done, total);
-    let written = image::convert(source, &target, container, &options, &progress).unwrap();
-    let (done, total) = last.into_inner().unwrap();
-    assert_eq!(done, total, "progress ends at the end");
+    let seen = Seen::default();
+    let written = image::convert(source, &target, container, &options, &|done, total| seen.tell(done, total)).unwrap();
+    seen.assert_ended();
     assert_eq!(target.metadata().unwrap().len(), written.file_size_bytes);
     written
 }
@@ -148,11 +166,9 @@ pub fn written(
 ) -> Written {
     let target = File::options().read(true).write(true).create(true).truncate(true).open(path).unwrap();
     let options = WriteOptions { new_clusters: to.0, threads: NonZeroUsize::new(to.1).unwrap() };
-    let last = std::sync::Mutex::new((0, 0));
-    let progress = |done, total| *last.lock().unwrap() = (done, total);
-    let written = image::write(base, disk, changed, &target, &options, &progress).unwrap();
-    let (done, total) = last.into_inner().unwrap();
-    assert_eq!(done, total, "progress ends at the end");
+    let seen = Seen::default();
+    let written = image::write(base, disk, changed, &target, &options, &|done, total| seen.tell(done, total)).unwrap();
+    seen.assert_ended();
     assert_eq!(target.metadata().unwrap().len(), written.file_size_bytes);
     written
 }

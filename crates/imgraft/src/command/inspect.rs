@@ -62,8 +62,10 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failur
         (true, false) => print_json(&view),
         (true, true) => print_json(&view.packages),
         (false, true) => {
-            let line =
-                |package: &guest::Package| format!("{} {} {}\n", package.name, package.version, package.architecture);
+            let line = |package: &guest::Package| {
+                let text = format!("{} {} {}", package.name, package.version, package.architecture);
+                format!("{}\n", Printable(text.as_bytes()))
+            };
             print(&view.packages.iter().map(line).collect::<String>())
         }
         (false, false) => print(&text(&view)),
@@ -164,7 +166,7 @@ impl PartitionView {
             size_bytes: volume.size_bytes(),
             file_system: volume.kind().map(|kind| FileSystemView {
                 kind,
-                label: file_system.and_then(|file_system| not_empty(file_system.label())),
+                label: file_system.and_then(|file_system| not_empty(Printable(file_system.label()).to_string())),
                 uuid: file_system.map(guest::FileSystem::uuid),
                 mounted_at,
                 features: file_system.map(guest::FileSystem::features).unwrap_or_default(),
@@ -243,7 +245,7 @@ fn table_of(view: &View) -> String {
             partition.number.map_or("whole disk".to_owned(), |number| number.to_string()),
             partition.r#type.clone().unwrap_or_default(),
             file_system.map(|file_system| file_system.kind.to_owned()).unwrap_or_default(),
-            Printable(label.as_bytes()).to_string(),
+            label,
             file_system.map(|file_system| file_system.mounted_at.join(", ")).unwrap_or_default(),
             ByteSize(partition.size_bytes).to_string(),
             space.map(|space| ByteSize(space.free_bytes()).to_string()).unwrap_or_default(),

@@ -107,6 +107,8 @@ impl Drop for Spinner {
 
 impl Drop for Progress {
     fn drop(&mut self) {
+        // However fast it was reached, the end is drawn.
+        self.bar.suspend(|| ());
         self.bar.finish_and_clear();
     }
 }

@@ -1,4 +1,4 @@
-use storage::{ReadAt, Window};
+use storage::{Printable, ReadAt, Window};
 use zerocopy::FromBytes;
 
 use super::rock_ridge::RockRidge;
@@ -155,7 +155,7 @@ impl<S: ReadAt> Iso<S> {
     /// [`Error::Corrupt`] where it is not all inside the image, [`Error::Unsupported`] for a compressed
     /// file.
     pub fn content(&self, file: &Entry) -> Result<Content<'_, S>, Error> {
-        let object = format!("file `{}`", String::from_utf8_lossy(&file.name));
+        let object = format!("file `{}`", Printable(&file.name));
         if file.is_compressed {
             return Err(Error::unsupported(format!("{object}, compressed with zisofs,")));
         }
@@ -284,7 +284,7 @@ fn record(bytes: &[u8]) -> Result<Record<'_>, String> {
 /// A name that is no way out of its directory.
 fn check_name(name: &[u8], object: &str) -> Result<(), Error> {
     if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
-        return Err(Error::corrupt(object, format!("the name `{}`", String::from_utf8_lossy(name))));
+        return Err(Error::corrupt(object, format!("the name `{}`", Printable(name))));
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ mod rock_ridge;
 
 use std::collections::BTreeSet;
 
-use storage::{ReadAt, Window};
+use storage::{Printable, ReadAt, Window};
 use zerocopy::FromBytes;
 
 use crate::layout::{
@@ -108,7 +108,7 @@ impl<S: ReadAt> Iso<S> {
             let entry = entries.into_iter().find(|entry| entry.name == name.as_ref());
             found = entry.ok_or_else(|| {
                 let followed: Vec<&[u8]> = path[..=index].iter().map(AsRef::as_ref).collect();
-                Error::NotFound { path: String::from_utf8_lossy(&followed.join(&b'/')).into_owned() }
+                Error::NotFound { path: Printable(&followed.join(&b'/')).to_string() }
             })?;
         }
         Ok(found)

@@ -1,6 +1,6 @@
 //! What the system use area of a record says, as IEEE P1281 and P1282 have it.
 
-use storage::ReadAt;
+use storage::{Printable, ReadAt};
 use zerocopy::FromBytes;
 
 use super::Iso;
@@ -71,7 +71,7 @@ impl RockRidge {
                     // Padding, or an area that is not of this kind.
                     break;
                 }
-                let name = String::from_utf8_lossy(&header.signature).into_owned();
+                let name = Printable(&header.signature);
                 return Err(Error::corrupt(object, format!("system use entry `{name}` with length={length}")));
             };
             match &header.signature {

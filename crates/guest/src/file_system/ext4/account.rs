@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ext4::{Expectations, InodeNumber, Object};
+use storage::Printable;
 
 use super::{Engine, node};
 use crate::diff::{Accounted, Count, Explanation, Side, UnexplainedPlace, VolumeAccount, ranges};
-use crate::path::Printable;
 
 /// Accounts for what differs in the bytes `within`.
 pub(super) fn account(

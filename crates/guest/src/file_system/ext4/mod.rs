@@ -48,7 +48,7 @@ impl FileSystem for Ext4 {
         self.0.superblock().kind()
     }
 
-    fn label(&self) -> String {
+    fn label(&self) -> &[u8] {
         self.0.superblock().label()
     }
 

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use fat::{Owner, Usage};
+use storage::Printable;
 
 use super::{Engine, Fat};
 use crate::diff::{
     Accounted, Count, Expected, Explanation, SECTOR_BYTES, Side, UnexplainedPlace, VolumeAccount, ranges,
 };
 use crate::file_system::{FileSystem, Node};
-use crate::path::Printable;
 
 /// The most unexplained sectors that are listed; all are counted.
 const MAX_UNEXPLAINED: usize = 1000;

@@ -27,7 +27,7 @@ type Engine = fat::FileSystem<Bytes>;
 /// A FAT, with what fstab may call it.
 struct Fat {
     engine: Engine,
-    label: String,
+    label: Vec<u8>,
     /// `BS_VolID`.
     serial: u32,
 }
@@ -47,8 +47,8 @@ impl FileSystem for Fat {
         "fat"
     }
 
-    fn label(&self) -> String {
-        self.label.clone()
+    fn label(&self) -> &[u8] {
+        &self.label
     }
 
     fn uuid(&self) -> String {

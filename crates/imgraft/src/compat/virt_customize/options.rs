@@ -101,8 +101,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         Some("file"),
         "Image to change",
         Differs(
-            "an image on another host is refused; backing files are opened, as there, and named; of a disk with \
-             several systems, none is changed",
+            "an image on another host is refused; backing files are opened, as there, and named; of several systems \
+             on a disk, as there, each is changed, and none if one of them cannot be",
         ),
         |request, value| request.add_drive(&value),
     ),

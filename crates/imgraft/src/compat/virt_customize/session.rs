@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use customize::Warning;
+use customize::{Operation, Warning};
 use graft::{Backing, Event, Job, OpenedFile, OpenedImage, Watcher, scratch_disk, temporary_folder};
 use guest::Guest;
 use image::{Format, NewClusters};
@@ -52,10 +52,19 @@ pub(super) fn run(request: &Request) -> Result<(), Stop> {
             None => stop,
         });
     }
-    for (drive, guest) in systems {
-        let steps = frame(request, steps.clone(), &guest)?;
+    for (drive, mut guest) in systems {
+        let mut each = Vec::new();
+        for index in 0..guest.systems() {
+            guest.enter_system(index).map_err(|error| stop(unusable(drive, error)))?;
+            let mut steps = frame(request, steps.clone(), &guest)?;
+            if guest.systems() > 1 {
+                let message = format!("Changing the system on {}", guest.root_volume());
+                steps.insert(0, Step::new(message, Vec::new()));
+            }
+            each.push(steps);
+        }
         drop(guest);
-        change(request, drive, steps)?;
+        change(request, drive, each)?;
     }
     voice.message("Finishing off");
     Ok(())
@@ -90,11 +99,15 @@ fn look(request: &Request, drive: &Drive) -> Result<Option<Guest>, Stop> {
             found.qemu_name()
         ));
     }
-    match Guest::open(scratch_disk(&image)) {
+    match Guest::open_first(scratch_disk(&image)) {
         Ok(guest) => Ok(Some(guest)),
         Err(guest::Error::NoRoot { .. }) => Ok(None),
-        Err(error) => Err(stop(graft::Error::Guest { path: path.clone(), error })),
+        Err(error) => Err(stop(unusable(drive, error))),
     }
+}
+
+fn unusable(drive: &Drive, error: guest::Error) -> graft::Error {
+    graft::Error::Guest { path: drive.path.clone(), error }
 }
 
 /// The image of a drive, for a look.
@@ -112,16 +125,19 @@ fn hidden_by_format(drive: &Drive) -> Option<String> {
         .then(|| format!("`{path}` is {found}, and `--format raw` hides what is in it: leave that out"))
 }
 
-/// Changes the image of `drive`.
-fn change(request: &Request, drive: &Drive, steps: Vec<Step>) -> Result<(), Stop> {
+/// Changes the image of `drive`: each system on it by its own steps.
+fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(), Stop> {
+    let of = |steps: &Vec<Step>| -> Vec<Operation> { steps.iter().flat_map(|step| step.operations.clone()).collect() };
+    let mut operations = systems.iter().map(of);
     let mut job = Job::in_place(&drive.path, request.dry_run).map_err(stop)?;
     job.backing = BACKING;
-    job.operations = steps.iter().flat_map(|step| step.operations.clone()).collect();
+    job.operations = operations.next().unwrap_or_default();
+    job.other_systems = operations.collect();
     job.new_clusters = request.differences.plain_clusters.then_some(NewClusters::Plain);
     job.options.modified = environment::source_date_epoch().map_err(failed)?;
     job.options.existing_parents = true;
     job.options.without_advice = true;
-    let narrate = narrator(request.voice, steps);
+    let narrate = narrator(request.voice, systems.concat());
     let watcher = Watcher::new(move |event: Event<'_>| {
         if let Event::Operation(index) = event {
             narrate(index);
