@@ -143,7 +143,7 @@ fn pwck_and_grpck(world: &World) {
 fn a_user_that_cannot_be_made_is_refused_by_name() {
     let (world, _) = world();
     for (user, message) in [
-        ("ada:uid=33", "error: user `www-data` has the number 33 already\n"),
+        ("ada:uid=33", "error: user `www-data` already has the number 33\n"),
         (
             "ada:groups=wheel",
             "error: the guest has no group `wheel`: it is not in its `/etc/group`\nhint: a number is taken as it is\n",

@@ -333,7 +333,7 @@ fn wrong_usage_ends_with_2() {
     );
     world.refuses(
         &format!("{BUILD} app:srv/app"),
-        "error: invalid value 'app:srv/app' for '--put <SRC:DEST[:MODE[:UID:GID]]>': destination `srv/app`: a path in \
+        "error: invalid value 'app:srv/app' for '--put <SRC:DEST[:MODE[:UID:GID]]>': `srv/app`: a path in \
          the guest begins with `/`\n\nFor more information, try '--help'.\n",
     );
     world.refuses(

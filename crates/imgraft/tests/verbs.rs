@@ -227,7 +227,8 @@ fn a_hard_link_is_another_name_of_the_same_file() {
     ];
     let before = world.stat("base.img", ROOT, "/etc/hostname").inode;
     build(&world, &flags).says(
-        "hard linked /usr/local/bin/host, /srv/hostname, /etc/fstab, /opt/new/name to /etc/hostname\n\
+        "made /opt/new/ (0755 0:0)\n\
+         hard linked /usr/local/bin/host, /srv/hostname, /etc/fstab, /opt/new/name to /etc/hostname\n\
          hard linked /srv/sh to /usr/bin/sh\n\
          hard linked /usr/bin/python3.12, /usr/bin/python3 to /usr/bin/python3\n\
          built out.img (…)\n",
@@ -558,7 +559,7 @@ fn what_is_no_archive_or_not_to_be_unpacked_is_named() {
     tar(&["-cf", world.path("kind.tar").to_str().unwrap()]);
     for (name, start) in [
         ("text", "error: cannot unpack `text`: "),
-        ("a.tgz", "error: `a.tgz` is compressed with gzip\nhint: `gunzip a.tgz` first\n"),
+        ("a.tgz", "error: `a.tgz` is compressed with gzip\nhint: run `gunzip a.tgz` first\n"),
         ("up.tar", "error: `../a` in the archive is outside the directory to unpack in\n"),
         ("cut.tar", "error: cannot unpack `cut.tar`: a file ends at byte 100512, and the archive at byte 50000\n"),
         ("tree", "error: `tree` is a directory: only files, directories and symlinks can be put\n"),
@@ -779,8 +780,8 @@ fn what_may_surprise_is_warned_of() {
     world.file("app", "#!/bin/sh\n");
     let build = "build --base base.img -o out.img";
     let run = world.run(&format!("{build} --put app:/usr/local/bin/app")).succeeds();
-    let warning = "warning: `/usr/local/bin/app` has no execute bit, and nobody can run it by its name: give it a mode \
-                   such as 0755\n";
+    let warning = "warning: `/usr/local/bin/app` has no execute bit, so that nobody can run it by its name: give it a \
+                   mode such as 0755\n";
     assert!(run.stderr.starts_with(warning), "{}", run.stderr);
     for quiet in [
         "--put app:/usr/local/bin/app:0755",

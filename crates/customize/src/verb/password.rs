@@ -61,7 +61,7 @@ impl Password {
             name: "password",
             value: "USER",
             keys: &["text", "input", "hash", "disabled", "locked", "scheme", "salt"],
-            read: read,
+            read,
         },
     }];
 
