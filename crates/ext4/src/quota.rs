@@ -16,6 +16,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EA_INODE_FL;
 use crate::layout::quota::{QUOTA_BLOCK_BYTES, QUOTA_VERSION, RawQuotaBlockHeader, RawQuotaEntry, RawQuotaHeader};
+use crate::xattr::value::KnownValues;
 
 /// Where the root of the tree is.
 const ROOT_BLOCK: u32 = 1;
@@ -152,10 +153,22 @@ impl<S: ReadAt> FileSystem<S> {
             entry.dqb_curspace.set(0);
             entry.dqb_curinodes.set(0);
         }
+        let mut known = KnownValues::default();
+        // Inodes can share an attribute block: what it is charged with is counted once.
+        let mut charges: BTreeMap<u64, u64> = BTreeMap::new();
         self.walk_charged_inodes(&mut |inode| {
-            // Its blocks are those of values in inodes of their own, too.
+            // This includes the blocks of values in inodes of their own.
             let space = inode.used_blocks(&self.superblock).saturating_mul(self.block_size());
-            let inodes = 1 + self.values_in_inodes(inode)?.len() as u64;
+            let mut inodes = 1 + self.body_charge(inode, &mut known)?.inodes;
+            if let Some(block) = inode.xattr_block() {
+                inodes += match charges.get(&block) {
+                    Some(charge) => *charge,
+                    None => {
+                        let charge = self.xattr_block_charge(inode, &mut known)?.inodes;
+                        *charges.entry(block).or_insert(charge)
+                    }
+                };
+            }
             for (file, entries) in files.iter().zip(&mut counted) {
                 let id = file.kind.id(inode);
                 let entry = entries.entry(id).or_insert_with(|| {

@@ -12,7 +12,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 use crate::superblock::Superblock;
-use crate::xattr::Value;
+use crate::xattr::{Attribute, Value};
 
 /// How much of an inode table is read at a time, in bytes.
 const TABLE_STEP_BYTES: u64 = 1 << 18;
@@ -194,6 +194,7 @@ impl<S: ReadAt> FileSystem<S> {
         let per_group = self.superblock.inodes_per_group();
         let per_block = self.superblock.block_size_bytes() / u32::from(self.superblock.inode_size_bytes());
         let has_values = self.superblock.has_incompat(incompat::EA_INODE);
+        let mut blocks_with_values = BTreeMap::new();
         let mut note = |usage: Usage| match usage.owner {
             Owner::Inode { number, .. } => {
                 found.insert(number);
@@ -211,7 +212,7 @@ impl<S: ReadAt> FileSystem<S> {
         self.walk_uses(
             &mut |inode| {
                 // Whose blocks its values are in is not looked for.
-                if has_values && self.has_value_inodes(inode) {
+                if has_values && self.has_value_inodes(inode, &mut blocks_with_values) {
                     with_values.insert(inode.number());
                 }
             },
@@ -221,12 +222,16 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(found)
     }
 
-    /// Whether an attribute of an inode has its value in another, or cannot be read.
-    fn has_value_inodes(&self, inode: &Inode) -> bool {
-        let attributes = [inode.body_attributes(), self.block_attributes(inode)];
-        let is_elsewhere = |attribute: &crate::xattr::Attribute| matches!(attribute.value, Value::Inode { .. });
+    /// Whether an attribute of an inode has its value in another, or cannot be read. What was found for an attribute
+    /// block is in `blocks`: inodes can share it.
+    fn has_value_inodes(&self, inode: &Inode, blocks: &mut BTreeMap<u64, bool>) -> bool {
+        let is_elsewhere = |attribute: &Attribute| matches!(attribute.value, Value::Inode { .. });
+        let has_some = |list: Result<Vec<Attribute>>| list.map_or(true, |list| list.iter().any(is_elsewhere));
         inode.has_flag(EXT4_EA_INODE_FL)
-            || attributes.iter().any(|list| list.as_ref().map_or(true, |list| list.iter().any(is_elsewhere)))
+            || has_some(inode.body_attributes())
+            || inode
+                .xattr_block()
+                .is_some_and(|block| *blocks.entry(block).or_insert_with(|| has_some(self.block_attributes(inode))))
     }
 
     /// Whether every inode of `other` that is here too is in the same blocks, and means the same.
@@ -244,7 +249,8 @@ impl<S: ReadAt> FileSystem<S> {
                 .all(|(one, two)| one.inode_table(&self.superblock) == two.inode_table(&other.superblock))
     }
 
-    /// Where a file's content is; `None` where it is in the inode. What no part covers reads as zeros.
+    /// Where a file's content is, as far as its size goes; `None` where it is in the inode. Parts that are not listed
+    /// read as zeros.
     ///
     /// # Errors
     ///
@@ -254,7 +260,8 @@ impl<S: ReadAt> FileSystem<S> {
             return Ok(None);
         }
         let size = self.block_size();
-        let written = self.read_map(inode)?.extents.into_iter().filter(|extent| !extent.unwritten);
+        let map = self.read_map_before(inode, inode.size_bytes().div_ceil(size))?;
+        let written = map.extents.into_iter().filter(|extent| !extent.unwritten);
         let part = |extent: crate::block_map::extent::Extent| ContentExtent {
             offset: u64::from(extent.logical) * size,
             length_bytes: u64::from(extent.blocks) * size,

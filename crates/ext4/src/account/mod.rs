@@ -256,16 +256,16 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
     /// Accounts for the blocks of `wanted` that differ.
     fn window(&mut self, wanted: &[Range<u64>], flips: &Flips) -> Result<()> {
         let mut usages = Vec::new();
-        let mut values = InodeSet::default();
+        let mut values = Values::default();
         let new = self.new;
         let may_differ = |side, number| (self.expectations.inode)(side, number) != Expected::Nothing;
         new.walk_uses(
             &mut |inode| note_values(new, inode, &mut values, may_differ(Side::New, inode.number())),
             &mut |usage| clipped(&usage, wanted, &mut |part| usages.push(part)),
         )?;
-        self.values[1] = values;
+        self.values[1] = values.inodes;
         let new_owners = Owners::new(std::mem::take(&mut usages));
-        let mut values = InodeSet::default();
+        let mut values = Values::default();
         let old = self.old;
         if !self.account.is_remade {
             old.walk_uses(
@@ -273,7 +273,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                 &mut |usage| clipped(&usage, wanted, &mut |part| usages.push(part)),
             )?;
         }
-        self.values[0] = values;
+        self.values[0] = values.inodes;
         let old_owners = Owners::new(usages);
         for range in intersection(self.differing, wanted) {
             let mut at = range.start;
@@ -393,16 +393,27 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
     }
 }
 
+/// Inodes that hold values of attributes, and the attribute blocks that were looked through for them: inodes can share
+/// these.
+#[derive(Default)]
+struct Values {
+    inodes: InodeSet,
+    blocks: BTreeSet<u64>,
+}
+
 /// Notes the inodes that hold values of an inode's attributes.
-fn note_values<S: ReadAt>(filesystem: &FileSystem<S>, inode: &Inode, values: &mut InodeSet, may_differ: bool) {
+fn note_values<S: ReadAt>(filesystem: &FileSystem<S>, inode: &Inode, values: &mut Values, may_differ: bool) {
     if !may_differ || !filesystem.superblock().has_incompat(incompat::EA_INODE) {
         return;
     }
-    // Attributes that cannot be read have no values that could be told.
-    let attributes = inode.body_attributes().unwrap_or_default().into_iter();
-    for attribute in attributes.chain(filesystem.block_attributes(inode).unwrap_or_default()) {
+    // Attributes that cannot be read name no value that could be found.
+    let mut attributes = inode.body_attributes().unwrap_or_default();
+    if inode.xattr_block().is_some_and(|block| values.blocks.insert(block)) {
+        attributes.extend(filesystem.block_attributes(inode).unwrap_or_default());
+    }
+    for attribute in attributes {
         if let Value::Inode { number, .. } = attribute.value {
-            values.insert(number);
+            values.inodes.insert(number);
         }
     }
 }

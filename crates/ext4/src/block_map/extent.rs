@@ -43,6 +43,14 @@ struct Node<'a> {
     records: &'a [u8],
 }
 
+/// Where a walk over a tree is, in blocks of the file.
+struct Position {
+    /// The lowest block that may still come.
+    next: u64,
+    /// The first block that is not asked for.
+    stop: u64,
+}
+
 fn node<'a>(bytes: &'a [u8], owner: Object, depth: Option<u16>) -> Result<Node<'a>> {
     let corrupt = |problem: String| Err(Error::corrupt(owner, problem));
     let Ok((header, records)) = RawExtentHeader::ref_from_prefix(bytes) else {
@@ -142,49 +150,63 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(Err(end - logical))
     }
 
-    /// Calls `visit` with every part of the tree, in logical order, a node before what is below it.
-    pub(crate) fn walk_extents(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
+    /// Calls `visit` with every part of the tree that begins before block `stop` of the file, in logical order, a node
+    /// before what is below it.
+    pub(crate) fn walk_extents(
+        &self,
+        inode: &Inode,
+        stop: u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
         let root = node(&inode.raw.i_block, Object::Inode(inode.number()), None)?;
-        self.walk_node(inode, Object::Inode(inode.number()), &root, &mut 0, u64::from(u32::MAX) + 1, visit)
+        let mut at = Position { next: 0, stop };
+        self.walk_node(inode, Object::Inode(inode.number()), &root, &mut at, u64::from(u32::MAX) + 1, visit)
     }
 
-    /// `next` is the lowest logical block that may still come and `end` the one past the highest:
-    /// they only ever move up, so that a tree that points back into itself ends in an error.
+    /// `end` is the block after the last that may come here. It and `at.next` only ever move up, so that a tree that
+    /// points back into itself ends in an error.
     fn walk_node(
         &self,
         inode: &Inode,
         owner: Object,
         current: &Node<'_>,
-        next: &mut u64,
+        at: &mut Position,
         end: u64,
         visit: &mut dyn FnMut(Mapped) -> Result<()>,
     ) -> Result<()> {
         if current.depth == 0 {
             for extent in extents_of(current) {
+                let (first, past) = (extent.range().start, extent.range().end);
+                if first >= at.stop {
+                    break;
+                }
                 self.validate_extent(&extent, owner)?;
-                let (first, past) = (u64::from(extent.logical), u64::from(extent.logical) + u64::from(extent.blocks));
-                if first < *next || past > end {
+                if first < at.next || past > end {
                     return Err(Error::corrupt(
                         owner,
                         format!(
-                            "extent of blocks {first} to {} out of order, expected within {next} to {}",
+                            "extent of blocks {first} to {} out of order, expected within {} to {}",
                             past - 1,
+                            at.next,
                             end - 1
                         ),
                     ));
                 }
-                *next = past;
+                at.next = past;
                 visit(Mapped::Content(extent))?;
             }
             return Ok(());
         }
         let children: Vec<(u32, u64)> = indexes_of(current).collect();
-        for (at, &(first, child)) in children.iter().enumerate() {
-            let below_end = children.get(at + 1).map_or(end, |(first, _)| u64::from(*first));
-            if u64::from(first) < *next || u64::from(first) >= below_end || below_end > end {
+        for (index, &(first, child)) in children.iter().enumerate() {
+            if u64::from(first) >= at.stop {
+                break;
+            }
+            let below_end = children.get(index + 1).map_or(end, |(first, _)| u64::from(*first));
+            if u64::from(first) < at.next || u64::from(first) >= below_end || below_end > end {
                 return Err(Error::corrupt(owner, format!("extent index of block {first} out of order")));
             }
-            *next = u64::from(first);
+            at.next = u64::from(first);
             let bytes = self.read_extent_block(inode, child)?;
             visit(Mapped::MapBlock(child))?;
             let below = node(&bytes, Object::Block(child), Some(current.depth - 1))?;
@@ -194,7 +216,7 @@ impl<S: ReadAt> FileSystem<S> {
                 let problem = format!("its first entry is of block {found}, the index above says {first}");
                 return Err(Error::corrupt(Object::Block(child), problem));
             }
-            self.walk_node(inode, Object::Block(child), &below, next, below_end, visit)?;
+            self.walk_node(inode, Object::Block(child), &below, at, below_end, visit)?;
         }
         Ok(())
     }

@@ -16,6 +16,16 @@ const TREES: u32 = 3;
 /// Size in bytes of a pointer.
 const POINTER_BYTES: usize = 4;
 
+/// Where a walk over a map is.
+struct Position {
+    /// The next block of the file.
+    logical: u64,
+    /// The first block of the file that is not asked for.
+    stop: u64,
+    /// How many blocks may still come: a map that points back into itself cannot have more than the file system.
+    left: u64,
+}
+
 impl<S: ReadAt> FileSystem<S> {
     fn pointers_per_block(&self) -> u64 {
         self.block_size() / POINTER_BYTES as u64
@@ -90,15 +100,18 @@ impl<S: ReadAt> FileSystem<S> {
         ))
     }
 
-    /// Calls `visit` with every part of the map, in logical order, a pointer block before what is
-    /// below it.
-    pub(crate) fn walk_indirect(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
-        // A map that points back into itself cannot have more blocks than the file system.
-        let mut budget = self.superblock.blocks();
-        let mut logical = 0;
+    /// Calls `visit` with every part of the map before block `stop` of the file, in logical order, a pointer block
+    /// before what is below it.
+    pub(crate) fn walk_indirect(
+        &self,
+        inode: &Inode,
+        stop: u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = Position { logical: 0, stop, left: self.superblock.blocks() };
         for slot in 0..DIRECT_BLOCKS as usize + TREES as usize {
             let level = slot.saturating_sub(DIRECT_BLOCKS as usize - 1) as u32;
-            self.walk_pointer(inode, pointer(&inode.raw.i_block, slot), level, &mut logical, &mut budget, visit)?;
+            self.walk_pointer(inode, pointer(&inode.raw.i_block, slot), level, &mut at, visit)?;
         }
         Ok(())
     }
@@ -108,31 +121,37 @@ impl<S: ReadAt> FileSystem<S> {
         inode: &Inode,
         block: u64,
         level: u32,
-        logical: &mut u64,
-        budget: &mut u64,
+        at: &mut Position,
         visit: &mut dyn FnMut(Mapped) -> Result<()>,
     ) -> Result<()> {
         let pointers = self.pointers_per_block();
+        if at.logical >= at.stop {
+            return Ok(());
+        }
         if block == 0 {
-            *logical = logical.saturating_add(pointers.pow(level));
+            at.logical = at.logical.saturating_add(pointers.pow(level));
             return Ok(());
         }
         self.validate_pointer(inode, block)?;
-        let Some(left) = budget.checked_sub(1) else {
+        let Some(left) = at.left.checked_sub(1) else {
             return Err(Error::corrupt(Object::Inode(inode.number()), "more blocks than the file system has"));
         };
-        *budget = left;
+        at.left = left;
         if level == 0 {
-            let first = u32::try_from(*logical).map_err(|_| {
+            let logical = at.logical;
+            let first = u32::try_from(logical).map_err(|_| {
                 Error::corrupt(Object::Inode(inode.number()), format!("content in block {logical}, past 2^32"))
             })?;
-            *logical += 1;
+            at.logical += 1;
             return visit(Mapped::Content(Extent { logical: first, physical: block, blocks: 1, unwritten: false }));
         }
         visit(Mapped::MapBlock(block))?;
         let bytes = self.read_block(block)?;
         for index in 0..pointers as usize {
-            self.walk_pointer(inode, pointer(&bytes, index), level - 1, logical, budget, visit)?;
+            if at.logical >= at.stop {
+                break;
+            }
+            self.walk_pointer(inode, pointer(&bytes, index), level - 1, at, visit)?;
         }
         Ok(())
     }

@@ -142,9 +142,19 @@ struct KnownDirectory {
     /// None yet, where it is 0.
     number: u32,
     /// Its block map, until that changes.
-    map: Option<Arc<BlockMap>>,
+    map: Option<DirectoryMap>,
     /// Blocks in the file system whose checksum was found right, or made so.
     sound: HashSet<u64>,
+}
+
+/// A directory's block map as far as the directory has blocks: others can share the same map, which may be as large as
+/// the file system.
+#[derive(Clone, Debug)]
+struct DirectoryMap {
+    /// How many blocks the directory had.
+    blocks: u32,
+    /// `None` where the map is broken somewhere: the rest can be read block by block.
+    map: Option<Arc<BlockMap>>,
 }
 
 /// The most blocks that a directory can have for its map to be kept.
@@ -157,16 +167,16 @@ impl LastDirectory {
         (known.number == number.0).then_some(known)
     }
 
-    fn map(&self, number: InodeNumber) -> Option<Arc<BlockMap>> {
+    fn map(&self, number: InodeNumber) -> Option<DirectoryMap> {
         self.known(number)?.map.clone()
     }
 
-    fn keep_map(&self, number: InodeNumber, map: &Arc<BlockMap>) {
+    fn keep_map(&self, number: InodeNumber, map: &DirectoryMap) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.number != number.0 {
             *known = KnownDirectory { number: number.0, ..KnownDirectory::default() };
         }
-        known.map = Some(Arc::clone(map));
+        known.map = Some(map.clone());
     }
 
     /// Whether the checksum of a block of a directory is known to be right.
@@ -227,8 +237,13 @@ impl Extent {
 impl<S: ReadAt> FileSystem<S> {
     /// The whole block map of a file.
     pub(crate) fn read_map(&self, inode: &Inode) -> Result<BlockMap> {
+        self.read_map_before(inode, u64::MAX)
+    }
+
+    /// What begins before block `stop` in the block map of a file.
+    pub(crate) fn read_map_before(&self, inode: &Inode, stop: u64) -> Result<BlockMap> {
         let mut map = BlockMap::default();
-        self.walk_blocks(inode, &mut |part| {
+        self.walk_blocks_before(inode, stop, &mut |part| {
             match part {
                 Mapped::MapBlock(block) => map.map_blocks.push(block),
                 Mapped::Content(extent) => map.push(extent),
@@ -240,22 +255,24 @@ impl<S: ReadAt> FileSystem<S> {
 
     /// Where block `logical` of a directory is; `None` for a hole.
     pub(crate) fn map_directory_block(&self, directory: &Inode, logical: u32) -> Result<Option<u64>> {
-        let map = match self.last_directory.map(directory.number()) {
-            Some(map) => map,
-            None if self.directory_blocks(directory) > KEPT_MAP_BLOCKS => {
-                return Ok(self.map_block(directory, u64::from(logical))?.physical);
+        let blocks = self.directory_blocks(directory);
+        if blocks > KEPT_MAP_BLOCKS || logical >= blocks {
+            return Ok(self.map_block(directory, u64::from(logical))?.physical);
+        }
+        let known = match self.last_directory.map(directory.number()) {
+            Some(known) if logical < known.blocks => known,
+            _ => {
+                let map = match self.read_map_before(directory, u64::from(blocks)) {
+                    Ok(map) => Some(Arc::new(map)),
+                    Err(Error::Corrupt { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                let known = DirectoryMap { blocks, map };
+                self.last_directory.keep_map(directory.number(), &known);
+                known
             }
-            None => match self.read_map(directory) {
-                Ok(map) => {
-                    let map = Arc::new(map);
-                    self.last_directory.keep_map(directory.number(), &map);
-                    map
-                }
-                // Of a map that is broken somewhere, the rest can be read.
-                Err(Error::Corrupt { .. }) => return Ok(self.map_block(directory, u64::from(logical))?.physical),
-                Err(error) => return Err(error),
-            },
         };
+        let Some(map) = known.map else { return Ok(self.map_block(directory, u64::from(logical))?.physical) };
         let extent = map.find(u64::from(logical)).filter(|extent| !extent.unwritten);
         Ok(extent.map(|extent| extent.physical + u64::from(logical - extent.logical)))
     }

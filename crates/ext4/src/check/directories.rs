@@ -93,6 +93,9 @@ impl<S: ReadAt> Check<'_, S> {
             }
             self.entry(directory, entry);
             let is_dots = entry.name == b"." || entry.name == b"..";
+            if !is_dots {
+                self.entry_encryption(directory, entry);
+            }
             if !is_dots && entry.inode.0 < self.filesystem.superblock().first_inode() {
                 let name = String::from_utf8_lossy(&entry.name);
                 self.report(

@@ -23,8 +23,10 @@ impl<S: ReadAt> Check<'_, S> {
         }
         self.names_twice()?;
         self.value_references()?;
-        for (block, (stored, found)) in std::mem::take(&mut self.xattr_blocks) {
-            if stored != found {
+        for (block, known) in std::mem::take(&mut self.xattr_blocks) {
+            if let Some((stored, found)) = known
+                && stored != found
+            {
                 self.report(Object::Block(block), format!("h_refcount={stored}, but {found} inodes use it"));
             }
         }
@@ -64,6 +66,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
         let content = if inode.has_map(superblock) { self.claim_content(inode)? } else { 0 };
         self.claim_attributes(inode)?;
+        self.encryption(inode)?;
         // Of attributes that cannot be read there is a finding already.
         let Some(attributes) = self.attribute_blocks(inode)? else { return Ok(()) };
         let superblock = self.filesystem.superblock();

@@ -7,6 +7,7 @@
 mod attributes;
 mod bitmaps;
 mod directories;
+mod encryption;
 mod fields;
 mod inodes;
 
@@ -19,6 +20,8 @@ use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
 use crate::usage::{FollowedMaps, Usage};
+use crate::xattr::value::KnownValues;
+use encryption::Policies;
 
 /// The most findings that are listed; a file system with more is beyond a list.
 const MAX_FINDINGS: usize = 1000;
@@ -36,8 +39,9 @@ struct Check<'a, S> {
     /// By group and index there: whether it is in use, what `i_links_count` says, and how many names
     /// were found. Empty where the group has no inode in use that was met: most of a large disk's.
     inodes: Vec<Vec<InodeState>>,
-    /// Attribute block → (`h_refcount`, inodes that point to it).
-    xattr_blocks: BTreeMap<u64, (u32, u32)>,
+    /// Attribute block → (`h_refcount`, inodes that point to it); `None` where it cannot be read, which is reported
+    /// once.
+    xattr_blocks: BTreeMap<u64, Option<(u32, u32)>>,
     /// Attribute block → what it and the values of its attributes are charged with, in blocks; `None` where it cannot
     /// be read.
     xattr_charges: BTreeMap<u64, Option<u64>>,
@@ -45,6 +49,10 @@ struct Check<'a, S> {
     with_both: Vec<(u64, InodeNumber)>,
     /// Inode that holds an attribute's value → attributes that have it, and whether it counts them.
     value_inodes: BTreeMap<InodeNumber, (u64, bool)>,
+    /// What value inodes say about their values.
+    known_values: KnownValues,
+    /// How encrypted inodes are encrypted.
+    policies: Policies,
     /// Blocks of block maps that were followed.
     followed: FollowedMaps,
     /// How many blocks may still be claimed again, by all inodes together.
@@ -108,6 +116,8 @@ impl<S: ReadAt> FileSystem<S> {
             xattr_charges: BTreeMap::new(),
             with_both: Vec::new(),
             value_inodes: BTreeMap::new(),
+            known_values: KnownValues::default(),
+            policies: Policies::default(),
             followed: FollowedMaps::default(),
             left_again: blocks.saturating_mul(MAX_SHARING),
             left_directory_blocks: blocks,
@@ -245,6 +255,12 @@ impl<S: ReadAt> Check<'_, S> {
             states.resize(self.filesystem.superblock().inodes_per_group() as usize, InodeState::default());
         }
         &mut states[index as usize]
+    }
+
+    /// The kind of an inode that was met, as entries of directories say it; 0 is not in use.
+    fn known_kind(&self, number: InodeNumber) -> u8 {
+        let (group, index) = self.filesystem.group_of_inode(number);
+        self.state_in(group, index).kind
     }
 
     /// What is known of the inode with an index in a group.

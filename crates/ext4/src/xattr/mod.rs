@@ -4,6 +4,7 @@
 
 mod acl;
 pub(crate) mod store;
+pub(crate) mod value;
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -11,10 +12,8 @@ use storage::ReadAt;
 
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
-use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::EXT4_EA_INODE_FL;
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::xattr::{
     EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC,
     RawXattrEntry, RawXattrHeader,
@@ -175,14 +174,6 @@ fn continued_hash(of_name: u32, value: &[u8]) -> u32 {
     })
 }
 
-/// An inode that holds a value.
-pub(crate) struct ValueInode {
-    pub(crate) inode: Inode,
-    /// Whether it counts the attributes that have it. Lustre's do not: each belongs to one inode, whose
-    /// blocks its own are not.
-    pub(crate) is_counted: bool,
-}
-
 impl Inode {
     /// The entries in the body, and where they and their values are: offsets count from there.
     pub(crate) fn body_entries(&self) -> Result<(Vec<Entry>, usize)> {
@@ -232,58 +223,6 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(entries.into_iter().map(|entry| entry.attribute).collect())
     }
 
-    /// The sizes in bytes of an inode's values that are in inodes of their own, shared or not, and are
-    /// charged to it.
-    pub(crate) fn values_in_inodes(&self, inode: &Inode) -> Result<Vec<u32>> {
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(Vec::new());
-        }
-        let mut sizes = self.charged_values(inode, &inode.body_attributes()?)?;
-        sizes.extend(self.charged_values(inode, &self.block_attributes(inode)?)?);
-        Ok(sizes)
-    }
-
-    /// As [`values_in_inodes`](Self::values_in_inodes), of these attributes of it.
-    fn charged_values(&self, inode: &Inode, attributes: &[Attribute]) -> Result<Vec<u32>> {
-        let mut sizes = Vec::new();
-        for attribute in attributes {
-            if let Value::Inode { size_bytes, .. } = attribute.value
-                && self.value_inode(inode, attribute)?.is_counted
-            {
-                sizes.push(size_bytes);
-            }
-        }
-        Ok(sizes)
-    }
-
-    /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
-    /// their own, shared or not.
-    pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
-        Ok(self.body_value_blocks(inode)? + self.xattr_block_charge(inode)?)
-    }
-
-    /// Of [`attribute_blocks`](Self::attribute_blocks), those for attributes in the body.
-    pub(crate) fn body_value_blocks(&self, inode: &Inode) -> Result<u64> {
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(0);
-        }
-        Ok(self.blocks_of_values(&self.charged_values(inode, &inode.body_attributes()?)?))
-    }
-
-    /// Of [`attribute_blocks`](Self::attribute_blocks), the attribute block and those for attributes in it: the same
-    /// for all inodes that share it.
-    pub(crate) fn xattr_block_charge(&self, inode: &Inode) -> Result<u64> {
-        let block = u64::from(inode.xattr_block().is_some());
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(block);
-        }
-        Ok(block + self.blocks_of_values(&self.charged_values(inode, &self.block_attributes(inode)?)?))
-    }
-
-    fn blocks_of_values(&self, sizes: &[u32]) -> u64 {
-        sizes.iter().map(|size| u64::from(*size).div_ceil(self.block_size())).sum()
-    }
-
     fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {
         let value = match &attribute.value {
             Value::Here(value) => value.clone(),
@@ -301,48 +240,6 @@ impl<S: ReadAt> FileSystem<S> {
         }
         let acl = Acl::from_disk(&value).map_err(|problem| Error::corrupt(Object::Inode(inode.number()), problem))?;
         Ok(acl.to_xattr())
-    }
-
-    /// The value that an inode holds, whose size was validated, and the hash that it should have.
-    pub(crate) fn held_value(&self, inode: &Inode) -> Result<(Vec<u8>, u32)> {
-        let mut value = vec![0; inode.size_bytes().min(MAX_VALUE_BYTES as u64) as usize];
-        self.read_content(inode, 0, &mut value)?;
-        let hash = crc32c(self.superblock.checksum_seed(), &value);
-        Ok((value, hash))
-    }
-
-    /// The inode that holds the value of one of `owner`'s attributes, validated but for the value itself.
-    pub(crate) fn value_inode(&self, owner: &Inode, attribute: &Attribute) -> Result<ValueInode> {
-        let corrupt = |problem: String| Err(Error::corrupt(Object::Inode(owner.number()), problem));
-        let Value::Inode { number, size_bytes, hash } = attribute.value else {
-            return corrupt("an attribute's value is to be in another inode, but it is not".to_owned());
-        };
-        if number.0 < self.superblock.first_inode() {
-            return corrupt(format!("e_value_inum={number}, one of the file system's own inodes"));
-        }
-        let inode = self.inode(number)?;
-        if !inode.has_flag(EXT4_EA_INODE_FL) || inode.kind()? != FileKind::Regular {
-            return corrupt(format!("e_value_inum={number}, an inode that holds no attribute's value"));
-        }
-        // Nor does the kernel take one: giving it up would have no end where they refer to each other.
-        if inode.xattr_block().is_some() || !inode.body_entries()?.0.is_empty() {
-            return corrupt(format!("e_value_inum={number}, an inode with attributes of its own"));
-        }
-        if size_bytes == 0 || size_bytes as usize > MAX_VALUE_BYTES || u64::from(size_bytes) != inode.size_bytes() {
-            let found = inode.size_bytes();
-            return corrupt(format!(
-                "e_value_size={size_bytes}, expected 1 to {MAX_VALUE_BYTES} and the {found} bytes of inode {number}"
-            ));
-        }
-        let value = inode.value_hash().to_le_bytes();
-        let is_counted =
-            [entry_hash, signed_entry_hash].iter().any(|computed| computed(&attribute.suffix, &value) == hash);
-        let is_owned =
-            inode.raw.i_mtime.get() == owner.number().0 && inode.raw.i_generation.get() == owner.raw.i_generation.get();
-        if !is_counted && !is_owned {
-            return corrupt(format!("e_hash={hash:#010x} does not go with the value in inode {number}"));
-        }
-        Ok(ValueInode { inode, is_counted })
     }
 
     /// An inode's attribute block, validated.
