@@ -96,7 +96,7 @@ fn a_partition_with_another_behind_it_is_refused_by_name_and_nothing_changes() {
     let before = std::fs::read(&disk).unwrap();
     let error = grow(&open(&disk), 15).unwrap_err();
     assert!(matches!(error, Error::NotLast { number: 15, next: 16 }), "{error}");
-    assert_eq!(error.to_string(), "partition 15 cannot grow: partition 16 lies behind it on the disk");
+    assert_eq!(error.to_string(), "partition 15 cannot grow: partition 16 lies after it on the disk");
     assert_eq!(grow(&open(&disk), 7).unwrap_err().to_string(), "partition 7: there is no such partition");
     assert!(before == std::fs::read(&disk).unwrap());
     let none = Memory::from(vec![0; 1 << 20]);

@@ -154,7 +154,7 @@ fn what_is_not_last_is_refused_by_name_and_nothing_changes() {
     for (number, next) in [(1, 2), (5, 6), (6, 7)] {
         let error = grow(&disk.open(), number).unwrap_err();
         assert!(matches!(error, Error::NotLast { .. }), "{error}");
-        let said = format!("partition {number} cannot grow: partition {next} lies behind it on the disk");
+        let said = format!("partition {number} cannot grow: partition {next} lies after it on the disk");
         assert_eq!(error.to_string(), said);
     }
     assert_eq!(grow(&disk.open(), 2).unwrap_err().to_string(), "partition 2: there is no such partition");
@@ -164,7 +164,7 @@ fn what_is_not_last_is_refused_by_name_and_nothing_changes() {
     let behind = Disk::new(24, "label: dos\n1MiB,8MiB,E\n12MiB,4MiB,L\n2MiB,4MiB,L\n");
     behind.enlarge(64);
     let said = grow(&behind.open(), 5).unwrap_err().to_string();
-    assert_eq!(said, "partition 5 cannot grow: partition 2 lies behind it on the disk");
+    assert_eq!(said, "partition 5 cannot grow: partition 2 lies after it on the disk");
 }
 
 #[test]
