@@ -27,7 +27,7 @@ pub enum Error {
         /// What was found, and what was expected.
         problem: String,
     },
-    /// Valid, but not imgraft's to read or to write yet.
+    /// Valid, but imgraft cannot read or write it yet.
     #[error("unsupported ext4 feature: {object}: {feature}")]
     Unsupported {
         /// Which structure.
@@ -35,7 +35,7 @@ pub enum Error {
         /// The feature by its name, and what about it.
         feature: String,
     },
-    /// Errors were noted in the file system, which is not written to unless it is asked for:
+    /// Errors were noted in the file system. It can be written after
     /// [`allow_errors`](crate::FileSystem::allow_errors).
     #[error("errors were noted in the ext4 file system: s_state={state:#x} s_error_count={count}; e2fsck repairs it")]
     HasErrors {
@@ -47,13 +47,13 @@ pub enum Error {
     /// The file system is too full.
     #[error("{}", no_space(*resource, *needed, *available, *unit_bytes))]
     NoSpace {
-        /// What there is too little of.
+        /// What ran out.
         resource: Resource,
         /// How many are needed.
         needed: u64,
         /// How many there are.
         available: u64,
-        /// Size in bytes of one of them.
+        /// Size of one of them in bytes.
         unit_bytes: u32,
     },
     /// The name is taken.
@@ -68,7 +68,7 @@ pub enum Error {
     /// A directory was expected.
     #[error("inode {0} is not a directory")]
     NotADirectory(InodeNumber),
-    /// Something else than a directory was expected.
+    /// A directory, where something else was expected.
     #[error("inode {0} is a directory")]
     IsADirectory(InodeNumber),
     /// A directory that has names, where an empty one was expected.
@@ -79,7 +79,7 @@ pub enum Error {
     IntoItself(InodeNumber),
     /// A name that no directory entry can have: empty, longer than 255 bytes, `.`, `..`, or with
     /// a `/` or a NUL in it.
-    #[error("not a name that a directory entry can have")]
+    #[error("invalid name: it is empty, longer than 255 bytes, `.` or `..`, or has a `/` or a NUL in it")]
     BadName,
     /// A file, link or directory too large for the format.
     #[error("{what}")]
@@ -90,12 +90,12 @@ pub enum Error {
     /// The content to be written could not be read.
     #[error("reading the content to be written")]
     Content(#[source] std::io::Error),
-    /// The content to be written ended early or went on past the size that was announced.
+    /// The content to be written is shorter or longer than announced.
     #[error("the content's size changed while it was read: {found_bytes} bytes, expected {expected_bytes}")]
     ContentLength {
         /// Announced size in bytes.
         expected_bytes: u64,
-        /// Bytes there were, or one more than announced where it went on.
+        /// How many bytes it had; one more than announced where it is longer.
         found_bytes: u64,
     },
 }

@@ -8,7 +8,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};
 
-/// Longest target of a symbolic link, in bytes: one block, of which Linux takes 4096 less a NUL.
+/// Longest target of a symbolic link, in bytes: one block, and no more than the 4096 bytes of Linux.
 const MAX_LINK_BYTES: u64 = 4096;
 
 /// Where a run of a file's blocks is.

@@ -1,8 +1,7 @@
-//! Quota (`quota`): how much space and how many inodes each user, group and project has, in hidden
-//! files.
+//! Quota (`quota`): how much space and how many inodes each user, group and project uses, in hidden files.
 //!
-//! What was used before and after an edit is not followed: when the file system is flushed, the
-//! inodes are counted, and the files are written anew with the limits that they had.
+//! Edits do not keep count. When the file system is flushed, all inodes are counted, and the files are written again
+//! with the limits that they had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +97,7 @@ impl<S: ReadAt> FileSystem<S> {
             ));
         }
         let blocks = inode.size_bytes() / QUOTA_BLOCK_BYTES as u64;
-        // From the root down; the blocks of entries are met once for each of their entries.
+        // From the root down. A block of entries is met once for each of its entries, and kept once.
         let (mut level, mut seen) = (BTreeSet::from([ROOT_BLOCK]), 0);
         for _ in 0..LEVELS {
             let mut below = BTreeSet::new();
@@ -185,14 +184,14 @@ impl<S: ReadAt> FileSystem<S> {
             Ok(())
         })?;
         for entries in &mut counted {
-            // Who has neither a limit nor a file is not listed.
+            // An id that has neither a limit nor a file is not listed.
             entries.retain(|_, entry| entry.as_bytes()[4..].iter().any(|&byte| byte != 0));
         }
         Ok(counted)
     }
 
-    /// Calls `visit` with each inode in use that is somebody's: not with the file system's own, and not
-    /// with a value in an inode of its own, which is charged to whoever has the attribute.
+    /// Calls `visit` with each inode in use that a user owns: not with those that the file system keeps for itself, and
+    /// not with inodes that hold attributes' values, which are charged to the file that has the attribute.
     fn walk_charged_inodes(&self, visit: &mut dyn FnMut(&Inode) -> Result<()>) -> Result<()> {
         let per_group = self.superblock.inodes_per_group();
         let raw = &self.superblock.raw;
@@ -219,7 +218,7 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Where a quota file says something else than what is used: the inode of the file, and what.
+    /// Where a quota file is wrong: the inode of the file, and what it says and what is used.
     pub(crate) fn wrong_quotas(&self) -> Result<Vec<(InodeNumber, String)>> {
         let files = self.quota_files()?;
         let counted = if files.is_empty() { Vec::new() } else { self.counted_quotas(&files)? };
@@ -246,7 +245,7 @@ impl<S: ReadAt> FileSystem<S> {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Writes the quota files anew with what is used now.
+    /// Writes the quota files with what is used now.
     pub(crate) fn update_quotas(&mut self) -> Result<()> {
         let files = self.quota_files()?;
         if files.is_empty() {
@@ -271,7 +270,7 @@ impl<S: WriteAt> FileSystem<S> {
         padded.resize((blocks.end * self.block_size()) as usize, 0);
         self.write_mapped(&map, 0, &padded)?;
         self.store_map(&mut inode, map)?;
-        // A file that has become shorter keeps its blocks.
+        // A file whose content became shorter keeps its blocks.
         inode.set_size(inode.size_bytes().max(content.len() as u64));
         self.write_inode(&mut inode)
     }

@@ -15,9 +15,17 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     ("a file without a name", "unlink file", "in use, but no directory names it"),
     ("a name without a file", "clri file", "which is not in use"),
     ("a mode without a type", "sif file mode 0644", "i_mode=0o644 has no file type"),
-    ("a kind that the name does not say", "sif file mode 0010644", "is of type 5"),
+    (
+        "a kind that the name does not say",
+        "sif file mode 0010644",
+        "`file` is listed as a regular file, but inode 14 is a FIFO",
+    ),
     ("a time of deletion", "sif file dtime 1700000000", "in use, but i_dtime=1700000000"),
-    ("a size that leaves content behind", "sif large size 5000", "i_size=5000 bytes, but it has content in block 195"),
+    (
+        "a size that is less than the content",
+        "sif large size 5000",
+        "i_size=5000 bytes, but it has content in block 195",
+    ),
     (
         "a size past 2 GiB without large_file",
         "feature -large_file\nsif sparse size 3000000000",
@@ -70,7 +78,7 @@ const DAMAGE: &[(&str, &str, &str)] = &[
     (
         "a name for one of the file system's own inodes",
         "ln <8> journal",
-        "`journal` names inode 8, one of the file system's own",
+        "`journal` names inode 8, which the file system keeps for itself",
     ),
     ("a name for the root", "ln / again", "inode 2: a directory with two names"),
     ("no journal where it is to be", "ssv journal_inum 12", "journal: "),
@@ -134,7 +142,7 @@ fn what_e2fsck_finds_our_check_finds() {
             let theirs = judge("e2fsck").args(["-fn"]).arg(&image).run();
             // Of some damage it asks, and says with -n that the answer is no, but ends as if there were none.
             if theirs.status.success() && !theirs.stdout.contains("? no") && !theirs.stderr.contains("? no") {
-                missed.push(format!("{damage} is none to e2fsck: {theirs}"));
+                missed.push(format!("{damage} is no damage to e2fsck: {theirs}"));
                 continue;
             }
             let ours = our_findings(&image);

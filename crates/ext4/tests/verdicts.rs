@@ -1,5 +1,5 @@
-//! Each verdict of the check that [`check`](crate::check)'s commands do not reach: the damage is made by hand, the check
-//! names it, and `e2fsck -fn` finds it too, except where it does not look.
+//! Each verdict of the check that [`check`](crate::check)'s commands do not reach: the damage is made by hand, the
+//! check names it, and `e2fsck -fn` finds it too, except where it does not look.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -319,7 +319,8 @@ fn directories() {
     );
     case("a name with a slash", &|victim| victim.put(victim.find(b"aa\0\0"), b"a/"), "name with `/` or NUL, or empty");
     case("a length", &|victim| victim.put(victim.block("other", 0) + 4, &[11]), "rec_len=11 name_len=1");
-    // Entries of the index, from offset 32 on: a hash and a block, but the first, which has the counts in place of a hash.
+    // Entries of the index, from offset 32 on: a hash and a block, but the first, which has the counts in place of a
+    // hash.
     let entry = |victim: &Victim, index: usize| victim.block("many", 0) + 32 + index * 8;
     case(
         "hashes that are swapped",
@@ -527,7 +528,7 @@ fn inodes_and_what_the_super_block_names() {
     case(
         "a journal that is a directory",
         &|victim| victim.debugfs("sif <8> mode 0040755"),
-        "is to be the journal, but is not a file in use",
+        "should be the journal, but is not a file in use",
         Finds,
     );
     // Its fields are big endian.

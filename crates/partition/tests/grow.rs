@@ -16,7 +16,7 @@ fn work_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A disk of 24 MiB divided like Ubuntu's, in small: partition 1 lies last. 4 MiB are left behind it.
+/// A disk of 24 MiB divided like Ubuntu's, in small: partition 1 lies last. 4 MiB are left after it.
 fn noble(folder: &Path) -> PathBuf {
     let disk = folder.join("disk.raw");
     File::create(&disk).unwrap().set_len(24 * MIB).unwrap();

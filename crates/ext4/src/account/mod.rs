@@ -1,9 +1,9 @@
-//! An account of every block that differs between two states of a file system: what it is, and whether a
-//! change that is known of explains it.
+//! An account of every block that differs between two states of a file system: what the block is, and whether a
+//! known change explains it.
 //!
-//! Blocks are explained by who uses them now and by who used them before. What is shared by all (super
-//! block, descriptors, bitmaps, inode tables) is taken apart: each field, bit and slot that differs has to
-//! belong to an inode or a block that is to differ.
+//! What uses a block now, and what used it before, explains it. Blocks that belong to the whole file system (super
+//! block, descriptors, bitmaps, inode tables) are looked at in detail: each field, bit and inode that differs must
+//! belong to an inode or a block that the change may touch.
 
 mod bitmaps;
 mod fields;
@@ -59,8 +59,8 @@ pub enum Expected {
 pub struct Expectations<'a> {
     /// In what an inode may differ; numbers may stand for another file in each state.
     pub inode: &'a dyn Fn(Side, InodeNumber) -> Expected,
-    /// Whether nobody but this crate made the change. If not, the file system's own fields may differ, and
-    /// so may its journal: whoever lists the change lists these.
+    /// Whether this crate alone made the change. If not, the file system's own fields may differ, and
+    /// so may its journal: the caller lists these with the change.
     pub is_strict: bool,
 }
 
@@ -95,7 +95,7 @@ pub enum BlockKind {
     MultiMount,
     /// A file's content.
     Data,
-    /// Used by nobody now.
+    /// Not in use now.
     Free,
 }
 
@@ -144,7 +144,7 @@ pub struct Account {
     pub unexplained_blocks: u64,
     /// Where they are and why, in the order of what was looked at.
     pub unexplained: Vec<Unexplained>,
-    /// Whether the file system was made anew: nothing of the old one explains anything.
+    /// Whether this is another file system, made in place of the old one: nothing in the old one explains anything.
     pub is_remade: bool,
 }
 
@@ -154,7 +154,7 @@ impl Account {
         self.blocks.get(&BlockKind::Data).copied().unwrap_or(0)
     }
 
-    /// Blocks that nobody uses now.
+    /// Blocks that are not in use now.
     pub fn free_blocks(&self) -> u64 {
         self.blocks.get(&BlockKind::Free).copied().unwrap_or(0)
     }
@@ -209,7 +209,7 @@ fn is_same_layout(old: &Superblock, new: &Superblock) -> bool {
     layout(old) == layout(new)
 }
 
-/// What is wrong with what.
+/// What is wrong, and where.
 type Problem = (Object, String);
 
 /// Bits of block bitmaps that differ, as blocks.
@@ -314,7 +314,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         }
         // A block of attributes that several share differs where one of them takes or leaves it.
         let is_shared = before.len().max(after.len()) > 1 && may > Expected::Nothing;
-        // Who has it now says more than who had it.
+        // What has it now says more than what had it before.
         match strangers.last().filter(|_| !is_shared) {
             None => *self.account.blocks.entry(kind).or_default() += count,
             Some(&(side, number, role)) => {
@@ -322,7 +322,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                     (Side::New, Role::Content) => "its content differs",
                     (Side::New, Role::Map) => "its block map differs",
                     (Side::New, Role::Attributes) => "its attributes differ",
-                    (Side::Old, _) => "the block was its own, and is not any more",
+                    (Side::Old, _) => "the block belonged to it before",
                 };
                 self.account.unexplained_blocks += count;
                 self.unexplained(blocks, Object::Inode(number), what.to_owned());
@@ -356,7 +356,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             .any(|quota| quota.get() != 0 && quota.get() == number.0)
     }
 
-    /// In what an inode may differ, the file system's own included.
+    /// In what an inode may differ, including those that the file system keeps for itself.
     fn expected(&self, side: Side, number: InodeNumber) -> Expected {
         let raw = &self.new.superblock().raw;
         let own = match number {

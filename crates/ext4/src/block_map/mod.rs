@@ -21,7 +21,7 @@ use crate::layout::inode::EXT4_EXTENTS_FL;
 /// Where a file's content is. Extents here may be longer than one record on disk can say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockMap {
-    /// In logical order; none is empty, no two overlap, none goes on where the one before ends.
+    /// In logical order. None is empty, no two overlap, and no two could be one.
     pub(crate) extents: Vec<Extent>,
     /// The blocks that the map itself takes where it is stored now.
     pub(crate) map_blocks: Vec<u64>,
@@ -104,8 +104,7 @@ impl BlockMap {
         removed
     }
 
-    /// Makes what is allocated in `range` content that is read as it is, and returns the parts that
-    /// were read as zeros before.
+    /// Makes written extents of the unwritten ones in `range`, and returns the parts that were unwritten.
     pub(crate) fn mark_written(&mut self, range: &Range<u64>) -> Vec<Range<u64>> {
         if self.within(range).iter().all(|extent| !extent.unwritten) {
             return Vec::new();
@@ -132,18 +131,18 @@ impl BlockMap {
     }
 }
 
-/// What is known of the directory that was used last: what is done in a directory is seldom one thing,
-/// and each looks for some of its blocks.
+/// What is known of the directory that was used last: a directory is seldom used once, and each use looks for some of
+/// its blocks.
 #[derive(Debug, Default)]
 pub(crate) struct LastDirectory(Mutex<KnownDirectory>);
 
 #[derive(Debug, Default)]
 struct KnownDirectory {
-    /// None yet, where it is 0.
+    /// 0 is no directory yet.
     number: u32,
     /// Its block map, until that changes.
     map: Option<DirectoryMap>,
-    /// Blocks in the file system whose checksum was found right, or made so.
+    /// Blocks in the file system whose checksum was checked or written.
     sound: HashSet<u64>,
 }
 
@@ -277,13 +276,13 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(extent.map(|extent| extent.physical + u64::from(logical - extent.logical)))
     }
 
-    /// Blocks that `extents` take where they are stored, besides the inode.
+    /// Blocks that `extents` take where they are stored, apart from the inode.
     pub(crate) fn map_blocks_needed(&self, inode: &Inode, extents: &[Extent]) -> u64 {
         if inode.has_flag(EXT4_EXTENTS_FL) { self.extent_tree_blocks(extents) } else { self.indirect_blocks(extents) }
     }
 
     /// The most blocks that a file of `inode`'s kind can have, by its map and by how its blocks are
-    /// counted: without `huge_file` in 32 bits, in units of 512 bytes, of which pointer blocks take some.
+    /// counted: without `huge_file` in 32 bits, in units of 512 bytes, and pointer blocks are counted, too.
     /// Linux refuses to look at an inode that is larger, full of holes or not.
     pub(crate) fn max_file_blocks(&self, inode: &Inode) -> u64 {
         let has_extents = inode.has_flag(EXT4_EXTENTS_FL);
@@ -340,8 +339,8 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Refuses where `changed`, a map made from a stored one, cannot be stored although `returned`
-    /// blocks become free before.
+    /// Fails where `changed`, a map made from a stored one, needs more blocks than are free, counting `returned`
+    /// blocks that become free before it is stored.
     pub(crate) fn check_map_fits(&self, inode: &Inode, changed: &BlockMap, returned: u64) -> Result<()> {
         let needed = self.map_blocks_needed(inode, &changed.extents).saturating_sub(changed.map_blocks.len() as u64);
         let available = self.superblock.free_blocks() + returned;

@@ -26,15 +26,15 @@ use encryption::Policies;
 /// The most findings that are listed; a file system with more is beyond a list.
 const MAX_FINDINGS: usize = 1000;
 
-/// By how many files each block may be shared on average, with `shared_blocks` or by damage; what is beyond is not
-/// looked at.
+/// How many files may share each block on average, with `shared_blocks` or by damage. What is beyond that is not looked
+/// at.
 const MAX_SHARING: u64 = 16;
 
 /// What is known of the file system while it is checked.
 struct Check<'a, S> {
     filesystem: &'a FileSystem<S>,
     findings: Vec<Finding>,
-    /// A bit a block, counted from the first data block: somebody claims it.
+    /// A bit a block, counted from the first data block: whether something claims it.
     claimed: Vec<u8>,
     /// By group and index there: whether it is in use, what `i_links_count` says, and how many names
     /// were found. Empty where the group has no inode in use that was met: most of a large disk's.
@@ -181,7 +181,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
-    /// The orphan file's blocks are whole, and have something in them only where the super block says.
+    /// Checks that the orphan file's blocks are valid, and empty unless the super block says otherwise.
     fn orphan_file(&mut self) -> Result<()> {
         let filesystem = self.filesystem;
         if filesystem.has_orphans_in_file() {
@@ -208,7 +208,7 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    /// The quota files say what is used.
+    /// Checks that the quota files say what is used.
     fn quotas(&mut self) -> Result<()> {
         match self.filesystem.wrong_quotas() {
             Ok(wrong) => wrong.into_iter().for_each(|(file, problem)| self.report(Object::Inode(file), problem)),
@@ -278,7 +278,7 @@ impl<S: ReadAt> Check<'_, S> {
         for (group, index) in groups.into_iter().flat_map(|group| (0..per_group).map(move |index| (group, index))) {
             let state = self.state_in(group, index);
             let number = InodeNumber(group * per_group + index + 1);
-            // Reserved inodes have no names, but for the root.
+            // Reserved inodes have no names, except for the root.
             if state.kind == 0 || (number.0 < first && number != InodeNumber::ROOT) {
                 continue;
             }
@@ -296,7 +296,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
-    /// Inodes that the super block names instead of a directory.
+    /// Whether the super block names the inode: no directory does then.
     fn is_nameless(&self, number: InodeNumber) -> bool {
         let raw = &self.filesystem.superblock().raw;
         [

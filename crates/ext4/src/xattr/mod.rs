@@ -1,6 +1,22 @@
 //! Extended attributes, read: in the inode's body, in a block, values in inodes of their own.
 //!
-//! Kernel documentation, "Extended Attributes".
+//! An attribute is a name and a value. After `user.lang` = `en` and `user.note` = 200 times `v` were set, the file
+//! `hello` of the example has the first in its inode and the second, for which there is no room, in block 1275, which
+//! `i_file_acl` names. From byte 160 of the inode on, where `i_extra_isize` says that the fields end:
+//!
+//! ```text
+//! 0xa0  0000 02ea  the magic 0xea020000             0xac  0200 0000  e_value_size = 2
+//! 0xa4  04         e_name_len = 4                   0xb0  0000 0000  e_hash, not needed here
+//! 0xa5  01         e_name_index = 1: `user.`        0xb4  6c61 6e67  the rest of the name, `lang`
+//! 0xa6  5800       e_value_offs = 88                0xb8  0000 0000  the end of the list
+//! 0xa8  0000 0000  e_value_inum = 0: it is here     0xfc  656e 0000  the value, `en`
+//! ```
+//!
+//! Entries grow from the front and values from the end downwards. Offsets of values count from the first entry, at byte
+//! 164 here: 164 + 88 = 252 = 0xfc. In a block they count from its start, where a header of 32 bytes has the same
+//! magic, how many inodes share the block (`h_refcount`), and checksums; the first entry follows. In a block each entry
+//! has a hash of its name and value, and entries are sorted by prefix, length and name. With `ea_inode` a large value
+//! is the content of an inode of its own ([`value`]).
 
 mod acl;
 pub(crate) mod store;
@@ -29,7 +45,7 @@ pub(crate) const MAX_VALUE_BYTES: usize = 65536;
 /// How much one file's values may be together, in bytes: more than any file has.
 const MAX_VALUES_BYTES: usize = 16 << 20;
 
-/// What the names begin with whose rest is stored, by `e_name_index`.
+/// The beginnings of names, by `e_name_index`; only the rest of a name is stored.
 const PREFIXES: &[(u8, &str)] = &[
     (1, "user."),
     (EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, "system.posix_acl_access"),
@@ -64,7 +80,7 @@ pub(crate) enum Value {
 }
 
 impl Attribute {
-    /// Whether it is the rest of an inline file's content, which is none of the file's attributes.
+    /// Whether it is the rest of an inline file's content, which is no attribute of the file's own.
     pub(crate) fn is_inline_data(&self) -> bool {
         self.index == EXT4_XATTR_INDEX_SYSTEM && self.suffix == b"data"
     }
@@ -73,8 +89,7 @@ impl Attribute {
         self.index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || self.index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT
     }
 
-    /// Whether Linux lists it. What it does not list (an encryption context, another system's) is left
-    /// as it is.
+    /// Whether Linux lists it. Attributes that it does not list (of encryption, of other systems) stay as they are.
     fn is_listed(&self) -> bool {
         self.index < EXT4_XATTR_INDEX_SYSTEM && PREFIXES.iter().any(|(index, _)| *index == self.index)
     }
@@ -100,7 +115,7 @@ impl Attribute {
     }
 }
 
-/// The `e_name_index` and the rest of a name; `None` where it has none of the known beginnings.
+/// The `e_name_index` and the rest of a name; `None` where its beginning is not known.
 pub(crate) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
     // The longest beginning counts: that of an ACL is `system.` too.
     let known = PREFIXES.iter().filter(|(_, prefix)| name.starts_with(prefix.as_bytes()));
@@ -160,7 +175,7 @@ pub(crate) fn entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
     continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte)), value)
 }
 
-/// As [`entry_hash`], of a name of signed characters, as it was made for a long time: another one where a
+/// As [`entry_hash`], from the name's bytes as signed numbers, as Linux computed it for a long time: it differs where a
 /// name is not ASCII.
 pub(crate) fn signed_entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
     continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ byte as i8 as u32), value)
