@@ -15,7 +15,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
 use crate::layout::group_descriptor::{EXT4_BG_BLOCK_UNINIT, EXT4_BG_INODE_UNINIT};
 
-/// How many of the longest free runs are remembered where none is long enough.
+/// How many of the longest free runs are remembered, in case no single one is long enough.
 const REMEMBERED_RUNS: usize = 4096;
 
 /// Blocks that lie next to each other.
@@ -26,7 +26,7 @@ pub(crate) struct BlockRun {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Refuses where fewer than `needed` blocks are free.
+    /// Fails where fewer than `needed` blocks are free.
     pub(crate) fn check_free_blocks(&self, needed: u64) -> Result<()> {
         let available = self.superblock.free_blocks();
         if needed <= available {
@@ -37,7 +37,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Takes `count` blocks, from the group of `goal` on: the first free run that is long enough,
-    /// or where there is none the longest ones.
+    /// or the longest runs if no single one is.
     pub(crate) fn allocate_blocks(&mut self, goal: u64, count: u64) -> Result<Vec<BlockRun>> {
         self.check_free_blocks(count)?;
         let mut left = count;
@@ -82,7 +82,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Calls `visit` with the free runs from the group of `goal` to the last and then from the
-    /// first; a run goes on across a group's end. Of one of more than `enough` blocks the end is not
+    /// first. A run can cross a group's end. Where one has more than `enough` blocks, its end is not
     /// looked for.
     fn scan_free_runs(
         &mut self,
@@ -148,7 +148,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Gives blocks back.
+    /// Frees blocks.
     pub(crate) fn free_blocks(&mut self, run: BlockRun) -> Result<()> {
         self.mark_blocks(run, false)
     }
@@ -165,7 +165,7 @@ impl<S: WriteAt> FileSystem<S> {
                 return Err(Error::corrupt(
                     Object::Group(number),
                     format!(
-                        "of blocks {} to {} some are {state} already",
+                        "some of blocks {} to {} are {state} already",
                         left.first,
                         left.first + u64::from(count) - 1
                     ),
@@ -216,7 +216,7 @@ impl<S: WriteAt> FileSystem<S> {
         Err(Error::NoSpace { resource: Resource::Inodes, needed: 1, available: 0, unit_bytes })
     }
 
-    /// Gives an inode back.
+    /// Frees an inode.
     pub(crate) fn free_inode(&mut self, inode: InodeNumber, is_directory: bool) -> Result<()> {
         let (number, index) = self.group_of_inode(inode);
         if !self.bitmap(BitmapKind::Inodes, number)?.get(index) {
@@ -227,7 +227,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     pub(crate) fn mark_inode(&mut self, number: u32, index: u32, taken: bool, is_directory: bool) -> Result<()> {
         if self.groups[number as usize].inodes_uninitialised() {
-            // Made up for the last time, as long as the flag says that it may be.
+            // Computed for the last time: the flag still says that it is not on disk.
             self.bitmap(BitmapKind::Inodes, number)?;
             // As the kernel: a group with inodes in use has both bitmaps on disk.
             self.bitmap(BitmapKind::Blocks, number)?.changed = true;

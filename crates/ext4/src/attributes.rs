@@ -1,4 +1,4 @@
-//! What files have besides content: mode, owner, times, the count of their names.
+//! What files have apart from content: mode, owner, times, the count of their names.
 
 use storage::WriteAt;
 
@@ -11,7 +11,7 @@ use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
 /// Directories in a directory, and its own two names, at most.
 const LINK_MAX: u16 = 65000;
 
-/// The times of a file that are to be set; `None` stays as it is.
+/// The times of a file to set; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Times {
     /// Of the last access.
@@ -49,23 +49,22 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Refuses an inode that was made immutable, that is the file system's own or holds an attribute's
-    /// value, or that is not in use: its number is from before it was removed, or a damaged directory
-    /// names it.
+    /// Fails for an inode that is immutable, that the file system keeps for itself, that holds an attribute's value, or
+    /// that is not in use: the caller kept its number after it was removed, or a damaged directory names it.
     pub(crate) fn check_mutable(&self, inode: &Inode) -> Result<()> {
         if inode.links() == 0 {
             return Err(Error::corrupt(Object::Inode(inode.number()), "i_links_count=0: it is not in use"));
         }
         let refuse = |why: &str| Err(Error::unsupported(Object::Inode(inode.number()), why));
         if inode.has_flag(EXT4_IMMUTABLE_FL) {
-            return refuse("immutable: it is not to be changed (chattr +i)");
+            return refuse("immutable: it must not be changed (chattr +i)");
         }
         let raw = &self.superblock.raw;
         let number = inode.number().0;
         let is_reserved = number < self.superblock.first_inode() && inode.number() != InodeNumber::ROOT;
         let is_own = is_reserved || [raw.s_prj_quota_inum.get(), raw.s_orphan_file_inum.get()].contains(&number);
         if is_own || inode.has_flag(EXT4_EA_INODE_FL) {
-            return refuse("editing one of the file system's own inodes");
+            return refuse("editing an inode that the file system keeps for itself");
         }
         Ok(())
     }

@@ -1,4 +1,20 @@
-//! Block and inode bitmaps: one block each a group, bit by bit from the lowest.
+//! Block and inode bitmaps: a block of each for every group, a bit for each block or inode, lowest bit first.
+//!
+//! A bit of 1 is taken. In the example (see [`group`](crate::group)) the block bitmap of group 0 is block 130. Its bit
+//! 0 is block 1, where the group begins, and block b is bit (b - 1) % 8 of byte (b - 1) / 8:
+//!
+//! ```text
+//! 0x00  ffff ffff ...            blocks 1 to 32 and those after them: taken
+//! 0x98  ffff ffff ffff ff03      byte 0x9f is 0x03: bits 1272 and 1273, blocks 1273 and 1274, are taken,
+//! 0xa0  0000 ...                 and from block 1275 on nothing is
+//! ```
+//!
+//! The inode bitmap, block 132, begins `ffff ffff ffff ffff ff03`: inodes 1 to 74 are taken. There are 2,048 inodes in
+//! the group and 8,192 bits in the block; the bits past the last are 1. Group 1 has a block less than 8,192, so that
+//! the last bit of its block bitmap is 1, too: a block that does not exist is never taken.
+//!
+//! A group that was never used may have no bitmap at all: the descriptor's flags say so, and it is computed from where
+//! the group's own metadata is. Checksums of both are in the descriptor.
 
 use std::collections::BTreeMap;
 
@@ -88,7 +104,7 @@ impl Bitmap {
 }
 
 impl<S: ReadAt> FileSystem<S> {
-    /// Reads or, for a group that was never used, makes up a bitmap.
+    /// Reads a bitmap, or computes that of a group that was never used.
     pub(crate) fn read_bitmap(&self, kind: BitmapKind, number: u32) -> Result<Bitmap> {
         let group = &self.groups[number as usize];
         let superblock = &self.superblock;

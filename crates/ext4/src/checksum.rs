@@ -1,6 +1,23 @@
-//! The checksums of metadata: crc32c without the usual final inversion, seeded by the volume.
+//! The checksums of metadata (`metadata_csum`): crc32c without the usual final inversion.
 //!
-//! Kernel documentation, "Checksums".
+//! Each kind of block has its checksum in another place, but all are made alike: crc32c over what tells the block apart
+//! from its like, then over its bytes with zeros in place of the checksum. It begins with the file system's seed:
+//! crc32c of the UUID, or `s_checksum_seed`, which stays when the UUID changes. In the example the UUID is
+//! 00112233-4455-6677-8899-aabbccddeeff:
+//!
+//! ```text
+//! seed           crc32c(0xffffffff, the UUID's 16 bytes)        = 0xb720167d
+//! of inode 12    crc32c(seed, 0c00 0000)                        the number, then
+//!                crc32c(that, 0000 0000)                        i_generation, 0: the inode's own seed
+//!                crc32c(that, the inode's 256 bytes)            = 0x687df7f3, half at 0x7c, half at 0x82
+//! of a block of the directory or of the extent tree of inode 12: from the inode's own seed on
+//! of a bitmap    crc32c(seed, its bytes up to the last bit that counts), in the group's descriptor
+//! of a descriptor  crc32c(seed, the group's number), then its bytes; the low 16 bits are kept
+//! ```
+//!
+//! So a block that was written to another's place is found out, although its own bytes are whole. The super block's
+//! own checksum begins with 0xffffffff and no seed. File systems with `uninit_bg` and without `metadata_csum` have
+//! checksums in descriptors only, by CRC-16.
 
 /// crc32c over `data`, continued from `crc`, without the final inversion.
 pub(crate) fn crc32c(crc: u32, data: &[u8]) -> u32 {

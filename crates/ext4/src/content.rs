@@ -47,8 +47,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Makes a regular file `size_bytes` long: what is past that is given up, and where it was
-    /// shorter it grows by a hole. Times stay as they are.
+    /// Makes a regular file `size_bytes` long: blocks past that are freed, and a shorter
+    /// file grows by a hole. Times stay as they are.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Gives up what a file has past its size, and makes the rest of its last block zeros.
+    /// Frees the blocks past a file's size, and makes the rest of its last block zeros.
     pub(crate) fn cut(&mut self, inode: &mut Inode, mut map: BlockMap) -> Result<()> {
         let end = inode.size_bytes().div_ceil(self.block_size());
         let removed = map.remove(&(end..u64::MAX));
@@ -95,7 +95,7 @@ impl<S: WriteAt> FileSystem<S> {
         let whole = range.start.div_ceil(size)..range.end / size;
         let removed = if whole.is_empty() { Vec::new() } else { map.remove(&whole) };
         self.check_map_fits(&inode, &map, removed.iter().map(|run| run.blocks).sum())?;
-        // What is not in the map any more is not written to either.
+        // Blocks that were taken out of the map are not written.
         self.zero_mapped(&map, &range)?;
         for run in removed {
             self.free_blocks(run)?;
@@ -105,7 +105,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Allocates the blocks of a range of bytes of a regular file, as unwritten extents where there
-    /// are none: they read as zeros. The file grows to the range's end if that is past its own.
+    /// are holes: they read as zeros. The file grows to the range's end if that is past its own.
     ///
     /// # Errors
     ///
@@ -149,7 +149,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(inode)
     }
 
-    /// The end of `length` bytes at `offset`, where a file of this kind can be as long.
+    /// The end of `length` bytes at `offset`; an error where no file of this kind can be that long.
     fn check_end(&self, inode: &Inode, offset: u64, length: u64) -> Result<u64> {
         let limit = self.max_file_blocks(inode).saturating_mul(self.block_size()).min(i64::MAX as u64);
         match offset.checked_add(length) {
@@ -206,8 +206,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// What is in the last block past the file's end counts for nothing until the file grows to
-    /// `end`: it is made zeros.
+    /// Makes zeros of what is in the last block past the file's end, as far as `end`: the file grows over it.
     fn zero_past_end(&self, inode: &Inode, map: &BlockMap, end: u64) -> Result<()> {
         let size = inode.size_bytes();
         self.zero_mapped(map, &(size..self.end_of_last_block(inode).min(end.max(size))))

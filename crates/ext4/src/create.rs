@@ -16,7 +16,7 @@ use crate::layout::inode::EXT4_PROJINHERIT_FL;
 
 /// How much content is held in memory at a time, in bytes.
 const CONTENT_STEP_BYTES: usize = 1 << 20;
-/// The content of what has one block.
+/// Content of a single block.
 const FIRST_BLOCK: &[Range<u64>] = std::slice::from_ref(&(0..1));
 /// Device numbers go up to these, not included.
 const MAJOR_END: u32 = 1 << 12;
@@ -54,8 +54,8 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// [`Error::Exists`], [`Error::NoSpace`] and [`Error::TooLarge`], after which nothing has changed,
     /// [`Error::Unsupported`] where the file system cannot be written. [`Error::Content`] and
-    /// [`Error::ContentLength`] where `content` fails or is not as long as announced: the file system
-    /// is not to be flushed then.
+    /// [`Error::ContentLength`] where `content` fails or is not as long as announced: do not flush the
+    /// file system then.
     pub fn create_file(
         &mut self,
         parent: InodeNumber,
@@ -71,12 +71,12 @@ impl<S: WriteAt> FileSystem<S> {
         })
     }
 
-    /// Creates a regular file with the content of `source`, which is not to change as long as the
-    /// storage is used: it may be kept in place of its bytes. Where `source` has holes, so has the file.
+    /// Creates a regular file with the content of `source`, which must not change as long as the
+    /// storage is used: the storage may keep `source` and not its bytes. Where `source` has holes, so has the file.
     ///
     /// # Errors
     ///
-    /// As [`create_file`](Self::create_file); what reading `source` says is an [`Error::Storage`].
+    /// As [`create_file`](Self::create_file); [`Error::Storage`] where `source` cannot be read.
     pub fn create_file_from(
         &mut self,
         parent: InodeNumber,
@@ -113,8 +113,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.name_new(&mut directory, name, inode)
     }
 
-    /// Takes blocks for the content of a new inode, and leaves enough for its map and its name; where
-    /// there are not enough, the inode is given back too.
+    /// Takes blocks for the content of a new inode, and leaves enough for its map and its name. Where
+    /// there are not enough, the inode is freed too.
     fn place_content(
         &mut self,
         inode: &mut Inode,
@@ -253,8 +253,8 @@ impl<S: WriteAt> FileSystem<S> {
         inode
     }
 
-    /// Writes a new inode and gives it its name; where the directory cannot take another, the inode is
-    /// given back.
+    /// Writes a new inode and gives it its name; where the directory has no room for it, the inode is
+    /// freed.
     fn name_new(&mut self, directory: &mut Inode, name: &[u8], mut inode: Inode) -> Result<InodeNumber> {
         self.write_inode(&mut inode)?;
         let named = self.add_entry(directory, &NewEntry { name, inode: inode.number(), kind: inode.kind()? });

@@ -1,36 +1,43 @@
 use std::fmt;
 
+use thiserror::Error;
+
 use crate::InodeNumber;
 
 /// The result of a file system operation.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why an operation on the file system did not happen.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum Error {
     /// The storage could not give or take bytes.
-    Storage(storage::Error),
+    #[error("the file system's storage")]
+    Storage(#[from] storage::Error),
     /// There is no ext2, ext3 or ext4 file system here.
+    #[error("not an ext4 file system: s_magic={found:#06x}, expected 0xef53")]
     NotExt4 {
         /// What stands where the magic 0xEF53 was expected.
         found: u16,
     },
     /// The bytes break the format's rules.
+    #[error("corrupt ext4 file system: {object}: {problem}")]
     Corrupt {
         /// Which structure.
         object: Object,
         /// What was found, and what was expected.
         problem: String,
     },
-    /// Valid, but not imgraft's to read or to write yet.
+    /// Valid, but imgraft cannot read or write it yet.
+    #[error("unsupported ext4 feature: {object}: {feature}")]
     Unsupported {
         /// Which structure.
         object: Object,
         /// The feature by its name, and what about it.
         feature: String,
     },
-    /// Errors were noted in the file system, which is not written to unless it is asked for:
+    /// Errors were noted in the file system. It can be written after
     /// [`allow_errors`](crate::FileSystem::allow_errors).
+    #[error("errors were noted in the ext4 file system: s_state={state:#x} s_error_count={count}; e2fsck repairs it")]
     HasErrors {
         /// `s_state`.
         state: u16,
@@ -38,46 +45,57 @@ pub enum Error {
         count: u32,
     },
     /// The file system is too full.
+    #[error("{}", no_space(*resource, *needed, *available, *unit_bytes))]
     NoSpace {
-        /// What there is too little of.
+        /// What ran out.
         resource: Resource,
         /// How many are needed.
         needed: u64,
         /// How many there are.
         available: u64,
-        /// Size in bytes of one of them.
+        /// Size of one of them in bytes.
         unit_bytes: u32,
     },
     /// The name is taken.
+    #[error("the name is taken by inode {inode}")]
     Exists {
         /// The inode that has the name.
         inode: InodeNumber,
     },
     /// There is no such name in the directory.
+    #[error("no such file or directory")]
     NotFound,
     /// A directory was expected.
+    #[error("inode {0} is not a directory")]
     NotADirectory(InodeNumber),
-    /// Something else than a directory was expected.
+    /// A directory, where something else was expected.
+    #[error("inode {0} is a directory")]
     IsADirectory(InodeNumber),
     /// A directory that has names, where an empty one was expected.
+    #[error("directory inode {0} is not empty")]
     NotEmpty(InodeNumber),
     /// A directory was to be moved to a place below itself.
+    #[error("directory inode {0} cannot be moved to a place below itself")]
     IntoItself(InodeNumber),
     /// A name that no directory entry can have: empty, longer than 255 bytes, `.`, `..`, or with
     /// a `/` or a NUL in it.
+    #[error("invalid name: it is empty, longer than 255 bytes, `.` or `..`, or has a `/` or a NUL in it")]
     BadName,
     /// A file, link or directory too large for the format.
+    #[error("{what}")]
     TooLarge {
         /// What is too large, and what the limit is.
         what: String,
     },
     /// The content to be written could not be read.
-    Content(std::io::Error),
-    /// The content to be written ended early or went on past the size that was announced.
+    #[error("reading the content to be written")]
+    Content(#[source] std::io::Error),
+    /// The content to be written is shorter or longer than announced.
+    #[error("the content's size changed while it was read: {found_bytes} bytes, expected {expected_bytes}")]
     ContentLength {
         /// Announced size in bytes.
         expected_bytes: u64,
-        /// Bytes there were, or one more than announced where it went on.
+        /// How many bytes it had; one more than announced where it is longer.
         found_bytes: u64,
     },
 }
@@ -123,6 +141,21 @@ impl Error {
     }
 }
 
+/// What is missing, and how much of it.
+fn no_space(resource: Resource, needed: u64, available: u64, unit_bytes: u32) -> String {
+    let bytes = |blocks: u64| blocks.saturating_mul(u64::from(unit_bytes));
+    match resource {
+        Resource::Blocks => format!(
+            "no space left in the file system: {needed} blocks ({} bytes) are needed, {available} ({} bytes) are free",
+            bytes(needed),
+            bytes(available)
+        ),
+        Resource::Inodes => {
+            format!("no inodes left in the file system: {needed} are needed, {available} are free")
+        }
+    }
+}
+
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -133,65 +166,5 @@ impl fmt::Display for Object {
             Self::DirectoryBlock { inode, logical } => write!(f, "directory inode {inode}, block {logical}"),
             Self::Journal => write!(f, "journal"),
         }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Storage(_) => write!(f, "the file system's storage"),
-            Self::NotExt4 { found } => {
-                write!(f, "not an ext4 file system: s_magic={found:#06x}, expected 0xef53")
-            }
-            Self::Corrupt { object, problem } => write!(f, "corrupt ext4 file system: {object}: {problem}"),
-            Self::Unsupported { object, feature } => write!(f, "unsupported ext4 feature: {object}: {feature}"),
-            Self::HasErrors { state, count } => write!(
-                f,
-                "errors were noted in the ext4 file system: s_state={state:#x} s_error_count={count}; e2fsck repairs it"
-            ),
-            Self::NoSpace { resource: Resource::Blocks, needed, available, unit_bytes } => {
-                let bytes = |blocks: &u64| blocks * u64::from(*unit_bytes);
-                write!(
-                    f,
-                    "no space left in the file system: {needed} blocks ({} bytes) are needed, {available} ({} bytes) are free",
-                    bytes(needed),
-                    bytes(available)
-                )
-            }
-            Self::NoSpace { resource: Resource::Inodes, needed, available, .. } => {
-                write!(f, "no inodes left in the file system: {needed} are needed, {available} are free")
-            }
-            Self::Exists { inode } => write!(f, "the name is taken by inode {inode}"),
-            Self::NotFound => write!(f, "no such file or directory"),
-            Self::NotADirectory(inode) => write!(f, "inode {inode} is not a directory"),
-            Self::IsADirectory(inode) => write!(f, "inode {inode} is a directory"),
-            Self::NotEmpty(inode) => write!(f, "directory inode {inode} is not empty"),
-            Self::IntoItself(inode) => write!(f, "directory inode {inode} cannot be moved to a place below itself"),
-            Self::BadName => write!(f, "not a name that a directory entry can have"),
-            Self::TooLarge { what } => write!(f, "{what}"),
-            Self::Content(_) => write!(f, "reading the content to be written"),
-            Self::ContentLength { expected_bytes, found_bytes } => {
-                write!(
-                    f,
-                    "the content's size changed while it was read: {found_bytes} bytes, expected {expected_bytes}"
-                )
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Storage(error) => Some(error),
-            Self::Content(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<storage::Error> for Error {
-    fn from(error: storage::Error) -> Self {
-        Self::Storage(error)
     }
 }

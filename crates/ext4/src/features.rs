@@ -2,7 +2,7 @@
 
 use crate::layout::superblock::RawSuperblock;
 
-/// Compatible features: may be ignored when reading and, by and large, when writing.
+/// Compatible features: a program that does not know one can read the file system and, as a rule, write it.
 pub(crate) mod compat {
     pub(crate) const HAS_JOURNAL: u32 = 0x4;
     pub(crate) const RESIZE_INODE: u32 = 0x10;
@@ -12,7 +12,7 @@ pub(crate) mod compat {
     pub(crate) const ORPHAN_FILE: u32 = 0x1000;
 }
 
-/// Incompatible features: not to be read by who does not know them.
+/// Incompatible features: a program that does not know one must not even read the file system.
 pub(crate) mod incompat {
     pub(crate) const FILETYPE: u32 = 0x2;
     pub(crate) const RECOVER: u32 = 0x4;
@@ -29,7 +29,7 @@ pub(crate) mod incompat {
     pub(crate) const CASEFOLD: u32 = 0x2_0000;
 }
 
-/// Read-only-compatible features: not to be written by who does not know them.
+/// Read-only-compatible features: a program that does not know one can read the file system and must not write it.
 pub(crate) mod ro_compat {
     pub(crate) const SPARSE_SUPER: u32 = 0x1;
     pub(crate) const LARGE_FILE: u32 = 0x2;
@@ -127,7 +127,7 @@ const WRITE_RO_COMPAT: u32 = ro_compat::SPARSE_SUPER
     | ro_compat::PROJECT
     | ro_compat::ORPHAN_PRESENT;
 
-/// The features' names as `dumpe2fs` prints them; bits without one as `FEATURE_I20` (set, bit).
+/// The features' names as `dumpe2fs` prints them; bits without a name as `FEATURE_I20` (set, bit).
 pub(crate) fn names(raw: &RawSuperblock) -> Vec<String> {
     [
         ('C', raw.s_feature_compat.get(), COMPAT_NAMES),

@@ -8,7 +8,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};
 
-/// Longest target of a symbolic link, in bytes: one block, of which Linux takes 4096 less a NUL.
+/// Longest target of a symbolic link, in bytes: one block, and no more than the 4096 bytes of Linux.
 const MAX_LINK_BYTES: u64 = 4096;
 
 /// Where a run of a file's blocks is.
@@ -42,13 +42,23 @@ impl<S: ReadAt> FileSystem<S> {
 
     /// Calls `visit` with every part of the file's block map, content and map blocks alike.
     pub(crate) fn walk_blocks(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
+        self.walk_blocks_before(inode, u64::MAX, visit)
+    }
+
+    /// As [`walk_blocks`](Self::walk_blocks), of what begins before block `stop` of the file.
+    pub(crate) fn walk_blocks_before(
+        &self,
+        inode: &Inode,
+        stop: u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
         if !inode.has_blocks() {
             return Ok(());
         }
         if inode.has_flag(EXT4_EXTENTS_FL) {
-            return self.walk_extents(inode, visit);
+            return self.walk_extents(inode, stop, visit);
         }
-        self.walk_indirect(inode, visit)
+        self.walk_indirect(inode, stop, visit)
     }
 
     /// Reads a regular file's bytes from `offset` on into `buffer`; returns how many, which is less

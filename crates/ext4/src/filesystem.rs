@@ -60,7 +60,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(Self { journal_replayed, write_refusal, ..Self::unwritable(storage, superblock, groups) })
     }
 
-    /// Refuses where the file system has something that we must not write under, and finishes what
+    /// Fails where the file system has a feature that we must not write under or noted errors; otherwise finishes what
     /// its last user left unfinished.
     pub(crate) fn prepare_to_write(&mut self) -> Result<()> {
         if let Some(reason) = &self.write_refusal {
@@ -100,8 +100,8 @@ impl<S: WriteAt> FileSystem<S> {
     }
 }
 
-/// Sets the free counts to what the groups have: a mounted file system writes its own only when it is
-/// unmounted, so that a log does not have them.
+/// Sets the free counts to the sums of the groups' counts: the kernel writes them only at unmounting, so that the
+/// journal does not have them.
 fn count_free(superblock: &mut Superblock, groups: &[Group]) {
     let free: u64 = groups.iter().map(|group| u64::from(group.free_blocks())).sum();
     superblock.set_free_blocks(free * superblock.cluster_blocks());
@@ -123,7 +123,7 @@ impl<S: ReadAt> FileSystem<S> {
         Self { write_refusal: None, ..Self::unwritable(storage, superblock, Vec::new()) }
     }
 
-    /// The file system to be read only: before its journal is replayed, to read the journal.
+    /// A file system that can only be read: to read the journal before it is replayed.
     pub(crate) fn unwritable(storage: S, superblock: Superblock, groups: Vec<Group>) -> Self {
         Self {
             storage: Cache::new(storage, CACHE_BYTES),

@@ -1,4 +1,20 @@
 //! Block groups: their descriptors, and what is where in a group.
+//!
+//! A descriptor of 32 or 64 bytes for each group follows the super block, from the next block on. In the example
+//! (see [`superblock`](crate::superblock)) both are in block 2. The one of group 0 begins:
+//!
+//! ```text
+//! 0x00  8200 0000  bg_block_bitmap = 130         0x0c  061b       bg_free_blocks_count = 6918
+//! 0x04  8400 0000  bg_inode_bitmap = 132         0x0e  b607       bg_free_inodes_count = 1974
+//! 0x08  8600 0000  bg_inode_table = 134          0x10  0300       bg_used_dirs_count = 3
+//! ```
+//!
+//! The inode table has 2,048 inodes of 256 bytes: 512 blocks, 134 to 645. Inode 12 is the twelfth of group 0, and
+//! begins 11 * 256 bytes into the table: in block 136, at byte 768. A group's bitmaps and table need not be in the
+//! group (`flex_bg`): those of group 1 are in blocks 131, 133 and 646, which are in group 0.
+//!
+//! `bg_flags` of group 1 is 1, [`EXT4_BG_INODE_UNINIT`]: none of its inodes was ever used, and nobody reads its inode
+//! bitmap and table. `bg_checksum` is of the group's number and the descriptor.
 
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
@@ -16,14 +32,14 @@ const RAW_BYTES: usize = size_of::<RawGroupDescriptor>();
 #[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) raw: RawGroupDescriptor,
-    /// What descriptors of more than 64 bytes have past them.
+    /// What follows the first 64 bytes of a larger descriptor.
     tail: Vec<u8>,
     /// Whether it has to be written back.
     pub(crate) changed: bool,
 }
 
 impl Group {
-    /// A group that has nothing yet.
+    /// An empty descriptor.
     pub(crate) fn new(superblock: &Superblock) -> Self {
         let tail = vec![0; superblock.descriptor_size_bytes().saturating_sub(RAW_BYTES)];
         Self { raw: RawGroupDescriptor::new_zeroed(), tail, changed: true }
@@ -136,7 +152,7 @@ impl Group {
         None
     }
 
-    /// The descriptor's bytes, its checksum made new; they are the caller's to write.
+    /// The descriptor's bytes with a new checksum; the caller writes them.
     pub(crate) fn seal(&mut self, group: u32, superblock: &Superblock) -> Vec<u8> {
         if let Some(checksum) = self.computed_checksum(group, superblock) {
             self.raw.bg_checksum.set(checksum);
@@ -220,7 +236,7 @@ fn parse(bytes: &[u8], number: u32, superblock: &Superblock) -> Result<Group> {
     Ok(group)
 }
 
-/// Writes the descriptors that changed, their checksums made new.
+/// Writes the descriptors that changed, with new checksums.
 pub(crate) fn write_groups(storage: &dyn WriteAt, superblock: &Superblock, groups: &mut [Group]) -> Result<()> {
     let size = superblock.descriptor_size_bytes();
     let per_block = superblock.descriptors_per_block();

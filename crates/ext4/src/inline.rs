@@ -1,8 +1,8 @@
 //! Content that is in the inode itself (`inline_data`): 60 bytes in `i_block`, the rest as the value
 //! of the attribute `system.data` in the inode's body.
 //!
-//! Kernel documentation, "Inline Data". It is read as it is there. What is to be changed is given
-//! blocks first, as the kernel does it with what has grown too large.
+//! Kernel documentation, "Inline Data". Such content is read where it is. A file or directory that is to be changed
+//! gets blocks first, as from the kernel when it grows too large.
 
 use std::ops::ControlFlow;
 
@@ -116,7 +116,7 @@ impl<S: ReadAt> FileSystem<S> {
 
 impl<S: WriteAt> FileSystem<S> {
     /// Moves what an inline file, directory or symbolic link has into blocks, as every edit of its content needs
-    /// it first; nothing happens to any other. The inode is written.
+    /// it first; any other stays as it is. The inode is written.
     pub(crate) fn give_blocks(&mut self, inode: &mut Inode) -> Result<()> {
         if !inode.is_inline() {
             return Ok(());
@@ -148,7 +148,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(inode)
     }
 
-    /// Makes another directory the one above an inline directory, which stays one.
+    /// Changes the parent of an inline directory, which stays inline.
     pub(crate) fn set_inline_parent(&mut self, directory: &Inode, parent: InodeNumber) -> Result<()> {
         let mut directory = directory.clone();
         directory.raw.i_block[..PARENT_BYTES].copy_from_slice(&parent.0.to_le_bytes());

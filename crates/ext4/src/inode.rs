@@ -1,4 +1,23 @@
-//! Inodes: one object of the tree.
+//! Inodes: one file, directory or link each. Their names are in directories.
+//!
+//! An inode has a place in a table and no name; its number is its place. In the example (see
+//! [`group`](crate::group)) inode 12 is the file `hello`, whose content is the 12 bytes `hello, ext4\n`. Its 256 bytes
+//! begin at byte 768 of block 136 (`debugfs -R "inode_dump hello"`):
+//!
+//! ```text
+//! 0x00  a481       i_mode = 0x81a4: 0x8 is a regular file, 0x1a4 is 0644
+//! 0x04  0c00 0000  i_size_lo = 12
+//! 0x1a  0100       i_links_count = 1 name
+//! 0x1c  0200 0000  i_blocks_lo = 2: units of 512 bytes, one block of 1,024
+//! 0x20  0000 0800  i_flags = 0x80000: i_block is the root of an extent tree
+//! 0x28  0af3 ...   i_block: 60 bytes that say where the content is
+//! 0x80  2000       i_extra_isize = 32: bytes 128 to 159 have fields, too
+//! ```
+//!
+//! The first 128 bytes are those of ext2. Then come newer fields: nanoseconds and two bits more for each time, when the
+//! file was made, its project. What is left, here bytes 160 to 255, can hold extended attributes. `i_block` is a block
+//! map ([`block_map`](crate::block_map)); of a short symbolic link it is the target, of a device the numbers, and with
+//! `inline_data` the content itself.
 
 use std::fmt;
 
@@ -16,7 +35,7 @@ use crate::superblock::Superblock;
 
 /// Size in bytes of the part that every inode has.
 const BASE_BYTES: usize = 128;
-/// Where the extra parts of access, modification and change time end behind that.
+/// Where the extra parts of access, modification and change time end, counted from there.
 const EXTRA_TIMES_END: usize = std::mem::offset_of!(RawInodeExtra, i_atime_extra) + 4;
 
 /// The number of an inode; the first is 1.
@@ -127,8 +146,8 @@ impl Time {
         Self { seconds, nanoseconds: extra >> 2 }
     }
 
-    /// The low part and the extra part; what is out of range goes to the nearest that is not. Where the
-    /// extra part is not kept, the range is that of the low part.
+    /// The low part and the extra part. A time that is out of range becomes the nearest that is not; without the extra
+    /// part the range is that of the low part.
     fn encode(self, has_extra: bool) -> (u32, u32) {
         let last = i64::from(i32::MAX) + if has_extra { 3 << 32 } else { 0 };
         let seconds = self.seconds.clamp(i64::from(i32::MIN), last);
@@ -137,7 +156,7 @@ impl Time {
     }
 }
 
-/// What a file is given besides its content.
+/// What a file is given apart from its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attributes {
     /// Permission bits, up to 0o7777.
@@ -210,7 +229,7 @@ impl Inode {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where the type bits of `i_mode` are none of the seven.
+    /// [`Error::Corrupt`] where the type bits of `i_mode` stand for none of the seven kinds.
     pub fn kind(&self) -> Result<FileKind> {
         FileKind::from_mode(self.raw.i_mode.get()).ok_or_else(|| {
             Error::corrupt(Object::Inode(self.number), format!("i_mode={:#o} has no file type", self.raw.i_mode.get()))
@@ -271,7 +290,7 @@ impl Inode {
         })
     }
 
-    /// The project that the file belongs to; 0 where there are none.
+    /// The project that the file belongs to; 0 without projects.
     pub fn project(&self) -> u32 {
         self.extra().map_or(0, |extra| extra.i_projid.get())
     }
@@ -445,7 +464,7 @@ impl Inode {
         self.tail[..size].copy_from_slice(&extra.as_bytes()[..size]);
     }
 
-    /// What the checksums of this inode's own blocks (extents, directory) start from.
+    /// The seed of the checksums of this inode's own blocks (extents, directory).
     pub(crate) fn checksum_seed(&self, superblock: &Superblock) -> u32 {
         let seed = crc32c(superblock.checksum_seed(), &self.number.0.to_le_bytes());
         crc32c(seed, self.raw.i_generation.as_bytes())
@@ -477,7 +496,7 @@ impl Inode {
         u32::from(u16::from_le_bytes([self.tail[2], self.tail[3]])) << 16 | low
     }
 
-    /// The whole inode's bytes, its checksum made new.
+    /// The whole inode's bytes with a new checksum.
     pub(crate) fn seal(&mut self, superblock: &Superblock) -> Vec<u8> {
         if superblock.has_metadata_checksums() && !self.is_all_zero() {
             let checksum = self.computed_checksum(superblock);
@@ -563,7 +582,7 @@ mod tests {
         let far = Time { seconds: i64::MAX, nanoseconds: 0 };
         let (low, extra) = far.encode(true);
         assert_eq!(Time::decode(low, extra).seconds, 15_032_385_535);
-        // Inodes of 128 bytes had what is past 2038 come out in the 20th century.
+        // In an inode of 128 bytes, a time past 2038 must not be read as one in the 20th century.
         let (low, _) = far.encode(false);
         assert_eq!(Time::decode(low, 0).seconds, i64::from(i32::MAX));
     }

@@ -5,13 +5,12 @@
 //! Made for images that nobody has mounted. Edits need no journal:
 //! the storage is an overlay that is committed whole or not at all.
 //!
-//! What is refused, by name: writing under features that are not known or not kept right here
-//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `mmp`), and file systems with error flags unless
-//! they are allowed.
+//! It refuses, by name, to write a file system with features that it does not know or does not keep right
+//! (`bigalloc`, `encrypt`, `casefold`, `verity`, `mmp`), and one with error flags unless these are allowed.
 //!
-//! An edit that is refused because a name is taken or missing, because there is no space or because something
-//! would be too large has changed nothing, but that data in an inode may have been moved to a block.
-//! After any other error the file system in memory is not to be flushed.
+//! An edit that fails because a name is taken or missing, because there is no space or because something would be
+//! too large has changed nothing, except that data in an inode may have moved to a block. After any other error do
+//! not flush the file system in memory.
 //!
 //! ```no_run
 //! use ext4::{Attributes, FileSystem, InodeNumber, Time};

@@ -25,12 +25,12 @@ const DEFAULT_MOUNT_OPTIONS: u32 = 0xC;
 const HALF_MD4: u8 = 1;
 /// `s_jnl_backup_type`: `s_jnl_blocks` has the journal inode's blocks and size.
 const JOURNAL_BACKUP_BLOCKS: u8 = 1;
-/// How much smaller a file system begins than what its descriptors have room kept free for.
+/// How many times larger the file system can become with the room that is kept free for its descriptors.
 const GROWTH_FACTOR: u64 = 1024;
-/// Bytes of `lost+found` from the start, for `e2fsck` to need no room when there is none.
+/// Size of a new `lost+found` in bytes, so that `e2fsck` can use it when the disk is full.
 const LOST_AND_FOUND_BYTES: u64 = 16 << 10;
 const LOST_AND_FOUND_MAX_BLOCKS: u64 = 12;
-/// Blocks that a short last group must have besides its metadata, as when growing.
+/// Blocks that a short last group must have apart from its metadata, as when growing.
 const LEAST_CONTENT_BLOCKS: u64 = 50;
 
 /// What a new file system has; each is called as `mke2fs -O` calls it.
@@ -108,7 +108,7 @@ pub enum InodeCount {
 pub struct CreateOptions {
     /// 1024, 2048 or 4096.
     pub block_size_bytes: u32,
-    /// Number of blocks; as many as the storage has where there is none.
+    /// Number of blocks; `None` is as many as the storage has.
     pub blocks: Option<u64>,
     /// 128 or 256.
     pub inode_size_bytes: u16,
@@ -257,7 +257,7 @@ impl CreateOptions {
         more.min(u64::from(self.block_size_bytes / 4)) as u16
     }
 
-    /// Inodes of each group, for its table to be whole blocks and its bitmap whole bytes.
+    /// Inodes of each group, so that its table has whole blocks and its bitmap whole bytes.
     fn inodes_per_group(&self, wanted: u64, groups: u64) -> Result<u32> {
         let least = wanted.max(u64::from(FIRST_INODE) + 1).div_ceil(groups);
         let per_block = u64::from(self.block_size_bytes) / u64::from(self.inode_size_bytes);
@@ -338,7 +338,7 @@ fn journal_blocks(blocks: u64) -> u32 {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Makes a file system on `storage`, whatever is there, and writes all of it: empty but for
+    /// Makes a file system on `storage`, whatever is there, and writes all of it: empty except for
     /// `lost+found`.
     ///
     /// # Errors
@@ -448,7 +448,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Everything that no file can have.
+    /// Options that no file system can have.
     fn count_overhead(&mut self, journal_blocks: u32) {
         let superblock = &self.superblock;
         let base: u64 = (0..superblock.groups()).map(|group| u64::from(superblock.base_metadata_blocks(group))).sum();

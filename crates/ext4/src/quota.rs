@@ -1,8 +1,7 @@
-//! Quota (`quota`): how much space and how many inodes each user, group and project has, in hidden
-//! files.
+//! Quota (`quota`): how much space and how many inodes each user, group and project uses, in hidden files.
 //!
-//! What was used before and after an edit is not followed: when the file system is flushed, the
-//! inodes are counted, and the files are written anew with the limits that they had.
+//! Edits do not keep count. When the file system is flushed, all inodes are counted, and the files are written again
+//! with the limits that they had.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,6 +15,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EA_INODE_FL;
 use crate::layout::quota::{QUOTA_BLOCK_BYTES, QUOTA_VERSION, RawQuotaBlockHeader, RawQuotaEntry, RawQuotaHeader};
+use crate::xattr::value::KnownValues;
 
 /// Where the root of the tree is.
 const ROOT_BLOCK: u32 = 1;
@@ -97,7 +97,7 @@ impl<S: ReadAt> FileSystem<S> {
             ));
         }
         let blocks = inode.size_bytes() / QUOTA_BLOCK_BYTES as u64;
-        // From the root down; the blocks of entries are met once for each of their entries.
+        // From the root down. A block of entries is met once for each of its entries, and kept once.
         let (mut level, mut seen) = (BTreeSet::from([ROOT_BLOCK]), 0);
         for _ in 0..LEVELS {
             let mut below = BTreeSet::new();
@@ -152,10 +152,22 @@ impl<S: ReadAt> FileSystem<S> {
             entry.dqb_curspace.set(0);
             entry.dqb_curinodes.set(0);
         }
+        let mut known = KnownValues::default();
+        // Inodes can share an attribute block: what it is charged with is counted once.
+        let mut charges: BTreeMap<u64, u64> = BTreeMap::new();
         self.walk_charged_inodes(&mut |inode| {
-            // Its blocks are those of values in inodes of their own, too.
+            // This includes the blocks of values in inodes of their own.
             let space = inode.used_blocks(&self.superblock).saturating_mul(self.block_size());
-            let inodes = 1 + self.values_in_inodes(inode)?.len() as u64;
+            let mut inodes = 1 + self.body_charge(inode, &mut known)?.inodes;
+            if let Some(block) = inode.xattr_block() {
+                inodes += match charges.get(&block) {
+                    Some(charge) => *charge,
+                    None => {
+                        let charge = self.xattr_block_charge(inode, &mut known)?.inodes;
+                        *charges.entry(block).or_insert(charge)
+                    }
+                };
+            }
             for (file, entries) in files.iter().zip(&mut counted) {
                 let id = file.kind.id(inode);
                 let entry = entries.entry(id).or_insert_with(|| {
@@ -172,14 +184,14 @@ impl<S: ReadAt> FileSystem<S> {
             Ok(())
         })?;
         for entries in &mut counted {
-            // Who has neither a limit nor a file is not listed.
+            // An id that has neither a limit nor a file is not listed.
             entries.retain(|_, entry| entry.as_bytes()[4..].iter().any(|&byte| byte != 0));
         }
         Ok(counted)
     }
 
-    /// Calls `visit` with each inode in use that is somebody's: not with the file system's own, and not
-    /// with a value in an inode of its own, which is charged to whoever has the attribute.
+    /// Calls `visit` with each inode in use that a user owns: not with those that the file system keeps for itself, and
+    /// not with inodes that hold attributes' values, which are charged to the file that has the attribute.
     fn walk_charged_inodes(&self, visit: &mut dyn FnMut(&Inode) -> Result<()>) -> Result<()> {
         let per_group = self.superblock.inodes_per_group();
         let raw = &self.superblock.raw;
@@ -206,7 +218,7 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Where a quota file says something else than what is used: the inode of the file, and what.
+    /// Where a quota file is wrong: the inode of the file, and what it says and what is used.
     pub(crate) fn wrong_quotas(&self) -> Result<Vec<(InodeNumber, String)>> {
         let files = self.quota_files()?;
         let counted = if files.is_empty() { Vec::new() } else { self.counted_quotas(&files)? };
@@ -233,7 +245,7 @@ impl<S: ReadAt> FileSystem<S> {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Writes the quota files anew with what is used now.
+    /// Writes the quota files with what is used now.
     pub(crate) fn update_quotas(&mut self) -> Result<()> {
         let files = self.quota_files()?;
         if files.is_empty() {
@@ -258,7 +270,7 @@ impl<S: WriteAt> FileSystem<S> {
         padded.resize((blocks.end * self.block_size()) as usize, 0);
         self.write_mapped(&map, 0, &padded)?;
         self.store_map(&mut inode, map)?;
-        // A file that has become shorter keeps its blocks.
+        // A file whose content became shorter keeps its blocks.
         inode.set_size(inode.size_bytes().max(content.len() as u64));
         self.write_inode(&mut inode)
     }

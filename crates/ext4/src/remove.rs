@@ -1,4 +1,4 @@
-//! Names removed, and what they named where it was the last.
+//! Names removed, and files whose last name is removed.
 
 use std::collections::HashSet;
 
@@ -47,7 +47,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::Unsupported`] for something below that is not to be changed;
+    /// [`Error::NotFound`], [`Error::Unsupported`] for something below that must not be changed;
     /// nothing has changed then.
     pub fn remove_tree(&mut self, parent: InodeNumber, name: &[u8]) -> Result<()> {
         let (mut directory, found, inode) = self.entry_to_remove(parent, name)?;
@@ -106,7 +106,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok((directory, found, inode))
     }
 
-    /// Counts one name less, or gives up what had its last one: directories have no other.
+    /// Counts one name less, or frees a file that has lost its last one; a directory has only one.
     pub(crate) fn drop_name(&mut self, mut inode: Inode) -> Result<()> {
         if inode.kind()? == FileKind::Directory || inode.links() <= 1 {
             return self.release(&inode);
@@ -115,7 +115,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Frees everything that an inode holds, and the inode, which becomes one that was never used.
+    /// Frees everything that an inode holds, and the inode itself, which becomes zeros as if it was never used.
     pub(crate) fn release(&mut self, inode: &Inode) -> Result<()> {
         self.last_directory.forget(inode.number());
         let mut runs: Vec<BlockRun> = Vec::new();

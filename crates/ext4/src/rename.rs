@@ -1,4 +1,4 @@
-//! Names given to what is there already: hard links, and names changed.
+//! New names for files that exist: hard links, and changed names.
 
 use std::collections::HashSet;
 
@@ -105,7 +105,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// What is to be replaced by a directory or by something else, if that may be.
+    /// What the new name names now, if it may be replaced: a directory by a directory, anything else by anything else.
     fn replaceable(&self, number: InodeNumber, by_directory: bool) -> Result<Inode> {
         let inode = self.inode(number)?;
         self.check_mutable(&inode)?;

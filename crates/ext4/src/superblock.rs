@@ -1,4 +1,21 @@
-//! The super block as a validated thing.
+//! The super block: the numbers that everything else in a file system is computed from.
+//!
+//! It is 1,024 bytes long and always begins at byte 1,024. The examples of this crate are from one file system of
+//! 16 MiB, made by `mke2fs -t ext4 -b 1024`. Its super block begins like this (`xxd -s 1024`):
+//!
+//! ```text
+//! 0x00  0010 0000  s_inodes_count = 4096        0x20  0020 0000  s_blocks_per_group = 8192
+//! 0x04  0040 0000  s_blocks_count = 16384       0x28  0008 0000  s_inodes_per_group = 2048
+//! 0x14  0100 0000  s_first_data_block = 1       0x38  53ef       s_magic = 0xef53
+//! 0x18  0000 0000  s_log_block_size = 0         0x58  0001       s_inode_size = 256
+//! ```
+//!
+//! All numbers are little endian. A block has 1024 << `s_log_block_size` bytes, here 1,024. Block 0 is left to boot
+//! loaders, so that counting begins at block 1; with larger blocks block 0 has both the boot loader's 1,024 bytes and
+//! the super block, and counting begins at 0. Blocks are divided into groups of 8,192: group 0 has blocks 1 to 8,192,
+//! group 1 has 8,193 to 16,383. Each group has 2,048 of the inodes, so that inode 3,000 is number 951 of group 1,
+//! counted from 0. Three words of flags say which features the file system has ([`features`]). Copies of the super
+//! block are at the start of groups 1 and those whose number is a power of 3, 5 or 7 (`sparse_super`).
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -13,7 +30,7 @@ use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, EXT4_VALID_FS, 
 /// The most groups that are read: 2^19 of them are 64 TiB with 4 KiB blocks.
 pub(crate) const MAX_GROUPS: u64 = 1 << 19;
 
-/// The super block of a file system, validated: what the format says of every other structure.
+/// The super block of a file system, validated: it says where every other structure is.
 #[derive(Clone, Debug)]
 pub struct Superblock {
     pub(crate) raw: RawSuperblock,
@@ -47,7 +64,7 @@ impl Superblock {
         Self::validate(&bytes, storage.size_bytes())
     }
 
-    /// The super block that `raw` is, validated.
+    /// Validates a super block that was made or changed in memory.
     pub(crate) fn parse(raw: RawSuperblock, storage_size_bytes: u64) -> Result<Self> {
         Self::validate(&zerocopy::transmute!(raw), storage_size_bytes)
     }
@@ -147,7 +164,7 @@ impl Superblock {
         Ok(superblock)
     }
 
-    /// Writes the super block with its checksum made new.
+    /// Writes the super block with a new checksum.
     pub(crate) fn write(&mut self, storage: &dyn WriteAt) -> Result<()> {
         if self.has_metadata_checksums() {
             let computed = crc32c(!0, &self.raw.as_bytes()[..1020]);
@@ -156,7 +173,7 @@ impl Superblock {
         Ok(storage.write_at(SUPERBLOCK_OFFSET, self.raw.as_bytes())?)
     }
 
-    /// The bytes of the backup in `group`. It is never called clean: who has to use it runs a check.
+    /// The bytes of the backup in `group`. It is never marked clean: a program that has to use it must run a check.
     pub(crate) fn backup(&self, group: u32) -> Vec<u8> {
         let mut raw = self.raw.clone();
         raw.s_block_group_nr.set(group as u16);
@@ -191,7 +208,7 @@ impl Superblock {
         self.raw.s_uuid
     }
 
-    /// When the file system was last written to by who keeps that: a kernel or e2fsprogs, and not an edit here.
+    /// When a kernel or e2fsprogs last wrote to the file system; edits here do not change it.
     pub fn written(&self) -> Time {
         let seconds = u64::from(self.raw.s_times_hi[0]) << 32 | u64::from(self.raw.s_wtime.get());
         Time { seconds: i64::try_from(seconds).unwrap_or(0), nanoseconds: 0 }
@@ -242,7 +259,7 @@ impl Superblock {
         features::names(&self.raw)
     }
 
-    /// Whether errors were noted in the file system that nothing has repaired since.
+    /// Whether errors were noted in the file system and not repaired since.
     pub fn has_errors(&self) -> bool {
         self.raw.s_state.get() & EXT4_ERROR_FS != 0 || self.raw.s_error_count.get() != 0
     }
@@ -306,7 +323,7 @@ impl Superblock {
         self.has_ro_compat(ro_compat::METADATA_CSUM)
     }
 
-    /// What every crc32c but the super block's own starts from.
+    /// The seed of every checksum except the super block's own.
     pub(crate) fn checksum_seed(&self) -> u32 {
         if self.has_incompat(incompat::CSUM_SEED) {
             self.raw.s_checksum_seed.get()
@@ -390,7 +407,7 @@ impl Superblock {
         let first_meta = self.raw.s_first_meta_bg.get();
         let per_block = self.descriptors_per_block();
         if !self.has_incompat(incompat::META_BG) || index < first_meta {
-            // Behind each super block, but where a meta group has its own descriptors in that place.
+            // After each super block, except where a meta group has its own descriptors there.
             let is_meta = |group: u32| self.has_incompat(incompat::META_BG) && group / per_block >= first_meta;
             let groups = self.backup_groups().filter(|&group| !is_meta(group));
             return groups.map(|group| self.group_first_block(group) + 1 + u64::from(index)).collect();
@@ -407,7 +424,7 @@ impl Superblock {
         superblock + descriptors + reserved
     }
 
-    /// The same one by one: of the super block, of descriptors, of room for more of these.
+    /// The same, in three parts: super block, descriptors, blocks kept free for more descriptors.
     pub(crate) fn base_metadata(&self, group: u32) -> [u32; 3] {
         let superblock = u32::from(self.has_superblock(group));
         let first_meta = self.raw.s_first_meta_bg.get();
@@ -422,7 +439,7 @@ impl Superblock {
         [superblock, u32::from(in_meta == 0 || in_meta == 1 || in_meta == per_block - 1), 0]
     }
 
-    /// Joins the halves of a number whose high half counts with the 64bit feature only.
+    /// Joins the halves of a number. The high half counts with the 64bit feature only.
     pub(crate) fn join(&self, low: u32, high: u32) -> u64 {
         let high = if self.has_incompat(incompat::BIT64) { high } else { 0 };
         u64::from(high) << 32 | u64::from(low)

@@ -1,4 +1,4 @@
-//! Who uses which block: the walk behind the check and behind the accounts of what changed.
+//! What uses each block: the walk that the check and the account of changes are made of.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 use crate::superblock::Superblock;
-use crate::xattr::Value;
+use crate::xattr::{Attribute, Value};
 
 /// How much of an inode table is read at a time, in bytes.
 const TABLE_STEP_BYTES: u64 = 1 << 18;
@@ -56,7 +56,7 @@ pub enum Owner {
     },
     /// The block of multi-mount protection.
     MultiMount,
-    /// Something that an inode has.
+    /// A part of an inode.
     Inode {
         /// Which inode.
         number: InodeNumber,
@@ -76,12 +76,12 @@ pub enum Role {
     Attributes,
 }
 
-/// Blocks, and who uses them.
+/// Blocks, and what uses them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The blocks.
     pub blocks: Range<u64>,
-    /// Who uses them.
+    /// What uses them.
     pub owner: Owner,
 }
 
@@ -148,18 +148,18 @@ pub struct ContentExtent {
 }
 
 impl Inode {
-    /// The flags that `lsattr` shows and that say nothing of how content is stored.
+    /// The flags that `lsattr` shows, without those that say how content is stored.
     pub fn visible_flags(&self) -> u32 {
         self.flags() & VISIBLE_FLAGS
     }
 
-    /// Whether somebody has it: one without links was deleted, but for the reserved ones.
+    /// Whether it is in use: one without links was deleted, unless it is reserved.
     pub(crate) fn is_in_use(&self, superblock: &Superblock) -> bool {
         let is_reserved = self.number().0 < superblock.first_inode();
         self.links() != 0 || (is_reserved && self.raw.i_mode.get() != 0) || self.lists_bad_blocks()
     }
 
-    /// Whether it has a block map; reserved ones may whatever they are.
+    /// Whether it has a block map; a reserved inode may have one whatever its kind.
     pub(crate) fn has_map(&self, superblock: &Superblock) -> bool {
         let is_reserved = self.number().0 < superblock.first_inode();
         let has_kind = FileKind::from_mode(self.raw.i_mode.get()).is_some();
@@ -168,12 +168,12 @@ impl Inode {
 }
 
 impl<S: ReadAt> FileSystem<S> {
-    /// Calls `visit` with every part of the file system that lies in `wanted`, and who uses it: fixed
-    /// metadata first, then what each inode has, by their numbers. Blocks that nobody uses are not
-    /// visited; blocks that several share are visited once for each.
+    /// Calls `visit` with every part of the file system that lies in `wanted`, and what uses it: fixed
+    /// metadata first, then what each inode has, by their numbers. Unused blocks are not visited; blocks that
+    /// several inodes share are visited once for each.
     ///
-    /// `wanted` is sorted, its ranges do not overlap. The file system must have been flushed. What an
-    /// inode has whose map or attributes break a rule is left out, as far as it cannot be read.
+    /// `wanted` is sorted, its ranges do not overlap. The file system must have been flushed. Where an inode's
+    /// map or attributes break a rule, what cannot be read of them is left out.
     ///
     /// # Errors
     ///
@@ -183,7 +183,8 @@ impl<S: ReadAt> FileSystem<S> {
     }
 
     /// The inodes that have something in the blocks of `wanted`: themselves, their content, their map or
-    /// their attributes. An inode that is not in it is all in other blocks, values of attributes included.
+    /// their attributes. An inode that is not in the set lies in other blocks as a whole, including the values of its
+    /// attributes.
     ///
     /// # Errors
     ///
@@ -194,6 +195,7 @@ impl<S: ReadAt> FileSystem<S> {
         let per_group = self.superblock.inodes_per_group();
         let per_block = self.superblock.block_size_bytes() / u32::from(self.superblock.inode_size_bytes());
         let has_values = self.superblock.has_incompat(incompat::EA_INODE);
+        let mut blocks_with_values = BTreeMap::new();
         let mut note = |usage: Usage| match usage.owner {
             Owner::Inode { number, .. } => {
                 found.insert(number);
@@ -210,8 +212,8 @@ impl<S: ReadAt> FileSystem<S> {
         };
         self.walk_uses(
             &mut |inode| {
-                // Whose blocks its values are in is not looked for.
-                if has_values && self.has_value_inodes(inode) {
+                // Where its values are is not looked for.
+                if has_values && self.has_value_inodes(inode, &mut blocks_with_values) {
                     with_values.insert(inode.number());
                 }
             },
@@ -221,15 +223,19 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(found)
     }
 
-    /// Whether an attribute of an inode has its value in another, or cannot be read.
-    fn has_value_inodes(&self, inode: &Inode) -> bool {
-        let attributes = [inode.body_attributes(), self.block_attributes(inode)];
-        let is_elsewhere = |attribute: &crate::xattr::Attribute| matches!(attribute.value, Value::Inode { .. });
+    /// Whether an attribute of an inode has its value in another, or cannot be read. What was found for an attribute
+    /// block is in `blocks`: inodes can share it.
+    fn has_value_inodes(&self, inode: &Inode, blocks: &mut BTreeMap<u64, bool>) -> bool {
+        let is_elsewhere = |attribute: &Attribute| matches!(attribute.value, Value::Inode { .. });
+        let has_some = |list: Result<Vec<Attribute>>| list.map_or(true, |list| list.iter().any(is_elsewhere));
         inode.has_flag(EXT4_EA_INODE_FL)
-            || attributes.iter().any(|list| list.as_ref().map_or(true, |list| list.iter().any(is_elsewhere)))
+            || has_some(inode.body_attributes())
+            || inode
+                .xattr_block()
+                .is_some_and(|block| *blocks.entry(block).or_insert_with(|| has_some(self.block_attributes(inode))))
     }
 
-    /// Whether every inode of `other` that is here too is in the same blocks, and means the same.
+    /// Whether every inode that both file systems have is in the same place, and means the same.
     pub fn has_tables_of<T>(&self, other: &FileSystem<T>) -> bool {
         let shape = |superblock: &Superblock| {
             (
@@ -244,7 +250,8 @@ impl<S: ReadAt> FileSystem<S> {
                 .all(|(one, two)| one.inode_table(&self.superblock) == two.inode_table(&other.superblock))
     }
 
-    /// Where a file's content is; `None` where it is in the inode. What no part covers reads as zeros.
+    /// Where a file's content is, as far as its size goes; `None` where it is in the inode. Parts that are not listed
+    /// read as zeros.
     ///
     /// # Errors
     ///
@@ -254,7 +261,8 @@ impl<S: ReadAt> FileSystem<S> {
             return Ok(None);
         }
         let size = self.block_size();
-        let written = self.read_map(inode)?.extents.into_iter().filter(|extent| !extent.unwritten);
+        let map = self.read_map_before(inode, inode.size_bytes().div_ceil(size))?;
+        let written = map.extents.into_iter().filter(|extent| !extent.unwritten);
         let part = |extent: crate::block_map::extent::Extent| ContentExtent {
             offset: u64::from(extent.logical) * size,
             length_bytes: u64::from(extent.blocks) * size,
@@ -266,7 +274,7 @@ impl<S: ReadAt> FileSystem<S> {
     /// As [`uses`](Self::uses), of all blocks; each inode that is in use is shown to `see` first.
     pub(crate) fn walk_uses(&self, see: &mut dyn FnMut(&Inode), visit: &mut dyn FnMut(Usage)) -> Result<()> {
         if self.superblock.has_ro_compat(ro_compat::BIGALLOC) {
-            return Err(Error::unsupported(Object::Superblock, "bigalloc: who uses the blocks of clusters"));
+            return Err(Error::unsupported(Object::Superblock, "bigalloc: finding what uses the blocks of clusters"));
         }
         if let Some(block) = self.multi_mount_block() {
             visit(Usage { blocks: block..block + 1, owner: Owner::MultiMount });

@@ -11,22 +11,29 @@ use testkit::judge::judge;
 /// What each may take, opening and checking together.
 const LIMIT: Duration = Duration::from_secs(30);
 const BLOCK: usize = 1024;
-/// Size in bytes of the inodes here.
-const INODE: usize = 128;
 
-/// An image with blocks of 1 KiB and inodes of 128 bytes, and where things are in it.
+/// An image, and where things are in it.
 struct Image {
     bytes: Vec<u8>,
+    block_bytes: usize,
+    inode_bytes: usize,
 }
 
 impl Image {
+    /// One with blocks of 1 KiB and inodes of 128 bytes.
     fn make(options: &[&str], size: &str, commands: &str) -> Self {
+        Self::with_sizes(BLOCK, 128, options, size, commands)
+    }
+
+    /// One with group descriptors of 32 bytes: `options` see to that.
+    fn with_sizes(block_bytes: usize, inode_bytes: usize, options: &[&str], size: &str, commands: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let image = folder.path().join("image");
-        let base = ["-q", "-F", "-b", "1024", "-I", "128"];
+        let sizes = [block_bytes, inode_bytes].map(|bytes| bytes.to_string());
+        let base = ["-q", "-F", "-b", &sizes[0], "-I", &sizes[1]];
         judge("mke2fs").args(base).args(options).arg(&image).arg(size).succeed();
         debugfs(&image, commands);
-        Self { bytes: std::fs::read(&image).unwrap() }
+        Self { bytes: std::fs::read(&image).unwrap(), block_bytes, inode_bytes }
     }
 
     fn u32(&self, at: usize) -> u32 {
@@ -45,22 +52,68 @@ impl Image {
         self.u32(1024)
     }
 
-    /// Offset of an inode; descriptors are of 32 bytes, from block 2 on.
+    /// Offset of an inode. The descriptors are in the block after the super block's.
     fn inode(&self, number: u32) -> usize {
         let per_group = self.u32(1024 + 0x28);
         let (group, index) = ((number - 1) / per_group, (number - 1) % per_group);
-        self.u32(2 * BLOCK + group as usize * 32 + 8) as usize * BLOCK + index as usize * INODE
+        let descriptors = (1024 / self.block_bytes + 1) * self.block_bytes;
+        let table = self.u32(descriptors + group as usize * 32 + 8) as usize;
+        table * self.block_bytes + index as usize * self.inode_bytes
     }
 
     /// Makes an inode one of `mode` with one link, a size and what `i_block` begins with.
     fn write_inode(&mut self, number: u32, mode: u16, size: u32, flags: u32, map: &[u8]) {
         let at = self.inode(number);
-        self.put(at, &[0; INODE]);
+        self.bytes[at..at + self.inode_bytes].fill(0);
         self.put(at, &mode.to_le_bytes());
         self.put(at + 0x04, &size.to_le_bytes());
         self.put(at + 0x1A, &1u16.to_le_bytes());
         self.put(at + 0x20, &flags.to_le_bytes());
         self.put(at + 0x28, map);
+    }
+
+    /// Fills the last blocks with directories' entries, as many as there is room for, and makes them the content of
+    /// the root; they name the inodes from 12 on. Returns the number after the last of these.
+    fn fill_root(&mut self, blocks: u32) -> u32 {
+        let first = self.blocks() - blocks;
+        let mut number = 12u32;
+        for block in 0..blocks {
+            let mut bytes = Vec::new();
+            if block == 0 {
+                for name in [&b"."[..], b".."] {
+                    bytes.extend(2u32.to_le_bytes());
+                    bytes.extend([12, 0, name.len() as u8, 2]);
+                    bytes.extend(name);
+                    bytes.resize(bytes.len().next_multiple_of(4), 0);
+                }
+            }
+            while bytes.len() + 16 <= BLOCK {
+                let last = bytes.len() + 32 > BLOCK;
+                let record = if last { BLOCK - bytes.len() } else { 16 };
+                bytes.extend(number.to_le_bytes());
+                bytes.extend([record as u8, (record >> 8) as u8, 6, 2]);
+                bytes.extend(format!("d{number:05}").bytes());
+                bytes.resize(bytes.len() + record - 14, 0);
+                number += 1;
+            }
+            self.put((first + block) as usize * BLOCK, &bytes);
+        }
+        let mut map: Vec<u8> = (first..first + blocks.min(12)).flat_map(u32::to_le_bytes).collect();
+        if blocks > 12 {
+            let indirect = first - 1;
+            map.extend(indirect.to_le_bytes());
+            let below: Vec<u8> = (first + 12..first + blocks).flat_map(u32::to_le_bytes).collect();
+            self.put(indirect as usize * BLOCK, &below);
+        }
+        self.write_inode(2, 0o40_755, blocks * BLOCK as u32, 0, &map);
+        number
+    }
+
+    /// Fills the blocks from `first` on with a map of two levels below `first`, in which all blocks are `content`.
+    fn fill_double_indirect(&mut self, first: u32, content: u32) {
+        let below: Vec<u8> = (first + 1..first + 257).flat_map(u32::to_le_bytes).collect();
+        self.put(first as usize * BLOCK, &below);
+        self.put((first + 1) as usize * BLOCK, &pointers(content, 256 * 256));
     }
 
     /// What a check finds, within the limit; an error is one finding.
@@ -72,7 +125,8 @@ impl Image {
                 let mut used = 0u64;
                 let all = 0..u64::from(self.blocks());
                 filesystem.uses(std::slice::from_ref(&all), &mut |_| used += 1).unwrap();
-                assert!(used < 40 * u64::from(self.blocks()), "{used} uses");
+                filesystem.inodes_in(std::slice::from_ref(&all)).unwrap();
+                assert!(used < 40 * u64::from(self.blocks() + self.inodes()), "{used} uses");
                 filesystem.check().unwrap().iter().map(ToString::to_string).collect()
             }
             Err(error @ (Error::Corrupt { .. } | Error::Unsupported { .. })) => vec![error.to_string()],
@@ -153,37 +207,97 @@ fn an_extent_tree_that_points_back_into_itself_ends() {
 #[test]
 fn directories_of_holes_are_not_walked_beyond_the_blocks_that_there_are() {
     let mut image = Image::make(&["-t", "ext2", "-N", "2000"], "32M", "");
-    // The root gets twelve blocks with as many names as there is room for.
-    let first = image.blocks() - 20;
-    let mut number = 12u32;
-    for block in 0..12usize {
-        let mut bytes = Vec::new();
-        if block == 0 {
-            for name in [&b"."[..], b".."] {
-                bytes.extend(2u32.to_le_bytes());
-                bytes.extend([12, 0, name.len() as u8, 2]);
-                bytes.extend(name);
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-            }
-        }
-        while bytes.len() + 16 <= BLOCK {
-            let last = bytes.len() + 32 > BLOCK;
-            let record = if last { BLOCK - bytes.len() } else { 16 };
-            bytes.extend(number.to_le_bytes());
-            bytes.extend([record as u8, (record >> 8) as u8, 6, 2]);
-            bytes.extend(format!("d{number:05}").bytes());
-            bytes.resize(bytes.len() + record - 14, 0);
-            number += 1;
-        }
-        image.put((first as usize + block) * BLOCK, &bytes);
-    }
-    let map: Vec<u8> = (first..first + 12).flat_map(u32::to_le_bytes).collect();
-    image.write_inode(2, 0o40_755, 12 * BLOCK as u32, 0, &map);
+    let number = image.fill_root(12);
     let size = (image.blocks() - 1) * BLOCK as u32;
     for number in 12..number {
         image.write_inode(number, 0o40_755, size, 0, &[]);
     }
     image.assert_finds("directories have more blocks than the file system");
+}
+
+#[test]
+fn directories_that_share_a_large_map_are_read_as_far_as_they_go() {
+    let mut image = Image::make(&["-t", "ext2", "-N", "18000"], "128M", "");
+    let past = image.fill_root(268);
+    let shared = image.blocks() - 2000;
+    image.fill_double_indirect(shared, shared - 1);
+    // One block is all that a directory has, and the map goes on for 65,536 more.
+    let map = [pointers(shared - 1, 1), vec![0; 12 * 4], pointers(shared, 1)].concat();
+    for number in 12..past {
+        image.write_inode(number, 0o40_755, BLOCK as u32, 0, &map);
+    }
+    assert!(past > 16_000, "only {past} directories");
+    image.assert_finds(&format!("block {shared} of its map is in this or another inode's map already"));
+}
+
+#[test]
+fn a_large_directory_with_a_broken_map_is_mapped_once() {
+    let mut image = Image::make(&["-t", "ext2"], "128M", "mkdir large\n");
+    let (first, content) = (image.blocks() - 2000, image.blocks() - 2001);
+    // A block of entries without any.
+    image.put(content as usize * BLOCK, &[0, 0, 0, 0, 0, 4, 0, 0]);
+    image.fill_double_indirect(first, content);
+    // The last pointer of all leads out of the file system.
+    image.put((first as usize + 257) * BLOCK - 4, &[0xFF; 4]);
+    let map = [pointers(content, 12), pointers(0, 1), pointers(first, 1)].concat();
+    image.write_inode(12, 0o40_755, (12 + 256 + 256 * 256) * BLOCK as u32, 0, &map);
+    image.assert_finds("block 4294967295 is outside the 131072 blocks of the file system");
+}
+
+const EA_INODE_FL: u32 = 0x20_0000;
+
+/// A block of attributes without names: each has its value in inode 12, whose hash is 0.
+fn attributes_in_inode_12(block_bytes: usize, value_bytes: u32) -> Vec<u8> {
+    let mut block = [0xEA02_0000u32, 1, 1, 0, 0, 0, 0, 0].map(u32::to_le_bytes).concat();
+    while block.len() + 20 <= block_bytes {
+        block.extend([0, 1, 0, 0]);
+        block.extend([12, value_bytes, 0].map(u32::to_le_bytes).concat());
+    }
+    block.resize(block_bytes, 0);
+    block
+}
+
+#[test]
+fn an_attribute_block_that_many_inodes_share_is_charged_once() {
+    let options = ["-t", "ext4", "-N", "60000", "-O", "quota,ea_inode,^metadata_csum,^64bit,^has_journal,^extent"];
+    let mut image = Image::with_sizes(65536, 256, &options, "64M", "");
+    let shared = image.blocks() - 10;
+    let attributes = attributes_in_inode_12(65536, 1);
+    image.put(shared as usize * 65536, &attributes);
+    image.write_inode(12, 0o100_600, 1, EA_INODE_FL, &[]);
+    for number in 13..=image.inodes() {
+        image.write_inode(number, 0o100_644, 0, 0, &[]);
+        let at = image.inode(number);
+        // Its block and those of 4,093 values, in units of 512 bytes.
+        image.put(at + 0x1C, &(4094u32 * 128).to_le_bytes());
+        image.put(at + 0x68, &shared.to_le_bytes());
+    }
+    let sharing = image.inodes() - 12;
+    image.assert_finds(&format!("h_refcount=1, but {sharing} inodes use it"));
+}
+
+#[test]
+fn a_value_inode_that_many_attributes_name_is_read_once() {
+    let options = ["-t", "ext4", "-N", "500", "-O", "ea_inode,^metadata_csum,^64bit,^has_journal,^extent"];
+    let mut image = Image::with_sizes(65536, 32768, &options, "64M", "");
+    // It has attributes of its own, which no such inode has: 2,000 without names or values.
+    image.write_inode(12, 0o100_600, 1, EA_INODE_FL, &[]);
+    let body = [&[32, 0][..], &[0; 30], &0xEA02_0000u32.to_le_bytes()].concat();
+    let at = image.inode(12) + 128;
+    image.put(at, &body);
+    for entry in 0..2000 {
+        image.put(at + 36 + entry * 16, &[0, 1]);
+    }
+    let attributes = attributes_in_inode_12(65536, 1);
+    let first = image.blocks() - 400;
+    for number in 13..400 {
+        let block = first + number - 13;
+        image.put(block as usize * 65536, &attributes);
+        image.write_inode(number, 0o100_644, 0, 0, &[]);
+        let at = image.inode(number) + 0x68;
+        image.put(at, &block.to_le_bytes());
+    }
+    image.assert_finds("e_value_inum=12, which holds a value and has attributes of its own");
 }
 
 #[test]
@@ -206,7 +320,7 @@ fn an_index_that_points_to_its_own_root_ends() {
     judge("e2fsck").arg("-fyD").arg(&path).run();
     let listed = judge("debugfs").args(["-R", "blocks many"]).arg(&path).succeed().stdout;
     let root: usize = listed.split_whitespace().next().unwrap().parse().unwrap();
-    let mut image = Image { bytes: std::fs::read(&path).unwrap() };
+    let mut image = Image { bytes: std::fs::read(&path).unwrap(), block_bytes: BLOCK, inode_bytes: 128 };
     let count = usize::from(u16::from_le_bytes([image.bytes[root * BLOCK + 34], image.bytes[root * BLOCK + 35]]));
     assert!(count > 3, "an index of {count}");
     // Every entry leads to the root, which says that a level of index blocks is below it.

@@ -27,8 +27,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("f_zero_inode_size", "e2fsck goes on with a backup of the super block; we call the first one wrong"),
     ("j_corrupt_journal_block", "e2fsck -n does not read the journal, whose damage we find"),
     ("j_corrupt_revoke_rcount", "e2fsck -n does not read the journal, whose damage we find"),
-    ("f_bad_encryption", "an encrypted file without its context is read and changed by nobody, here neither"),
-    ("f_short_encrypted_dirent", "encrypted names are not read here"),
     ("f_illitable_flexbg", "e2fsck is at it for minutes"),
     ("f_misstable", "e2fsck is at it for minutes"),
 ];

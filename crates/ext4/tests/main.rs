@@ -16,9 +16,11 @@ mod kernel;
 mod kernel_features;
 mod kernel_xattrs;
 mod large_directory;
+mod naming;
 mod placement;
 #[path = "support/read.rs"]
 mod read;
 mod support;
+mod verdicts;
 mod xattr_rules;
 mod xattrs;

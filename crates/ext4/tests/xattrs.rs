@@ -158,13 +158,13 @@ fn what_cannot_be_an_attribute_is_refused_by_name() {
     let acl =
         [2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255];
     for (inode, name, value, problem) in [
-        (file, &b"other.name"[..], &b"v"[..], "`other.name` has none of the beginnings"),
+        (file, &b"other.name"[..], &b"v"[..], "`other.name` does not begin with"),
         (file, b"user.", b"v", "`user.` is not a name"),
         (file, &[&b"user."[..], &[b'n'; 251]].concat(), b"v", "longer than 255 bytes"),
         (file, b"system.data", b"v", "`system.data` is the file system's own"),
         (link, b"user.name", b"v", "`user.name` is for regular files and directories"),
         (file, b"system.posix_acl_default", &acl, "`system.posix_acl_default` is for directories"),
-        (file, b"system.posix_acl_access", &acl[..12], "not one entry each for owner, group and others"),
+        (file, b"system.posix_acl_access", &acl[..12], "without exactly one entry each for owner, group and others"),
         (file, b"system.posix_acl_access", b"\x01\0\0\0", "an ACL of version 1, expected 2"),
     ] {
         let error = filesystem.set_xattr(inode, name, value).unwrap_err().to_string();
@@ -217,7 +217,7 @@ fn the_inode_of_a_value_is_not_edited_as_a_file() {
             filesystem.set_xattr(journal_or_value, b"user.name", b"v").unwrap_err(),
         ];
         for error in errors {
-            assert!(error.to_string().contains("one of the file system's own inodes"), "{error}");
+            assert!(error.to_string().contains("an inode that the file system keeps for itself"), "{error}");
         }
     }
     filesystem.flush().unwrap();

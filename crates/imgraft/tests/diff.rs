@@ -217,7 +217,7 @@ fn what_nothing_explains_is_said_first_with_its_block() {
     // The count of what is free was left as it was: that is said as well.
     let first: Vec<&str> = run.stdout.lines().take_while(|line| line.starts_with("! ")).collect();
     let place = "! partition 1 (ext4 `cloudimg-rootfs`): block ";
-    let problem = format!("block {free}, of nobody, is taken now in its bitmap");
+    let problem = format!("block {free}, which nothing uses, is now taken in its bitmap");
     assert!(first.iter().any(|line| line.starts_with(place) && line.ends_with(&problem)), "{}", run.stdout);
     assert!(run.stdout.lines().last().unwrap().contains("unexplained block"), "{}", run.stdout);
     assert_eq!(run.code, Some(1));

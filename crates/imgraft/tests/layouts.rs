@@ -129,7 +129,7 @@ fn a_root_of_an_mbr_with_something_behind_it_does_not_grow() {
     let before = fs::read(&disk.image).unwrap();
     let run = disk.world.run("resize my.img 200M");
     assert_eq!(run.code, Some(2));
-    assert!(run.stderr.contains("partition 1 cannot grow: partition 2 lies behind it on the disk"), "{}", run.stderr);
+    assert!(run.stderr.contains("partition 1 cannot grow: partition 2 lies after it on the disk"), "{}", run.stderr);
     assert!(before == fs::read(&disk.image).unwrap());
 }
 

@@ -34,7 +34,7 @@ impl Disk {
         self.0[lba * SECTOR + 510..][..2].copy_from_slice(&[0x55, 0xaa]);
     }
 
-    /// A record in sector `lba` with a partition in the sector behind it, and a link to the one in sector `next`.
+    /// A record in sector `lba` with a partition in the sector after it, and a link to the one in sector `next`.
     fn record(&mut self, lba: usize, next: Option<usize>) {
         self.entry(lba, 0, 0x83, 1, 1);
         if let Some(next) = next {
@@ -157,7 +157,7 @@ fn a_chain_without_its_end_is_a_finding_and_does_not_grow() {
     assert!(bytes == disk.0, "a refusal writes nothing");
 }
 
-/// A GPT of `slots` partitions, of each of which `range` gives the first and last sector.
+/// A GPT of `slots` partitions; `range` gives the first and the last sector of each.
 fn gpt(sectors: u64, slots: u32, range: impl Fn(u32) -> (u64, u64)) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(vec![0; sectors as usize * SECTOR]);
     let mut gpt = GPT::new_from(&mut bytes, 512, [7; 16]).unwrap();

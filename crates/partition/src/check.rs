@@ -28,8 +28,8 @@ pub fn check(disk: &dyn ReadAt) -> Result<Vec<Finding>, Error> {
     let disk_lbas = disk.size_bytes() / sector_size;
     check_mbr(&mbr, disk_lbas, &mut findings);
     let primary = Copy::read(disk, sector_size, 1, Which::Primary);
-    // The backup belongs into the last sector. Where a disk has grown since, it is still where the
-    // primary says, and that it is not last is a finding of its own.
+    // The backup belongs in the last sector. Where the disk has grown, it is still where the primary says;
+    // that this is not the last sector is a finding of its own.
     let said = primary.as_ref().ok().map(|copy| copy.header.backup_lba);
     let backup_lba = said.filter(|&lba| lba > 1 && lba < disk_lbas).unwrap_or(disk_lbas - 1);
     let backup = Copy::read(disk, sector_size, backup_lba, Which::Backup);
@@ -55,8 +55,8 @@ pub fn check(disk: &dyn ReadAt) -> Result<Vec<Finding>, Error> {
 
 fn check_mbr(mbr: &Mbr, disk_lbas: u64, findings: &mut Vec<Finding>) {
     let problem = match *mbr {
-        Mbr::None => "there is none, and Linux sees no GPT without it".to_owned(),
-        Mbr::Partitions => "it lists partitions but not the protective one, of type 0xee".to_owned(),
+        Mbr::None => "it is missing, and Linux sees no GPT without it".to_owned(),
+        Mbr::Partitions => "it lists partitions, but not the protective one of type 0xee".to_owned(),
         Mbr::Protective { starting_lba, .. } if starting_lba != 1 => {
             format!("the protective partition starts at sector {starting_lba}, not 1")
         }
@@ -128,7 +128,7 @@ fn check_agreement(primary: &Copy, backup: &Copy, findings: &mut Vec<Finding>) {
     compare("number_of_partition_entries", primary.entries.len() == backup.entries.len());
     for (number, (entry, copy)) in (1u32..).zip(primary.entries.iter().zip(&backup.entries)) {
         if entry != copy {
-            findings.push(Finding::new(format!("partition {number}"), "its entry in the backup is another one"));
+            findings.push(Finding::new(format!("partition {number}"), "its entry in the backup differs"));
         }
     }
 }

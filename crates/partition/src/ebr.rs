@@ -1,9 +1,20 @@
-//! A disk that an MBR divides: its four records, and the chain of extended boot records that has the logical
+//! A disk that an MBR divides: its four records, and the chain of extended boot records that lists the logical
 //! partitions.
 //!
-//! Each extended boot record is a sector like the MBR, with a partition that it counts from itself and a
-//! link to the next one, which it counts from the start of the extended partition. Partitions are numbered
-//! as Linux does it: those of the MBR by their slots, logical ones from 5 on in the order of the chain.
+//! An MBR has four records. One of them can be of an extended partition, and each logical partition in it has a sector
+//! like the MBR of its own. On the example's disk ([`mbr`](crate::mbr)) the extended partition begins in sector 34816:
+//!
+//! ```text
+//! sector 34816  0x1be  83, starting_lba = 2048, 16,384 sectors    counted from this sector: partition 5 is at 36864
+//!               0x1ce  05, starting_lba = 18432, 10,240 sectors   counted from 34816: the next record is in 53248
+//! sector 53248  0x1be  82, starting_lba = 2048, 8,192 sectors     counted from this sector: partition 6 is at 55296
+//!               0x1ce  zeros: the chain ends
+//! ```
+//!
+//! A partition is counted from the record that describes it, a link to the next record from the start of the extended
+//! partition. Numbers are as in Linux: partitions of the MBR have those of their records, 1 to 4, and logical ones
+//! follow from 5 on in the order of the chain. A chain can be damaged so that it comes back to itself; links are
+//! followed at most 256 times.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +28,7 @@ const MAX_RECORDS: usize = 256;
 /// The number of the first logical partition.
 const FIRST_LOGICAL: u32 = 5;
 
-/// What divides the disk. Sectors are counted from its start.
+/// The disk's partitions. Sectors are counted from the start of the disk.
 #[derive(Debug)]
 pub(crate) struct Division {
     pub(crate) disk_signature: u32,
@@ -27,7 +38,7 @@ pub(crate) struct Division {
     pub(crate) extended: Option<Slot>,
     /// The extended boot records, in the order of the chain.
     pub(crate) records: Vec<Record>,
-    /// Where the chain should go on, and there is no record. Linux lets it end there.
+    /// Where the chain leads, but there is no record. Linux ends the chain there.
     pub(crate) missing: Option<u64>,
 }
 
@@ -38,14 +49,14 @@ pub(crate) struct Slot {
     pub(crate) os_type: u8,
     pub(crate) first: u64,
     pub(crate) sectors: u64,
-    /// The sector that says so: the MBR's, or an extended boot record's.
+    /// The sector with its record: the MBR's, or an extended boot record's.
     pub(crate) said_in: u64,
     /// Which of the four there.
     pub(crate) index: usize,
 }
 
 impl Slot {
-    /// The sector behind it.
+    /// The sector after it.
     pub(crate) fn end(&self) -> u64 {
         self.first + self.sectors
     }
@@ -153,7 +164,7 @@ impl Division {
     }
 }
 
-/// What is said of a partition that is not inside the disk.
+/// The error for a partition that is not inside the disk.
 pub(crate) fn outside(slot: &Slot, disk: &dyn ReadAt) -> Error {
     let (first, last) = (slot.first, slot.end() - 1);
     let sectors = disk.size_bytes() / SECTOR_BYTES;

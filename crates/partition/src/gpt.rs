@@ -1,8 +1,29 @@
-//! One copy of a GPT: the header and its entries, read through `gptman` behind a gate.
+//! One copy of a GPT: the header and its entries, read through `gptman` after checks of our own.
 //!
-//! `gptman` 3.1 trusts the header: it reserves memory for `number_of_partition_entries` entries,
-//! panics where `size_of_partition_entry` is not 128 or a product overflows, and reads 24 bytes past
-//! each entry. Here the fields are looked at first, and it only sees buffers of bounded size.
+//! A disk of 64 MiB, 131,072 sectors of 512 bytes, that `sgdisk` gave a partition 1 of 31 MiB and a partition 15 of 4
+//! MiB has a protective MBR in sector 0 ([`mbr`](crate::mbr)), the header in sector 1 and entries from sector 2 on:
+//!
+//! ```text
+//! sector 1   0x00  4546 4920 5041 5254  `EFI PART`       0x28  2200 ...       first_usable_lba = 34
+//!            0x0c  5c00 0000            92 bytes         0x30  deff 01 ...    last_usable_lba = 131038
+//!            0x10  ca7f a0e4            header_crc32     0x48  0200 ...       partition_entry_lba = 2
+//!            0x18  0100 ...             my_lba = 1       0x50  8000 0000      128 entries
+//!            0x20  ffff 01 ...          alternate_lba    0x54  8000 0000      of 128 bytes: sectors 2 to 33
+//! sector 2   0x00  af3d c60f 8384 7247 8e79 3d69 d847 7de4  type 0fc63daf-8483-4772-8e79-3d69d8477de4: Linux
+//!            0x20  0008 ...             starting_lba = 2048, byte 1,048,576
+//!            0x28  ffff ...             ending_lba = 65535, which is the last sector, not the one after it
+//!            0x38  7200 6f00 6f00 7400  `root`, in UTF-16
+//! ```
+//!
+//! The first three parts of a GUID are little endian, the last two as they are printed. An entry's place is the
+//! partition's number: the one of partition 15 is 14 * 128 bytes further, and those between are zeros. A copy of it all
+//! is at the disk's end: the header in the last sector, 131,071, where `alternate_lba` says that it is, the entries
+//! before it. Each header has the checksums (CRC-32) of itself and of the entries; Linux takes the copy where the first
+//! is wrong.
+//!
+//! `gptman` 3.1 trusts the header: it reserves memory for `number_of_partition_entries` entries, panics where
+//! `size_of_partition_entry` is not 128 or a product overflows, and reads 24 bytes past each entry. Here the fields are
+//! looked at first, and it only sees buffers of bounded size.
 
 use std::fmt;
 use std::io::Cursor;

@@ -17,7 +17,7 @@ use crate::{Error, grow_mbr, read};
 
 /// Partitions end at a multiple of this, as the tools that make them do it.
 pub(crate) const ALIGNMENT_BYTES: u64 = 1 << 20;
-/// An entry's length, which [`Copy`] has seen to.
+/// An entry's length, which [`Copy`] has checked.
 const ENTRY_BYTES: u64 = 128;
 
 /// UEFI specification, "GPT Header".
@@ -88,9 +88,9 @@ struct Writer<'a> {
 ///
 /// # Errors
 ///
-/// [`Error::NotLast`] where another partition lies behind it; [`Error::Corrupt`] where the primary
+/// [`Error::NotLast`] where another partition lies after it; [`Error::Corrupt`] where the primary
 /// GPT is damaged or there is no such partition; [`Error::Unsupported`] for a disk without a table;
-/// [`Error::Storage`]. Nothing is written but after the last one.
+/// [`Error::Storage`]. Nothing is written before all of these were checked.
 pub fn grow(disk: &dyn WriteAt, number: u32) -> Result<Partition, Error> {
     let mbr = Mbr::read(&disk)?;
     let Some(Found { sector_size }) = find(&disk, &mbr)? else {
@@ -151,8 +151,8 @@ impl<'a> Writer<'a> {
     fn check<'p>(&self, primary: &'p Copy, number: u32) -> Result<(&'p GPTPartitionEntry, u64), Error> {
         let entry = primary.used().find(|(slot, _)| *slot == number).ok_or_else(|| no_partition(number))?.1;
         let (start, end) = (entry.starting_lba, entry.ending_lba);
-        let behind = primary.used().filter(|(_, other)| other.starting_lba > start);
-        if let Some((next, _)) = behind.min_by_key(|(_, other)| other.starting_lba) {
+        let after = primary.used().filter(|(_, other)| other.starting_lba > start);
+        if let Some((next, _)) = after.min_by_key(|(_, other)| other.starting_lba) {
             return Err(Error::NotLast { number, next });
         }
         let last_usable = self.last_usable_lba();
@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
         Ok((entry, ((last_usable + 1) / step * step).saturating_sub(1).max(end)))
     }
 
-    /// Zeroes the backup where it was, for nobody to take it for the disk's: it is in the middle now.
+    /// Zeroes the old backup, which is in the middle of the disk now, so that nobody takes it for the disk's.
     fn forget_old_backup(&self, primary: &Copy) -> Result<(), Error> {
         let old_lba = primary.header.backup_lba;
         let last_used = primary.used().map(|(_, entry)| entry.ending_lba).max().unwrap_or(0);

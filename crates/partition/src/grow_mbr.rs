@@ -12,8 +12,8 @@ use crate::protective::{BEYOND_CYLINDERS, cover};
 /// An MBR cannot say more: 2 TiB.
 const MAX_LBAS: u64 = u32::MAX as u64;
 
-/// Lets partition `number` end where the disk does, aligned to 1 MiB. Around a logical one the extended
-/// partition and the link to it grow as well.
+/// Makes partition `number` end where the disk does, aligned to 1 MiB. For a logical partition, the extended partition
+/// and the link to it grow as well.
 pub(crate) fn grow(disk: &dyn WriteAt, number: u32) -> Result<(), Error> {
     let division = Division::read(&disk)?;
     let partition = division.partitions.iter().find(|slot| slot.number == number);
@@ -28,7 +28,7 @@ pub(crate) fn grow(disk: &dyn WriteAt, number: u32) -> Result<(), Error> {
     if end <= partition.end() {
         return Ok(());
     }
-    // From the inside out: what is not whole yet is seen by nobody.
+    // From the inside out, so that a change that stops in between is not seen from outside.
     set_end(disk, partition.said_in, partition.index, partition.first, end)?;
     let Some(extended) = division.extended.filter(|_| partition.said_in != 0) else { return Ok(()) };
     let at = division.records.iter().position(|record| record.lba == partition.said_in);
@@ -39,17 +39,17 @@ pub(crate) fn grow(disk: &dyn WriteAt, number: u32) -> Result<(), Error> {
     set_end(disk, 0, extended.index, extended.first, end.max(extended.end()))
 }
 
-/// Refuses where something lies behind the partition.
+/// Fails where something lies after the partition.
 fn check_last(division: &Division, partition: &Slot) -> Result<(), Error> {
     let number = partition.number;
     let own = division.extended.filter(|_| partition.said_in != 0).map(|extended| extended.number);
     let others = division.partitions.iter().chain(&division.extended);
-    let behind = others.filter(|other| other.first > partition.first && Some(other.number) != own);
-    if let Some(next) = behind.min_by_key(|other| other.first) {
+    let after = others.filter(|other| other.first > partition.first && Some(other.number) != own);
+    if let Some(next) = after.min_by_key(|other| other.first) {
         return Err(Error::NotLast { number, next: next.number });
     }
     if let Some(record) = division.records.iter().find(|record| record.lba >= partition.first) {
-        let problem = format!("it is inside or behind partition {number}, which cannot grow over it");
+        let problem = format!("it is inside or after partition {number}, which cannot grow over it");
         return Err(Error::corrupt(Record::object(record.lba), problem));
     }
     match division.missing {
@@ -58,7 +58,7 @@ fn check_last(division: &Division, partition: &Slot) -> Result<(), Error> {
     }
 }
 
-/// Lets what an entry of the sector `said_in` is about, which begins in sector `first`, end before sector `end`.
+/// Changes a record in the sector `said_in`, of what begins in sector `first`, so that it ends before sector `end`.
 fn set_end(disk: &dyn WriteAt, said_in: u64, index: usize, first: u64, end: u64) -> Result<(), Error> {
     let mut raw = RawMbr::read(&disk, said_in)?;
     cover(&mut raw.partition_record[index], first, end, BEYOND_CYLINDERS);

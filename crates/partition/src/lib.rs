@@ -3,8 +3,8 @@
 //! Reads GPT with sectors of 512 and of 4096 bytes, from the backup where the primary copy is
 //! damaged, and gives the partitions under the numbers of their slots: 1, 14, 15 and 16 stay 1, 14,
 //! 15 and 16. Without a GPT, an MBR's primary and logical partitions are read as Linux numbers them. A disk
-//! without a table is [`Table::None`]: its file system begins at byte 0. What no known tool writes is refused
-//! by name: GPT headers of other than 92 bytes, entries of other than 128, more than 1024 slots, two
+//! without a table is [`Table::None`]: its file system begins at byte 0. Tables that no known tool writes are refused
+//! by name: GPT headers that do not have 92 bytes, entries that do not have 128, more than 1024 slots, two
 //! extended partitions, more than 256 logical ones.
 //!
 //! [`grow`] gives the room that a larger disk has to the partition that lies last on it.

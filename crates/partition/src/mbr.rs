@@ -1,4 +1,24 @@
-//! The first sector as a master boot record: the protective one of a GPT disk, a real one, or none.
+//! The first sector as a master boot record: the protective one of a GPT disk, a real one, or neither.
+//!
+//! The sector has room for code, a number of the disk, four records of 16 bytes and a signature. A disk of 64 MiB that
+//! `sfdisk` gave one bootable Linux partition and an extended one has, from byte 0x1b8 on:
+//!
+//! ```text
+//! 0x1b8  cdab 3412      the disk's number, 0x1234abcd
+//! 0x1be  80             boot_indicator: active
+//! 0x1bf  2021 00        cylinder, head and sector of the first sector: of old disks, not used here
+//! 0x1c2  83             os_type: Linux
+//! 0x1c3  2a28 02        the same of the last sector
+//! 0x1c6  0008 0000      starting_lba = 2048
+//! 0x1ca  0080 0000      size_in_lba = 32768 sectors of 512 bytes: 16 MiB
+//! 0x1ce  00 2a 2902 05 3e 3806 0088 0000 0000 0100   the second: type 5, extended, from sector 34816, 65,536 sectors
+//! 0x1fe  55aa           the signature
+//! ```
+//!
+//! Sectors are counted in 32 bits, which ends at 2 TiB. A disk with a GPT has one record of type 0xee from sector 1 to
+//! the end, `00 0002 00 ee 28 2008 0100 0000 ffff 0100` on one of 131,072 sectors: for a tool that knows no GPT the
+//! disk is full. A hybrid MBR has real partitions beside that record. What is in the extended partition is in
+//! [`ebr`](crate::ebr).
 
 use storage::ReadAt;
 use zerocopy::little_endian::{U16, U32};

@@ -11,13 +11,13 @@ use crate::mbr::{GPT_PROTECTIVE, RawMbr, RawRecord, cylinder_head_sector};
 pub(crate) struct Growth {
     /// The partition's first sector, which stays.
     pub(crate) first_lba: u64,
-    /// Where it ended, and where it ends: the sector behind it.
+    /// Where it ended, and where it ends: the sector after its last.
     pub(crate) partition_end: [u64; 2],
     /// How many sectors the disk had, and how many it has.
     pub(crate) disk_lbas: [u64; 2],
 }
 
-/// Lets the first sector follow a growth. A record that says something else than the GPT did stays as it is.
+/// Adjusts the first sector after a growth. A record that did not agree with the GPT stays as it is.
 pub(crate) fn follow(disk: &dyn WriteAt, growth: &Growth) -> Result<(), Error> {
     let old = RawMbr::read(&disk, 0)?;
     let mut new = old.clone();
@@ -37,14 +37,14 @@ pub(crate) fn follow(disk: &dyn WriteAt, growth: &Growth) -> Result<(), Error> {
     Ok(disk.write_at(0, new.as_bytes())?)
 }
 
-/// Lets one of several records follow.
+/// Adjusts one of several records.
 fn follow_hybrid(record: &mut RawRecord, growth: &Growth) {
     let (first, sectors) = record.range();
     let end = first + sectors;
     let [old_end, new_end] = growth.partition_end;
     let [old_disk, new_disk] = growth.disk_lbas;
     if record.os_type == GPT_PROTECTIVE {
-        // One of them is before the partitions that have records, another behind them.
+        // One such record is before the partitions that have records, another after them.
         let new_first = if first >= old_end && first < new_end { new_end } else { first };
         let new_record_end = if end == old_disk { new_disk } else { end };
         if (new_first, new_record_end) != (first, end) && new_first < new_record_end {
@@ -59,11 +59,11 @@ fn follow_hybrid(record: &mut RawRecord, growth: &Growth) {
     }
 }
 
-/// What tools write as the old address of a partition's end that has none.
+/// What tools write in place of an old address where a partition's end has no such address.
 pub(crate) const BEYOND_CYLINDERS: [u8; 3] = [0xfe, 0xff, 0xff];
 
-/// Lets a record for what begins in sector `first` end before sector `end`, as far as it can count. `beyond`
-/// is the old address of an end that has none.
+/// Makes a record reach from sector `first` to the one before `end`, as far as it can count. `beyond` stands for an end
+/// that has no old address.
 pub(crate) fn cover(record: &mut RawRecord, first: u64, end: u64, beyond: [u8; 3]) {
     record.size_in_lba.set(u32::try_from(end - first).unwrap_or(u32::MAX));
     record.ending_chs = cylinder_head_sector(end - 1).unwrap_or(beyond);

@@ -65,7 +65,7 @@ pub struct Gpt {
     pub partitions: Vec<Partition>,
     /// Whether the primary copy was damaged and this is the backup.
     pub from_backup: bool,
-    /// Whether the disk goes on behind the backup: it was made larger since, and the table does not know.
+    /// Whether the disk goes on after the backup: it was made larger since, and the table does not know.
     pub disk_has_grown: bool,
 }
 
@@ -102,7 +102,7 @@ pub(crate) struct Found {
 
 /// Looks for a GPT by the signature of its headers.
 ///
-/// The backup alone counts only behind a protective MBR: a disk that was formatted anew can have an
+/// The backup alone counts only if there is a protective MBR: a disk that was formatted again can have an
 /// old backup in its last sector.
 pub(crate) fn find(disk: &dyn ReadAt, mbr: &Mbr) -> Result<Option<Found>, Error> {
     for sector_size in SECTOR_SIZES {
@@ -121,7 +121,7 @@ pub(crate) fn find(disk: &dyn ReadAt, mbr: &Mbr) -> Result<Option<Found>, Error>
     Ok(None)
 }
 
-/// The name of the disk's table, `GPT` or `MBR`, even where that is damaged; `None` where there is none.
+/// The name of the disk's table, `GPT` or `MBR`, even where that is damaged; `None` for a disk without a table.
 ///
 /// # Errors
 ///
@@ -137,8 +137,7 @@ pub fn table_name(disk: &dyn ReadAt) -> Result<Option<&'static str>, Error> {
 
 /// Reads the disk's partition table.
 ///
-/// Where the primary GPT is damaged and the backup in the last sector is not, this is what the
-/// backup says, as it is for Linux.
+/// Where the primary GPT is damaged and the backup in the last sector is not, the backup is read, as by Linux.
 ///
 /// # Errors
 ///

@@ -16,7 +16,7 @@ fn work_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-/// A disk of 24 MiB divided like Ubuntu's, in small: partition 1 lies last. 4 MiB are left behind it.
+/// A disk of 24 MiB divided like Ubuntu's, in small: partition 1 lies last. 4 MiB are left after it.
 fn noble(folder: &Path) -> PathBuf {
     let disk = folder.join("disk.raw");
     File::create(&disk).unwrap().set_len(24 * MIB).unwrap();
@@ -96,7 +96,7 @@ fn a_partition_with_another_behind_it_is_refused_by_name_and_nothing_changes() {
     let before = std::fs::read(&disk).unwrap();
     let error = grow(&open(&disk), 15).unwrap_err();
     assert!(matches!(error, Error::NotLast { number: 15, next: 16 }), "{error}");
-    assert_eq!(error.to_string(), "partition 15 cannot grow: partition 16 lies behind it on the disk");
+    assert_eq!(error.to_string(), "partition 15 cannot grow: partition 16 lies after it on the disk");
     assert_eq!(grow(&open(&disk), 7).unwrap_err().to_string(), "partition 7: there is no such partition");
     assert!(before == std::fs::read(&disk).unwrap());
     let none = Memory::from(vec![0; 1 << 20]);

@@ -154,17 +154,17 @@ fn what_is_not_last_is_refused_by_name_and_nothing_changes() {
     for (number, next) in [(1, 2), (5, 6), (6, 7)] {
         let error = grow(&disk.open(), number).unwrap_err();
         assert!(matches!(error, Error::NotLast { .. }), "{error}");
-        let said = format!("partition {number} cannot grow: partition {next} lies behind it on the disk");
+        let said = format!("partition {number} cannot grow: partition {next} lies after it on the disk");
         assert_eq!(error.to_string(), said);
     }
     assert_eq!(grow(&disk.open(), 2).unwrap_err().to_string(), "partition 2: there is no such partition");
     assert!(before == std::fs::read(&disk.path).unwrap());
 
-    // A primary partition behind the extended one.
-    let behind = Disk::new(24, "label: dos\n1MiB,8MiB,E\n12MiB,4MiB,L\n2MiB,4MiB,L\n");
-    behind.enlarge(64);
-    let said = grow(&behind.open(), 5).unwrap_err().to_string();
-    assert_eq!(said, "partition 5 cannot grow: partition 2 lies behind it on the disk");
+    // A primary partition after the extended one.
+    let after = Disk::new(24, "label: dos\n1MiB,8MiB,E\n12MiB,4MiB,L\n2MiB,4MiB,L\n");
+    after.enlarge(64);
+    let said = grow(&after.open(), 5).unwrap_err().to_string();
+    assert_eq!(said, "partition 5 cannot grow: partition 2 lies after it on the disk");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn overlaps_that_sfdisk_names_are_found() {
 
 #[test]
 fn a_hybrid_mbr_follows_a_growth_of_its_gpt() {
-    // The last partition has a record; it has none; `0xee` records before and behind.
+    // The last partition has a record; it has none; `0xee` records before and after.
     for (hybrid, has_record) in [("1", true), ("15", false), ("1:EE", true), ("15:EE", false), ("15:1", true)] {
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let disk = folder.path().join("disk.raw");

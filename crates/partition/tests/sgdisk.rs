@@ -129,7 +129,7 @@ fn a_good_table_is_read_as_sgdisk_reads_it_and_has_no_finding() {
 type Damage = (&'static str, fn(&mut Vec<u8>), &'static str);
 
 const DAMAGES: &[Damage] = &[
-    ("no MBR", |b| b[510] = 0, "protective MBR: there is none"),
+    ("no MBR", |b| b[510] = 0, "protective MBR: it is missing"),
     ("another MBR", |b| b[450] = 0x83, "protective MBR: it lists partitions"),
     ("a late MBR", |b| set(b, 454, 2, 4), "protective MBR: the protective partition starts at sector 2"),
     ("header CRC", |b| b[PRIMARY + 56] ^= 1, "GPT header: the stored CRC is 0x"),

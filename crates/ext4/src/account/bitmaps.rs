@@ -49,10 +49,10 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         let new = match (read(self.new, kind, number)?, &old) {
             (Some(new), Some(_)) => new,
             (None, Some(_)) => {
-                self.wrong_bitmap(block, number, "its bitmap has become one that cannot be read".to_owned());
+                self.wrong_bitmap(block, number, "its bitmap can no longer be read".to_owned());
                 return Ok(());
             }
-            // What was wrong before says nothing of what became of it.
+            // A bitmap that was wrong before cannot be compared.
             (_, None) => return Ok(()),
         };
         let Some(old) = old else { return Ok(()) };
@@ -90,11 +90,11 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             Side::Old => is_in_use(self.old, inode),
             Side::New => is_in_use(self.new, inode),
         };
-        // Without a walk yet, inodes that hold values are told by their flag.
+        // There was no walk yet, so inodes that hold values are recognized by their flag.
         let is_expected = self.expected(side, inode) > Expected::Nothing || self.holds_value(side, inode);
         if !is_in_use || !is_expected {
             let state = if is_taken { "taken" } else { "free" };
-            self.wrong_bitmap(block, group, format!("inode {inode} is {state} now in its bitmap"));
+            self.wrong_bitmap(block, group, format!("inode {inode} is now {state} in its bitmap"));
         }
     }
 
@@ -105,7 +105,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         }
     }
 
-    /// Explains the bits of block bitmaps by who owns the blocks.
+    /// Explains the bits of block bitmaps by what uses the blocks.
     pub(super) fn explain_flips(&mut self, flips: &Flips, wanted: &[Range<u64>], old: &Owners, new: &Owners) {
         for (ranges, owners, side, state) in
             [(&flips.taken, new, Side::New, "taken"), (&flips.freed, old, Side::Old, "free")]
@@ -132,16 +132,16 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         let superblock = self.new.superblock();
         let (group, _) = superblock.group_of_block(blocks.start);
         let bitmap = self.new.groups[group as usize].block_bitmap(superblock);
-        let whose = match owners.first() {
-            Some(Owner::Inode { number, .. }) => format!("of inode {number}"),
-            Some(_) => "of the file system itself".to_owned(),
-            None => "of nobody".to_owned(),
+        let user = match owners.first() {
+            Some(Owner::Inode { number, .. }) => format!("which inode {number} uses"),
+            Some(_) => "which the file system itself uses".to_owned(),
+            None => "which nothing uses".to_owned(),
         };
         let what = match blocks.end - blocks.start {
-            1 => format!("block {}, {whose}, is", blocks.start),
-            _ => format!("blocks {} to {}, {whose}, are", blocks.start, blocks.end - 1),
+            1 => format!("block {}, {user}, is", blocks.start),
+            _ => format!("blocks {} to {}, {user}, are", blocks.start, blocks.end - 1),
         };
-        self.wrong_bitmap(bitmap, group, format!("{what} {state} now in its bitmap"));
+        self.wrong_bitmap(bitmap, group, format!("{what} now {state} in its bitmap"));
     }
 
     fn wrong_bitmap(&mut self, block: u64, group: u32, problem: String) {
@@ -149,7 +149,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         self.unexplained(block..block + 1, Object::Group(group), problem);
     }
 
-    /// Bitmaps were counted as explained before all of their bits were looked at.
+    /// Moves bitmaps with unexplained bits to the unexplained blocks: they were counted before all bits were looked at.
     pub(super) fn count_wrong_bitmaps(&mut self) {
         let superblock = self.new.superblock();
         for block in std::mem::take(&mut self.wrong_bitmaps) {
@@ -170,7 +170,7 @@ fn is_in_use<S: ReadAt>(filesystem: &FileSystem<S>, number: InodeNumber) -> bool
     filesystem.inode(number).is_ok_and(|inode| inode.is_in_use(filesystem.superblock()))
 }
 
-/// A bitmap as it counts; `None` where it breaks a rule.
+/// A bitmap as the file system reads it; `None` where it breaks a rule.
 fn read<S: ReadAt>(filesystem: &FileSystem<S>, kind: BitmapKind, number: u32) -> Result<Option<Read>> {
     let group = &filesystem.groups[number as usize];
     let is_stored = match kind {

@@ -45,10 +45,10 @@ pub(super) const INODE_EXTRA: Fields = fields!(RawInodeExtra, size_of::<RawInode
     i_extra_isize i_checksum_hi i_ctime_extra i_mtime_extra i_atime_extra i_crtime i_crtime_extra i_version_hi
     i_projid);
 
-/// What an inode has behind its fields.
+/// What an inode has after its fields.
 pub(super) const BODY_ATTRIBUTES: &str = "attributes in the body";
 
-/// The names of the fields in which two structures differ, the last of which ends at `end`.
+/// The names of the fields in which two structures differ. The last field ends at `end`.
 pub(super) fn differing(fields: Fields, old: &[u8], new: &[u8], end: usize) -> Vec<&'static str> {
     let ends = fields.iter().skip(1).map(|&(offset, _)| offset).chain([end]);
     let parts = fields.iter().zip(ends).map(|(&(start, name), past)| (name, start..past));

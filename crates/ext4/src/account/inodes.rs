@@ -15,7 +15,7 @@ const LAYOUT_FLAGS: u32 = EXT4_EXTENTS_FL | EXT4_HUGE_FILE_FL | EXT4_INDEX_FL | 
 const LAYOUT: &[&str] = &["i_block", "i_blocks_lo", "i_blocks_high", "i_checksum_lo", "i_checksum_hi"];
 /// Fields that entries of a directory bring with them.
 const ENTRIES: &[&str] = &["i_size_lo", "i_size_high", "i_links_count"];
-/// Fields that no path shows, and attributes, which have been compared by those who say `Unseen`.
+/// Fields that no path shows, and attributes, which a caller that says `Unseen` has compared.
 const UNSEEN: &[&str] = &[
     "i_atime",
     "i_atime_extra",
@@ -48,7 +48,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         };
         let mut problems = Vec::new();
         for (index, (before, after)) in (first..).zip(old.chunks_exact(size).zip(new.chunks_exact(size))) {
-            // A table's last block may have room for more than there are.
+            // A table's last block may have room for more inodes than there are.
             if before == after || index >= superblock.inodes_per_group() {
                 continue;
             }
@@ -76,7 +76,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             let is_zero = after.iter().all(|&byte| byte == 0);
             let is_deleted = Inode::parse(number, after).is_ok_and(|inode| inode.raw.i_dtime.get() != 0);
             let is_explained = is_zero || (is_deleted && !self.expectations.is_strict);
-            return (!is_explained).then(|| format!("nobody uses it, and it differs: {}", fields.join(", ")));
+            return (!is_explained).then(|| format!("it differs, but nothing uses it: {}", fields.join(", ")));
         }
         self.inodes.insert(number);
         let left = match (expected, &old, &new) {

@@ -133,7 +133,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         Ok(problems)
     }
 
-    /// The fields of features, as far as edits switch one on that is a consequence of them.
+    /// The fields of features in which an edit may have switched one on that it needs.
     fn changed_features(&self, before: &[u8], after: &[u8]) -> &'static [&'static str] {
         let (Ok((before, _)), Ok((after, _))) =
             (RawSuperblock::ref_from_prefix(before), RawSuperblock::ref_from_prefix(after))
@@ -150,8 +150,8 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         }
     }
 
-    /// Descriptors in a block of them; those of backups are not of this state, but of when the file system
-    /// was made or grew.
+    /// Descriptors in a block of them. Backups are not compared with the descriptors: they are as old as the last
+    /// growth.
     fn descriptors(&self, block: u64, group: u32) -> Result<Vec<Problem>> {
         let superblock = self.new.superblock();
         let per_block = superblock.descriptors_per_block();
@@ -170,7 +170,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             }
             let problem = match number {
                 _ if number >= superblock.groups() => {
-                    (!self.is_grown).then(|| "bytes behind the last differ".to_owned())
+                    (!self.is_grown).then(|| "bytes after the last descriptor differ".to_owned())
                 }
                 _ if number >= self.old.superblock().groups() => None,
                 _ => self.descriptor(number, before, after)?,
@@ -186,7 +186,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         let fields = differing(GROUP_DESCRIPTOR, &before[..size], &after[..size], size);
         let left = others(&fields, &[GROUP_COUNTS]);
         if !left.is_empty() || before[size..] != after[size..] {
-            let names = if left.is_empty() { "bytes behind its fields".to_owned() } else { left.join(", ") };
+            let names = if left.is_empty() { "bytes after its fields".to_owned() } else { left.join(", ") };
             return Ok(Some(format!("{names} differ")));
         }
         let (old, new) = (&self.old.groups[number as usize], &self.new.groups[number as usize]);
@@ -202,7 +202,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                 BitmapKind::Blocks => superblock.group_blocks(number),
                 BitmapKind::Inodes => superblock.inodes_per_group(),
             };
-            // A bitmap that cannot be read is told of elsewhere.
+            // A bitmap that cannot be read is reported elsewhere.
             let (Ok(before), Ok(after)) = (self.old.read_bitmap(kind, number), self.new.read_bitmap(kind, number))
             else {
                 continue;

@@ -1,9 +1,9 @@
-//! An account of every block that differs between two states of a file system: what it is, and whether a
-//! change that is known of explains it.
+//! An account of every block that differs between two states of a file system: what the block is, and whether a
+//! known change explains it.
 //!
-//! Blocks are explained by who uses them now and by who used them before. What is shared by all (super
-//! block, descriptors, bitmaps, inode tables) is taken apart: each field, bit and slot that differs has to
-//! belong to an inode or a block that is to differ.
+//! What uses a block now, and what used it before, explains it. Blocks that belong to the whole file system (super
+//! block, descriptors, bitmaps, inode tables) are looked at in detail: each field, bit and inode that differs must
+//! belong to an inode or a block that the change may touch.
 
 mod bitmaps;
 mod fields;
@@ -59,8 +59,8 @@ pub enum Expected {
 pub struct Expectations<'a> {
     /// In what an inode may differ; numbers may stand for another file in each state.
     pub inode: &'a dyn Fn(Side, InodeNumber) -> Expected,
-    /// Whether nobody but this crate made the change. If not, the file system's own fields may differ, and
-    /// so may its journal: whoever lists the change lists these.
+    /// Whether this crate alone made the change. If not, the file system's own fields may differ, and
+    /// so may its journal: the caller lists these with the change.
     pub is_strict: bool,
 }
 
@@ -95,7 +95,7 @@ pub enum BlockKind {
     MultiMount,
     /// A file's content.
     Data,
-    /// Used by nobody now.
+    /// Not in use now.
     Free,
 }
 
@@ -144,7 +144,7 @@ pub struct Account {
     pub unexplained_blocks: u64,
     /// Where they are and why, in the order of what was looked at.
     pub unexplained: Vec<Unexplained>,
-    /// Whether the file system was made anew: nothing of the old one explains anything.
+    /// Whether this is another file system, made in place of the old one: nothing in the old one explains anything.
     pub is_remade: bool,
 }
 
@@ -154,7 +154,7 @@ impl Account {
         self.blocks.get(&BlockKind::Data).copied().unwrap_or(0)
     }
 
-    /// Blocks that nobody uses now.
+    /// Blocks that are not in use now.
     pub fn free_blocks(&self) -> u64 {
         self.blocks.get(&BlockKind::Free).copied().unwrap_or(0)
     }
@@ -209,7 +209,7 @@ fn is_same_layout(old: &Superblock, new: &Superblock) -> bool {
     layout(old) == layout(new)
 }
 
-/// What is wrong with what.
+/// What is wrong, and where.
 type Problem = (Object, String);
 
 /// Bits of block bitmaps that differ, as blocks.
@@ -256,16 +256,16 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
     /// Accounts for the blocks of `wanted` that differ.
     fn window(&mut self, wanted: &[Range<u64>], flips: &Flips) -> Result<()> {
         let mut usages = Vec::new();
-        let mut values = InodeSet::default();
+        let mut values = Values::default();
         let new = self.new;
         let may_differ = |side, number| (self.expectations.inode)(side, number) != Expected::Nothing;
         new.walk_uses(
             &mut |inode| note_values(new, inode, &mut values, may_differ(Side::New, inode.number())),
             &mut |usage| clipped(&usage, wanted, &mut |part| usages.push(part)),
         )?;
-        self.values[1] = values;
+        self.values[1] = values.inodes;
         let new_owners = Owners::new(std::mem::take(&mut usages));
-        let mut values = InodeSet::default();
+        let mut values = Values::default();
         let old = self.old;
         if !self.account.is_remade {
             old.walk_uses(
@@ -273,7 +273,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                 &mut |usage| clipped(&usage, wanted, &mut |part| usages.push(part)),
             )?;
         }
-        self.values[0] = values;
+        self.values[0] = values.inodes;
         let old_owners = Owners::new(usages);
         for range in intersection(self.differing, wanted) {
             let mut at = range.start;
@@ -314,7 +314,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
         }
         // A block of attributes that several share differs where one of them takes or leaves it.
         let is_shared = before.len().max(after.len()) > 1 && may > Expected::Nothing;
-        // Who has it now says more than who had it.
+        // What has it now says more than what had it before.
         match strangers.last().filter(|_| !is_shared) {
             None => *self.account.blocks.entry(kind).or_default() += count,
             Some(&(side, number, role)) => {
@@ -322,7 +322,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
                     (Side::New, Role::Content) => "its content differs",
                     (Side::New, Role::Map) => "its block map differs",
                     (Side::New, Role::Attributes) => "its attributes differ",
-                    (Side::Old, _) => "the block was its own, and is not any more",
+                    (Side::Old, _) => "the block belonged to it before",
                 };
                 self.account.unexplained_blocks += count;
                 self.unexplained(blocks, Object::Inode(number), what.to_owned());
@@ -356,7 +356,7 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
             .any(|quota| quota.get() != 0 && quota.get() == number.0)
     }
 
-    /// In what an inode may differ, the file system's own included.
+    /// In what an inode may differ, including those that the file system keeps for itself.
     fn expected(&self, side: Side, number: InodeNumber) -> Expected {
         let raw = &self.new.superblock().raw;
         let own = match number {
@@ -393,16 +393,27 @@ impl<A: ReadAt, B: ReadAt> Accountant<'_, A, B> {
     }
 }
 
+/// Inodes that hold values of attributes, and the attribute blocks that were looked through for them: inodes can share
+/// these.
+#[derive(Default)]
+struct Values {
+    inodes: InodeSet,
+    blocks: BTreeSet<u64>,
+}
+
 /// Notes the inodes that hold values of an inode's attributes.
-fn note_values<S: ReadAt>(filesystem: &FileSystem<S>, inode: &Inode, values: &mut InodeSet, may_differ: bool) {
+fn note_values<S: ReadAt>(filesystem: &FileSystem<S>, inode: &Inode, values: &mut Values, may_differ: bool) {
     if !may_differ || !filesystem.superblock().has_incompat(incompat::EA_INODE) {
         return;
     }
-    // Attributes that cannot be read have no values that could be told.
-    let attributes = inode.body_attributes().unwrap_or_default().into_iter();
-    for attribute in attributes.chain(filesystem.block_attributes(inode).unwrap_or_default()) {
+    // Attributes that cannot be read name no value that could be found.
+    let mut attributes = inode.body_attributes().unwrap_or_default();
+    if inode.xattr_block().is_some_and(|block| values.blocks.insert(block)) {
+        attributes.extend(filesystem.block_attributes(inode).unwrap_or_default());
+    }
+    for attribute in attributes {
         if let Value::Inode { number, .. } = attribute.value {
-            values.insert(number);
+            values.inodes.insert(number);
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Owners of blocks as a list that can be asked.
+//! What uses each block, as a list that can be searched.
 
 use std::ops::Range;
 
 use crate::usage::{Owner, Role, Usage};
 
-/// The most owners that are noted of blocks that nobody may share: of damage, or with `shared_blocks`, which is never
-/// written here. Without a limit, files that all have the same blocks would take the square of their number.
+/// The most owners that are noted for blocks that must not be shared. They are shared in damaged file systems, and with
+/// `shared_blocks`, which is never written here. Without a limit, n files with the same blocks would take n * n notes.
 const MAX_OWNERS: usize = 16;
 
 /// Blocks that have the same owners.
@@ -15,7 +15,7 @@ struct Segment {
     owners: Vec<Owner>,
 }
 
-/// Who owns what, in the order of the blocks; what nobody owns is not listed.
+/// What owns each block, in the order of the blocks; a block without an owner is not listed.
 #[derive(Debug, Default)]
 pub(super) struct Owners(Vec<Segment>);
 
@@ -30,7 +30,7 @@ impl Owners {
         while let Some(start) = if active.is_empty() { usages.peek().map(|next| next.blocks.start) } else { Some(at) } {
             at = start;
             while let Some(next) = usages.next_if(|next| next.blocks.start == at) {
-                // One block of attributes may be that of many, and has no part that fewer have.
+                // Many inodes may share a block of attributes, but each of them shares all of it.
                 let may_be_shared = matches!(next.owner, Owner::Inode { role: Role::Attributes, .. });
                 if may_be_shared || active.len() < MAX_OWNERS {
                     active.push((next.blocks.end, next.owner));
@@ -47,7 +47,7 @@ impl Owners {
         Self(segments)
     }
 
-    /// Who owns `block`, and up to which block it is so.
+    /// The owners of `block`, and the first block after it that has other owners.
     pub(super) fn at(&self, block: u64) -> (&[Owner], u64) {
         let index = self.0.partition_point(|segment| segment.blocks.end <= block);
         match self.0.get(index) {

@@ -83,7 +83,7 @@ impl<S: ReadAt> FileSystem<S> {
         (self.block_size() as usize - RECORD_BYTES) / RECORD_BYTES
     }
 
-    /// Blocks that a tree of `extents` takes besides the inode.
+    /// Blocks that a tree of `extents` takes apart from the inode.
     pub(crate) fn extent_tree_blocks(&self, extents: &[Extent]) -> u64 {
         let records = extents.iter().map(|extent| extent.blocks.div_ceil(max_blocks(extent)) as usize).sum();
         let (mut records, mut blocks): (usize, u64) = (records, 0);
@@ -120,7 +120,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Writes a node, its checksum made new.
+    /// Writes a node with a new checksum.
     fn write_extent_block(&self, inode: &Inode, block: u64, bytes: &mut [u8]) -> Result<()> {
         if self.superblock.has_metadata_checksums() {
             // The tail follows the last record that there is room for.
@@ -147,7 +147,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(shape(&extent), [(5, 100, 32768), (32773, 32868, 32768), (65541, 65636, 4464)]);
-        // 32,768 in a record of unwritten content would read as 0.
+        // 32,768 blocks in a record of unwritten content would be read as 0.
         let unwritten = Extent { blocks: 32_768, unwritten: true, ..extent };
         assert_eq!(shape(&unwritten), [(5, 100, 65535), (32772, 32867, 32769)]);
     }

@@ -1,6 +1,23 @@
-//! Indirect block maps, as in ext2 and ext3: direct blocks in the inode, then trees of pointers.
+//! Indirect block maps, as in ext2 and ext3: block numbers in the inode, then blocks full of them.
 //!
-//! Kernel documentation, "Direct/Indirect Block Addressing".
+//! The 60 bytes of `i_block` are 15 numbers of 32 bits. The first 12 are the file's blocks 0 to 11. Number 12 is a
+//! block that has nothing but numbers, 256 of them in 1,024 bytes: the file's blocks 12 to 267. Number 13 is a block of
+//! 256 numbers of such blocks, number 14 has one more level. A number of 0 is a hole, which reads as zeros.
+//!
+//! The file `large` of the example, on a file system that `mke2fs -t ext2 -b 1024` made, has 98 blocks
+//! (`debugfs -R "stat large"` says `(0-11):563-574, (IND):575, (12-97):576-661`):
+//!
+//! ```text
+//! i_block, slot 0   3302 0000  563: block 0 of the file
+//!         ...
+//! i_block, slot 11  3e02 0000  574: block 11
+//! i_block, slot 12  3f02 0000  575: the indirect block, which begins
+//!                                   4002 0000  576: block 12
+//!                                   4102 0000  577: block 13, and so on
+//! ```
+//!
+//! Block 48 is number 48 - 12 = 36 of the indirect block: block 612. `i_blocks` counts the indirect block, too: 99
+//! blocks are 198 units of 512 bytes. With 1,024 bytes a block, 12 + 256 + 256^2 + 256^3 blocks can be reached.
 
 use storage::{ReadAt, WriteAt};
 
@@ -11,10 +28,20 @@ use crate::inode::Inode;
 
 /// Blocks that the inode itself points to.
 const DIRECT_BLOCKS: u64 = 12;
-/// Trees behind the direct blocks: of one, two and three levels.
+/// Trees after the direct blocks: of one, two and three levels.
 const TREES: u32 = 3;
 /// Size in bytes of a pointer.
 const POINTER_BYTES: usize = 4;
+
+/// Where a walk over a map is.
+struct Position {
+    /// The next block of the file.
+    logical: u64,
+    /// The first block of the file that is not asked for.
+    stop: u64,
+    /// How many blocks may still come: a map that points back into itself cannot have more than the file system.
+    left: u64,
+}
 
 impl<S: ReadAt> FileSystem<S> {
     fn pointers_per_block(&self) -> u64 {
@@ -41,7 +68,7 @@ impl<S: ReadAt> FileSystem<S> {
         count
     }
 
-    /// The block behind the map, `None` for a hole.
+    /// Where block `logical` of the file is; `None` for a hole.
     pub(crate) fn map_indirect(&self, inode: &Inode, logical: u64) -> Result<Option<u64>> {
         let pointers = self.pointers_per_block();
         let mut index = logical;
@@ -90,15 +117,18 @@ impl<S: ReadAt> FileSystem<S> {
         ))
     }
 
-    /// Calls `visit` with every part of the map, in logical order, a pointer block before what is
-    /// below it.
-    pub(crate) fn walk_indirect(&self, inode: &Inode, visit: &mut dyn FnMut(Mapped) -> Result<()>) -> Result<()> {
-        // A map that points back into itself cannot have more blocks than the file system.
-        let mut budget = self.superblock.blocks();
-        let mut logical = 0;
+    /// Calls `visit` with every part of the map before block `stop` of the file, in logical order, a pointer block
+    /// before what is below it.
+    pub(crate) fn walk_indirect(
+        &self,
+        inode: &Inode,
+        stop: u64,
+        visit: &mut dyn FnMut(Mapped) -> Result<()>,
+    ) -> Result<()> {
+        let mut at = Position { logical: 0, stop, left: self.superblock.blocks() };
         for slot in 0..DIRECT_BLOCKS as usize + TREES as usize {
             let level = slot.saturating_sub(DIRECT_BLOCKS as usize - 1) as u32;
-            self.walk_pointer(inode, pointer(&inode.raw.i_block, slot), level, &mut logical, &mut budget, visit)?;
+            self.walk_pointer(inode, pointer(&inode.raw.i_block, slot), level, &mut at, visit)?;
         }
         Ok(())
     }
@@ -108,31 +138,37 @@ impl<S: ReadAt> FileSystem<S> {
         inode: &Inode,
         block: u64,
         level: u32,
-        logical: &mut u64,
-        budget: &mut u64,
+        at: &mut Position,
         visit: &mut dyn FnMut(Mapped) -> Result<()>,
     ) -> Result<()> {
         let pointers = self.pointers_per_block();
+        if at.logical >= at.stop {
+            return Ok(());
+        }
         if block == 0 {
-            *logical = logical.saturating_add(pointers.pow(level));
+            at.logical = at.logical.saturating_add(pointers.pow(level));
             return Ok(());
         }
         self.validate_pointer(inode, block)?;
-        let Some(left) = budget.checked_sub(1) else {
+        let Some(left) = at.left.checked_sub(1) else {
             return Err(Error::corrupt(Object::Inode(inode.number()), "more blocks than the file system has"));
         };
-        *budget = left;
+        at.left = left;
         if level == 0 {
-            let first = u32::try_from(*logical).map_err(|_| {
+            let logical = at.logical;
+            let first = u32::try_from(logical).map_err(|_| {
                 Error::corrupt(Object::Inode(inode.number()), format!("content in block {logical}, past 2^32"))
             })?;
-            *logical += 1;
+            at.logical += 1;
             return visit(Mapped::Content(Extent { logical: first, physical: block, blocks: 1, unwritten: false }));
         }
         visit(Mapped::MapBlock(block))?;
         let bytes = self.read_block(block)?;
         for index in 0..pointers as usize {
-            self.walk_pointer(inode, pointer(&bytes, index), level - 1, logical, budget, visit)?;
+            if at.logical >= at.stop {
+                break;
+            }
+            self.walk_pointer(inode, pointer(&bytes, index), level - 1, at, visit)?;
         }
         Ok(())
     }
@@ -140,7 +176,7 @@ impl<S: ReadAt> FileSystem<S> {
     /// Pointer blocks that a map of `extents` has.
     pub(crate) fn indirect_blocks(&self, extents: &[Extent]) -> u64 {
         let mut count = 0;
-        // What is counted cannot fail.
+        // Counting cannot fail.
         let _ = self.build_trees(extents, &mut |_| {
             count += 1;
             Ok(1)

@@ -21,7 +21,7 @@ use crate::layout::inode::EXT4_EXTENTS_FL;
 /// Where a file's content is. Extents here may be longer than one record on disk can say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BlockMap {
-    /// In logical order; none is empty, no two overlap, none goes on where the one before ends.
+    /// In logical order. None is empty, no two overlap, and no two could be one.
     pub(crate) extents: Vec<Extent>,
     /// The blocks that the map itself takes where it is stored now.
     pub(crate) map_blocks: Vec<u64>,
@@ -104,8 +104,7 @@ impl BlockMap {
         removed
     }
 
-    /// Makes what is allocated in `range` content that is read as it is, and returns the parts that
-    /// were read as zeros before.
+    /// Makes written extents of the unwritten ones in `range`, and returns the parts that were unwritten.
     pub(crate) fn mark_written(&mut self, range: &Range<u64>) -> Vec<Range<u64>> {
         if self.within(range).iter().all(|extent| !extent.unwritten) {
             return Vec::new();
@@ -132,19 +131,29 @@ impl BlockMap {
     }
 }
 
-/// What is known of the directory that was used last: what is done in a directory is seldom one thing,
-/// and each looks for some of its blocks.
+/// What is known of the directory that was used last: a directory is seldom used once, and each use looks for some of
+/// its blocks.
 #[derive(Debug, Default)]
 pub(crate) struct LastDirectory(Mutex<KnownDirectory>);
 
 #[derive(Debug, Default)]
 struct KnownDirectory {
-    /// None yet, where it is 0.
+    /// 0 is no directory yet.
     number: u32,
     /// Its block map, until that changes.
-    map: Option<Arc<BlockMap>>,
-    /// Blocks in the file system whose checksum was found right, or made so.
+    map: Option<DirectoryMap>,
+    /// Blocks in the file system whose checksum was checked or written.
     sound: HashSet<u64>,
+}
+
+/// A directory's block map as far as the directory has blocks: others can share the same map, which may be as large as
+/// the file system.
+#[derive(Clone, Debug)]
+struct DirectoryMap {
+    /// How many blocks the directory had.
+    blocks: u32,
+    /// `None` where the map is broken somewhere: the rest can be read block by block.
+    map: Option<Arc<BlockMap>>,
 }
 
 /// The most blocks that a directory can have for its map to be kept.
@@ -157,16 +166,16 @@ impl LastDirectory {
         (known.number == number.0).then_some(known)
     }
 
-    fn map(&self, number: InodeNumber) -> Option<Arc<BlockMap>> {
+    fn map(&self, number: InodeNumber) -> Option<DirectoryMap> {
         self.known(number)?.map.clone()
     }
 
-    fn keep_map(&self, number: InodeNumber, map: &Arc<BlockMap>) {
+    fn keep_map(&self, number: InodeNumber, map: &DirectoryMap) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.number != number.0 {
             *known = KnownDirectory { number: number.0, ..KnownDirectory::default() };
         }
-        known.map = Some(Arc::clone(map));
+        known.map = Some(map.clone());
     }
 
     /// Whether the checksum of a block of a directory is known to be right.
@@ -227,8 +236,13 @@ impl Extent {
 impl<S: ReadAt> FileSystem<S> {
     /// The whole block map of a file.
     pub(crate) fn read_map(&self, inode: &Inode) -> Result<BlockMap> {
+        self.read_map_before(inode, u64::MAX)
+    }
+
+    /// What begins before block `stop` in the block map of a file.
+    pub(crate) fn read_map_before(&self, inode: &Inode, stop: u64) -> Result<BlockMap> {
         let mut map = BlockMap::default();
-        self.walk_blocks(inode, &mut |part| {
+        self.walk_blocks_before(inode, stop, &mut |part| {
             match part {
                 Mapped::MapBlock(block) => map.map_blocks.push(block),
                 Mapped::Content(extent) => map.push(extent),
@@ -240,33 +254,35 @@ impl<S: ReadAt> FileSystem<S> {
 
     /// Where block `logical` of a directory is; `None` for a hole.
     pub(crate) fn map_directory_block(&self, directory: &Inode, logical: u32) -> Result<Option<u64>> {
-        let map = match self.last_directory.map(directory.number()) {
-            Some(map) => map,
-            None if self.directory_blocks(directory) > KEPT_MAP_BLOCKS => {
-                return Ok(self.map_block(directory, u64::from(logical))?.physical);
+        let blocks = self.directory_blocks(directory);
+        if blocks > KEPT_MAP_BLOCKS || logical >= blocks {
+            return Ok(self.map_block(directory, u64::from(logical))?.physical);
+        }
+        let known = match self.last_directory.map(directory.number()) {
+            Some(known) if logical < known.blocks => known,
+            _ => {
+                let map = match self.read_map_before(directory, u64::from(blocks)) {
+                    Ok(map) => Some(Arc::new(map)),
+                    Err(Error::Corrupt { .. }) => None,
+                    Err(error) => return Err(error),
+                };
+                let known = DirectoryMap { blocks, map };
+                self.last_directory.keep_map(directory.number(), &known);
+                known
             }
-            None => match self.read_map(directory) {
-                Ok(map) => {
-                    let map = Arc::new(map);
-                    self.last_directory.keep_map(directory.number(), &map);
-                    map
-                }
-                // Of a map that is broken somewhere, the rest can be read.
-                Err(Error::Corrupt { .. }) => return Ok(self.map_block(directory, u64::from(logical))?.physical),
-                Err(error) => return Err(error),
-            },
         };
+        let Some(map) = known.map else { return Ok(self.map_block(directory, u64::from(logical))?.physical) };
         let extent = map.find(u64::from(logical)).filter(|extent| !extent.unwritten);
         Ok(extent.map(|extent| extent.physical + u64::from(logical - extent.logical)))
     }
 
-    /// Blocks that `extents` take where they are stored, besides the inode.
+    /// Blocks that `extents` take where they are stored, apart from the inode.
     pub(crate) fn map_blocks_needed(&self, inode: &Inode, extents: &[Extent]) -> u64 {
         if inode.has_flag(EXT4_EXTENTS_FL) { self.extent_tree_blocks(extents) } else { self.indirect_blocks(extents) }
     }
 
     /// The most blocks that a file of `inode`'s kind can have, by its map and by how its blocks are
-    /// counted: without `huge_file` in 32 bits, in units of 512 bytes, of which pointer blocks take some.
+    /// counted: without `huge_file` in 32 bits, in units of 512 bytes, and pointer blocks are counted, too.
     /// Linux refuses to look at an inode that is larger, full of holes or not.
     pub(crate) fn max_file_blocks(&self, inode: &Inode) -> u64 {
         let has_extents = inode.has_flag(EXT4_EXTENTS_FL);
@@ -323,8 +339,8 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Refuses where `changed`, a map made from a stored one, cannot be stored although `returned`
-    /// blocks become free before.
+    /// Fails where `changed`, a map made from a stored one, needs more blocks than are free, counting `returned`
+    /// blocks that become free before it is stored.
     pub(crate) fn check_map_fits(&self, inode: &Inode, changed: &BlockMap, returned: u64) -> Result<()> {
         let needed = self.map_blocks_needed(inode, &changed.extents).saturating_sub(changed.map_blocks.len() as u64);
         let available = self.superblock.free_blocks() + returned;

@@ -28,15 +28,18 @@ impl<S: ReadAt> Check<'_, S> {
         if inode.body_entries().is_ok_and(|(entries, _)| !entries.is_empty()) {
             self.with_both.push((block, inode.number()));
         }
-        if let Some((_, found)) = self.xattr_blocks.get_mut(&block) {
-            *found += 1;
+        if let Some(known) = self.xattr_blocks.get_mut(&block) {
+            known.iter_mut().for_each(|(_, found)| *found += 1);
             return Ok(());
         }
         let bytes = match self.filesystem.read_xattr_block(inode, block) {
             Ok(bytes) => bytes,
-            Err(error) => return self.report_error(error),
+            Err(error) => {
+                self.xattr_blocks.insert(block, None);
+                return self.report_error(error);
+            }
         };
-        self.xattr_blocks.insert(block, (header_of(&bytes).h_refcount.get(), 1));
+        self.xattr_blocks.insert(block, Some((header_of(&bytes).h_refcount.get(), 1)));
         if self.claim(block, 1) > 0 {
             self.report(Object::Block(block), "an attribute block that something else claims too");
         }
@@ -49,17 +52,19 @@ impl<S: ReadAt> Check<'_, S> {
     /// What the inode's attributes are charged with, in blocks; `None` where they cannot be read. What is in a block
     /// that inodes share is looked at once.
     pub(super) fn attribute_blocks(&mut self, inode: &Inode) -> Result<Option<u64>> {
-        let Some(body) = Self::readable(self.filesystem.body_value_blocks(inode))? else { return Ok(None) };
-        let Some(block) = inode.xattr_block() else { return Ok(Some(body)) };
+        let filesystem = self.filesystem;
+        let Some(body) = Self::readable(filesystem.body_charge(inode, &mut self.known_values))? else {
+            return Ok(None);
+        };
+        let Some(block) = inode.xattr_block() else { return Ok(Some(body.blocks)) };
         let known = match self.xattr_charges.get(&block) {
             Some(known) => *known,
             None => {
-                let charge = Self::readable(self.filesystem.xattr_block_charge(inode))?;
-                self.xattr_charges.insert(block, charge);
-                charge
+                let charge = Self::readable(filesystem.xattr_block_charge(inode, &mut self.known_values))?;
+                *self.xattr_charges.entry(block).or_insert(charge.map(|charge| charge.blocks))
             }
         };
-        Ok(known.map(|charge| body + charge))
+        Ok(known.map(|charge| body.blocks + charge))
     }
 
     /// No attribute is in the body and in the block.
@@ -130,9 +135,9 @@ impl<S: ReadAt> Check<'_, S> {
             let problem = format!("e_value_inum={number}, but the file system is without ea_inode");
             self.report(Object::Inode(owner.number()), problem);
         }
-        let held = self.filesystem.value_inode(owner, attribute);
-        // Of one that is wrong, one finding is enough.
-        let is_counted = held.as_ref().is_ok_and(|held| held.is_counted);
+        let held = self.known_values.is_counted(self.filesystem, owner, attribute);
+        // One finding is enough for a value inode that is wrong.
+        let is_counted = held.as_ref().is_ok_and(|is_counted| *is_counted);
         let known = self.value_inodes.entry(number).or_insert((0, true));
         *known = (known.0 + 1, known.1 && is_counted);
         held.map_or_else(|error| self.report_error(error), |_| Ok(()))

@@ -18,8 +18,22 @@ use crate::layout::superblock::EXT2_OS_HURD;
 /// The shortest name that an encryption makes, in bytes: a block of its cipher.
 const MIN_ENCRYPTED_NAME_BYTES: usize = 16;
 
-/// Hashes from the first to the last, the last included.
+/// Hashes from the first to the last, including the last.
 type HashRange = std::ops::RangeInclusive<u32>;
+
+/// The kind of a file in words.
+fn kind_name(kind: Option<FileKind>) -> &'static str {
+    match kind {
+        Some(FileKind::Regular) => "a regular file",
+        Some(FileKind::Directory) => "a directory",
+        Some(FileKind::Symlink) => "a symbolic link",
+        Some(FileKind::CharDevice) => "a character device",
+        Some(FileKind::BlockDevice) => "a block device",
+        Some(FileKind::Fifo) => "a FIFO",
+        Some(FileKind::Socket) => "a socket",
+        None => "of no known kind",
+    }
+}
 
 impl<S: ReadAt> Check<'_, S> {
     pub(super) fn directories(&mut self) -> Result<()> {
@@ -90,11 +104,14 @@ impl<S: ReadAt> Check<'_, S> {
             }
             self.entry(directory, entry);
             let is_dots = entry.name == b"." || entry.name == b"..";
+            if !is_dots {
+                self.entry_encryption(directory, entry);
+            }
             if !is_dots && entry.inode.0 < self.filesystem.superblock().first_inode() {
                 let name = Printable(&entry.name);
                 self.report(
                     Object::Inode(number),
-                    format!("`{name}` names inode {}, one of the file system's own", entry.inode),
+                    format!("`{name}` names inode {}, which the file system keeps for itself", entry.inode),
                 );
             }
             if !is_dots && self.state(entry.inode).kind == KIND_DIRECTORY {
@@ -141,12 +158,17 @@ impl<S: ReadAt> Check<'_, S> {
         {
             self.report(
                 Object::Inode(directory),
-                format!("`{name}` says {:?}, inode {} is of type {kind}", entry.kind, entry.inode),
+                format!(
+                    "`{name}` is listed as {}, but inode {} is {}",
+                    kind_name(entry.kind),
+                    entry.inode,
+                    kind_name(FileKind::from_entry_type(kind))
+                ),
             );
         }
     }
 
-    /// With checksums, each block that is not of the index ends in one.
+    /// With checksums, each block of entries ends in one.
     fn blocks_have_tails(&mut self, directory: &Inode) -> Result<()> {
         if !self.filesystem.superblock().has_metadata_checksums() || directory.has_flag(EXT4_INDEX_FL) {
             return Ok(());
@@ -184,7 +206,7 @@ impl<S: ReadAt> Check<'_, S> {
             let object = Object::DirectoryBlock { inode: directory.number(), logical };
             for index in 0..node.count() {
                 let low = if index == 0 { *range.start() } else { node.hash(index) };
-                // The next one's lowest bit says that this one's last hash goes on there.
+                // Where the next one's lowest bit is set, names with this one's last hash are there, too.
                 let high = if index + 1 == node.count() { *range.end() } else { node.hash(index + 1) };
                 if low < *range.start() || low > *range.end() || (index > 0 && low & !1 < node.hash(index - 1) & !1) {
                     return Err(Error::corrupt(object, format!("index entry {index}: hash {low:#x} out of order")));

@@ -1,4 +1,4 @@
-//! What the fields of an inode say of each other and of the super block.
+//! Whether the fields of an inode fit each other and the super block.
 
 use storage::ReadAt;
 
@@ -21,7 +21,7 @@ const MMP_MAGIC: u32 = 0x004D_4D50;
 const MMP_CHECKSUM_OFFSET: usize = 1020;
 
 impl<S: ReadAt> Check<'_, S> {
-    /// Checks an inode that has no names any more: it was deleted at some time.
+    /// Checks an inode without names: it was deleted at some time.
     pub(super) fn deleted(&mut self, inode: &Inode) {
         let filesystem = self.filesystem;
         let has_orphans = filesystem.superblock().raw.s_last_orphan.get() != 0 || filesystem.has_orphans_in_file();
@@ -114,7 +114,7 @@ impl<S: ReadAt> Check<'_, S> {
             Err(error) => return self.report_error(error),
         };
         if !inode.kind().is_ok_and(|kind| kind == FileKind::Regular) || inode.links() == 0 {
-            self.report(Object::Inode(number), "is to be the journal, but is not a file in use");
+            self.report(Object::Inode(number), "should be the journal, but is not a file in use");
         }
         // Linux looks at none of these in the first version, but another reader may.
         let later = [
@@ -133,7 +133,7 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    /// The block of multi-mount protection is one.
+    /// Checks the block of multi-mount protection.
     pub(super) fn multi_mount(&mut self) -> Result<()> {
         let filesystem = self.filesystem;
         let superblock = filesystem.superblock();

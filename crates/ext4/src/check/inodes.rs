@@ -1,4 +1,4 @@
-//! Every inode: whether it may be as it is, and which blocks it claims.
+//! Every inode: whether its fields are valid, and which blocks it claims.
 
 use storage::ReadAt;
 
@@ -23,8 +23,10 @@ impl<S: ReadAt> Check<'_, S> {
         }
         self.names_twice()?;
         self.value_references()?;
-        for (block, (stored, found)) in std::mem::take(&mut self.xattr_blocks) {
-            if stored != found {
+        for (block, known) in std::mem::take(&mut self.xattr_blocks) {
+            if let Some((stored, found)) = known
+                && stored != found
+            {
                 self.report(Object::Block(block), format!("h_refcount={stored}, but {found} inodes use it"));
             }
         }
@@ -64,7 +66,8 @@ impl<S: ReadAt> Check<'_, S> {
         }
         let content = if inode.has_map(superblock) { self.claim_content(inode)? } else { 0 };
         self.claim_attributes(inode)?;
-        // Of attributes that cannot be read there is a finding already.
+        self.encryption(inode)?;
+        // Attributes that cannot be read have been reported.
         let Some(attributes) = self.attribute_blocks(inode)? else { return Ok(()) };
         let superblock = self.filesystem.superblock();
         let used = inode.used_blocks(superblock);
@@ -74,7 +77,8 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    /// An inline file's attribute is there, and a directory or symbolic link is as long as it says.
+    /// Checks that an inline file's attribute exists, and that an inline directory or symbolic link is as long as its
+    /// size says.
     fn inline(&mut self, inode: &Inode) -> Result<()> {
         let object = Object::Inode(inode.number());
         if !self.filesystem.superblock().has_incompat(incompat::INLINE_DATA) {

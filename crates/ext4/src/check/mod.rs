@@ -7,6 +7,7 @@
 mod attributes;
 mod bitmaps;
 mod directories;
+mod encryption;
 mod fields;
 mod inodes;
 
@@ -19,25 +20,28 @@ use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::inode::InodeNumber;
 use crate::usage::{FollowedMaps, Usage};
+use crate::xattr::value::KnownValues;
+use encryption::Policies;
 
 /// The most findings that are listed; a file system with more is beyond a list.
 const MAX_FINDINGS: usize = 1000;
 
-/// By how many files each block may be shared on average, with `shared_blocks` or by damage; what is beyond is not
-/// looked at.
+/// How many files may share each block on average, with `shared_blocks` or by damage. What is beyond that is not looked
+/// at.
 const MAX_SHARING: u64 = 16;
 
 /// What is known of the file system while it is checked.
 struct Check<'a, S> {
     filesystem: &'a FileSystem<S>,
     findings: Vec<Finding>,
-    /// A bit a block, counted from the first data block: somebody claims it.
+    /// A bit a block, counted from the first data block: whether something claims it.
     claimed: Vec<u8>,
     /// By group and index there: whether it is in use, what `i_links_count` says, and how many names
     /// were found. Empty where the group has no inode in use that was met: most of a large disk's.
     inodes: Vec<Vec<InodeState>>,
-    /// Attribute block → (`h_refcount`, inodes that point to it).
-    xattr_blocks: BTreeMap<u64, (u32, u32)>,
+    /// Attribute block → (`h_refcount`, inodes that point to it); `None` where it cannot be read, which is reported
+    /// once.
+    xattr_blocks: BTreeMap<u64, Option<(u32, u32)>>,
     /// Attribute block → what it and the values of its attributes are charged with, in blocks; `None` where it cannot
     /// be read.
     xattr_charges: BTreeMap<u64, Option<u64>>,
@@ -45,6 +49,10 @@ struct Check<'a, S> {
     with_both: Vec<(u64, InodeNumber)>,
     /// Inode that holds an attribute's value → attributes that have it, and whether it counts them.
     value_inodes: BTreeMap<InodeNumber, (u64, bool)>,
+    /// What value inodes say about their values.
+    known_values: KnownValues,
+    /// How encrypted inodes are encrypted.
+    policies: Policies,
     /// Blocks of block maps that were followed.
     followed: FollowedMaps,
     /// How many blocks may still be claimed again, by all inodes together.
@@ -108,6 +116,8 @@ impl<S: ReadAt> FileSystem<S> {
             xattr_charges: BTreeMap::new(),
             with_both: Vec::new(),
             value_inodes: BTreeMap::new(),
+            known_values: KnownValues::default(),
+            policies: Policies::default(),
             followed: FollowedMaps::default(),
             left_again: blocks.saturating_mul(MAX_SHARING),
             left_directory_blocks: blocks,
@@ -171,7 +181,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
-    /// The orphan file's blocks are whole, and have something in them only where the super block says.
+    /// Checks that the orphan file's blocks are valid, and empty unless the super block says otherwise.
     fn orphan_file(&mut self) -> Result<()> {
         let filesystem = self.filesystem;
         if filesystem.has_orphans_in_file() {
@@ -198,7 +208,7 @@ impl<S: ReadAt> Check<'_, S> {
         Ok(())
     }
 
-    /// The quota files say what is used.
+    /// Checks that the quota files say what is used.
     fn quotas(&mut self) -> Result<()> {
         match self.filesystem.wrong_quotas() {
             Ok(wrong) => wrong.into_iter().for_each(|(file, problem)| self.report(Object::Inode(file), problem)),
@@ -247,6 +257,12 @@ impl<S: ReadAt> Check<'_, S> {
         &mut states[index as usize]
     }
 
+    /// The kind of an inode that was met, as entries of directories say it; 0 is not in use.
+    fn known_kind(&self, number: InodeNumber) -> u8 {
+        let (group, index) = self.filesystem.group_of_inode(number);
+        self.state_in(group, index).kind
+    }
+
     /// What is known of the inode with an index in a group.
     fn state_in(&self, group: u32, index: u32) -> InodeState {
         self.inodes[group as usize].get(index as usize).copied().unwrap_or_default()
@@ -262,7 +278,7 @@ impl<S: ReadAt> Check<'_, S> {
         for (group, index) in groups.into_iter().flat_map(|group| (0..per_group).map(move |index| (group, index))) {
             let state = self.state_in(group, index);
             let number = InodeNumber(group * per_group + index + 1);
-            // Reserved inodes have no names, but for the root.
+            // Reserved inodes have no names, except for the root.
             if state.kind == 0 || (number.0 < first && number != InodeNumber::ROOT) {
                 continue;
             }
@@ -280,7 +296,7 @@ impl<S: ReadAt> Check<'_, S> {
         }
     }
 
-    /// Inodes that the super block names instead of a directory.
+    /// Whether the super block names the inode: no directory does then.
     fn is_nameless(&self, number: InodeNumber) -> bool {
         let raw = &self.filesystem.superblock().raw;
         [

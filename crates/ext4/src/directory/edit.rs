@@ -31,7 +31,7 @@ pub(crate) struct NewEntry<'a> {
 /// Where an indexed directory's first block has the inode number of the one above it.
 const PARENT_OFFSET: usize = 12;
 
-/// Refuses what cannot be a name in a directory.
+/// Fails for an invalid name.
 pub(crate) fn check_name(name: &[u8]) -> Result<()> {
     let is_name =
         (1..=255).contains(&name.len()) && name != b"." && name != b".." && !name.contains(&b'/') && !name.contains(&0);
@@ -104,11 +104,11 @@ fn set_record_bytes(block: &mut [u8], at: usize, record_bytes: usize) {
     block[at + 4..at + 6].copy_from_slice(&encoded.to_le_bytes());
 }
 
-/// Free blocks with which no name's room is asked about: a directory that grows takes fewer.
+/// With this many free blocks there is no need to compute the room for a name: a directory that grows takes fewer.
 const ROOMY_BLOCKS: u64 = 64;
 
 impl<S: WriteAt> FileSystem<S> {
-    /// The directory, with everything checked that a new name in it needs but room.
+    /// The directory for a new name, with everything checked except whether there is room.
     pub(crate) fn directory_for_new(&mut self, parent: InodeNumber, name: &[u8]) -> Result<Inode> {
         self.prepare_to_write()?;
         check_name(name)?;
@@ -121,8 +121,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(directory)
     }
 
-    /// Refuses where there are not enough free blocks for `blocks` and what a new name in a directory
-    /// may take.
+    /// Fails where there are fewer free blocks than `blocks` and those that a new name in a directory may take.
     pub(crate) fn check_room(&self, directory: &Inode, name: &[u8], blocks: u64) -> Result<()> {
         if self.superblock.free_blocks() >= blocks.saturating_add(ROOMY_BLOCKS) {
             return Ok(());
@@ -152,7 +151,7 @@ impl<S: WriteAt> FileSystem<S> {
         let map = self.read_map(directory)?;
         let mut extents = map.extents;
         for _ in 0..growth {
-            // Apart from all others, so that each is a record of its own.
+            // Each far from all others, so that it needs a record of its own.
             let logical = extents.last().map_or(0, |extent| extent.range().end as u32);
             extents.push(Extent { logical, physical: 0, blocks: 1, unwritten: false });
         }
@@ -172,7 +171,7 @@ impl<S: WriteAt> FileSystem<S> {
         if self.superblock.has_incompat(incompat::FILETYPE) { kind.entry_type() } else { 0 }
     }
 
-    /// Writes a block of entries, its checksum made new.
+    /// Writes a block of entries with a new checksum.
     pub(crate) fn write_leaf(&self, directory: &Inode, physical: u64, block: &mut [u8]) -> Result<()> {
         if self.superblock.has_metadata_checksums() {
             if tail(block).is_none() {
@@ -187,7 +186,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_block(physical, block)
     }
 
-    /// Writes an index block, its checksum made new.
+    /// Writes an index block with a new checksum.
     fn write_index(&self, directory: &Inode, node: &mut DxNode) -> Result<()> {
         if self.superblock.has_metadata_checksums() {
             let tail = node.entries_offset + node.limit() * DX_ENTRY_BYTES;
@@ -215,8 +214,8 @@ impl<S: WriteAt> FileSystem<S> {
             self.make_indexed(directory)?;
             return self.add_to_index(directory, entry);
         }
-        // A reader that does not follow the index sees the new block as any other; one that does
-        // would not find it, which is why an index that cannot be followed goes.
+        // A reader that does not follow the index finds the name in the new block. One that does would not: an index
+        // that cannot be followed here is removed.
         let mut builder = self.block_builder();
         builder.push(entry.inode.0, self.entry_type(entry.kind), entry.name);
         self.append_leaf(directory, builder.finish())?;
@@ -232,7 +231,7 @@ impl<S: WriteAt> FileSystem<S> {
         HashVersion::new(self.superblock.raw.s_def_hash_version, &self.superblock)
     }
 
-    /// Puts the entry into the room that another one leaves; false where there is not enough.
+    /// Puts the entry into the room after another one; false where there is not enough.
     fn insert(&self, block: &mut [u8], entry: &NewEntry<'_>, object: Object) -> Result<bool> {
         let Some(slot) = self.room_for(block, entry.name, object)? else { return Ok(false) };
         let taken = slot.taken_bytes();
@@ -244,7 +243,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(true)
     }
 
-    /// The entry that leaves enough room for one with `name` behind it.
+    /// The entry that has enough room after its own name for another entry with `name`.
     fn room_for(&self, block: &[u8], name: &[u8], object: Object) -> Result<Option<Slot>> {
         let needed = entry_bytes(name.len());
         let entries_end = block.len() - if self.superblock.has_metadata_checksums() { TAIL_BYTES } else { 0 };
@@ -257,7 +256,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(None)
     }
 
-    /// Makes another directory the one above a directory.
+    /// Changes a directory's parent.
     pub(crate) fn set_parent(&mut self, directory: &Inode, parent: InodeNumber) -> Result<()> {
         if directory.is_inline() {
             return self.set_inline_parent(directory, parent);
@@ -390,7 +389,7 @@ impl<S: WriteAt> FileSystem<S> {
             return Err(Error::corrupt(object, format!("full with {} entries", entries.len())));
         }
         let split_hash = entries[split].0;
-        // Where a hash goes on across the border, its lowest bit says so.
+        // The lowest bit says that the same hash is on both sides of the border.
         let continued = u32::from(entries[split - 1].0 == split_hash);
         let mut halves = [&entries[..split], &entries[split..]].map(|half| {
             let mut builder = self.block_builder();
@@ -456,7 +455,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_index(directory, &mut root)
     }
 
-    /// An index block without entries: to who does not know the index, one unused entry.
+    /// An index block without entries: to a reader that does not know the index, one unused entry.
     fn empty_index(&self, physical: u64) -> DxNode {
         let mut block = vec![0; self.block_size() as usize];
         let record_bytes = block.len();

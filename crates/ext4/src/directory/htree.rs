@@ -1,6 +1,22 @@
 //! Indexed directories: a tree of name hashes over blocks of entries.
 //!
-//! Kernel documentation, "Hash Tree Directories".
+//! A directory of more than one block is slow to search, so that block 0 becomes an index: pairs of a hash and the
+//! block whose names have that hash or a higher one. In the example `many` has 60 names in blocks 1 to 3. Its block 0
+//! begins with `.` and `..`, whose distance reaches to the end of the block, and goes on inside that entry:
+//!
+//! ```text
+//! 0x1c  01         hash_version = 1: half MD4      0x24  0100 0000  block 1, for hashes from 0 on
+//! 0x1d  08         info_length = 8                 0x28  6654 5167  hash 0x67515466
+//! 0x1e  00         indirect_levels = 0             0x2c  0200 0000  block 2
+//! 0x20  7b00       limit = 123 entries             0x30  082b 6dd3  hash 0xd36d2b08
+//! 0x22  0300       count = 3                       0x34  0300 0000  block 3
+//! ```
+//!
+//! `name-15-with-some-length` has the hash 0x07e63e36, less than 0x67515466: it is in block 1 if it is anywhere. The
+//! first pair has no hash, which would be 0; limit and count are in its place. A full block of names is split at the
+//! hash in its middle, and the index gets a pair more. Where equal hashes come to lie on both sides of the border, the
+//! lowest bit of the second block's hash is 1, and a search goes on there. A full index gets a level below the root
+//! (`indirect_levels` = 1): blocks of pairs that begin with an unused entry of the block's whole length.
 
 use zerocopy::FromBytes;
 

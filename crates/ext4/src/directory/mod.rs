@@ -1,7 +1,23 @@
 //! Directories: entries in blocks, and the names in them.
 //!
-//! Kernel documentation, "Directory Entries". An indexed directory (`htree.rs`) reads the same way:
-//! its index blocks look like one unused entry.
+//! A directory is a file whose blocks are full of entries: an inode's number, the distance to the next entry, the
+//! name's length, what kind of file it is, and the name. The root of the example is inode 2 and begins (block 1158):
+//!
+//! ```text
+//! 0x00  0200 0000  0c00  01 02  2e                        inode 2, 12 bytes, directory: `.`
+//! 0x0c  0200 0000  0c00  02 02  2e2e                      inode 2, 12 bytes, directory: `..`
+//! 0x18  0b00 0000  1400  0a02   6c6f 7374 2b66 6f75 6e64  inode 11, 20 bytes, directory: `lost+found`
+//! 0x2c  0c00 0000  1000  0501   6865 6c6c 6f              inode 12, 16 bytes, regular file: `hello`
+//! ```
+//!
+//! An entry with a name of n bytes needs 8 + n bytes, rounded up to a multiple of 4: 16 for `hello`. The distance can
+//! be more: the last entry reaches to the end of the block, and a new name goes into the room that an entry leaves.
+//! When a name goes, the entry before it takes its room; the first entry of a block gets inode 0 instead, which is
+//! unused.
+//!
+//! With checksums the last 12 bytes of a block look like an unused entry without a name and of kind 0xde, and hold the
+//! block's checksum: `0000 0000  0c00  00 de  7bed a8c6`. The index of a large directory ([`htree`]) looks like unused
+//! entries, too, so that a reader that knows nothing of it finds all names.
 
 pub(crate) mod edit;
 pub(crate) mod hash;

@@ -1,4 +1,4 @@
-//! Groups behind the last one: where their bitmaps and inode tables go.
+//! Groups added after the last one: where their bitmaps and inode tables go.
 
 use std::ops::{ControlFlow, Range};
 
@@ -26,8 +26,8 @@ enum Part {
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Adds the groups that the super block counts and that are not there yet. What they have is
-    /// written, but for their descriptors and for super block and descriptors at their start.
+    /// Adds the groups that the super block counts and that are not there yet. Their bitmaps and inode
+    /// tables are written; their descriptors and the backups at their start are not yet.
     pub(crate) fn add_groups(&mut self) -> Result<()> {
         let flex = self.groups_per_flex()?;
         while (self.groups.len() as u32) < self.superblock.groups() {
@@ -50,7 +50,7 @@ impl<S: WriteAt> FileSystem<S> {
         })
     }
 
-    /// Adds groups that have what is theirs in the groups from `host` on.
+    /// Adds groups whose bitmaps and inode tables are in the groups from `host` on.
     fn add_batch(&mut self, host: u32, numbers: Range<u32>) -> Result<()> {
         for number in numbers.clone() {
             self.add_empty_group(number)?;
@@ -67,7 +67,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// A group in which nothing is taken but super block and descriptors.
+    /// A group in which only super block and descriptors are taken.
     fn add_empty_group(&mut self, number: u32) -> Result<()> {
         let superblock = &mut self.superblock;
         let (blocks, base) = (superblock.group_blocks(number), superblock.base_metadata_blocks(number));
@@ -90,7 +90,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
-    /// Finds a place for one part of each group: all in a row, or where that cannot be each by itself.
+    /// Finds a place for one part of each group: all in a row, or else each by itself.
     fn place(&mut self, part: Part, host: u32, numbers: Range<u32>) -> Result<()> {
         let each = if part == Part::InodeTable { self.superblock.inode_table_blocks() } else { 1 };
         let all = each * u64::from(numbers.end - numbers.start);
@@ -112,7 +112,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     fn place_alone(&mut self, blocks: u64, groups: Range<u32>) -> Result<u64> {
-        // Without flexible groups each has its own within itself.
+        // Without flexible groups the parts of each are in the group itself.
         let anywhere = if self.superblock.has_incompat(incompat::FLEX_BG) { 0..groups.end } else { groups.clone() };
         for range in [groups, anywhere] {
             if let Some(first) = self.find_free_run(range, blocks)? {
@@ -168,7 +168,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.zero_blocks(table, self.superblock.inode_table_blocks())
     }
 
-    /// Writes zeros, but not where the storage is known to have nothing else.
+    /// Writes zeros, except where the storage is known to have zeros.
     pub(crate) fn zero_blocks(&self, first: u64, blocks: u64) -> Result<()> {
         let mut at = first * self.block_size();
         let end = at + blocks * self.block_size();

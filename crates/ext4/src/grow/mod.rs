@@ -1,9 +1,21 @@
-//! Growing: the last group made longer, groups added behind it, and descriptors for them.
+//! Growing: the last group made longer, groups added after it, and descriptors for them.
 //!
-//! What comes out is what `resize2fs` makes of a file system that is not mounted, with one
-//! difference: where the blocks kept free for descriptors do not suffice, nothing is moved out of
-//! the way. Further descriptors go into the groups that they describe (`meta_bg`), as when the
-//! kernel grows a mounted one.
+//! The example has 16,384 blocks in two groups. Grown to 32 MiB, 32,768 blocks, this is done:
+//!
+//! ```text
+//! group 1  had blocks 8193 to 16383, one less than it could: block 16384 is added, and free
+//! group 2  blocks 16385 to 24576: bitmaps, an inode table of 512 blocks, a descriptor, the rest is free
+//! group 3  the same; as 3 is a power of 3 it begins with a backup of the super block and the descriptors
+//! s_inodes_count   4096 + 2 * 2048 = 8192: inodes come with groups
+//! ```
+//!
+//! A block has 16 descriptors of 64 bytes, so that those of four groups stay in block 2. The 17th group needs a second
+//! block, which must be the one after it: `mke2fs` keeps blocks 3 to 129 free for this, and an inode of its own owns
+//! them ([`resize_inode`]). A rest at the end that has no room for a group's metadata and 50 blocks more is left off.
+//!
+//! What comes out is what `resize2fs` makes of a file system that is not mounted, with one difference: where the blocks
+//! kept free do not suffice, nothing is moved out of the way. Further descriptors go into the groups that they describe
+//! (`meta_bg`), as when the kernel grows a mounted file system.
 
 mod group;
 pub(crate) mod resize_inode;
@@ -18,14 +30,14 @@ use crate::filesystem::FileSystem;
 use crate::layout::group_descriptor::EXT4_BG_BLOCK_UNINIT;
 use crate::superblock::{MAX_GROUPS, Superblock};
 
-/// Blocks that a short last group must have besides its metadata; one with fewer is left off.
+/// Blocks that a short last group must have apart from its metadata; one with fewer is left off.
 const LEAST_CONTENT_BLOCKS: u64 = 50;
 
 impl<S: WriteAt> FileSystem<S> {
     /// Grows the file system to `blocks` blocks, which the storage must have, and writes all of it,
     /// backups included. A rest at the end that is too small for a group of its own is left off.
     ///
-    /// After an error the file system in memory is not to be flushed.
+    /// After an error do not flush the file system in memory.
     ///
     /// # Errors
     ///
@@ -50,7 +62,7 @@ impl<S: WriteAt> FileSystem<S> {
         }
         let last = old.groups() - 1;
         let moved = moved_backups(&old, &grown);
-        // Bitmaps that were never written follow from the super block: it is to be the old one.
+        // Bitmaps that were never written are computed from the super block: from the old one here.
         for &number in moved.iter().chain([&last]) {
             self.bitmap(BitmapKind::Blocks, number)?;
         }
@@ -71,7 +83,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.flush()
     }
 
-    /// Frees what a group of `old_blocks` blocks has now behind them.
+    /// Frees the blocks that were added to a group of `old_blocks` blocks.
     fn lengthen_group(&mut self, number: u32, old_blocks: u32) -> Result<()> {
         let more = self.superblock.group_blocks(number) - old_blocks;
         if more == 0 {
@@ -126,7 +138,7 @@ fn grown(old: &Superblock, blocks: u64) -> Result<Superblock> {
         return Err(Error::unsupported(Object::Superblock, feature));
     }
     let (limit, why) = largest(old);
-    // A disk of 2^32 blocks loses one, as people mean 16 TiB by it.
+    // A disk of 2^32 blocks is 16 TiB, which people ask for: it loses one block.
     let mut blocks = if blocks == limit + 1 { limit } else { blocks };
     if blocks > limit {
         return Err(Error::TooLarge { what: format!("file system of {blocks} blocks: the limit is {limit}, {why}") });
@@ -146,7 +158,7 @@ fn grown(old: &Superblock, blocks: u64) -> Result<Superblock> {
         }
         let reserved = u128::from(old.reserved_blocks()) * u128::from(blocks) / u128::from(old.blocks());
         new.set_reserved_blocks(reserved as u64);
-        // The kernel counts it anew where there is none.
+        // The kernel counts it again where it is 0.
         new.raw.s_overhead_blocks.set(0);
         return Ok(new);
     }
@@ -163,7 +175,7 @@ fn largest(old: &Superblock) -> (u64, &'static str) {
     limits.into_iter().min().unwrap_or((u64::from(u32::MAX), ""))
 }
 
-/// Gives descriptors that are more than those of `old` a place: in the blocks kept free for them, or
+/// Finds room for the descriptors that are added to those of `old`: in the blocks kept free for them, or
 /// in the groups that they describe.
 fn make_room_for_descriptors(new: &mut Superblock, old: &Superblock) {
     let more = new.descriptor_blocks() - old.descriptor_blocks();

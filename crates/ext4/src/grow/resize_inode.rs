@@ -1,8 +1,20 @@
-//! The resize inode: it owns the blocks behind the group descriptors that are kept free for more of
-//! them.
+//! The resize inode: it owns the blocks after the group descriptors that are kept free for more of them.
 //!
-//! Its double-indirect block lists those of the first group; each of them is an indirect block that
-//! lists the same one of every group with a backup.
+//! It is inode 7, and it is no file: its block map is a list of the blocks kept free, so that nobody else takes them.
+//! In the example the descriptors are in block 2, and blocks 3 to 129 are kept free for more (`s_reserved_gdt_blocks` =
+//! 127). `debugfs -R "stat <7>"` says `(DIND):1171, (IND):3, (524):8195, (IND):4, (780):8196, …`:
+//!
+//! ```text
+//! i_block, slot 13  block 1171, the double-indirect block; its slot n is for the n-th block of descriptors
+//! block 1171        slot 0: block 2 has descriptors and is not kept free: 0
+//!                   slot 1: block 3        slot 2: block 4        ...        slot 127: block 129
+//! block 3           slot 0: block 8195, which is the same block in group 1, where a backup is
+//! block 4           slot 0: block 8196
+//! ```
+//!
+//! A block kept free in group 0 is an indirect block at the same time: it lists the same block of every group with a
+//! backup. When the file system grows and needs block 3 for descriptors, slot 1 becomes 0, and blocks 3 and 8195 are
+//! descriptors and their backup from then on. When a group with a backup is added, each list gets a block more.
 
 use storage::WriteAt;
 
@@ -62,8 +74,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Frees the resize inode's own block and leaves it as if never used; what it kept free belongs
-    /// to somebody else now.
+    /// Frees the resize inode's own block and leaves the inode as if it was never used. The blocks that it kept free
+    /// belong to others now.
     pub(crate) fn drop_resize_inode(&mut self) -> Result<()> {
         let inode = self.inode(RESIZE_INODE)?;
         let first = self.double_indirect_block(&inode)?;

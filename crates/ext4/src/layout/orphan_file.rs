@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 pub(crate) const EXT4_ORPHAN_BLOCK_MAGIC: u32 = 0x0B10_CA04;
 
 /// `struct ext4_orphan_block_tail`: the last 8 bytes of a block of the orphan file. Before it are
-/// numbers of inodes, of 4 bytes each; 0 is none.
+/// numbers of inodes, of 4 bytes each; 0 is a free place.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawOrphanTail {

@@ -15,6 +15,9 @@ pub(crate) const EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT: u8 = 3;
 /// `e_name_index` of names that begin with `system.`.
 pub(crate) const EXT4_XATTR_INDEX_SYSTEM: u8 = 7;
 
+/// `e_name_index` of how a file is encrypted.
+pub(crate) const EXT4_XATTR_INDEX_ENCRYPTION: u8 = 9;
+
 /// `struct ext4_xattr_header` at the start of an attribute block.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

@@ -1,5 +1,18 @@
-//! The orphan file (`orphan_file`): the numbers of inodes that are being deleted or truncated, in
-//! place of the list through the inodes themselves.
+//! The orphan file (`orphan_file`): numbers of inodes that are being deleted or truncated, in place of the list that
+//! goes through the inodes themselves.
+//!
+//! Many processors can put inodes into a file at once, each into a block of its own. `mke2fs -t ext4 -b 1024 -O
+//! orphan_file` makes one of 32 blocks and notes its inode, 12, in `s_orphan_file_inum`. A block is 254 numbers of 32
+//! bits and eight bytes more, in any order, with 0 for a free place:
+//!
+//! ```text
+//! 0x000  0000 0000 ...  numbers of inodes
+//! 0x3f8  04ca 100b      ob_magic = 0x0b10ca04
+//! 0x3fc  54f4 5c94      ob_checksum: of the file's inode, the block's own number and the inodes' numbers
+//! ```
+//!
+//! While there may be a number in it, the super block has the flag `orphan_present`. What is done with each inode is
+//! the same as for the list ([`orphan`](super)): one without links is deleted, another one is cut to its size.
 //!
 //! Kernel documentation, "Orphan file".
 
@@ -24,7 +37,7 @@ const TAIL_BYTES: usize = size_of::<RawOrphanTail>();
 pub(crate) struct OrphanBlock {
     /// Where it is in the file system.
     pub(crate) physical: u64,
-    /// What is in it besides 0.
+    /// The numbers in it, without zeros.
     pub(crate) orphans: Vec<InodeNumber>,
 }
 

@@ -1,5 +1,19 @@
-//! Orphans: inodes that were being deleted or truncated when the file system was last used. The
-//! kernel finishes that when it mounts; we do before the first edit.
+//! Orphans: inodes that were being deleted or truncated when the file system was last used.
+//!
+//! A program can remove a file that it has open: the name goes, and the blocks are freed when the file is closed. If
+//! the machine stops before that, nothing names the inode, but its blocks are taken. So the kernel keeps a list of such
+//! inodes and finishes it at the next mount; here the first edit does it. The list begins in the super block and goes
+//! on in the deletion times, which these inodes do not have yet. With inodes 12 and 30 on it:
+//!
+//! ```text
+//! super block  0xe8  0c00 0000  s_last_orphan = 12: the inode that was added last
+//! inode 12     0x14  1e00 0000  i_dtime = 30: the next one     0x1a  0000  i_links_count = 0: it is to be deleted
+//! inode 30     0x14  0000 0000  i_dtime = 0: the end           0x1a  0100  i_links_count = 1: it is to be cut
+//! ```
+//!
+//! Inode 12 has no name any more: its blocks and the inode itself are freed. Inode 30 has a name and a new size that
+//! its blocks do not follow yet: blocks past the size are freed. The list is one for the whole file system and each
+//! change of it writes the super block; with `orphan_file` a file takes its place ([`file`]).
 
 pub(crate) mod file;
 
@@ -42,7 +56,7 @@ impl<S: WriteAt> FileSystem<S> {
         if has_list || has_file { self.flush() } else { Ok(()) }
     }
 
-    /// Finishes the list that the super block begins and each one's `i_dtime` goes on with.
+    /// Finishes the list that begins in the super block and goes on in the inodes' `i_dtime`.
     fn finish_orphan_list(&mut self) -> Result<()> {
         // A list longer than there are inodes goes in a circle.
         let mut left = self.superblock.inodes();
@@ -80,7 +94,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(next)
     }
 
-    /// Gives up what an inode has past its size.
+    /// Frees the blocks that an inode has past its size.
     fn finish_truncation(&mut self, inode: &mut Inode) -> Result<()> {
         inode.raw.i_dtime.set(0);
         if inode.is_inline() {

@@ -1,7 +1,7 @@
 //! POSIX ACLs: ext4's own form on disk, and the form in which Linux hands them to programs.
 //!
-//! On disk entries without an id are short. The kernel takes nothing else: the form that programs see,
-//! written to disk as it is, passes e2fsck and is garbage to the kernel.
+//! On disk, entries without an id are short, and the kernel reads no other form: an ACL stored in the form that
+//! programs see passes e2fsck, but the kernel cannot read it.
 
 /// Version of the form on disk.
 const DISK_VERSION: u32 = 1;
@@ -84,7 +84,7 @@ impl Acl {
         }
         let named = count(USER) + count(GROUP);
         if [USER_OBJ, GROUP_OBJ, OTHER].iter().any(|&tag| count(tag) != 1) || count(MASK) > 1 {
-            return Err("an ACL that has not one entry each for owner, group and others".to_owned());
+            return Err("an ACL without exactly one entry each for owner, group and others".to_owned());
         }
         if named > 0 && count(MASK) == 0 {
             return Err("an ACL with named users or groups, but without a mask".to_owned());
@@ -153,7 +153,7 @@ mod tests {
     fn what_breaks_the_rules_is_refused() {
         for (change, problem) in [
             (&[(0, 1)][..], "version 1"),
-            (&[(4, 2)], "not one entry each"),
+            (&[(4, 2)], "without exactly one entry each"),
             (&[(6, 9)], "permissions 0x9"),
             (&[(28, 64)], "tag 0x40"),
             (&[(28, 8)], "without a mask"),

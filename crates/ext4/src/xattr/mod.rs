@@ -1,9 +1,26 @@
 //! Extended attributes, read: in the inode's body, in a block, values in inodes of their own.
 //!
-//! Kernel documentation, "Extended Attributes".
+//! An attribute is a name and a value. After `user.lang` = `en` and `user.note` = 200 times `v` were set, the file
+//! `hello` of the example has the first in its inode and the second, for which there is no room, in block 1275, which
+//! `i_file_acl` names. From byte 160 of the inode on, where `i_extra_isize` says that the fields end:
+//!
+//! ```text
+//! 0xa0  0000 02ea  the magic 0xea020000             0xac  0200 0000  e_value_size = 2
+//! 0xa4  04         e_name_len = 4                   0xb0  0000 0000  e_hash, not needed here
+//! 0xa5  01         e_name_index = 1: `user.`        0xb4  6c61 6e67  the rest of the name, `lang`
+//! 0xa6  5800       e_value_offs = 88                0xb8  0000 0000  the end of the list
+//! 0xa8  0000 0000  e_value_inum = 0: it is here     0xfc  656e 0000  the value, `en`
+//! ```
+//!
+//! Entries grow from the front and values from the end downwards. Offsets of values count from the first entry, at byte
+//! 164 here: 164 + 88 = 252 = 0xfc. In a block they count from its start, where a header of 32 bytes has the same
+//! magic, how many inodes share the block (`h_refcount`), and checksums; the first entry follows. In a block each entry
+//! has a hash of its name and value, and entries are sorted by prefix, length and name. With `ea_inode` a large value
+//! is the content of an inode of its own ([`value`]).
 
 mod acl;
 pub(crate) mod store;
+pub(crate) mod value;
 
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -11,10 +28,8 @@ use storage::ReadAt;
 
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
-use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
-use crate::layout::inode::EXT4_EA_INODE_FL;
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::xattr::{
     EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC,
     RawXattrEntry, RawXattrHeader,
@@ -30,7 +45,7 @@ pub(crate) const MAX_VALUE_BYTES: usize = 65536;
 /// How much one file's values may be together, in bytes: more than any file has.
 const MAX_VALUES_BYTES: usize = 16 << 20;
 
-/// What the names begin with whose rest is stored, by `e_name_index`.
+/// The beginnings of names, by `e_name_index`; only the rest of a name is stored.
 const PREFIXES: &[(u8, &str)] = &[
     (1, "user."),
     (EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, "system.posix_acl_access"),
@@ -65,7 +80,7 @@ pub(crate) enum Value {
 }
 
 impl Attribute {
-    /// Whether it is the rest of an inline file's content, which is none of the file's attributes.
+    /// Whether it is the rest of an inline file's content, which is no attribute of the file's own.
     pub(crate) fn is_inline_data(&self) -> bool {
         self.index == EXT4_XATTR_INDEX_SYSTEM && self.suffix == b"data"
     }
@@ -74,8 +89,7 @@ impl Attribute {
         self.index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || self.index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT
     }
 
-    /// Whether Linux lists it. What it does not list (an encryption context, another system's) is left
-    /// as it is.
+    /// Whether Linux lists it. Attributes that it does not list (of encryption, of other systems) stay as they are.
     fn is_listed(&self) -> bool {
         self.index < EXT4_XATTR_INDEX_SYSTEM && PREFIXES.iter().any(|(index, _)| *index == self.index)
     }
@@ -101,7 +115,7 @@ impl Attribute {
     }
 }
 
-/// The `e_name_index` and the rest of a name; `None` where it has none of the known beginnings.
+/// The `e_name_index` and the rest of a name; `None` where its beginning is not known.
 pub(crate) fn split_name(name: &[u8]) -> Option<(u8, &[u8])> {
     // The longest beginning counts: that of an ACL is `system.` too.
     let known = PREFIXES.iter().filter(|(_, prefix)| name.starts_with(prefix.as_bytes()));
@@ -161,7 +175,7 @@ pub(crate) fn entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
     continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ u32::from(byte)), value)
 }
 
-/// As [`entry_hash`], of a name of signed characters, as it was made for a long time: another one where a
+/// As [`entry_hash`], from the name's bytes as signed numbers, as Linux computed it for a long time: it differs where a
 /// name is not ASCII.
 pub(crate) fn signed_entry_hash(suffix: &[u8], value: &[u8]) -> u32 {
     continued_hash(suffix.iter().fold(0, |hash, &byte| hash.rotate_left(5) ^ byte as i8 as u32), value)
@@ -173,14 +187,6 @@ fn continued_hash(of_name: u32, value: &[u8]) -> u32 {
         word[..chunk.len()].copy_from_slice(chunk);
         hash.rotate_left(16) ^ u32::from_le_bytes(word)
     })
-}
-
-/// An inode that holds a value.
-pub(crate) struct ValueInode {
-    pub(crate) inode: Inode,
-    /// Whether it counts the attributes that have it. Lustre's do not: each belongs to one inode, whose
-    /// blocks its own are not.
-    pub(crate) is_counted: bool,
 }
 
 impl Inode {
@@ -232,58 +238,6 @@ impl<S: ReadAt> FileSystem<S> {
         Ok(entries.into_iter().map(|entry| entry.attribute).collect())
     }
 
-    /// The sizes in bytes of an inode's values that are in inodes of their own, shared or not, and are
-    /// charged to it.
-    pub(crate) fn values_in_inodes(&self, inode: &Inode) -> Result<Vec<u32>> {
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(Vec::new());
-        }
-        let mut sizes = self.charged_values(inode, &inode.body_attributes()?)?;
-        sizes.extend(self.charged_values(inode, &self.block_attributes(inode)?)?);
-        Ok(sizes)
-    }
-
-    /// As [`values_in_inodes`](Self::values_in_inodes), of these attributes of it.
-    fn charged_values(&self, inode: &Inode, attributes: &[Attribute]) -> Result<Vec<u32>> {
-        let mut sizes = Vec::new();
-        for attribute in attributes {
-            if let Value::Inode { size_bytes, .. } = attribute.value
-                && self.value_inode(inode, attribute)?.is_counted
-            {
-                sizes.push(size_bytes);
-            }
-        }
-        Ok(sizes)
-    }
-
-    /// Blocks that an inode counts for its attributes: their block, and those of values in inodes of
-    /// their own, shared or not.
-    pub(crate) fn attribute_blocks(&self, inode: &Inode) -> Result<u64> {
-        Ok(self.body_value_blocks(inode)? + self.xattr_block_charge(inode)?)
-    }
-
-    /// Of [`attribute_blocks`](Self::attribute_blocks), those for attributes in the body.
-    pub(crate) fn body_value_blocks(&self, inode: &Inode) -> Result<u64> {
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(0);
-        }
-        Ok(self.blocks_of_values(&self.charged_values(inode, &inode.body_attributes()?)?))
-    }
-
-    /// Of [`attribute_blocks`](Self::attribute_blocks), the attribute block and those for attributes in it: the same
-    /// for all inodes that share it.
-    pub(crate) fn xattr_block_charge(&self, inode: &Inode) -> Result<u64> {
-        let block = u64::from(inode.xattr_block().is_some());
-        if !self.superblock.has_incompat(incompat::EA_INODE) {
-            return Ok(block);
-        }
-        Ok(block + self.blocks_of_values(&self.charged_values(inode, &self.block_attributes(inode)?)?))
-    }
-
-    fn blocks_of_values(&self, sizes: &[u32]) -> u64 {
-        sizes.iter().map(|size| u64::from(*size).div_ceil(self.block_size())).sum()
-    }
-
     fn shown_value(&self, inode: &Inode, attribute: &Attribute) -> Result<Vec<u8>> {
         let value = match &attribute.value {
             Value::Here(value) => value.clone(),
@@ -301,48 +255,6 @@ impl<S: ReadAt> FileSystem<S> {
         }
         let acl = Acl::from_disk(&value).map_err(|problem| Error::corrupt(Object::Inode(inode.number()), problem))?;
         Ok(acl.to_xattr())
-    }
-
-    /// The value that an inode holds, whose size was validated, and the hash that it should have.
-    pub(crate) fn held_value(&self, inode: &Inode) -> Result<(Vec<u8>, u32)> {
-        let mut value = vec![0; inode.size_bytes().min(MAX_VALUE_BYTES as u64) as usize];
-        self.read_content(inode, 0, &mut value)?;
-        let hash = crc32c(self.superblock.checksum_seed(), &value);
-        Ok((value, hash))
-    }
-
-    /// The inode that holds the value of one of `owner`'s attributes, validated but for the value itself.
-    pub(crate) fn value_inode(&self, owner: &Inode, attribute: &Attribute) -> Result<ValueInode> {
-        let corrupt = |problem: String| Err(Error::corrupt(Object::Inode(owner.number()), problem));
-        let Value::Inode { number, size_bytes, hash } = attribute.value else {
-            return corrupt("an attribute's value is to be in another inode, but it is not".to_owned());
-        };
-        if number.0 < self.superblock.first_inode() {
-            return corrupt(format!("e_value_inum={number}, one of the file system's own inodes"));
-        }
-        let inode = self.inode(number)?;
-        if !inode.has_flag(EXT4_EA_INODE_FL) || inode.kind()? != FileKind::Regular {
-            return corrupt(format!("e_value_inum={number}, an inode that holds no attribute's value"));
-        }
-        // Nor does the kernel take one: giving it up would have no end where they refer to each other.
-        if inode.xattr_block().is_some() || !inode.body_entries()?.0.is_empty() {
-            return corrupt(format!("e_value_inum={number}, an inode with attributes of its own"));
-        }
-        if size_bytes == 0 || size_bytes as usize > MAX_VALUE_BYTES || u64::from(size_bytes) != inode.size_bytes() {
-            let found = inode.size_bytes();
-            return corrupt(format!(
-                "e_value_size={size_bytes}, expected 1 to {MAX_VALUE_BYTES} and the {found} bytes of inode {number}"
-            ));
-        }
-        let value = inode.value_hash().to_le_bytes();
-        let is_counted =
-            [entry_hash, signed_entry_hash].iter().any(|computed| computed(&attribute.suffix, &value) == hash);
-        let is_owned =
-            inode.raw.i_mtime.get() == owner.number().0 && inode.raw.i_generation.get() == owner.raw.i_generation.get();
-        if !is_counted && !is_owned {
-            return corrupt(format!("e_hash={hash:#010x} does not go with the value in inode {number}"));
-        }
-        Ok(ValueInode { inode, is_counted })
     }
 
     /// An inode's attribute block, validated.

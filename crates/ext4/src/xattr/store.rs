@@ -61,7 +61,7 @@ impl<S: WriteAt> FileSystem<S> {
         let (body, block) = self.attributes_without(&inode, &attribute)?;
         let had = (inode.body_attributes()?, self.block_attributes(&inode)?);
         if is_needed && had.0.iter().chain(&had.1).any(|other| *other == attribute) {
-            // A shared block goes on being shared.
+            // A shared block stays shared.
             return self.write_inode(&mut inode);
         }
         if !is_needed {
@@ -109,12 +109,12 @@ impl<S: WriteAt> FileSystem<S> {
             Err(Error::unsupported(Object::Inode(inode.number()), what))
         };
         let Some((index, suffix)) = split_name(name) else {
-            return refuse("has none of the beginnings user., trusted., security. and system.posix_acl_");
+            return refuse("does not begin with user., trusted., security. or system.posix_acl_");
         };
         let is_acl = index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT;
         // On disk the beginning takes no room, but no program can ask for more.
         if is_acl != suffix.is_empty() || name.len() > 255 || suffix.contains(&0) {
-            return refuse("is not a name: it is empty, longer than 255 bytes, or has a NUL in it");
+            return refuse("has an invalid name: it is empty, longer than 255 bytes, or has a NUL in it");
         }
         match index {
             EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT if kind != FileKind::Directory => refuse("is for directories"),
@@ -128,7 +128,7 @@ impl<S: WriteAt> FileSystem<S> {
         }
     }
 
-    /// What body and block have but for one attribute.
+    /// The attributes of body and block without one.
     fn attributes_without(&self, inode: &Inode, attribute: &Attribute) -> Result<(Vec<Attribute>, Vec<Attribute>)> {
         let is_other = |other: &Attribute| (other.index, &other.suffix) != (attribute.index, &attribute.suffix);
         let (mut body, mut block) = (inode.body_attributes()?, self.block_attributes(inode)?);
@@ -175,7 +175,7 @@ impl<S: WriteAt> FileSystem<S> {
     ) -> Result<()> {
         let Value::Here(value) = &attribute.value else { return Err(self.no_room(&inode, &attribute)) };
         if inode.kind()? == FileKind::Symlink && inode.is_short_symlink() {
-            // e2fsck takes the target for block numbers where blocks are counted.
+            // e2fsck would read the target as block numbers if the inode counted blocks.
             return Err(self.no_room(&inode, &attribute));
         }
         let hash = crc32c(self.superblock.checksum_seed(), value);
@@ -231,7 +231,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(number)
     }
 
-    /// Writes changed attributes and the inode, and gives up the inodes of values that went.
+    /// Writes changed attributes and the inode, and frees the inodes of values that are not used any more.
     fn store_attributes(
         &mut self,
         mut inode: Inode,
@@ -247,7 +247,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.count_values(&inode, &had.0, &body)?;
         inode.set_body_attributes(&body)?;
         if block != had.1 {
-            // What is in a shared block goes on being referred to by it.
+            // The shared block still names the values that it named.
             self.count_values(&inode, if is_shared { &[] } else { &had.1 }, &block)?;
             self.store_block(&mut inode, &block)?;
         }
@@ -267,7 +267,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(header_of(&self.read_xattr_block(inode, block)?).h_refcount.get() > 1)
     }
 
-    /// The bytes of a block with these attributes, but for its checksum; `None` where it has no room.
+    /// The bytes of a block with these attributes, without its checksum; `None` where it has no room.
     fn block_bytes(&self, attributes: &[Attribute]) -> Option<Vec<u8>> {
         let mut sorted = attributes.to_vec();
         // The kernel looks for them in this order.
@@ -278,7 +278,7 @@ impl<S: WriteAt> FileSystem<S> {
             Value::Here(value) => entry_hash(&attribute.suffix, value),
             Value::Inode { hash, .. } => *hash,
         });
-        // An entry without a hash leaves the block without one: it is not to be shared.
+        // An entry without a hash leaves the block without one: it must not be shared.
         let hash = hashes.clone().fold(0u32, |all, hash| all.rotate_left(16) ^ hash);
         let hash = if hashes.clone().any(|hash| hash == 0) { 0 } else { hash };
         let header = RawXattrHeader {
@@ -330,7 +330,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_block(block, bytes)
     }
 
-    /// Gives up one inode's share of an attribute block.
+    /// Takes one inode off those that share an attribute block, and frees the block after the last.
     fn release_xattr_block(&mut self, inode: &Inode, block: u64) -> Result<()> {
         let mut bytes = self.read_xattr_block(inode, block)?;
         let mut header = header_of(&bytes);
@@ -343,7 +343,7 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_xattr_block(block, &mut bytes)
     }
 
-    /// Gives up all that an inode, which goes, has in attributes.
+    /// Frees everything that the attributes of an inode hold, which is being removed.
     pub(crate) fn release_xattrs(&mut self, inode: &Inode) -> Result<()> {
         self.count_values(inode, &inode.body_attributes()?, &[])?;
         if !self.is_shared(inode)? {
