@@ -161,6 +161,12 @@ impl Boot {
         self.failure.is_some() || self.checks.iter().any(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
+    /// How long it took until cloud-init had finished, in seconds, if the boot came to its end.
+    pub fn up_s(&self) -> Option<f64> {
+        let finished = self.stages.iter().find(|stage| stage.stage == Stage::Finished);
+        finished.filter(|_| self.failure.is_none()).map(|stage| stage.at.as_secs_f64() - self.at_s)
+    }
+
     /// The checks that found something wrong.
     pub fn wrong(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Wrong { .. }))

@@ -43,30 +43,21 @@ pub fn boothook() -> String {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
     /// No agent has said hello.
+    #[error("no agent answers in the guest")]
     NoAgent,
     /// It did not answer in time.
+    #[error("the agent in the guest did not answer in time")]
     TimedOut,
     /// The channel was closed: the machine has ended.
+    #[error("the channel to the agent was closed")]
     Closed,
     /// What was asked could not be done.
+    #[error("{0}")]
     Refused(String),
 }
-
-impl std::fmt::Display for Silence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoAgent => write!(f, "no agent answers in the guest"),
-            Self::TimedOut => write!(f, "the agent in the guest did not answer in time"),
-            Self::Closed => write!(f, "the channel to the agent was closed"),
-            Self::Refused(problem) => f.write_str(problem),
-        }
-    }
-}
-
-impl std::error::Error for Silence {}
 
 /// The agent, seen from the host.
 #[derive(Debug)]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -220,7 +221,7 @@ impl Reply {
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, Silence> {
-    Base64::decode_vec(text).map_err(|_| senseless())
+    STANDARD.decode(text).map_err(|_| senseless())
 }
 
 fn senseless() -> Silence {

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use crate::stage::Stage;
 use crate::verdict::{Boot, Check, Outcome, Report, Verdict};
 
 /// The most lines of what is behind a check.
@@ -55,8 +54,7 @@ fn push_boot(text: &mut String, boot: &Boot) {
     let seconds = |at_s: f64| at_s - boot.at_s;
     match &boot.failure {
         None => {
-            let finished = boot.stages.iter().find(|stage| stage.stage == Stage::Finished);
-            let up = finished.map(|stage| format!(": up in {:.1} s", seconds(stage.at.as_secs_f64())));
+            let up = boot.up_s().map(|up_s| format!(": up in {up_s:.1} s"));
             let _ = writeln!(text, "{}{}", boot.name, up.unwrap_or_default());
         }
         Some(failure) => {
