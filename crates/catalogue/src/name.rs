@@ -1,6 +1,5 @@
 //! What a user calls a base.
 
-use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -53,10 +52,11 @@ pub struct Address {
 }
 
 /// A text that names no base.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// There is no such distribution.
+    #[error("there is no base `{found}` in the catalogue")]
     Distribution {
         /// What was named.
         found: String,
@@ -66,6 +66,7 @@ pub enum NameError {
         nearest: Option<String>,
     },
     /// A distribution has no such release.
+    #[error("there is no release `{found}` of {distribution} in the catalogue")]
     Release {
         /// The distribution.
         distribution: String,
@@ -77,6 +78,7 @@ pub enum NameError {
         nearest: Option<String>,
     },
     /// A distribution has no such variant.
+    #[error("there is no variant `{found}` of {distribution}")]
     Variant {
         /// The distribution.
         distribution: String,
@@ -88,6 +90,7 @@ pub enum NameError {
         nearest: Option<String>,
     },
     /// A distribution is not published for such machines.
+    #[error("{distribution} is not published for `{found}`")]
     Architecture {
         /// The distribution.
         distribution: String,
@@ -97,20 +100,25 @@ pub enum NameError {
         known: Vec<String>,
     },
     /// What follows `@` is neither a serial nor a digest.
+    #[error("`{0}` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`")]
     Pin(String),
     /// A digest that is none.
+    #[error(transparent)]
     Digest(ParseDigestError),
     /// An address without a digest.
+    #[error("the address `{url}` has no digest")]
     NoDigest {
         /// The address.
         url: String,
     },
     /// An address that is not one of HTTP.
+    #[error("`{url}` is no address that is known here: https, http and file are")]
     Scheme {
         /// The address.
         url: String,
     },
     /// There is nothing.
+    #[error("there is no base in it")]
     Empty,
 }
 
@@ -194,7 +202,7 @@ impl Name {
         if known.iter().any(|name| name == variant) {
             return Ok(Self { variant: variant.to_owned(), ..self });
         }
-        let nearest = nearest(variant, known.iter().map(String::as_str)).map(str::to_owned);
+        let nearest = words::nearest(variant, known.iter().map(String::as_str)).map(str::to_owned);
         Err(NameError::Variant { distribution: self.distribution, found: variant.to_owned(), known, nearest })
     }
 
@@ -263,7 +271,7 @@ fn no_distribution(catalogue: &Catalogue, found: &str, text: &str) -> NameError 
 fn no_release(distribution: &Distribution, name: &str, found: &str) -> NameError {
     let known: Vec<String> = distribution.releases.iter().map(|release| release.version.clone()).collect();
     let all = distribution.releases.iter().flat_map(|release| [release.version.as_str(), &release.codename]);
-    let nearest = nearest(found, all).map(|release| format!("{name}:{release}"));
+    let nearest = words::nearest(found, all).map(|release| format!("{name}:{release}"));
     NameError::Release { distribution: name.to_owned(), found: found.to_owned(), known, nearest }
 }
 
@@ -276,17 +284,7 @@ pub fn nearest_name(catalogue: &Catalogue, text: &str) -> Option<String> {
             distribution.releases.iter().flat_map(of_release)
         })
         .collect();
-    nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
-}
-
-/// The one of `known` that `word` was probably meant to be.
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    words::nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 impl FromStr for Pin {
@@ -376,30 +374,6 @@ impl NameError {
 fn list(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Distribution { found, .. } => write!(f, "there is no base `{found}` in the catalogue"),
-            Self::Release { distribution, found, .. } => {
-                write!(f, "there is no release `{found}` of {distribution} in the catalogue")
-            }
-            Self::Variant { distribution, found, .. } => write!(f, "there is no variant `{found}` of {distribution}"),
-            Self::Architecture { distribution, found, .. } => {
-                write!(f, "{distribution} is not published for `{found}`")
-            }
-            Self::Pin(text) => {
-                write!(f, "`{text}` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`")
-            }
-            Self::Digest(error) => error.fmt(f),
-            Self::NoDigest { url } => write!(f, "the address `{url}` has no digest"),
-            Self::Scheme { url } => write!(f, "`{url}` is no address that is known here: https, http and file are"),
-            Self::Empty => write!(f, "there is no base in it"),
-        }
-    }
-}
-
-impl Error for NameError {}
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use anstyle::{AnsiColor, Style};
 
 use crate::failure::Failure;
+pub(crate) use words::count;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -86,15 +87,6 @@ impl Messages {
 /// Standard error may be closed; there is nobody left to tell then.
 fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(anstream::stderr(), "{text}");
-}
-
-/// `1 file`, `2 files`; nothing where there are none.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
-    match number {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{number} {many}")),
-    }
 }
 
 /// Writes data to standard output.

@@ -21,7 +21,8 @@ use crate::size::DiskSize;
 use crate::verb::{Destination, FirstBoot, KeySource, Password, Put, PutOwner, Secret, SshKey, Tar};
 
 pub use boot::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login, NoSha256, Sha256};
-pub use problem::{Problem, nearest};
+pub use problem::Problem;
+pub use words::nearest;
 
 /// A recipe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

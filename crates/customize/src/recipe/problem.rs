@@ -29,16 +29,6 @@ impl Problem {
     }
 }
 
-/// The one of `known` that `word` was probably meant to be.
-pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
 /// What is meant by a word that another program has, or else the nearest one, or what there is to choose from.
 pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
     match Elsewhere::find(word) {
@@ -49,17 +39,14 @@ pub(super) fn meant<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + C
 
 /// `did you mean …?`, or else what there is to choose from.
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
-    match nearest(word, known.clone()) {
-        Some(candidate) => format!("did you mean `{candidate}`?"),
-        None => {
-            let known: Vec<String> = known.into_iter().map(|candidate| format!("`{candidate}`")).collect();
-            match known.len() {
-                0 => "there are none".to_owned(),
-                1 => format!("only {} is known here", known[0]),
-                _ => format!("known here are {}", known.join(", ")),
-            }
+    words::did_you_mean(word, known.clone()).unwrap_or_else(|| {
+        let known: Vec<String> = known.into_iter().map(|candidate| format!("`{candidate}`")).collect();
+        match known.len() {
+            0 => "there are none".to_owned(),
+            1 => format!("only {} is known here", known[0]),
+            _ => format!("known here are {}", known.join(", ")),
         }
-    }
+    })
 }
 
 #[cfg(test)]
@@ -68,9 +55,8 @@ mod tests {
 
     #[test]
     fn slips_are_understood_and_other_words_are_not() {
-        assert_eq!(nearest("outptu", ["output", "base"]), Some("output"));
-        assert_eq!(nearest("modes", ["mode", "to"]), Some("mode"));
-        assert_eq!(nearest("zebra", ["output", "base"]), None);
+        assert_eq!(suggestion("outptu", ["output", "base"]), "did you mean `output`?");
+        assert_eq!(suggestion("modes", ["mode", "to"]), "did you mean `mode`?");
         assert_eq!(suggestion("zebra", ["output", "base"]), "known here are `output`, `base`");
     }
 }

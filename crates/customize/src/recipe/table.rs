@@ -6,7 +6,8 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, meant, nearest, suggestion};
+use super::problem::{Problem, meant, suggestion};
+use words::nearest;
 
 /// A table, and what was found wrong in it so far.
 pub(super) struct Table<'a, 'i> {

@@ -14,7 +14,7 @@ use tar::{Archive, EntryType, Header};
 use super::{SyntaxError, path};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Work, join};
 use crate::error::Error;
-use crate::report::{Report, count};
+use crate::report::Report;
 use crate::size::ByteSize;
 use crate::source::{Source, SourceKind};
 
@@ -143,10 +143,10 @@ impl Work<'_> {
         // Once for all: an archive may have a file before its directory many thousand times.
         parents.retain(|parent| !unpacked.said.contains(parent));
         let facts: Vec<String> = [
-            count(unpacked.files, "file", "files"),
-            count(unpacked.directories, "directory", "directories"),
-            count(unpacked.links, "link", "links"),
-            count(unpacked.others, "special file", "special files"),
+            words::count(unpacked.files, "file", "files"),
+            words::count(unpacked.directories, "directory", "directories"),
+            words::count(unpacked.links, "link", "links"),
+            words::count(unpacked.others, "special file", "special files"),
             Some(ByteSize(unpacked.size_bytes).to_string()),
         ]
         .into_iter()

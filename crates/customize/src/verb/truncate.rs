@@ -9,7 +9,7 @@ use guest::{FileKind, GuestPath, PathProblem};
 use super::{SyntaxError, path};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
-use crate::report::{Report, count};
+use crate::report::Report;
 
 /// A file that is to be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Work<'_> {
                 paths.push(path.to_string());
             }
         }
-        let files = count(paths.len() as u64, "file", "files").unwrap_or_else(|| "no file".to_owned());
+        let files = words::count(paths.len() as u64, "file", "files").unwrap_or_else(|| "no file".to_owned());
         Ok(Report::new("truncate", format!("emptied {files} below {}", found.path), paths, Vec::new()))
     }
 

@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use super::facts::Facts;
 use super::finding::{Finding, Findings};
 use super::schema::{self, Schema};
-use super::{Role, lint, suggest};
+use super::{Role, lint};
 use crate::yaml::{Positions, Tree, Value, parse};
 
 /// Keys that belong to another file.
@@ -80,7 +80,7 @@ fn explain_strangers(findings: &mut Findings<'_>) {
         let owners: Vec<&str> = within.iter().filter(|(name, _)| *name == key).map(|(_, owner)| *owner).collect();
         match owners[..] {
             [_] | [_, _] => {
-                let hint = format!("it is a key of {}: is it indented?", suggest::list(&owners, "and"));
+                let hint = format!("it is a key of {}: is it indented?", words::quoted_list(&owners, "and"));
                 Some(Finding { label: None, ..finding }.hint(hint))
             }
             _ => Some(finding),

@@ -3,7 +3,6 @@
 use super::Role;
 use super::finding::{Finding, Findings};
 use super::schema::Schema;
-use super::suggest;
 
 /// What a text is to cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,19 +139,12 @@ pub(super) fn unknown(findings: &mut Findings<'_>) {
         finding.hint("this is not for cloud-init on Linux")
     } else {
         let headers: Vec<&str> = Kind::ALL.iter().map(|kind| kind.header()).collect();
-        finding.hint(format!("it begins with one of {}", suggest::list(&headers, "and")))
+        finding.hint(format!("it begins with one of {}", words::quoted_list(&headers, "and")))
     });
 }
 
-/// The longest line that may be meant for a header, in bytes.
-const MAX_MEANT_BYTES: usize = 256;
-
 /// The kind whose header was meant.
 fn meant(line: &str) -> Option<Kind> {
-    // The distance to what is longer costs as much as it is long, and is never small.
-    if line.len() > MAX_MEANT_BYTES {
-        return None;
-    }
     let plain = |text: &str| {
         text.chars().filter(|character| character.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase()
     };
@@ -161,8 +153,9 @@ fn meant(line: &str) -> Option<Kind> {
         return None;
     }
     let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Script);
-    let distances = kinds.map(|kind| (strsim::damerau_levenshtein(&plain(kind.header()), &wanted), kind));
-    distances.filter(|(distance, _)| *distance <= 2).min_by_key(|(distance, _)| *distance).map(|(_, kind)| kind)
+    let headers: Vec<(String, Kind)> = kinds.map(|kind| (plain(kind.header()), kind)).collect();
+    let meant = words::nearest(&wanted, headers.iter().map(|(header, _)| header.as_str()))?;
+    headers.iter().find(|(header, _)| header == meant).map(|(_, kind)| *kind)
 }
 
 /// A header after comments and empty lines.

@@ -3,7 +3,7 @@
 use super::finding::{Finding, Findings};
 use super::lint::hostname;
 use super::schema::first_line;
-use super::{Checker, Document, cloud_config, suggest};
+use super::{Checker, Document, cloud_config};
 use crate::yaml::{Node, Value, parse};
 
 /// The keys that the data source NoCloud, or what comes after it, looks at.
@@ -98,7 +98,7 @@ fn keys(root: &Node, findings: &mut Findings<'_>) {
     for entry in root.entries().unwrap_or_default() {
         let Some(key) = entry.key.as_str().filter(|key| !KEYS.contains(key)) else { continue };
         // Whatever is in it can be used in templates.
-        if let Some(label) = suggest::did_you_mean(key, KEYS.into_iter()) {
+        if let Some(label) = words::did_you_mean(key, KEYS.into_iter()) {
             let message = format!("cloud-init does not look at `{key}`");
             findings.push(Finding::warning("meta-data", message, entry.key.span.clone()).label(label));
         }

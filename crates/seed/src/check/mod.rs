@@ -28,7 +28,6 @@ mod network;
 mod part;
 mod schema;
 mod script;
-mod suggest;
 mod whole;
 
 use crate::yaml::{Position, Positions};

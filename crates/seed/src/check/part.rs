@@ -5,7 +5,7 @@ use std::io::Read;
 use super::finding::{Finding, Findings};
 use super::header::{self, Kind};
 use super::mime::{self, Part};
-use super::{Checker, Document, Role, archive, cloud_config, jinja, script, suggest};
+use super::{Checker, Document, Role, archive, cloud_config, jinja, script};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// The most that a packed document may unpack to.
@@ -228,7 +228,7 @@ fn unknown_type(content_type: &str, text: &str) -> Finding {
     let message = format!("cloud-init does nothing with a part of type `{content_type}`");
     let finding =
         Finding::warning("mime", message, 0..line).hint("a part handler can, where one is in an earlier part");
-    match suggest::did_you_mean(content_type, TYPES.into_iter()) {
+    match words::did_you_mean(content_type, TYPES.into_iter()) {
         Some(label) => finding.label(label),
         None => finding,
     }

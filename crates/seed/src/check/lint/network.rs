@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::check::finding::{Finding, Findings, Severity};
-use crate::check::{Renderer, netplan, suggest};
+use crate::check::{Renderer, netplan};
 use crate::yaml::{Entry, Node};
 
 /// Looks at a configuration of version 2; whether it has an interface.
@@ -163,7 +163,7 @@ fn refers(node: &Node, names: &[&str], severity: Severity, findings: &mut Findin
     let Some(name) = node.as_str().filter(|name| !names.contains(name)) else { return };
     let message = format!("there is no interface `{name}` here");
     let finding = Finding { severity, ..Finding::error("reference", message, node.span.clone()) };
-    findings.push(match suggest::did_you_mean(name, names.iter().copied()) {
+    findings.push(match words::did_you_mean(name, names.iter().copied()) {
         Some(label) => finding.label(label),
         None => finding.hint("an interface without settings of its own is `NAME: {}` under `ethernets`"),
     });

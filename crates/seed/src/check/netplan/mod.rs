@@ -8,7 +8,6 @@ use std::ops::Range;
 
 use self::keys::{KINDS, Keys, RENDERERS, Shape, TOP};
 use super::schema::first_line;
-use super::suggest;
 use crate::yaml::{Entry, Node, Value, key_text};
 
 /// What netplan refuses.
@@ -65,7 +64,7 @@ fn value(entry: &Entry, node: &Node, shape: Shape, faults: &mut Vec<Fault>) {
         Shape::Number if is_number(node) => return,
         Shape::Number => "a whole number".to_owned(),
         Shape::Word(words) if is_word(node, words) => return,
-        Shape::Word(words) => suggest::list(words, "or"),
+        Shape::Word(words) => words::quoted_list(words, "or"),
         Shape::Scalars | Shape::ScalarOrScalars => match node.items() {
             Some(items) if items.iter().all(is_scalar) => return,
             Some(items) => {
@@ -112,7 +111,7 @@ fn mapping(entries: &[Entry], keys: Keys, faults: &mut Vec<Fault>) {
 
 fn stranger(key: &Node, known: impl Iterator<Item = &'static str>) -> Fault {
     let name = key_text(&key.value);
-    let label = suggest::did_you_mean(&name, known);
+    let label = words::did_you_mean(&name, known);
     Fault { message: format!("netplan does not know `{name}`"), span: key.span.clone(), label, is_key: true }
 }
 

@@ -3,10 +3,10 @@
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
+use words::{did_you_mean, quoted_list as list};
 
 use super::instance::{Found, StandIn, json, shown_key};
 use crate::check::finding::{Finding, Findings, Severity};
-use crate::check::suggest::{did_you_mean, list};
 use crate::yaml::{Node, Value, key_text};
 
 /// The rule's name.
@@ -157,8 +157,8 @@ impl<'tree> Explainer<'_, 'tree, '_> {
             Kind::Required { property } => {
                 let property = property.as_str().unwrap_or_default();
                 let message = format!("{name} lacks the key `{property}`");
-                let mut near = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
-                let near = near.find(|key| strsim::damerau_levenshtein(key, property) <= 2);
+                let others = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
+                let near = words::nearest(property, others);
                 let finding = Finding::error(RULE, message, place(found));
                 return self.tell(match near {
                     Some(near) => finding.hint(format!("`{near}` is another key")),
@@ -249,9 +249,7 @@ impl Expectation {
 
     fn text(&self) -> String {
         let options = self.options.iter().map(|option| format!("`{option}`"));
-        let all: Vec<String> = options.chain(self.kinds.iter().cloned()).collect();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        crate::check::suggest::join(&all, "or")
+        words::list(options.chain(self.kinds.iter().cloned()), "or")
     }
 }
 
