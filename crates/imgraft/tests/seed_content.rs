@@ -74,7 +74,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     world.run("seed iso --ssh-key id.pub -o good.iso").succeeds();
     world.refuses(
         "seed iso --ssh-key words -o x",
-        "error: `words` has no keys\n  cause: `these are no keys` is no SSH key: `ssh-ed25519 AAAA… comment` is one\n",
+        "error: `words` has no keys\n  cause: `these are no keys` is not an SSH public key: a key begins with its type, as in `ssh-ed25519 AAAAC3… ada@example.org`\n",
     );
     world.refuses(
         "seed iso --user-data a.yaml --user-data odd.yaml -o x",
@@ -94,7 +94,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
         ("--timezone", "/etc", "is no time zone"),
         ("--package", "-y", "a package's name begins with"),
         ("--run", "", "there is no command in it"),
-        ("--ssh-key", "ssh-ed25519 AAAA", "is no SSH key"),
+        ("--ssh-key", "ssh-ed25519 AAAA", "is not an SSH public key: the key is cut off"),
         ("--ssh-key", "-----BEGIN RSA PRIVATE KEY-----", "this is a private key"),
     ] {
         let run = world.run_words("seed iso -o x", &[&format!("{flag}={value}")]);

@@ -155,16 +155,16 @@ const BROKEN: &[Broken] = &[
     ),
     user(
         "#cloud-config\nssh_authorized_keys:\n- ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIB0PdQpWwfl9Dx8RnsQ346eLOVD9HcIfG0xqrXWCrDVF a\n",
-        &["3:3 error: the key says that it is `ssh-rsa`, and holds one of `ssh-ed25519`"],
+        &["3:3 error: the key says that it is `ssh-rsa`, but it is of type `ssh-ed25519`"],
     ),
     user(
         "#cloud-config\nssh_authorized_keys:\n- ~/.ssh/id_ed25519.pub\n",
-        &["3:3 error: this is the name of a file, and no key"],
+        &["3:3 error: this is the name of a file, not a key"],
     ),
-    user("#cloud-config\nssh_authorized_keys:\n- gh:ada\n", &["3:3 error: this says where a key is, and is none"]),
+    user("#cloud-config\nssh_authorized_keys:\n- gh:ada\n", &["3:3 error: this says where a key is; it is not a key"]),
     user(
         "#cloud-config\nssh_authorized_keys:\n- |\n  -----BEGIN OPENSSH PRIVATE KEY-----\n  abc\n",
-        &["3:3 error: this is a private key, which is nobody's business"],
+        &["3:3 error: this is a private key, which must stay secret"],
     ),
     user("#cloud-config\nssh_import_id: [ada]\n", &["2:17 warning: `ada` is taken for a user of Launchpad"]),
     user(

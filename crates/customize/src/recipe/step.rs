@@ -464,7 +464,11 @@ mod tests {
             ("user = 'a:b'", "'a:b'", "`a:b` is no name that a user or a group can have"),
             ("password = 'a'", "'a'", "this `password` does not say one, or says several"),
             ("password = 'a'\ntext = 'x'\nhash = 'y'", "'a'", "this `password` does not say one, or says several"),
-            ("ssh-key = 'a'\nkey = 'x'", "'x'", "`x` is no SSH key: `ssh-ed25519 AAAA… comment` is one"),
+            (
+                "ssh-key = 'a'\nkey = 'x'",
+                "'x'",
+                "`x` is not an SSH public key: a key begins with its type, as in `ssh-ed25519 AAAAC3… ada@example.org`",
+            ),
             ("first-boot = 'c'", "'c'", "there is no input `c`"),
             ("replace = '/a'\nregex = '('\nwith = ''", "'('", "the regular expression is none: unclosed group"),
             ("write = '/a'\ntext = ''\nchmod = '/a'", "chmod", "unknown key `chmod`"),
