@@ -1,8 +1,6 @@
 //! What a user or a machine's owner says once: mirrors, and who signs what is on them.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -31,12 +29,14 @@ pub struct Mirror {
 }
 
 /// Why a text is no such file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// It is not TOML of that form.
+    #[error("{}", .0.to_string().trim_end())]
     Toml(Box<toml::de::Error>),
     /// There is no such distribution.
+    #[error("there is no distribution `{name}` that could have a mirror: {} have", .known.join(" and "))]
     Distribution {
         /// What it is called.
         name: String,
@@ -44,6 +44,7 @@ pub enum ConfigError {
         known: Vec<String>,
     },
     /// A mirror's address is not one of HTTP.
+    #[error("the mirror of {name} is `{url}`, which is no address of https or http")]
     Url {
         /// The distribution.
         name: String,
@@ -51,6 +52,7 @@ pub enum ConfigError {
         url: String,
     },
     /// A fingerprint is none.
+    #[error("a signer of {name} is none")]
     Signer {
         /// The distribution.
         name: String,
@@ -127,30 +129,6 @@ impl Config {
 /// Whether `url` is an address that can be asked.
 pub fn is_http(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Toml(error) => write!(f, "{}", error.to_string().trim_end()),
-            Self::Distribution { name, known } => {
-                write!(f, "there is no distribution `{name}` that could have a mirror: {} have", known.join(" and "))
-            }
-            Self::Url { name, url } => {
-                write!(f, "the mirror of {name} is `{url}`, which is no address of https or http")
-            }
-            Self::Signer { name, .. } => write!(f, "a signer of {name} is none"),
-        }
-    }
-}
-
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Signer { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::error::Error;
-use std::fmt;
 
 use crate::base::{Base, Verified};
 use crate::cache::Algorithm;
@@ -38,16 +37,20 @@ pub struct Finder<'a> {
 }
 
 /// Why a base was not found, or not trusted.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
     /// It is not in the catalogue.
+    #[error(transparent)]
     Name(NameError),
     /// A list did not come.
+    #[error(transparent)]
     Transport(transport::Error),
     /// There are no keys to verify a list with.
+    #[error(transparent)]
     Keys(KeysError),
     /// The signature of a list is not taken.
+    #[error("`{url}` is not trusted")]
     Refused {
         /// The list.
         url: String,
@@ -55,11 +58,13 @@ pub enum FindError {
         source: Refusal,
     },
     /// A list that nobody signed did not come over TLS.
+    #[error("`{url}` is unsigned and does not come over TLS")]
     NotTls {
         /// The list.
         url: String,
     },
     /// An index does not have the base, or not as it should.
+    #[error("`{url}` does not give the image")]
     Streams {
         /// The index.
         url: String,
@@ -67,6 +72,7 @@ pub enum FindError {
         source: StreamsError,
     },
     /// A list of digests does not have the base, or not as it should.
+    #[error("`{url}` does not give the image")]
     Sums {
         /// The list.
         url: String,
@@ -74,6 +80,7 @@ pub enum FindError {
         source: SumsError,
     },
     /// The build that was asked for is not there.
+    #[error("`{url}` has no {}", build(.pin))]
     Pinned {
         /// Where it should be.
         url: String,
@@ -301,6 +308,13 @@ impl FindError {
     }
 }
 
+fn build(pin: &Pin) -> String {
+    match pin {
+        Pin::Serial(serial) => format!("build {serial}"),
+        Pin::Digest(digest) => format!("image of {digest}"),
+    }
+}
+
 fn in_one_line(error: &FindError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
@@ -309,33 +323,4 @@ fn in_one_line(error: &FindError) -> String {
         next = cause.source();
     }
     text
-}
-
-impl fmt::Display for FindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(error) => error.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::Keys(error) => error.fmt(f),
-            Self::Refused { url, .. } => write!(f, "`{url}` is not trusted"),
-            Self::NotTls { url } => write!(f, "`{url}` is unsigned and does not come over TLS"),
-            Self::Streams { url, .. } | Self::Sums { url, .. } => write!(f, "`{url}` does not give the image"),
-            Self::Pinned { url, pin: Pin::Serial(serial), .. } => write!(f, "`{url}` has no build {serial}"),
-            Self::Pinned { url, pin: Pin::Digest(digest), .. } => write!(f, "`{url}` has no image of {digest}"),
-        }
-    }
-}
-
-impl Error for FindError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Name(error) => error.source(),
-            Self::Transport(error) => error.source(),
-            Self::Keys(error) => error.source(),
-            Self::Refused { source, .. } => Some(source),
-            Self::Streams { source, .. } => Some(source),
-            Self::Sums { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }

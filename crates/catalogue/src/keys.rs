@@ -1,7 +1,5 @@
 //! Where public keys come from. Whatever it is, only keys with the fingerprints of the catalogue are used.
 
-use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::entry::Signer;
@@ -20,10 +18,11 @@ pub struct KeySources {
 }
 
 /// Why there are no keys.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
     /// A keyring cannot be read.
+    #[error("the keyring `{path}` cannot be read")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -31,11 +30,13 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// A keyring is too large to be one.
+    #[error("`{path}` is too large for a keyring")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
     /// A keyring is none.
+    #[error("`{place}` is no keyring")]
     Keyring {
         /// The file, or the address.
         place: String,
@@ -43,6 +44,7 @@ pub enum KeysError {
         source: KeyringError,
     },
     /// A keyring has other keys only.
+    #[error("the keys of `{place}` are {}, and those that may sign are {}", list(.found), list(.wanted))]
     OtherKeys {
         /// The file, or the address.
         place: String,
@@ -52,6 +54,7 @@ pub enum KeysError {
         wanted: Vec<Fingerprint>,
     },
     /// There is no keyring on the machine, and the key server did not give the keys.
+    #[error("no keyring of this machine has the keys, and they could not be fetched")]
     NotFetched {
         /// The address.
         url: String,
@@ -61,6 +64,7 @@ pub enum KeysError {
         source: Box<transport::Error>,
     },
     /// There is nowhere to look.
+    #[error("there is no key that may sign")]
     Nowhere,
 }
 
@@ -150,31 +154,6 @@ impl KeysError {
     }
 }
 
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, .. } => write!(f, "the keyring `{}` cannot be read", path.display()),
-            Self::TooLarge { path } => write!(f, "`{}` is too large for a keyring", path.display()),
-            Self::Keyring { place, .. } => write!(f, "`{place}` is no keyring"),
-            Self::OtherKeys { place, found, wanted } => {
-                let list = |keys: &[Fingerprint]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                write!(f, "the keys of `{place}` are {}, and those that may sign are {}", list(found), list(wanted))
-            }
-            Self::NotFetched { .. } => {
-                write!(f, "no keyring of this machine has the keys, and they could not be fetched")
-            }
-            Self::Nowhere => write!(f, "there is no key that may sign"),
-        }
-    }
-}
-
-impl Error for KeysError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. } => Some(source),
-            Self::Keyring { source, .. } => Some(source),
-            Self::NotFetched { source, .. } => Some(source.as_ref()),
-            _ => None,
-        }
-    }
+fn list(keys: &[Fingerprint]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,5 @@
 //! `imgraft.lock`: which bytes each base was, for the next build to take the same.
 
-use std::error::Error;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -27,14 +26,17 @@ pub struct Lock {
 }
 
 /// Why a text is no lock.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// It is not TOML of that form.
+    #[error("{}", .0.to_string().trim_end())]
     Toml(Box<toml::de::Error>),
     /// It is of a version that is not known.
+    #[error("it is of version {0}, and only version {VERSION} is known here")]
     Version(u32),
     /// The digest of a base is none.
+    #[error("the digest of `{name}` is none")]
     Digest {
         /// The base.
         name: String,
@@ -42,6 +44,7 @@ pub enum LockError {
         source: ParseDigestError,
     },
     /// The signer of a base is none.
+    #[error("the signer of `{name}` is none")]
     Signer {
         /// The base.
         name: String,
@@ -49,16 +52,19 @@ pub enum LockError {
         source: ParseFingerprintError,
     },
     /// How a base was verified is not said as it should be.
+    #[error("how `{name}` was verified is neither `signature`, with `signer` and `signed`, nor `tls` nor `nothing`")]
     Verified {
         /// The base.
         name: String,
     },
     /// The address of a base is not one of HTTP.
+    #[error("the address of `{name}` is not one of https or http")]
     Address {
         /// The base.
         name: String,
     },
     /// A base is there twice.
+    #[error("`{name}` is there twice")]
     Twice {
         /// The base.
         name: String,
@@ -188,33 +194,6 @@ impl Record {
             return Err(LockError::Address { name });
         }
         Ok(Base { name, architecture: arch, serial, address, digest, size_bytes: size, verified })
-    }
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Toml(error) => write!(f, "{}", error.to_string().trim_end()),
-            Self::Version(version) => write!(f, "it is of version {version}, and only version {VERSION} is known here"),
-            Self::Digest { name, .. } => write!(f, "the digest of `{name}` is none"),
-            Self::Signer { name, .. } => write!(f, "the signer of `{name}` is none"),
-            Self::Verified { name } => write!(
-                f,
-                "how `{name}` was verified is neither `signature`, with `signer` and `signed`, nor `tls` nor `nothing`"
-            ),
-            Self::Address { name } => write!(f, "the address of `{name}` is not one of https or http"),
-            Self::Twice { name } => write!(f, "`{name}` is there twice"),
-        }
-    }
-}
-
-impl Error for LockError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Digest { source, .. } => Some(source),
-            Self::Signer { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }
 

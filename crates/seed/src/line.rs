@@ -33,11 +33,13 @@ pub enum LineReader {
 }
 
 /// Why something cannot be in a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
     /// It is no address that cloud-init fetches from.
+    #[error("`{0}` is no address that begins with `http://` or `https://`")]
     NotHttp(String),
     /// A character that ends a value or a word, or that somebody on the way takes for something else.
+    #[error("`{}` cannot be in such a line (in `{value}`)", .character.escape_default())]
     Character {
         /// What it is in.
         value: String,
@@ -147,19 +149,6 @@ fn in_grub(text: &str) -> String {
     }
     escaped
 }
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotHttp(url) => write!(f, "`{url}` is no address that begins with `http://` or `https://`"),
-            Self::Character { value, character } => {
-                write!(f, "`{}` cannot be in such a line (in `{value}`)", character.escape_default())
-            }
-        }
-    }
-}
-
-impl std::error::Error for LineError {}
 
 #[cfg(test)]
 mod tests {

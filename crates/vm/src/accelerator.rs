@@ -69,18 +69,11 @@ impl fmt::Display for Accelerator {
 }
 
 /// A text that is no accelerator's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is none of kvm, hvf and tcg")]
 pub struct UnknownAccelerator {
     text: String,
 }
-
-impl fmt::Display for UnknownAccelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is none of kvm, hvf and tcg", self.text)
-    }
-}
-
-impl std::error::Error for UnknownAccelerator {}
 
 impl FromStr for Accelerator {
     type Err = UnknownAccelerator;

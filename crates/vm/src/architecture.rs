@@ -72,18 +72,11 @@ impl Architecture {
 }
 
 /// A text that is no architecture's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is none of x86_64 (amd64) and aarch64 (arm64)")]
 pub struct UnknownArchitecture {
     text: String,
 }
-
-impl fmt::Display for UnknownArchitecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is none of x86_64 (amd64) and aarch64 (arm64)", self.text)
-    }
-}
-
-impl std::error::Error for UnknownArchitecture {}
 
 impl FromStr for Architecture {
     type Err = UnknownArchitecture;

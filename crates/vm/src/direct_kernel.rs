@@ -21,7 +21,8 @@ pub struct GuestKernel {
 }
 
 /// The image has no kernel where kernels are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no kernel: no `{}`, no `/boot/{}*`", KERNELS[0], KERNEL_PREFIXES[0])]
 pub struct NoKernel;
 
 /// Where a distribution keeps a link to the kernel that is to be started, or the kernel itself.
@@ -50,14 +51,6 @@ impl GuestKernel {
         Ok(found)
     }
 }
-
-impl fmt::Display for NoKernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no kernel: no `{}`, no `/boot/{}*`", KERNELS[0], KERNEL_PREFIXES[0])
-    }
-}
-
-impl std::error::Error for NoKernel {}
 
 /// What the first entry of GRUB's menu starts.
 fn of_grub(guest: &Guest) -> Option<GuestKernel> {

@@ -1,6 +1,5 @@
 //! What a file's bytes come to: its name in the cache, and in every list of a publisher.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -110,14 +109,17 @@ impl FromStr for Digest {
 }
 
 /// Why a text is no digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseDigestError {
     /// It does not say how it was made.
+    #[error("a digest begins with `sha256:` or `sha512:`")]
     NoAlgorithm,
     /// It was made in a way that is not known here.
+    #[error("`{0}` is no digest that is known here: sha256 and sha512 are")]
     UnknownAlgorithm(String),
     /// It has another number of digits than it should.
+    #[error("a {} has {} hexadecimal digits, not {found}", .algorithm.name(), .algorithm.length() * 2)]
     Length {
         /// How it was made.
         algorithm: Algorithm,
@@ -125,26 +127,9 @@ pub enum ParseDigestError {
         found: usize,
     },
     /// There is something else than hexadecimal digits in it.
+    #[error("a digest has hexadecimal digits only")]
     NotHex,
 }
-
-impl fmt::Display for ParseDigestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAlgorithm => write!(f, "a digest begins with `sha256:` or `sha512:`"),
-            Self::UnknownAlgorithm(name) => {
-                write!(f, "`{name}` is no digest that is known here: sha256 and sha512 are")
-            }
-            Self::Length { algorithm, found } => {
-                let (name, digits) = (algorithm.name(), algorithm.length() * 2);
-                write!(f, "a {name} has {digits} hexadecimal digits, not {found}")
-            }
-            Self::NotHex => write!(f, "a digest has hexadecimal digits only"),
-        }
-    }
-}
-
-impl Error for ParseDigestError {}
 
 fn bytes_of_hex<const COUNT: usize>(algorithm: Algorithm, text: &str) -> Result<[u8; COUNT], ParseDigestError> {
     if text.len() != COUNT * 2 {

@@ -1,15 +1,14 @@
 //! What the cache's folder can say.
 
-use std::error;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Why something could not be done in the cache's folder.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The system refused something.
+    #[error("{doing} `{path}`")]
     File {
         /// The file or folder.
         path: PathBuf,
@@ -19,6 +18,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file system has no room.
+    #[error("{}", no_space(.folder, *.needed_bytes, *.available_bytes))]
     NoSpace {
         /// The folder.
         folder: PathBuf,
@@ -37,25 +37,10 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, doing, .. } => write!(f, "{doing} `{}`", path.display()),
-            Self::NoSpace { folder, needed_bytes: Some(needed), available_bytes } => {
-                write!(f, "{needed} bytes are needed below `{}`, and {available_bytes} are free", folder.display())
-            }
-            Self::NoSpace { folder, needed_bytes: None, .. } => {
-                write!(f, "the file system of `{}` is full", folder.display())
-            }
-        }
-    }
-}
-
-impl error::Error for Error {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::File { source, .. } => Some(source),
-            Self::NoSpace { .. } => None,
-        }
+fn no_space(folder: &Path, needed_bytes: Option<u64>, available_bytes: u64) -> String {
+    let folder = folder.display();
+    match needed_bytes {
+        Some(needed) => format!("{needed} bytes are needed below `{folder}`, and {available_bytes} are free"),
+        None => format!("the file system of `{folder}` is full"),
     }
 }

@@ -4,7 +4,6 @@
 //! folder that has `streams/`.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 
 use serde::Deserialize;
@@ -18,12 +17,14 @@ pub const INDEX_LIMIT_BYTES: u64 = 8 << 20;
 pub const PRODUCTS_LIMIT_BYTES: u64 = 128 << 20;
 
 /// Why an index does not give a file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamsError {
     /// It is not JSON of that form.
-    Json(serde_json::Error),
+    #[error("this is no index that can be read")]
+    Json(#[source] serde_json::Error),
     /// It is of another format.
+    #[error("the index is of format `{found}`, not `{expected}`")]
     Format {
         /// What it says.
         found: String,
@@ -31,21 +32,25 @@ pub enum StreamsError {
         expected: &'static str,
     },
     /// It does not name such content.
+    #[error("the index does not name `{content}`")]
     NoContent {
         /// The content.
         content: String,
     },
     /// The content is of no such product, or not of that item of it.
+    #[error("the index has no image of `{product}`")]
     NoProduct {
         /// The product.
         product: String,
     },
     /// A path in it leaves its folder.
+    #[error("the index has the path `{}`, which leaves it", .path.escape_debug())]
     Path {
         /// The path.
         path: String,
     },
     /// A file in it has no digest that is taken.
+    #[error("the index has no digest of `{path}` that is taken")]
     NoDigest {
         /// The path.
         path: String,
@@ -244,29 +249,6 @@ impl<'de> Visitor<'de> for One<'_> {
             }
         }
         Ok(found)
-    }
-}
-
-impl fmt::Display for StreamsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(_) => write!(f, "this is no index that can be read"),
-            Self::Format { found, expected } => write!(f, "the index is of format `{found}`, not `{expected}`"),
-            Self::NoContent { content } => write!(f, "the index does not name `{content}`"),
-            Self::NoProduct { product } => write!(f, "the index has no image of `{product}`"),
-            Self::Path { path } => write!(f, "the index has the path `{}`, which leaves it", path.escape_debug()),
-            Self::NoDigest { path, .. } => write!(f, "the index has no digest of `{path}` that is taken"),
-        }
-    }
-}
-
-impl Error for StreamsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Json(error) => Some(error),
-            Self::NoDigest { source: Some(source), .. } => Some(source),
-            _ => None,
-        }
     }
 }
 

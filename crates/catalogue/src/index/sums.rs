@@ -1,30 +1,31 @@
 //! `SHA256SUMS` and `SHA512SUMS`: a digest and a file's name a line, as `sha256sum` writes them.
 
-use std::error::Error;
-use std::fmt;
-
 use crate::cache::{Algorithm, Digest};
 
 /// How large a list may be, in bytes: the largest that was seen has 8 KiB.
 pub const LIMIT_BYTES: u64 = 4 << 20;
 
 /// Why a list does not give a digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SumsError {
     /// It is no text.
+    #[error("the list is no text")]
     NotText,
     /// A line of it is no digest and a name.
+    #[error("line {number} of the list is no digest and a name")]
     Line {
         /// The line's number, from 1.
         number: usize,
     },
     /// It does not have the file.
+    #[error("the list does not have `{file}`")]
     Missing {
         /// The file.
         file: String,
     },
     /// It has the file twice, with different digests.
+    #[error("the list has `{file}` twice, with different digests")]
     Twice {
         /// The file.
         file: String,
@@ -75,19 +76,6 @@ impl Sums {
         self.lines.iter().map(|(_, name)| name.as_str())
     }
 }
-
-impl fmt::Display for SumsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotText => write!(f, "the list is no text"),
-            Self::Line { number } => write!(f, "line {number} of the list is no digest and a name"),
-            Self::Missing { file } => write!(f, "the list does not have `{file}`"),
-            Self::Twice { file } => write!(f, "the list has `{file}` twice, with different digests"),
-        }
-    }
-}
-
-impl Error for SumsError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,8 +1,5 @@
 //! The keys that may have signed.
 
-use std::error::Error;
-use std::fmt;
-
 use super::Fingerprint;
 use super::armor::{self, Block};
 use super::certificate::Certificate;
@@ -15,16 +12,20 @@ pub struct Keyring {
 }
 
 /// Why a file is no keyring.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
     /// It is GnuPG's own kind of file.
+    #[error("it is a keybox of GnuPG's: `gpg --no-default-keyring --keyring FILE --export` writes what is needed")]
     Keybox,
     /// There are secret keys in it.
+    #[error("there are secret keys in it, which do not belong there")]
     Secret,
     /// There is no key in it that can be used.
+    #[error("there is no key in it that can be used")]
     Empty,
     /// It cannot be read.
+    #[error("{0}")]
     Malformed(&'static str),
 }
 
@@ -85,21 +86,3 @@ pub(super) fn fingerprint(fingerprint: &pgp::types::Fingerprint) -> Option<Finge
         _ => None,
     }
 }
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keybox => {
-                write!(
-                    f,
-                    "it is a keybox of GnuPG's: `gpg --no-default-keyring --keyring FILE --export` writes what is needed"
-                )
-            }
-            Self::Secret => write!(f, "there are secret keys in it, which do not belong there"),
-            Self::Empty => write!(f, "there is no key in it that can be used"),
-            Self::Malformed(what) => write!(f, "{what}"),
-        }
-    }
-}
-
-impl Error for KeyringError {}

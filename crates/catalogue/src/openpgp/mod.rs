@@ -84,18 +84,11 @@ impl FromStr for Fingerprint {
 }
 
 /// A text that is no fingerprint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no fingerprint: 40 hexadecimal digits are")]
 pub struct ParseFingerprintError {
     text: String,
 }
-
-impl fmt::Display for ParseFingerprintError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no fingerprint: 40 hexadecimal digits are", self.text)
-    }
-}
-
-impl std::error::Error for ParseFingerprintError {}
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,6 @@ pub use position::{Position, Positions};
 pub(crate) use text::named;
 pub(crate) use timestamp::is_date;
 
-use std::fmt;
 use std::ops::Range;
 
 /// The longest text that is looked at.
@@ -42,7 +41,8 @@ pub const MAX_DEPTH: usize = 128;
 const MAX_TAG_BYTES: usize = 256;
 
 /// Why a text is no YAML.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     /// What is wrong.
     pub message: String,
@@ -67,11 +67,3 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
