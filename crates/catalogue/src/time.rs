@@ -1,4 +1,4 @@
-//! Times of signatures, and of now.
+//! Times of signatures and the current time.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Time(pub u64);
 impl fmt::Display for Time {
     /// As RFC 3339 has it, in UTC: `2026-07-25T22:34:07Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The last that there is of four digits, for what says that it is for ever.
+        // A time that means "for ever" becomes the last one with a year of four digits.
         let seconds = i64::try_from(self.0).unwrap_or(i64::MAX).min(LAST_SECOND);
         f.write_str(&words::rfc3339(seconds))
     }

@@ -3,7 +3,7 @@ use std::fmt;
 /// Why a FAT could not be read or edited.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes behind could not be read or written.
+    /// The storage could not be read or written.
     #[error("reading or writing the FAT file system")]
     Storage(#[from] storage::Error),
     /// The bytes break the format's rules.
@@ -14,7 +14,7 @@ pub enum Error {
         /// What was found, and what was expected.
         problem: String,
     },
-    /// Valid, but not done here.
+    /// Valid, but not supported here.
     #[error("{feature} is not supported")]
     Unsupported {
         /// What it is.
@@ -27,16 +27,16 @@ pub enum Error {
         needed: u64,
         /// How much of it is free.
         available: u64,
-        /// What there is too little of.
+        /// What is too little.
         what: Resource,
     },
-    /// There is nothing of this path.
+    /// The path does not exist.
     #[error("`{path}` does not exist")]
     NotFound {
         /// The path, as far as it was followed.
         path: String,
     },
-    /// A component of the path that has something below it, or the path of a directory operation,
+    /// A component of the path that is not the last, or the path of a directory operation,
     /// is a file.
     #[error("`{path}` is not a directory")]
     NotADirectory {
@@ -49,13 +49,13 @@ pub enum Error {
         /// The path.
         path: String,
     },
-    /// There is something of this name, or with this name as its short alias, already.
+    /// The name, or the same short alias, exists already.
     #[error("`{path}` exists already")]
     Exists {
         /// The path.
         path: String,
     },
-    /// A directory to be removed has something in it.
+    /// A directory that should be removed is not empty.
     #[error("the directory `{path}` is not empty")]
     NotEmpty {
         /// The path.
@@ -64,13 +64,13 @@ pub enum Error {
     /// A name that FAT cannot have.
     #[error("the name `{name}` {problem}")]
     InvalidName {
-        /// The name; what is not UTF-8 in it is replaced.
+        /// The name; invalid UTF-8 in it is replaced.
         name: String,
         /// What is wrong with it.
         problem: &'static str,
     },
     /// A file cannot be that large on a FAT.
-    #[error("a file of {size_bytes} bytes is too large for FAT, which ends at {}", u32::MAX)]
+    #[error("a file of {size_bytes} bytes is too large for FAT: the limit is {}", u32::MAX)]
     TooLarge {
         /// The size asked for.
         size_bytes: u64,

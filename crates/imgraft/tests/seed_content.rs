@@ -118,7 +118,7 @@ fn a_line_says_what_cannot_be_in_it() {
     world.refuses_with(
         2,
         "seed line --url 10.0.2.2",
-        "error: `10.0.2.2` is no address that begins with `http://` or `https://`\n\
+        "error: `10.0.2.2` is not an address that begins with `http://` or `https://`\n\
          hint: `imgraft seed serve` says the address of what it serves\n",
     );
 }

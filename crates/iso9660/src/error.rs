@@ -1,11 +1,11 @@
 /// Why an ISO 9660 could not be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes behind could not be read.
+    /// The storage could not be read.
     #[error("reading the ISO 9660 file system")]
     Storage(#[from] storage::Error),
     /// There is no volume descriptor where ISO 9660 has one.
-    #[error("it is no ISO 9660: there is no `CD001` at offset 0x8001")]
+    #[error("it is not ISO 9660: there is no `CD001` at offset 0x8001")]
     NotAnIso,
     /// The bytes break the format's rules.
     #[error("{object}: {problem}")]
@@ -15,13 +15,13 @@ pub enum Error {
         /// What was found, and what was expected.
         problem: String,
     },
-    /// Valid, but not done here.
+    /// Valid, but not supported here.
     #[error("{feature} is not supported")]
     Unsupported {
         /// What it is.
         feature: String,
     },
-    /// There is nothing of this path.
+    /// The path does not exist.
     #[error("`{path}` does not exist")]
     NotFound {
         /// The path, as far as it was followed.
@@ -40,7 +40,7 @@ pub enum Error {
     TooLarge {
         /// Which one.
         object: String,
-        /// What it takes.
+        /// Its size.
         size_bytes: u64,
     },
 }

@@ -1,4 +1,4 @@
-/// Why there is no seed.
+/// Why a seed cannot be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Content could not be read.
@@ -11,7 +11,7 @@ pub enum Error {
     #[error("making a FAT")]
     Vfat(#[source] fat::Error),
     /// A disk has no seed on it.
-    #[error("it is no seed: {problem}")]
+    #[error("it is not a seed: {problem}")]
     NotASeed {
         /// Why not.
         problem: String,
@@ -25,13 +25,13 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The medium has no room for a file of this size, however large it is made.
-    #[error("`{name}` is too large: size_bytes={size_bytes}, and {limit}")]
+    #[error("`{name}` is too large: size_bytes={size_bytes}, {limit}")]
     TooLarge {
         /// The file.
         name: &'static str,
         /// Its size in bytes.
         size_bytes: u64,
-        /// What it does not fit, and that one's limit.
+        /// The limit.
         limit: &'static str,
     },
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a machine.
+//! Errors of machines.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::process::ExitStatus;
 
 use crate::Architecture;
 
-/// The result of something that is done with a machine.
+/// The result of an operation on a machine.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// Why a machine could not be started, or not be talked to.
+/// Why a machine could not be started or controlled.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +28,7 @@ pub enum Error {
     Start {
         /// The program.
         program: PathBuf,
-        /// What the host says.
+        /// The host's error.
         #[source]
         error: io::Error,
     },
@@ -37,18 +37,18 @@ pub enum Error {
     Ended {
         /// How it ended.
         status: ExitStatus,
-        /// What it said last.
+        /// Its last messages.
         stderr: String,
     },
-    /// QEMU did not do what it was told.
+    /// QEMU refused a command.
     #[error("QEMU refused `{command}`: {description}")]
     Refused {
         /// The command, by QMP's name.
         command: String,
-        /// What QEMU says.
+        /// QEMU's reason.
         description: String,
     },
-    /// There was no answer, or none that can be understood.
+    /// There was no valid answer.
     #[error("QEMU's monitor: {problem}")]
     Monitor {
         /// What was found or expected.
@@ -57,9 +57,9 @@ pub enum Error {
     /// A socket or a file of the machine could not be used.
     #[error("{what}")]
     Io {
-        /// What was done.
+        /// What was attempted.
         what: String,
-        /// What the host says.
+        /// The host's error.
         #[source]
         error: io::Error,
     },
@@ -76,5 +76,5 @@ impl Error {
 }
 
 fn last_words(stderr: &str) -> String {
-    if stderr.is_empty() { ", and said nothing".to_owned() } else { format!(": {stderr}") }
+    if stderr.is_empty() { " and no message".to_owned() } else { format!(": {stderr}") }
 }

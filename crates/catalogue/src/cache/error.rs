@@ -1,9 +1,9 @@
-//! What the cache's folder can say.
+//! Errors of the cache's folder.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why something could not be done in the cache's folder.
+/// Why an operation on the cache's folder failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
     File {
         /// The file or folder.
         path: PathBuf,
-        /// What was done with it: `writing`, say.
+        /// The operation, such as `writing`.
         doing: &'static str,
         /// What the system said.
         source: io::Error,
@@ -22,15 +22,15 @@ pub enum Error {
     NoSpace {
         /// The folder.
         folder: PathBuf,
-        /// What is still to be written, where that is known.
+        /// How many bytes were still to be written, if known.
         needed_bytes: Option<u64>,
-        /// What is free.
+        /// The free bytes.
         available_bytes: u64,
     },
 }
 
 impl Error {
-    /// Something that was done with `path` went wrong.
+    /// The operation `doing` failed for `path`.
     pub(crate) fn of(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, doing, source }
@@ -40,7 +40,7 @@ impl Error {
 fn no_space(folder: &Path, needed_bytes: Option<u64>, available_bytes: u64) -> String {
     let folder = folder.display();
     match needed_bytes {
-        Some(needed) => format!("{needed} bytes are needed below `{folder}`, and {available_bytes} are free"),
+        Some(needed) => format!("`{folder}` needs {needed} bytes, but only {available_bytes} are free"),
         None => format!("the file system of `{folder}` is full"),
     }
 }

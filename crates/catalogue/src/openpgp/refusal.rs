@@ -1,9 +1,9 @@
-//! Why a signature was not taken.
+//! Why a signature was not accepted.
 
 use super::Fingerprint;
 use crate::time::Time;
 
-/// Why a signature was not taken.
+/// Why a signature was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -13,37 +13,37 @@ pub enum Refusal {
     /// It cannot be read.
     #[error("the signature cannot be read: {0}")]
     Malformed(String),
-    /// It is of another version than 4.
-    #[error("the signature is of version {0}, and only version 4 is taken")]
+    /// Its version is not 4.
+    #[error("the signature has version {0}, but only version 4 is accepted")]
     Version(u8),
-    /// It signs something else than a document.
-    #[error("the signature is of type {0:#04x}, which is none of a document")]
+    /// It does not sign a document.
+    #[error("the signature has type {0:#04x}, which does not sign a document")]
     Kind(u8),
-    /// Its digest is one that can be forged, or is not known.
-    #[error("the signature is of a {0} digest, which is too weak")]
+    /// Its digest can be forged, or is unknown.
+    #[error("the signature uses a {0} digest, which is too weak")]
     Hash(String),
-    /// Its kind of arithmetic is not taken, or not known.
-    #[error("the signature is one of {0}, which is not taken")]
+    /// Its algorithm is not accepted, or is unknown.
+    #[error("the signature uses {0}, which is not accepted")]
     Algorithm(String),
-    /// It does not say when it was made, or by whom.
+    /// It does not say when or by which key it was made.
     #[error("the signature does not say {0}")]
     Incomplete(&'static str),
-    /// It has something in it that it says has to be understood, and is not.
-    #[error("the signature has a subpacket of type {0} that has to be understood, and is not")]
+    /// It has an unknown critical subpacket.
+    #[error("the signature has a critical subpacket of the unknown type {0}")]
     Critical(u8),
-    /// None of the keys made it.
-    #[error("the signature is by another key, {issuer}")]
+    /// No key in the keyring made it.
+    #[error("the signature was made by another key, {issuer}")]
     UnknownKey {
-        /// The key that it names: a fingerprint, or the last 16 digits of one.
+        /// The key that it names: a fingerprint, or its last 16 digits.
         issuer: String,
     },
-    /// Its key did not sign that, or it was changed afterwards.
+    /// Its key did not sign this document, or the document was changed afterwards.
     #[error("the signature is bad: {key} did not sign this")]
     Bad {
         /// The key that it names.
         key: Fingerprint,
     },
-    /// It was good until then.
+    /// It has expired.
     #[error("the signature expired at {at}")]
     Expired {
         /// When it expired.
@@ -52,7 +52,7 @@ pub enum Refusal {
     /// It was made in the future.
     #[error("the signature is from the future, {made}")]
     Future {
-        /// When it says it was made.
+        /// The time in the signature.
         made: Time,
     },
     /// It was made before its key.
@@ -60,9 +60,9 @@ pub enum Refusal {
     BeforeKey {
         /// Its key.
         key: Fingerprint,
-        /// When that was made.
+        /// When its key was made.
         key_made: Time,
-        /// When it says it was made.
+        /// The time in the signature.
         made: Time,
     },
     /// Its key has expired.
@@ -79,7 +79,7 @@ pub enum Refusal {
         /// The key.
         key: Fingerprint,
     },
-    /// Its key may not sign, or is not bound to be used.
+    /// Its key may not sign, or is not bound to its primary key.
     #[error("the key {key} cannot be used: {why}")]
     KeyUnusable {
         /// The key.

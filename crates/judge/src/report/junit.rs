@@ -1,4 +1,4 @@
-//! A report in the XML that CI systems take from JUnit.
+//! A report in JUnit's XML, which CI systems read.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub fn junit(report: &Report) -> String {
         }
         suites.add_test_suite(suite);
     }
-    // A `String` takes all that is written to it.
+    // Writing to a `String` cannot fail.
     suites.to_string().unwrap_or_default()
 }
 
@@ -105,7 +105,11 @@ print(*["%s|%s" % (case.get("name"), child.get("message")) for case in root.iter
         let read = testkit::judge::judge("python3").args(["-c", READER]).arg(file.path()).succeed();
         let lines: Vec<&str> = read.stdout.lines().collect();
         assert_eq!(lines[0], "8 3 2", "{}", read.stdout);
-        assert!(lines.contains(&"boots|cloud-init: network: nothing went on for 300 s: a hang"), "{}", read.stdout);
+        assert!(
+            lines.contains(&"boots|cloud-init: network: no progress for 300 s: the guest hangs"),
+            "{}",
+            read.stdout
+        );
         assert!(lines.contains(&format!("service `{}` is active|it is inactive", sample::EVIL).as_str()));
         testkit::judge::judge("xmllint").arg("--noout").arg(file.path()).succeed();
     }

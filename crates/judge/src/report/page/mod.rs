@@ -1,4 +1,4 @@
-//! A report as one page that needs nothing besides itself.
+//! A report as one self-contained page.
 
 mod timeline;
 
@@ -57,7 +57,7 @@ pub fn page(report: &Report, made: &Made) -> String {
         problems: report.boots.iter().flat_map(problems).collect(),
         boots: report.boots.iter().map(|boot| (boot, Timeline::of(boot))).collect(),
     };
-    // A `String` takes all that is written to it.
+    // Writing to a `String` cannot fail.
     page.render().unwrap_or_default()
 }
 
@@ -87,7 +87,8 @@ mod tests {
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
         assert!(place("2 of 5 checks failed") < place("<section>"));
         assert!(
-            place("<li>after a restart, cloud-init: network: nothing went on for 300 s: a hang</li>") < place("<svg")
+            place("<li>after a restart, cloud-init: network: no progress for 300 s: the guest hangs</li>")
+                < place("<svg")
         );
         let table = &page[place("<table class=\"checks\">")..];
         assert!(table.find(">FAILED<").unwrap() < table.find(">ok<").unwrap());
@@ -161,7 +162,7 @@ mod tests {
         assert!(measured["owned"].as_str().unwrap().starts_with("FAILED: my & </pre><script>"), "{measured}");
         assert_eq!(measured["images"], 0, "{measured}");
         assert_eq!(measured["rows"], 5, "{measured}");
-        // Ten stages, three modules that are no stage, two units, five checks; seven stages of the second boot.
+        // Ten stages, three modules that are not stages, two units, five checks; seven stages of the second boot.
         assert_eq!(measured["bars"], 27, "{measured}");
         assert_eq!(
             (&measured["clash"], &measured["empty"], &measured["wide"]),

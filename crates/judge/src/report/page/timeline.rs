@@ -3,11 +3,11 @@
 use crate::stage::Stage;
 use crate::verdict::{Boot, Outcome, Span};
 
-/// Where things are, in the drawing's own units.
+/// The drawing's geometry, in its own units.
 pub(super) struct Layout {
     pub(super) class: &'static str,
     pub(super) width: f64,
-    /// Where names are; without it, they are above their bars.
+    /// The width for names; if it is 0, they are above their bars.
     pub(super) gutter: f64,
     pub(super) margin: f64,
     /// The most ticks on the axis.
@@ -23,9 +23,9 @@ const BAR: f64 = 14.0;
 const STAGE_BAR: f64 = 26.0;
 const AXIS: f64 = 22.0;
 const HEADING: f64 = 28.0;
-/// The width of a letter, about.
+/// The approximate width of a letter.
 const LETTER: f64 = 6.6;
-/// What took less is not drawn, in seconds.
+/// The shortest time that is drawn, in seconds.
 const SHORTEST_S: f64 = 0.05;
 /// The most rows of a kind.
 const MAX_ROWS: usize = 16;
@@ -152,7 +152,7 @@ impl Drawing {
                 self.y += ROW - 4.0;
             }
             let (text, text_y) = (format!("{:.1} s", span.took_s), self.y + ROW / 2.0 + 4.0);
-            // After the bar, where there is room.
+            // After the bar, if there is room.
             let is_room = x + width + text.len() as f64 * LETTER + 4.0 < self.layout.width;
             let (text_class, text_x) = if is_room { ("behind", x + width + 5.0) } else { ("before", x - 5.0) };
             let texts = vec![
@@ -187,7 +187,7 @@ fn step(length_s: f64, ticks: f64) -> f64 {
 
 /// The spans that took longest, and those that failed, in their order.
 fn longest(boot: &Boot, spans: &[Span]) -> Vec<Span> {
-    // A stage of cloud-init is drawn above; its parts are what is looked for here.
+    // The stages of cloud-init are drawn above; these are their parts.
     let stages = ["init-local", "init-network", "modules-config", "modules-final"];
     let mut spans: Vec<Span> = spans
         .iter()

@@ -1,4 +1,4 @@
-//! Public keys of SSH, and where they are fetched from.
+//! SSH public keys, and where they are fetched from.
 
 use authorized_keys::Key;
 
@@ -9,7 +9,7 @@ pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
     check_user(root, findings);
 }
 
-/// The keys of a user, or of the stock user where `node` is a whole cloud-config.
+/// Checks the keys of a user, or those of the stock user if `node` is a whole cloud-config.
 pub(super) fn check_user(node: &Node, findings: &mut Findings<'_>) {
     for name in ["ssh_authorized_keys", "ssh-authorized-keys"] {
         let Some(Entry { value, .. }) = node.entry(name) else { continue };
@@ -24,11 +24,12 @@ pub(super) fn check_user(node: &Node, findings: &mut Findings<'_>) {
         let (protocol, user) = text.split_once(':').unwrap_or(("", text));
         if user.is_empty() || !["gh", "lp", "gl"].contains(&protocol) {
             let message = match protocol {
-                "" => format!("`{text}` is taken for a user of Launchpad"),
-                _ => format!("keys are fetched from `gh:` or `lp:`, not from `{protocol}:`"),
+                "" => format!("`{text}` is read as a user of Launchpad"),
+                _ => format!("keys can be fetched from `gh:` or `lp:`, not from `{protocol}:`"),
             };
             findings.push(
-                Finding::warning("ssh-import-id", message, id.span.clone()).hint("a user of GitHub is `gh:NAME`"),
+                Finding::warning("ssh-import-id", message, id.span.clone())
+                    .hint("write `gh:NAME` for a user of GitHub"),
             );
         }
     }
