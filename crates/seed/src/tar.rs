@@ -1,4 +1,21 @@
-//! A seed as a tar archive, as POSIX's `ustar` interchange format has it.
+//! A seed as a tar archive, in POSIX's `ustar` interchange format.
+//!
+//! An archive consists of blocks of 512 bytes: for each file a header and then its content, padded with zeros. In a
+//! header, numbers are octal digits. That of a `user-data` of 28 bytes:
+//!
+//! ```text
+//! 0x000  "user-data"         the name
+//! 0x064  "0000644"           the mode; then owner and group, both 0
+//! 0x07c  "00000000034"       the size: 0o34 = 28 bytes
+//! 0x088  "14524770400"       the time: 1,700,000,000 seconds since 1970
+//! 0x094  "0011424"           the sum of all bytes of the header, with blanks in this field
+//! 0x09c  "0"                 a file; `5` would be a directory
+//! 0x101  "ustar" 00 "00"     the format and its version
+//! 0x200                      the content: 28 bytes, then 484 zeros
+//! ```
+//!
+//! Two blocks of zeros end the archive. cloud-init itself reads no archives: it is for unpacking the seed in a guest,
+//! below `/var/lib/cloud/seed/nocloud`.
 
 use std::sync::Arc;
 
@@ -13,7 +30,7 @@ const RECORD_BYTES: u64 = 20 * BLOCK_BYTES;
 /// The largest number that eleven octal digits can express.
 const MAX_SIZE_BYTES: u64 = (8 << 30) - 1;
 
-/// The archive with the files of `seed` in `folder`, which is root's as they are.
+/// The archive with the files of `seed` in `folder`. Folder and files belong to root.
 pub(crate) fn archive(seed: &Seed, folder: &str, seconds: u32) -> Result<Sequence, Error> {
     let mut archive = Sequence::new();
     if !folder.is_empty() {
@@ -22,7 +39,7 @@ pub(crate) fn archive(seed: &Seed, folder: &str, seconds: u32) -> Result<Sequenc
     for (name, content) in seed.files() {
         let size_bytes = content.size_bytes();
         if size_bytes > MAX_SIZE_BYTES {
-            return Err(Error::TooLarge { name, size_bytes, limit: "a file in an archive ends at 8 GiB" });
+            return Err(Error::TooLarge { name, size_bytes, limit: "the limit in an archive is 8 GiB" });
         }
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         archive.push_bytes(header(&path, EntryType::Regular, 0o644, size_bytes, seconds)?);
