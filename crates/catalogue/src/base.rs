@@ -1,4 +1,4 @@
-//! A base that was found: which bytes, where, and who says so.
+//! A base that was found: its bytes, its place, and who vouches for it.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use crate::name::{Name, Pin};
 use crate::openpgp::Fingerprint;
 use crate::transport::Download;
 
-/// A published image, as a list of its publisher has it.
+/// A published image, from its publisher's list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
-    /// What it is called, without the build: `ubuntu:24.04/server`.
+    /// Its name without the build: `ubuntu:24.04/server`.
     pub name: String,
-    /// The machines that it is for: `amd64`.
+    /// Its architecture: `amd64`.
     pub architecture: String,
-    /// Which build it is, where that is known: `20260826`.
+    /// Its build, if known: `20260826`.
     pub serial: Option<String>,
-    /// Where the publisher has it, whatever mirror is used.
+    /// Its address at the publisher, whichever mirror is used.
     pub address: String,
-    /// What its bytes come to.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// How many there are, where that is known.
+    /// Its size, if known.
     pub size_bytes: Option<u64>,
-    /// What the digest is trusted for.
+    /// Why the digest is trusted.
     pub verified: Verified,
 }
 
-/// What a digest is trusted for.
+/// Why a digest is trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verified {
-    /// The list that has it is signed.
+    /// It is in a signed list.
     Signature {
         /// The fingerprint of the signer's primary key.
         signer: Fingerprint,
-        /// When it was signed, as the signature says: `2026-07-25T22:34:07Z`.
+        /// When it was signed, according to the signature: `2026-07-25T22:34:07Z`.
         signed: String,
     },
-    /// The list that has it is unsigned, and came from its publisher's server over TLS.
+    /// It is in an unsigned list that came from the publisher's server over TLS.
     Tls,
-    /// Nothing: the user wanted it so.
+    /// It is not: the user chose that.
     Nothing,
 }
 
@@ -53,7 +53,7 @@ impl Base {
         self.name == name.unpinned() && self.architecture == architecture && is_build
     }
 
-    /// What has to be fetched, from `mirror` in place of `site` where there is one.
+    /// What must be fetched, from `mirror` instead of `site` if there is one.
     pub fn download(&self, site: &str, mirror: Option<&str>) -> Download {
         let path = self.address.strip_prefix(site).filter(|path| path.starts_with('/'));
         let url = match (mirror, path) {
@@ -63,7 +63,7 @@ impl Base {
         Download { name: self.to_string(), urls: vec![url], digest: self.digest, size_bytes: self.size_bytes }
     }
 
-    /// The last part of the address, which is what the file is called.
+    /// The file's name: the last part of the address.
     pub fn file_name(&self) -> &str {
         self.address.rsplit('/').next().unwrap_or_default()
     }
@@ -84,8 +84,8 @@ impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Signature { signer, signed } => write!(f, "signed by {signer} at {signed}"),
-            Self::Tls => write!(f, "unsigned: its digest is from a list that came over TLS"),
-            Self::Nothing => write!(f, "not verified: whoever sent it may have made it up"),
+            Self::Tls => write!(f, "unsigned: its digest comes from a list that was fetched over TLS"),
+            Self::Nothing => write!(f, "not verified: anybody could have sent it"),
         }
     }
 }

@@ -1,8 +1,6 @@
-//! What a user or a machine's owner says once: mirrors, and who signs what is on them.
+//! Configuration of a user or a machine: mirrors, and who signs the lists on them.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -13,44 +11,48 @@ use crate::openpgp::{Fingerprint, ParseFingerprintError};
 /// How large such a file may be, in bytes.
 pub const LIMIT_BYTES: u64 = 1 << 20;
 
-/// What such a file says.
+/// The content of such a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     mirrors: BTreeMap<String, Mirror>,
 }
 
-/// Where a distribution's images are taken from.
+/// A mirror of a distribution.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mirror {
-    /// The address that takes the place of the distribution's site.
+    /// The address that replaces the distribution's site.
     pub url: Option<String>,
-    /// A file with the keys that its lists are verified with.
+    /// A file with the keys that verify its lists.
     pub keyring: Option<PathBuf>,
     /// Keys that may sign its lists, besides the publisher's.
     pub signers: Vec<Fingerprint>,
 }
 
-/// Why a text is no such file.
-#[derive(Debug)]
+/// Why a text is not a valid configuration.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// It is not TOML of that form.
+    /// It is not TOML of the expected form.
+    #[error("{}", .0.to_string().trim_end())]
     Toml(Box<toml::de::Error>),
     /// There is no such distribution.
+    #[error("unknown distribution `{name}`: mirrors are for {}", .known.join(" and "))]
     Distribution {
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// Those that there are.
+        /// The known ones.
         known: Vec<String>,
     },
-    /// A mirror's address is not one of HTTP.
+    /// A mirror's address is not an HTTP address.
+    #[error("the mirror of {name} is `{url}`, which is not an http or https address")]
     Url {
         /// The distribution.
         name: String,
         /// The address.
         url: String,
     },
-    /// A fingerprint is none.
+    /// A fingerprint is invalid.
+    #[error("a signer of {name} is invalid")]
     Signer {
         /// The distribution.
         name: String,
@@ -78,7 +80,7 @@ struct Record {
 }
 
 impl Config {
-    /// What `text` says:
+    /// The configuration in `text`:
     ///
     /// ```
     /// let text = r#"
@@ -118,39 +120,15 @@ impl Config {
         self.mirrors.values().filter_map(|mirror| mirror.url.as_deref())
     }
 
-    /// What is said of a distribution.
+    /// The mirror of a distribution.
     pub fn mirror(&self, distribution: &str) -> Mirror {
         self.mirrors.get(distribution).cloned().unwrap_or_default()
     }
 }
 
-/// Whether `url` is an address that can be asked.
+/// Whether `url` is an HTTP or HTTPS address.
 pub fn is_http(url: &str) -> bool {
     url.starts_with("https://") || url.starts_with("http://")
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Toml(error) => write!(f, "{}", error.to_string().trim_end()),
-            Self::Distribution { name, known } => {
-                write!(f, "there is no distribution `{name}` that could have a mirror: {} have", known.join(" and "))
-            }
-            Self::Url { name, url } => {
-                write!(f, "the mirror of {name} is `{url}`, which is no address of https or http")
-            }
-            Self::Signer { name, .. } => write!(f, "a signer of {name} is none"),
-        }
-    }
-}
-
-impl Error for ConfigError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Signer { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -161,12 +139,12 @@ mod tests {
     fn what_is_wrong_with_it_is_named() {
         let error = |text: &str| Config::parse(Catalogue::builtin(), text).unwrap_err().to_string();
         for (text, expected) in [
-            ("[mirror.fedora]\n", "there is no distribution `fedora` that could have a mirror: debian and ubuntu have"),
+            ("[mirror.fedora]\n", "unknown distribution `fedora`: mirrors are for debian and ubuntu"),
             (
                 "[mirror.debian]\nurl = \"mirror\"\n",
-                "the mirror of debian is `mirror`, which is no address of https or http",
+                "the mirror of debian is `mirror`, which is not an http or https address",
             ),
-            ("[mirror.ubuntu]\nsigners = [\"7DB87C81\"]\n", "a signer of ubuntu is none"),
+            ("[mirror.ubuntu]\nsigners = [\"7DB87C81\"]\n", "a signer of ubuntu is invalid"),
         ] {
             assert_eq!(error(text), expected);
         }

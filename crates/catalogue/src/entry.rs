@@ -1,4 +1,4 @@
-//! What is published, and where: the data of `catalogue.toml`.
+//! Which images are published, and where: the data of `catalogue.toml`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::openpgp::Fingerprint;
 /// The catalogue of this build of the program.
 const BUILTIN: &str = include_str!("../catalogue.toml");
 
-/// What goes by a name.
+/// All that has a name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Catalogue {
@@ -24,20 +24,20 @@ pub struct Catalogue {
     distribution: BTreeMap<String, Distribution>,
 }
 
-/// Somebody who signs lists.
+/// A signer of lists.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signer {
     /// Who that is.
     pub about: String,
-    /// The fingerprints of the primary keys that may sign, and no others.
+    /// The fingerprints of the only primary keys that may sign.
     #[serde(deserialize_with = "fingerprints")]
     pub fingerprints: Vec<Fingerprint>,
     /// Files in which the public keys may be on a machine.
     pub keyrings: Vec<String>,
-    /// The package that brings these files.
+    /// The package that contains these files.
     pub package: String,
-    /// Where a public key can be had, with `{fingerprint}` in it.
+    /// The address of a public key, with `{fingerprint}` in it.
     pub keyserver: String,
 }
 
@@ -47,12 +47,12 @@ pub struct Signer {
 pub struct Distribution {
     /// Where its images are published, without a slash at the end.
     pub site: String,
-    /// Who signs its lists, if anybody does.
+    /// The signer of its lists, if there is one.
     #[serde(default)]
     signer: Option<String>,
-    /// The machines that it is published for.
+    /// The architectures that it is published for.
     pub architectures: Vec<String>,
-    /// The variant that is meant where none is named.
+    /// The default variant.
     pub default_variant: String,
     /// Its releases, the oldest first.
     pub releases: Vec<Release>,
@@ -76,14 +76,14 @@ pub struct Release {
 pub struct Variant {
     /// What it is, for people.
     pub about: String,
-    /// Where an index has it, if one has.
+    /// Its place in an index, if it is in one.
     #[serde(default)]
     pub streams: Option<Streams>,
     /// The folders that have it.
     pub folder: Folder,
 }
 
-/// Where a Simplestreams index has an image.
+/// The place of an image in a Simplestreams index.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Streams {
@@ -107,7 +107,7 @@ pub struct Folder {
     pub dated: Template,
     /// The image's file.
     pub file: Template,
-    /// The image's file in a folder of one build, where that has another name.
+    /// The image's file in a folder of one build, if it has another name there.
     #[serde(default)]
     pub dated_file: Option<Template>,
     /// The list of digests.
@@ -115,12 +115,12 @@ pub struct Folder {
     /// The detached signature of the list.
     #[serde(default)]
     pub signature: Option<String>,
-    /// A file that says which build the newest one is.
+    /// A file that names the newest build.
     #[serde(default)]
     pub manifest: Option<Template>,
 }
 
-/// The name of a list of digests, which says what digests they are.
+/// The name of a list of digests, which tells the algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Sums {
     /// Of SHA-256.
@@ -150,7 +150,7 @@ impl Catalogue {
     /// The catalogue that is part of the program.
     pub fn builtin() -> &'static Self {
         static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
-        // A test reads it as well, so this cannot go wrong in anybody's hands.
+        // A test reads it too, so this cannot fail for a user.
         #[expect(clippy::expect_used, reason = "the data is part of the program")]
         CATALOGUE.get_or_init(|| toml::from_str(BUILTIN).expect("the catalogue of the program can be read"))
     }
@@ -182,7 +182,7 @@ impl Distribution {
         self.variant.get(name)
     }
 
-    /// The release that goes by this version or codename.
+    /// The release with this version or codename.
     pub fn release(&self, name: &str) -> Option<&Release> {
         self.releases.iter().find(|release| release.version == name || release.codename == name)
     }

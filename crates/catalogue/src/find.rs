@@ -1,8 +1,7 @@
-//! From a name to the bytes that it stands for: the publisher's lists, and whether to trust them.
+//! From a name to an image: reads the publisher's lists and decides whether to trust them.
 
 use std::cell::OnceCell;
 use std::error::Error;
-use std::fmt;
 
 use crate::base::{Base, Verified};
 use crate::cache::Algorithm;
@@ -19,61 +18,69 @@ use crate::transport::{self, Transport};
 /// How large a detached signature may be, in bytes.
 const SIGNATURE_LIMIT_BYTES: u64 = 64 << 10;
 
-/// Whoever looks for bases.
+/// Finds bases.
 pub struct Finder<'a> {
     /// What there is.
     pub catalogue: &'a Catalogue,
-    /// How lists come here.
+    /// Fetches lists.
     pub transport: &'a dyn Transport,
     /// Where keys come from.
     pub keys: &'a KeySources,
-    /// The address that takes the place of the distribution's site.
+    /// The address that replaces the distribution's site.
     pub mirror: Option<&'a str>,
-    /// What time it is.
+    /// The current time.
     pub now: Time,
-    /// Whether lists are taken without being verified.
+    /// Whether unverified lists are accepted.
     pub insecure: bool,
-    /// Who is told what only the curious want to know.
+    /// Gets details for `--verbose`.
     pub detail: &'a dyn Fn(&str),
 }
 
 /// Why a base was not found, or not trusted.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
     /// It is not in the catalogue.
+    #[error(transparent)]
     Name(NameError),
-    /// A list did not come.
+    /// A list could not be fetched.
+    #[error(transparent)]
     Transport(transport::Error),
     /// There are no keys to verify a list with.
+    #[error(transparent)]
     Keys(KeysError),
-    /// The signature of a list is not taken.
+    /// The signature of a list is not accepted.
+    #[error("`{url}` is not trusted")]
     Refused {
         /// The list.
         url: String,
         /// Why not.
         source: Refusal,
     },
-    /// A list that nobody signed did not come over TLS.
+    /// An unsigned list was not fetched over TLS.
+    #[error("`{url}` is unsigned and was not fetched over TLS")]
     NotTls {
         /// The list.
         url: String,
     },
-    /// An index does not have the base, or not as it should.
+    /// An index does not have the base, or is wrong about it.
+    #[error("the image cannot be found in `{url}`")]
     Streams {
         /// The index.
         url: String,
         /// What is wrong.
         source: StreamsError,
     },
-    /// A list of digests does not have the base, or not as it should.
+    /// A list of digests does not have the base, or is wrong about it.
+    #[error("the image cannot be found in `{url}`")]
     Sums {
         /// The list.
         url: String,
         /// What is wrong.
         source: SumsError,
     },
-    /// The build that was asked for is not there.
+    /// The requested build does not exist.
+    #[error("`{url}` has no {}", build(.pin))]
     Pinned {
         /// Where it should be.
         url: String,
@@ -90,7 +97,7 @@ struct Trusted<T> {
     verified: Verified,
 }
 
-/// A name, and what is known of it.
+/// A name and its catalogue entry.
 struct Wanted<'a> {
     name: &'a Name,
     architecture: &'a str,
@@ -182,8 +189,8 @@ impl Finder<'_> {
         })
     }
 
-    /// Which build is the newest, where a file says it. It is taken on trust: the list in that build's folder is what
-    /// counts.
+    /// The newest build, if a file names it. That file need not be trusted: the list in that build's folder is
+    /// verified.
     fn newest_serial(&self, wanted: &Wanted<'_>, folder: &Folder) -> Result<Option<String>, FindError> {
         let Some(manifest) = &folder.manifest else { return Ok(None) };
         let values = wanted.name.values(wanted.architecture, "");
@@ -205,7 +212,7 @@ impl Finder<'_> {
             Sums::parse(algorithm, text).map_err(|source| FindError::Sums { url: url.to_owned(), source })
         };
         let signature = folder.signature.as_ref().map(|file| self.url(wanted, &format!("{path}/{file}")));
-        // A list and its signature are two files, and may be replaced between the one and the other.
+        // A list and its signature are two files, and may be replaced between two requests.
         let mut attempts = 2;
         loop {
             let list = self.small(url, sums::LIMIT_BYTES)?;
@@ -260,10 +267,10 @@ impl Finder<'_> {
     }
 }
 
-/// The item that is wanted, of those that there are, the newest first.
+/// The wanted item of `items`, which begin with the newest.
 fn choose<'a>(items: &'a [StreamItem], pin: Option<&Pin>) -> Option<&'a StreamItem> {
     match pin {
-        // Before a release there are previews in its place.
+        // Before a release, previews have its place.
         None => items.iter().find(|item| item.is_release).or(items.first()),
         Some(Pin::Serial(serial)) => items.iter().find(|item| item.serial == *serial),
         Some(Pin::Digest(digest)) => items.iter().find(|item| item.digest == *digest),
@@ -275,7 +282,7 @@ fn is_not_there(error: &transport::Error) -> bool {
 }
 
 impl FindError {
-    /// Whether the index just does not have it, so that another place may.
+    /// Whether the index simply does not have it, so that another place may.
     fn is_absence(&self) -> bool {
         match self {
             Self::Transport(error) => is_not_there(error),
@@ -287,17 +294,26 @@ impl FindError {
         }
     }
 
-    /// What to do about it, where there is something.
+    /// What to do about it, if something can be done.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Name(error) => error.hint(),
             Self::Keys(error) => error.hint(),
-            Self::NotTls { .. } => Some("use an `https://` mirror; `--insecure` takes it as it is".to_owned()),
+            Self::NotTls { .. } => {
+                Some("use an `https://` mirror; `--insecure` accepts the list unverified".to_owned())
+            }
             Self::Pinned { pin: Pin::Serial(_), found, .. } if !found.is_empty() => {
                 Some(format!("there are {}", found.join(", ")))
             }
             _ => None,
         }
+    }
+}
+
+fn build(pin: &Pin) -> String {
+    match pin {
+        Pin::Serial(serial) => format!("build {serial}"),
+        Pin::Digest(digest) => format!("image of {digest}"),
     }
 }
 
@@ -309,33 +325,4 @@ fn in_one_line(error: &FindError) -> String {
         next = cause.source();
     }
     text
-}
-
-impl fmt::Display for FindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(error) => error.fmt(f),
-            Self::Transport(error) => error.fmt(f),
-            Self::Keys(error) => error.fmt(f),
-            Self::Refused { url, .. } => write!(f, "`{url}` is not trusted"),
-            Self::NotTls { url } => write!(f, "`{url}` is unsigned and does not come over TLS"),
-            Self::Streams { url, .. } | Self::Sums { url, .. } => write!(f, "`{url}` does not give the image"),
-            Self::Pinned { url, pin: Pin::Serial(serial), .. } => write!(f, "`{url}` has no build {serial}"),
-            Self::Pinned { url, pin: Pin::Digest(digest), .. } => write!(f, "`{url}` has no image of {digest}"),
-        }
-    }
-}
-
-impl Error for FindError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Name(error) => error.source(),
-            Self::Transport(error) => error.source(),
-            Self::Keys(error) => error.source(),
-            Self::Refused { source, .. } => Some(source),
-            Self::Streams { source, .. } => Some(source),
-            Self::Sums { source, .. } => Some(source),
-            _ => None,
-        }
-    }
 }

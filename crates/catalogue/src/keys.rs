@@ -1,29 +1,28 @@
-//! Where public keys come from. Whatever it is, only keys with the fingerprints of the catalogue are used.
+//! Where public keys come from. Only keys with the fingerprints in the catalogue are used, whatever the source.
 
-use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::entry::Signer;
 use crate::openpgp::{Fingerprint, Keyring, KeyringError, LIMIT_BYTES};
 use crate::transport::{self, Transport};
 
-/// Where to look for keys, and whose are taken.
+/// Where to look for keys, and which are accepted.
 #[derive(Clone, Debug, Default)]
 pub struct KeySources {
-    /// A file of the user's, in place of the machine's keyrings and the key server.
+    /// The user's own file, used instead of the machine's keyrings and the key server.
     pub keyring: Option<PathBuf>,
     /// Keys that may sign besides those of the catalogue.
     pub signers: Vec<Fingerprint>,
-    /// The folder in which the machine's own files are, where that is not `/`.
+    /// The root of the machine's files, if it is not `/`.
     pub root: Option<PathBuf>,
 }
 
 /// Why there are no keys.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysError {
     /// A keyring cannot be read.
+    #[error("the keyring `{path}` cannot be read")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -31,27 +30,31 @@ pub enum KeysError {
         source: std::io::Error,
     },
     /// A keyring is too large to be one.
+    #[error("`{path}` is too large for a keyring")]
     TooLarge {
         /// The file.
         path: PathBuf,
     },
-    /// A keyring is none.
+    /// A keyring is invalid.
+    #[error("`{place}` is not a keyring")]
     Keyring {
         /// The file, or the address.
         place: String,
         /// What is wrong with it.
         source: KeyringError,
     },
-    /// A keyring has other keys only.
+    /// A keyring has only other keys.
+    #[error("`{place}` has the keys {}, but only {} may sign", list(.found), list(.wanted))]
     OtherKeys {
         /// The file, or the address.
         place: String,
-        /// Those that it has.
+        /// Its keys.
         found: Vec<Fingerprint>,
-        /// Those that are taken.
+        /// The accepted keys.
         wanted: Vec<Fingerprint>,
     },
-    /// There is no keyring on the machine, and the key server did not give the keys.
+    /// There is no keyring on the machine, and the keys could not be fetched.
+    #[error("no keyring on this machine has the keys, and they could not be fetched")]
     NotFetched {
         /// The address.
         url: String,
@@ -60,7 +63,8 @@ pub enum KeysError {
         /// What went wrong.
         source: Box<transport::Error>,
     },
-    /// There is nowhere to look.
+    /// There is no source of keys.
+    #[error("the catalogue has no key for this list")]
     Nowhere,
 }
 
@@ -69,7 +73,7 @@ impl KeySources {
     ///
     /// # Errors
     ///
-    /// Where none can be had.
+    /// If none can be found.
     pub fn keyring(&self, signer: &Signer, transport: &dyn Transport) -> Result<Keyring, KeysError> {
         let mut wanted = signer.fingerprints.clone();
         wanted.extend(&self.signers);
@@ -121,7 +125,7 @@ fn only(keys: Keyring, wanted: &[Fingerprint], place: &str) -> Result<Keyring, K
     Ok(keys)
 }
 
-/// The keys of the file at `path`, if it is there.
+/// The keys of the file at `path`, if it exists.
 fn read(path: &Path) -> Result<Option<Keyring>, KeysError> {
     let bytes = match std::fs::metadata(path)
         .and_then(|metadata| if metadata.len() > LIMIT_BYTES { Ok(None) } else { std::fs::read(path).map(Some) })
@@ -136,45 +140,18 @@ fn read(path: &Path) -> Result<Option<Keyring>, KeysError> {
 }
 
 impl KeysError {
-    /// What to do about it, where there is something.
+    /// What to do about it, if something can be done.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::OtherKeys { .. } => {
-                Some("`--signer FINGERPRINT` takes a key that is not one of the publisher's".to_owned())
-            }
+            Self::OtherKeys { .. } => Some("`--signer FINGERPRINT` also accepts lists signed by that key".to_owned()),
             Self::NotFetched { package, .. } => {
-                Some(format!("the package `{package}` has the keys, and `--keyring FILE` takes them from a file"))
+                Some(format!("install the package `{package}`, or use `--keyring FILE`"))
             }
             _ => None,
         }
     }
 }
 
-impl fmt::Display for KeysError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreadable { path, .. } => write!(f, "the keyring `{}` cannot be read", path.display()),
-            Self::TooLarge { path } => write!(f, "`{}` is too large for a keyring", path.display()),
-            Self::Keyring { place, .. } => write!(f, "`{place}` is no keyring"),
-            Self::OtherKeys { place, found, wanted } => {
-                let list = |keys: &[Fingerprint]| keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-                write!(f, "the keys of `{place}` are {}, and those that may sign are {}", list(found), list(wanted))
-            }
-            Self::NotFetched { .. } => {
-                write!(f, "no keyring of this machine has the keys, and they could not be fetched")
-            }
-            Self::Nowhere => write!(f, "there is no key that may sign"),
-        }
-    }
-}
-
-impl Error for KeysError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Unreadable { source, .. } => Some(source),
-            Self::Keyring { source, .. } => Some(source),
-            Self::NotFetched { source, .. } => Some(source.as_ref()),
-            _ => None,
-        }
-    }
+fn list(keys: &[Fingerprint]) -> String {
+    keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

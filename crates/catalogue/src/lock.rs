@@ -1,6 +1,5 @@
-//! `imgraft.lock`: which bytes each base was, for the next build to take the same.
+//! `imgraft.lock`: the exact bytes of each base, so that the next build uses the same.
 
-use std::error::Error;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -26,39 +25,46 @@ pub struct Lock {
     bases: Vec<Base>,
 }
 
-/// Why a text is no lock.
-#[derive(Debug)]
+/// Why a text is not a lock.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
-    /// It is not TOML of that form.
+    /// It is not TOML of the expected form.
+    #[error("{}", .0.to_string().trim_end())]
     Toml(Box<toml::de::Error>),
-    /// It is of a version that is not known.
+    /// Its version is unknown.
+    #[error("it has version {0}, but only version {VERSION} is supported")]
     Version(u32),
-    /// The digest of a base is none.
+    /// The digest of a base is invalid.
+    #[error("the digest of `{name}` is invalid")]
     Digest {
         /// The base.
         name: String,
         /// What is wrong with it.
         source: ParseDigestError,
     },
-    /// The signer of a base is none.
+    /// The signer of a base is invalid.
+    #[error("the signer of `{name}` is invalid")]
     Signer {
         /// The base.
         name: String,
         /// What is wrong with it.
         source: ParseFingerprintError,
     },
-    /// How a base was verified is not said as it should be.
+    /// `verified` of a base is invalid.
+    #[error("`verified` of `{name}` must be `signature` with `signer` and `signed`, or else `tls` or `nothing`")]
     Verified {
         /// The base.
         name: String,
     },
-    /// The address of a base is not one of HTTP.
+    /// The address of a base is not an HTTP address.
+    #[error("the address of `{name}` is not an http or https address")]
     Address {
         /// The base.
         name: String,
     },
-    /// A base is there twice.
+    /// A base is listed twice.
+    #[error("`{name}` is listed twice")]
     Twice {
         /// The base.
         name: String,
@@ -78,7 +84,7 @@ struct Document {
     base: Vec<Record>,
 }
 
-/// A base as it is written.
+/// A base as it is written to the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -99,7 +105,7 @@ struct Record {
 }
 
 impl Lock {
-    /// The lock that `text` is.
+    /// The lock in `text`.
     ///
     /// # Errors
     ///
@@ -122,12 +128,12 @@ impl Lock {
         Ok(lock)
     }
 
-    /// The base of this name for these machines, whichever build it is.
+    /// The base with this name and architecture, whichever build it is.
     pub fn get(&self, name: &Name, architecture: &str) -> Option<&Base> {
         self.position(&name.unpinned(), architecture).map(|position| &self.bases[position])
     }
 
-    /// Puts a base in the place of the one of its name.
+    /// Adds a base, or replaces the one with the same name.
     pub fn put(&mut self, base: Base) {
         match self.position(&base.name, &base.architecture) {
             Some(position) => self.bases[position] = base,
@@ -188,33 +194,6 @@ impl Record {
             return Err(LockError::Address { name });
         }
         Ok(Base { name, architecture: arch, serial, address, digest, size_bytes: size, verified })
-    }
-}
-
-impl fmt::Display for LockError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Toml(error) => write!(f, "{}", error.to_string().trim_end()),
-            Self::Version(version) => write!(f, "it is of version {version}, and only version {VERSION} is known here"),
-            Self::Digest { name, .. } => write!(f, "the digest of `{name}` is none"),
-            Self::Signer { name, .. } => write!(f, "the signer of `{name}` is none"),
-            Self::Verified { name } => write!(
-                f,
-                "how `{name}` was verified is neither `signature`, with `signer` and `signed`, nor `tls` nor `nothing`"
-            ),
-            Self::Address { name } => write!(f, "the address of `{name}` is not one of https or http"),
-            Self::Twice { name } => write!(f, "`{name}` is there twice"),
-        }
-    }
-}
-
-impl Error for LockError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Digest { source, .. } => Some(source),
-            Self::Signer { source, .. } => Some(source),
-            _ => None,
-        }
     }
 }
 
@@ -287,16 +266,19 @@ mod tests {
         let record = text.split_once("[[base]]").unwrap().1;
         let twice = format!("{text}\n[[base]]{record}");
         for (text, error) in [
-            (text.replace("version = 1", "version = 2"), "it is of version 2, and only version 1 is known here"),
-            (text.replace("sha256:ab", "sha256:"), "the digest of `ubuntu:24.04/server` is none"),
-            (text.replace("\"CD", "\""), "the signer of `ubuntu:24.04/server` is none"),
-            (text.replace("https://", "ftp://"), "the address of `ubuntu:24.04/server` is not one of https or http"),
+            (text.replace("version = 1", "version = 2"), "it has version 2, but only version 1 is supported"),
+            (text.replace("sha256:ab", "sha256:"), "the digest of `ubuntu:24.04/server` is invalid"),
+            (text.replace("\"CD", "\""), "the signer of `ubuntu:24.04/server` is invalid"),
+            (
+                text.replace("https://", "ftp://"),
+                "the address of `ubuntu:24.04/server` is not an http or https address",
+            ),
             (
                 text.replace("verified = \"signature\"", "verified = \"tls\""),
-                "how `ubuntu:24.04/server` was verified is neither `signature`, with `signer` and `signed`, nor `tls` nor \
+                "`verified` of `ubuntu:24.04/server` must be `signature` with `signer` and `signed`, or else `tls` or \
                  `nothing`",
             ),
-            (twice, "`ubuntu:24.04/server` is there twice"),
+            (twice, "`ubuntu:24.04/server` is listed twice"),
         ] {
             assert_eq!(Lock::parse(&text).unwrap_err().to_string(), error, "{text}");
         }

@@ -1,6 +1,5 @@
-//! What a user calls a base.
+//! The names that users give to bases.
 
-use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -11,7 +10,7 @@ use crate::entry::{Catalogue, Distribution, Release, Signer, Values, Variant};
 /// A base, as a command line or a recipe names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BaseRef {
-    /// One of the catalogue.
+    /// A name of the catalogue.
     Name(Name),
     /// One at an address.
     Address(Address),
@@ -30,11 +29,11 @@ pub struct Name {
     pub codename: String,
     /// `minimal`.
     pub variant: String,
-    /// Which build it has to be, where that was said.
+    /// The requested build, if there is one.
     pub pin: Option<Pin>,
 }
 
-/// Which build a base has to be.
+/// A requested build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pin {
     /// The one with this serial: `20260826`.
@@ -43,83 +42,92 @@ pub enum Pin {
     Digest(Digest),
 }
 
-/// A file at an address, and what its bytes have to come to.
+/// A file at an address, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// `https://…` or `http://…`.
     pub url: String,
-    /// What its bytes come to.
+    /// The digest of its bytes.
     pub digest: Digest,
 }
 
-/// A text that names no base.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text does not name a base.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
     /// There is no such distribution.
+    #[error("there is no base `{found}` in the catalogue")]
     Distribution {
-        /// What was named.
+        /// The name that was given.
         found: String,
-        /// Those that there are.
+        /// The known ones.
         known: Vec<String>,
         /// The base that was probably meant.
         nearest: Option<String>,
     },
     /// A distribution has no such release.
+    #[error("there is no release `{found}` of {distribution} in the catalogue")]
     Release {
         /// The distribution.
         distribution: String,
-        /// What was named.
+        /// The name that was given.
         found: String,
-        /// Those that there are.
+        /// The known ones.
         known: Vec<String>,
         /// The base that was probably meant.
         nearest: Option<String>,
     },
     /// A distribution has no such variant.
+    #[error("there is no variant `{found}` of {distribution}")]
     Variant {
         /// The distribution.
         distribution: String,
-        /// What was named.
+        /// The name that was given.
         found: String,
-        /// Those that there are.
+        /// The known ones.
         known: Vec<String>,
         /// The variant that was probably meant.
         nearest: Option<String>,
     },
-    /// A distribution is not published for such machines.
+    /// A distribution is not published for an architecture.
+    #[error("{distribution} is not published for `{found}`")]
     Architecture {
         /// The distribution.
         distribution: String,
-        /// What was named.
+        /// The name that was given.
         found: String,
-        /// Those that it is published for.
+        /// The architectures that it is published for.
         known: Vec<String>,
     },
     /// What follows `@` is neither a serial nor a digest.
+    #[error("`{0}` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`")]
     Pin(String),
-    /// A digest that is none.
+    /// An invalid digest.
+    #[error(transparent)]
     Digest(ParseDigestError),
     /// An address without a digest.
+    #[error("the address `{url}` has no digest")]
     NoDigest {
         /// The address.
         url: String,
     },
-    /// An address that is not one of HTTP.
+    /// An address that is not an HTTP address.
+    #[error("`{url}` is not a supported address: use https, http or file")]
     Scheme {
         /// The address.
         url: String,
     },
-    /// There is nothing.
+    /// The text is empty.
+    #[error("the name of the base is empty")]
     Empty,
 }
 
 impl BaseRef {
-    /// What `text` names in `catalogue`. Files are not looked at: a text that is no name and no address is a path.
+    /// What `text` names in `catalogue`. Files are not read: a text that is neither a name nor an address is a path.
     ///
     /// # Errors
     ///
-    /// A [`NameError`] for what begins as a name or an address and is none.
+    /// A [`NameError`] for a text that begins like a name or an address but is not a valid one.
     pub fn parse(catalogue: &Catalogue, text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
@@ -146,12 +154,12 @@ impl FromStr for BaseRef {
 }
 
 impl Name {
-    /// The name that `text` is: `DISTRIBUTION:RELEASE` or a release's codename, then `/VARIANT` and `@PIN` where they
-    /// are wanted.
+    /// The name in `text`: `DISTRIBUTION:RELEASE` or a release's codename, then optionally `/VARIANT` and
+    /// `@PIN`.
     ///
     /// # Errors
     ///
-    /// What is not in the catalogue, and what was probably meant.
+    /// If something is not in the catalogue, with the probable name.
     pub fn parse(catalogue: &Catalogue, text: &str) -> Result<Self, NameError> {
         let (text, pin) = match text.split_once('@') {
             Some((text, pin)) => (text, Some(pin.parse()?)),
@@ -187,18 +195,18 @@ impl Name {
     ///
     /// # Errors
     ///
-    /// [`NameError::Variant`] for one that there is not.
+    /// [`NameError::Variant`] if it does not exist.
     pub fn with_variant(self, catalogue: &Catalogue, variant: &str) -> Result<Self, NameError> {
         let known = catalogue.distribution(&self.distribution).map(|distribution| distribution.variants());
         let known: Vec<String> = known.into_iter().flatten().map(|(name, _)| name.to_owned()).collect();
         if known.iter().any(|name| name == variant) {
             return Ok(Self { variant: variant.to_owned(), ..self });
         }
-        let nearest = nearest(variant, known.iter().map(String::as_str)).map(str::to_owned);
+        let nearest = words::nearest(variant, known.iter().map(String::as_str)).map(str::to_owned);
         Err(NameError::Variant { distribution: self.distribution, found: variant.to_owned(), known, nearest })
     }
 
-    /// Whether somebody who writes `text` means a name: it begins as `distribution:` or is a codename of the catalogue.
+    /// Whether `text` is meant as a name: it begins with `distribution:` or is a codename of the catalogue.
     fn is_like(catalogue: &Catalogue, text: &str) -> bool {
         let word = text.split(['/', '@']).next().unwrap_or_default();
         match word.split_once(':') {
@@ -207,7 +215,7 @@ impl Name {
         }
     }
 
-    /// The name without the build that was asked for: what a lock is looked up by.
+    /// The name without the requested build, as in a lock.
     pub fn unpinned(&self) -> String {
         format!("{}:{}/{}", self.distribution, self.version, self.variant)
     }
@@ -219,11 +227,11 @@ impl Name {
         Some(Listed { distribution, variant, signer: catalogue.signer(distribution) })
     }
 
-    /// Whether it is published for such machines.
+    /// Whether it is published for this architecture.
     ///
     /// # Errors
     ///
-    /// [`NameError::Architecture`] where it is not.
+    /// [`NameError::Architecture`] if it is not.
     pub fn check_architecture(&self, catalogue: &Catalogue, architecture: &str) -> Result<(), NameError> {
         let known = catalogue.distribution(&self.distribution).map_or(&[][..], |found| &found.architectures);
         if known.iter().any(|known| known == architecture) {
@@ -238,7 +246,7 @@ impl Name {
     }
 }
 
-/// What the catalogue has of a name.
+/// A name's entry in the catalogue.
 #[derive(Clone, Copy)]
 pub(crate) struct Listed<'a> {
     pub(crate) distribution: &'a Distribution,
@@ -263,7 +271,7 @@ fn no_distribution(catalogue: &Catalogue, found: &str, text: &str) -> NameError 
 fn no_release(distribution: &Distribution, name: &str, found: &str) -> NameError {
     let known: Vec<String> = distribution.releases.iter().map(|release| release.version.clone()).collect();
     let all = distribution.releases.iter().flat_map(|release| [release.version.as_str(), &release.codename]);
-    let nearest = nearest(found, all).map(|release| format!("{name}:{release}"));
+    let nearest = words::nearest(found, all).map(|release| format!("{name}:{release}"));
     NameError::Release { distribution: name.to_owned(), found: found.to_owned(), known, nearest }
 }
 
@@ -276,17 +284,7 @@ pub fn nearest_name(catalogue: &Catalogue, text: &str) -> Option<String> {
             distribution.releases.iter().flat_map(of_release)
         })
         .collect();
-    nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
-}
-
-/// The one of `known` that `word` was probably meant to be.
-fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.chars().count().max(word.chars().count()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+    words::nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 impl FromStr for Pin {
@@ -320,16 +318,16 @@ impl Address {
         }
     }
 
-    /// The file at `url`, of which `digest` says `sha256:…` or `sha512:…`.
+    /// The file at `url`, whose `digest` is `sha256:…` or `sha512:…`.
     ///
     /// # Errors
     ///
-    /// A digest that is none.
+    /// An invalid digest.
     pub fn new(url: &str, digest: &str) -> Result<Self, NameError> {
         Ok(Self { url: url.to_owned(), digest: digest.parse().map_err(NameError::Digest)? })
     }
 
-    /// The last part of the address, which is what the file is called.
+    /// The file's name: the last part of the address.
     pub fn file_name(&self) -> &str {
         let path = self.url.split(['?', '#']).next().unwrap_or_default();
         path.rsplit('/').next().unwrap_or_default()
@@ -353,7 +351,7 @@ impl fmt::Display for Pin {
 }
 
 impl NameError {
-    /// What to do about it, where there is more to say.
+    /// What to do about it, if there is more to say.
     pub fn hint(&self) -> Option<String> {
         let meant = |nearest: &Option<String>, known: &[String]| match nearest {
             Some(nearest) => format!("did you mean `{nearest}`?"),
@@ -365,7 +363,8 @@ impl NameError {
             | Self::Variant { nearest, known, .. } => Some(meant(nearest, known)),
             Self::Architecture { known, .. } => Some(format!("there are {}", list(known))),
             Self::NoDigest { .. } => Some(
-                "write it behind the address, `https://…#sha256:…`: nothing is used that cannot be verified".to_owned(),
+                "add it to the address, as in `https://…#sha256:…`: imgraft uses nothing that it cannot verify"
+                    .to_owned(),
             ),
             _ => None,
         }
@@ -376,30 +375,6 @@ impl NameError {
 fn list(words: &[String]) -> String {
     words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
 }
-
-impl fmt::Display for NameError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Distribution { found, .. } => write!(f, "there is no base `{found}` in the catalogue"),
-            Self::Release { distribution, found, .. } => {
-                write!(f, "there is no release `{found}` of {distribution} in the catalogue")
-            }
-            Self::Variant { distribution, found, .. } => write!(f, "there is no variant `{found}` of {distribution}"),
-            Self::Architecture { distribution, found, .. } => {
-                write!(f, "{distribution} is not published for `{found}`")
-            }
-            Self::Pin(text) => {
-                write!(f, "`{text}` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`")
-            }
-            Self::Digest(error) => error.fmt(f),
-            Self::NoDigest { url } => write!(f, "the address `{url}` has no digest"),
-            Self::Scheme { url } => write!(f, "`{url}` is no address that is known here: https, http and file are"),
-            Self::Empty => write!(f, "there is no base in it"),
-        }
-    }
-}
-
-impl Error for NameError {}
 
 #[cfg(test)]
 mod tests {
@@ -469,15 +444,12 @@ mod tests {
             assert_eq!((found.to_string().as_str(), found.hint().as_deref()), (error, Some(hint)), "{text}");
         }
         for (text, error) in [
-            ("", "there is no base in it"),
+            ("", "the name of the base is empty"),
             ("noble@", "`` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`"),
             ("noble@../x", "`../x` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`"),
             ("noble@sha256:00", "a sha256 has 64 hexadecimal digits, not 2"),
             ("https://a.example/b", "the address `https://a.example/b` has no digest"),
-            (
-                "ftp://a.example/b#sha256:00",
-                "`ftp://a.example/b` is no address that is known here: https, http and file are",
-            ),
+            ("ftp://a.example/b#sha256:00", "`ftp://a.example/b` is not a supported address: use https, http or file"),
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap_err().to_string(), error, "{text}");
         }

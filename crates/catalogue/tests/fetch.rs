@@ -67,7 +67,10 @@ fn another_process_goes_on_with_what_one_has_left() {
         world.site.once(PATH, Fault::Status { code: 500, retry_after: None });
     }
     let error = world.fetch(&bytes).unwrap_err();
-    assert_eq!(error.to_string(), format!("`{}`: the server answers 500 (it is in trouble)", world.site.url(PATH)));
+    assert_eq!(
+        error.to_string(),
+        format!("`{}`: the server answers 500 (the server has a problem)", world.site.url(PATH))
+    );
     assert_eq!(world.part_bytes(&bytes), Some(1_500_000));
 
     let diary = Diary::default();
@@ -167,9 +170,9 @@ fn a_wrong_range_is_not_put_to_the_rest() {
         ("bytes 599999-999999/1000000", "its part of the file begins at 599999, not at 600000"),
         (
             "bytes 600000-999998/1000000",
-            "its Content-Range is `bytes 600000-999998/1000000`, and its Content-Length does not fit to that",
+            "its Content-Range is `bytes 600000-999998/1000000`, which does not match its Content-Length",
         ),
-        ("bytes 600000-999999/1000001", "the file has changed there since its first bytes came"),
+        ("bytes 600000-999999/1000001", "the file on the server has changed since its first bytes were fetched"),
         ("bytes 600000-", "its Content-Range is `bytes 600000-`"),
         ("bytes */1000000", "its Content-Range is `bytes */1000000`"),
     ] {
@@ -192,7 +195,7 @@ fn a_file_that_changes_in_the_middle_is_never_mixed() {
             vec![
                 "started 0 of Some(1000000)",
                 CUT,
-                "retrying: `URL`: the file has changed there since its first bytes came",
+                "retrying: `URL`: the file on the server has changed since its first bytes were fetched",
                 "started 0 of Some(1000000)",
                 "finished 1000000",
             ],
@@ -246,7 +249,7 @@ fn a_file_of_another_size_is_not_fetched_at_all() {
     let wanted = noise(400_000, 14);
     let error = world.fetch(&wanted).unwrap_err();
     let url = world.site.url(PATH);
-    assert_eq!(error.to_string(), format!("`{url}`: the file has 500000 bytes there, not 400000"));
+    assert_eq!(error.to_string(), format!("`{url}`: the file on the server has 500000 bytes, not 400000"));
     assert_eq!(world.names(), [""; 0]);
 }
 
@@ -279,7 +282,7 @@ fn lengths_that_are_not_true_are_noticed() {
     assert_eq!(fetch(&[Fault::Chunked], false), Ok(()));
     assert_eq!(fetch(&[Fault::UntilClosed], false), Ok(()));
     assert_eq!(fetch(&[Fault::Chunked], true), Ok(()));
-    assert_eq!(fetch(&[length("299999")], true), error("`URL`: the file has 299999 bytes there, not 300000"));
+    assert_eq!(fetch(&[length("299999")], true), error("`URL`: the file on the server has 299999 bytes, not 300000"));
     for text in ["", "-1", "many", "300000, 300001"] {
         let error = fetch(&[length(text)], true).unwrap_err();
         assert!(error.contains("breaks HTTP's rules") || error.contains("is no number"), "{text}: {error}");
@@ -293,7 +296,7 @@ fn a_body_without_a_length_that_never_ends_is_left_at_the_known_size() {
     let wanted = noise(1_000_000, 16);
     let error = world.fetch(&wanted).unwrap_err();
     let url = world.site.url(PATH);
-    assert_eq!(error.to_string(), format!("`{url}`: it goes on behind the 1000000 bytes that it has"));
+    assert_eq!(error.to_string(), format!("`{url}`: it continues after its 1000000 bytes"));
     world.assert_has_none(&wanted);
 }
 
@@ -313,7 +316,7 @@ fn encoded_bodies_are_refused() {
     let world = World::with(&bytes);
     world.site.always(PATH, Fault::Encoded);
     let error = world.fetch(&bytes).unwrap_err();
-    assert!(error.to_string().ends_with("it comes encoded (`gzip`), which was not asked for"), "{error}");
+    assert!(error.to_string().ends_with("its answer is encoded (`gzip`), which imgraft did not ask for"), "{error}");
     assert!(world.client().small(&world.site.url(PATH), 1 << 20).is_err());
 }
 
@@ -352,7 +355,7 @@ fn mirrors_are_asked_in_their_order_and_go_on_with_the_same_part() {
     let download = Download { urls, ..world.download(&bytes) };
     Client::new(options).fetch(&download, &world.cache, &diary).unwrap();
     world.assert_holds(&bytes);
-    let next = format!("next: `{}`: the server answers 404 (there is no such file)", world.site.url(PATH));
+    let next = format!("next: `{}`: the server answers 404 (no such file)", world.site.url(PATH));
     assert_eq!(diary.lines()[2..], [&*next, "started 300000 of Some(1000000)", "finished 1000000"]);
     assert_eq!((other.site.requests().len(), third.site.requests().len()), (1, 0));
 }

@@ -160,7 +160,7 @@ fn what_the_index_does_not_have_is_looked_for_in_the_folder() {
     assert_eq!((base.digest.hex(), base.serial, base.size_bytes), (hex(0xdd), None, None));
     assert_eq!(base.address, format!("{RELEASE}/ubuntu-24.04-server-cloudimg-amd64.img"));
     assert_eq!(base.verified, world.signature());
-    assert!(world.details.borrow().iter().any(|text| text.ends_with("(there is no such file): looking in the folder")));
+    assert!(world.details.borrow().iter().any(|text| text.ends_with("(no such file): looking in the folder")));
     // An old build, which the index has no more.
     world.put_streams(&[("20260725", 0xbb)]);
     world.put_folder(&format!("{RELEASE}-20240423"), &image_line(0xee));
@@ -186,7 +186,7 @@ fn a_list_without_the_file_is_refused() {
     assert_eq!(
         world.refusal("noble"),
         format!(
-            "`{RELEASE}/SHA256SUMS` does not give the image: the list does not have \
+            "the image cannot be found in `{RELEASE}/SHA256SUMS`: the list does not have \
              `ubuntu-24.04-server-cloudimg-amd64.img`"
         )
     );
@@ -205,7 +205,7 @@ fn an_index_that_is_not_trusted_ends_the_search() {
     let unsigned = "{\"format\":\"products:1.0\"}".to_owned();
     for (document, reason) in [
         (good.replace(&hex(0xbb), &hex(0xba)), "the signature is bad: KEY did not sign this".to_owned()),
-        (String::from_utf8(by_other).unwrap(), format!("the signature is by another key, {other_key}")),
+        (String::from_utf8(by_other).unwrap(), format!("the signature was made by another key, {other_key}")),
         (unsigned, "there is no signature".to_owned()),
         (
             good.replace("-----END", "----END"),
@@ -232,7 +232,7 @@ fn a_list_that_is_not_trusted_is_refused_and_may_be_taken_all_the_same() {
     world.memory.put(&list, image_line(0xde));
     assert_eq!(world.refusal("noble"), format!("`{list}` is not trusted: the signature is bad: KEY did not sign this"));
     world.memory.remove(&format!("{list}.gpg"));
-    assert_eq!(world.refusal("noble"), format!("`{list}.gpg`: the server answers 404 (there is no such file)"));
+    assert_eq!(world.refusal("noble"), format!("`{list}.gpg`: the server answers 404 (no such file)"));
     world.insecure = true;
     world.memory.asked();
     let base = world.find("noble").unwrap();
@@ -261,7 +261,7 @@ fn debians_list_is_taken_for_tls_and_said_to_be_unsigned() {
     assert_eq!((base.digest.to_string(), base.serial), (format!("sha512:{}", hex(0x22).repeat(2)), None));
     assert_eq!(base.address, format!("{DEBIAN}/latest/debian-12-genericcloud-amd64.qcow2"));
     assert_eq!(base.verified, Verified::Tls);
-    assert_eq!(base.verified.to_string(), "unsigned: its digest is from a list that came over TLS");
+    assert_eq!(base.verified.to_string(), "unsigned: its digest comes from a list that was fetched over TLS");
 
     // Where the newest build says which one it is, that one's folder has it for longer.
     let manifest = include_bytes!("published/debian-12-generic-amd64-20260316-2418.json");
@@ -276,7 +276,7 @@ fn debians_list_is_taken_for_tls_and_said_to_be_unsigned() {
     world.mirror = Some("http://mirror.example/debian/".to_owned());
     let mirrored = "http://mirror.example/debian/images/cloud/bookworm/latest/SHA512SUMS";
     world.memory.put(mirrored, line("debian-12-genericcloud-amd64.qcow2", 0x44));
-    assert_eq!(world.refusal("bookworm"), format!("`{mirrored}` is unsigned and does not come over TLS"));
+    assert_eq!(world.refusal("bookworm"), format!("`{mirrored}` is unsigned and was not fetched over TLS"));
     world.insecure = true;
     let base = world.find("bookworm").unwrap();
     assert_eq!(base.verified, Verified::Nothing);
@@ -300,9 +300,9 @@ fn canonicals_own_signature_is_taken_with_its_key_from_a_key_server() {
     world.memory.put(&format!("{RELEASE}/SHA256SUMS.gpg"), signature);
     assert_eq!(
         world.refusal("noble"),
-        "no keyring of this machine has the keys, and they could not be fetched: \
+        "no keyring on this machine has the keys, and they could not be fetched: \
          `https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x4A3CE3CD565D7EB5C810E2B97FF3F408476CF100`: \
-         the server answers 404 (there is no such file)"
+         the server answers 404 (no such file)"
     );
     let key_url =
         |fingerprint: &str| format!("https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x{fingerprint}");
@@ -316,7 +316,7 @@ fn canonicals_own_signature_is_taken_with_its_key_from_a_key_server() {
     world.memory.put(&key_url(builder), another);
     assert_eq!(
         world.refusal("noble"),
-        format!("`{RELEASE}/SHA256SUMS` is not trusted: the signature is by another key, {signing}")
+        format!("`{RELEASE}/SHA256SUMS` is not trusted: the signature was made by another key, {signing}")
     );
     world.memory.put(&key_url(signing), include_bytes!("published/uec-image-automatic-signing-key.asc"));
     let base = world.find("noble").unwrap();
@@ -347,13 +347,13 @@ fn a_keyring_that_is_none_or_has_other_keys_is_named() {
     assert_eq!(
         world.refusal("noble"),
         format!(
-            "the keys of `{named}` are KEY, and those that may sign are D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81, \
-             4A3CE3CD565D7EB5C810E2B97FF3F408476CF100"
+            "`{named}` has the keys KEY, but only D2EB44626FDDC30B513D5BB71A5D6C4C7DB87C81, \
+             4A3CE3CD565D7EB5C810E2B97FF3F408476CF100 may sign"
         )
     );
     std::fs::write(&path, "hello\n").unwrap();
-    let reason = "there is no armor in it that holds such a thing";
-    assert_eq!(world.refusal("noble"), format!("`{named}` is no keyring: {reason}"));
+    let reason = "it has no armored block of this kind";
+    assert_eq!(world.refusal("noble"), format!("`{named}` is not a keyring: {reason}"));
     world.keys.keyring = Some(PathBuf::from("/nonexistent"));
     assert_eq!(world.refusal("noble"), "the keyring `/nonexistent` cannot be read: entity not found");
 }

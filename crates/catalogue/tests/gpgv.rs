@@ -62,7 +62,7 @@ fn another_key_is_named() {
     let theirs = home.key("theirs");
     let keys = home.export(&["ours"]);
     let signature = home.sign(DOCUMENT, &["--local-user", "theirs", "--detach-sign"]);
-    let reason = format!("the signature is by another key, {theirs}");
+    let reason = format!("the signature was made by another key, {theirs}");
     both_refuse("theirs", &reason, "NO_PUBKEY", &keys, DOCUMENT, Some(&signature));
     let inline = home.sign(DOCUMENT, &["--local-user", "theirs", "--clear-sign"]);
     both_refuse("theirs, inline", &reason, "NO_PUBKEY", &keys, &inline, None);
@@ -101,7 +101,7 @@ fn weak_digests_are_refused_by_name() {
     let keys = home.export(&["a"]);
     for (digest, weak) in [("MD5", &[][..]), ("SHA1", &["SHA1"]), ("RIPEMD160", &["RIPEMD160"])] {
         let signature = home.sign(DOCUMENT, &["--allow-weak-digest-algos", "--digest-algo", digest, "--detach-sign"]);
-        let reason = format!("the signature is of a {digest} digest, which is too weak");
+        let reason = format!("the signature uses a {digest} digest, which is too weak");
         both_refuse_with(weak, digest, &reason, "ERRSIG", &keys, DOCUMENT, Some(&signature));
     }
 }

@@ -42,10 +42,10 @@ fn documents_come_through_the_proxy_that_is_for_them() {
 fn a_proxy_that_is_not_there_is_told() {
     let world = World::with(b"x");
     for (proxy, problem) in [
-        ("http://ada:secret@127.0.0.1:1", "the proxy `127.0.0.1:1`: nobody answers there"),
-        ("socks5://127.0.0.1:1/", "the proxy `127.0.0.1:1`: nobody answers there"),
-        ("gopher://127.0.0.1:1", "its proxy's address is no `http://HOST:PORT`"),
-        ("://", "its proxy's address is no `http://HOST:PORT`"),
+        ("http://ada:secret@127.0.0.1:1", "the proxy `127.0.0.1:1`: no connection could be made"),
+        ("socks5://127.0.0.1:1/", "the proxy `127.0.0.1:1`: no connection could be made"),
+        ("gopher://127.0.0.1:1", "its proxy's address is not `http://HOST:PORT`"),
+        ("://", "its proxy's address is not `http://HOST:PORT`"),
     ] {
         let proxies = Proxies { https: Some(proxy.to_owned()), ..Proxies::default() };
         let client = Client::new(Options { proxies, ..world.options() });

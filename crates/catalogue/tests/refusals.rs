@@ -31,7 +31,7 @@ fn documents_come_whole_and_no_larger_than_they_may_be() {
     let site = Site::https();
     site.put(LIST, "x".repeat(1000));
     assert_eq!(small(&site, options(&site)), Ok("x".repeat(1000)));
-    let too_large = Err("`URL` is larger than the 1000 bytes that such a file may have".to_owned());
+    let too_large = Err("`URL` is larger than the limit of 1000 bytes".to_owned());
     site.put(LIST, "x".repeat(1001));
     assert_eq!(small(&site, options(&site)), too_large);
     site.once(LIST, Fault::Chunked);
@@ -49,17 +49,17 @@ fn documents_come_whole_and_no_larger_than_they_may_be() {
 fn what_may_pass_is_tried_again_and_what_will_not_is_told_at_once() {
     for (code, tries, meaning) in [
         (408, 6, ""),
-        (429, 6, " (it was asked too often)"),
-        (500, 6, " (it is in trouble)"),
-        (502, 6, " (it is in trouble)"),
-        (503, 6, " (it is in trouble)"),
-        (504, 6, " (it is in trouble)"),
+        (429, 6, " (too many requests)"),
+        (500, 6, " (the server has a problem)"),
+        (502, 6, " (the server has a problem)"),
+        (503, 6, " (the server has a problem)"),
+        (504, 6, " (the server has a problem)"),
         (400, 1, ""),
-        (401, 1, " (it does not allow that)"),
-        (403, 1, " (it does not allow that)"),
-        (404, 1, " (there is no such file)"),
-        (410, 1, " (there is no such file)"),
-        (501, 1, " (it is in trouble)"),
+        (401, 1, " (access denied)"),
+        (403, 1, " (access denied)"),
+        (404, 1, " (no such file)"),
+        (410, 1, " (no such file)"),
+        (501, 1, " (the server has a problem)"),
         // None of these is a file.
         (201, 1, ""),
         (204, 1, ""),
@@ -94,7 +94,7 @@ fn a_server_that_wants_to_be_left_alone_is() {
     // Counted from what the server's own clock says, not from ours.
     let (result, waited) = pauses("31");
     let error = result.unwrap_err();
-    assert!(error.ends_with("answers 503 (it is in trouble), and wants to be left alone for 31 s"), "{error}");
+    assert!(error.ends_with("answers 503 (the server has a problem), and asks to wait for 31 s"), "{error}");
     assert_eq!(waited.len(), 0);
     assert_eq!(pauses("nonsense").0, Ok(()));
 }
@@ -132,21 +132,21 @@ fn redirects_are_followed_so_far_and_never_away_from_tls() {
     let plain = Site::http();
     plain.put(LIST, "found");
     site.heal(LIST).always(LIST, redirect(&plain.url(LIST)));
-    let refusal = "is where an `https` address redirects to; what is asked for with TLS does not come without";
+    let refusal = "has no TLS, but an `https` address redirects there";
     for allow_http in [false, true] {
         let options = Options { allow_http, ..options(&site) };
         assert_eq!(small(&site, options), Err(format!("`{}` {refusal}", plain.url(LIST))));
     }
     assert_eq!(plain.requests().len(), 0);
     for (location, problem) in [
-        ("ftp://127.0.0.1/x", "it is a redirect to `ftp://127.0.0.1/x`, which is no address that can be asked"),
-        ("file:///etc/passwd", "it is a redirect to `file:///etc/passwd`, which is no address that can be asked"),
+        ("ftp://127.0.0.1/x", "it is a redirect to `ftp://127.0.0.1/x`, which is not a supported address"),
+        ("file:///etc/passwd", "it is a redirect to `file:///etc/passwd`, which is not a supported address"),
     ] {
         site.heal(LIST).always(LIST, redirect(location));
         assert_eq!(small(&site, options(&site)), Err(format!("`URL`: {problem}")));
     }
     site.heal(LIST).always(LIST, status(302, None));
-    assert_eq!(small(&site, options(&site)), Err("`URL`: it is a redirect to nowhere".to_owned()));
+    assert_eq!(small(&site, options(&site)), Err("`URL`: it is a redirect without an address".to_owned()));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn without_tls_documents_come_from_this_machine_and_files_from_anywhere() {
     // A name that is nobody's (RFC 6761): what is refused is refused before anybody is asked.
     let url = "http://mirror.invalid/noble.img";
     let error = Client::new(options(&site)).small(url, 1000).unwrap_err();
-    let refusal = "is not asked: what comes without TLS may come from anybody; use `https`";
+    let refusal = "is refused: without TLS anybody could answer; use `https`";
     assert_eq!(error.to_string(), format!("`{url}` {refusal}"));
     let client = Client::new(Options { allow_http: true, ..options(&site) });
     assert!(matches!(client.small(url, 1000), Err(Error::Connection { .. })));
@@ -217,8 +217,8 @@ fn whoever_says_nothing_is_not_waited_for() {
     let site = Site::https();
     site.put(LIST, "found");
     for (fault, error) in [
-        (Fault::Stall { after_bytes: 3 }, "no byte came for 0.3 s"),
-        (Fault::SlowHeaders, "there was no whole answer within 1 s"),
+        (Fault::Stall { after_bytes: 3 }, "no data arrived for 0.3 s"),
+        (Fault::SlowHeaders, "the answer was not complete within 1 s"),
         (Fault::HugeHeaders, "its headers have more than 65536 bytes"),
         (Fault::Garbage, "its answer breaks HTTP's rules"),
         (Fault::Hangup, "the connection ended too early"),
@@ -232,7 +232,7 @@ fn whoever_says_nothing_is_not_waited_for() {
     site.put(LIST, "x".repeat(1000)).always(LIST, Fault::Trickle { after_bytes: 10 });
     let document_timeout = Duration::from_millis(300);
     let said = small(&site, Options { document_timeout, ..options(&site) });
-    assert_eq!(said, Err("`URL`: it did not come within 0.3 s".to_owned()));
+    assert_eq!(said, Err("`URL`: the download took more than 0.3 s".to_owned()));
 
     let bytes = noise(500_000, 4);
     let world = World::with(&bytes);
@@ -261,7 +261,7 @@ fn a_server_that_is_not_there_is_not_asked_for_long() {
     let download = Download { urls: vec![url.clone(), world.site.url(PATH)], ..world.download(&bytes) };
     world.site.put(PATH, bytes.clone());
     world.client().fetch(&download, &world.cache, &diary).unwrap();
-    let problem = format!("`{url}`: nobody answers there");
+    let problem = format!("`{url}`: no connection could be made");
     assert_eq!(diary.lines()[..2], [format!("retrying: {problem}"), format!("next: {problem}")]);
 
     // A name that is nobody's (RFC 6761).
@@ -271,7 +271,7 @@ fn a_server_that_is_not_there_is_not_asked_for_long() {
     let diary = Diary::default();
     let download = Download { urls: vec![url.clone(), world.site.url(PATH)], ..world.download(&bytes) };
     world.client().fetch(&download, &world.cache, &diary).unwrap();
-    let problem = format!("`{url}`: the host's name is not known");
+    let problem = format!("`{url}`: the host name is unknown");
     assert_eq!(diary.lines()[..2], [format!("retrying: {problem}"), format!("next: {problem}")]);
 }
 
@@ -283,10 +283,10 @@ fn offline_means_offline() {
     let fetch = || client.fetch(&world.download(&bytes), &world.cache, &Diary::default());
     let digest = sha256(&bytes);
     let error = fetch().unwrap_err().to_string();
-    assert_eq!(error, format!("`noble` ({digest}) is not in the cache, and nothing is fetched offline"));
+    assert_eq!(error, format!("`noble` ({digest}) is not in the cache, and imgraft is offline"));
     let url = world.site.url(LIST);
     let error = client.small(&url, 10).unwrap_err().to_string();
-    assert_eq!(error, format!("`{url}` is not in the cache, and nothing is fetched offline"));
+    assert_eq!(error, format!("`{url}` is not in the cache, and imgraft is offline"));
     assert_eq!((world.site.requests().len(), world.cache.folder().exists()), (0, false));
 
     world.fetch(&bytes).unwrap();
@@ -295,7 +295,7 @@ fn offline_means_offline() {
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, "not that").unwrap();
     let error = fetch().unwrap_err().to_string();
-    assert_eq!(error, format!("`noble` ({digest}) is damaged in the cache, and nothing is fetched offline"));
+    assert_eq!(error, format!("`noble` ({digest}) is damaged in the cache, and imgraft is offline"));
     assert_eq!(world.site.requests().len(), 1);
 }
 
@@ -312,6 +312,6 @@ fn room_is_looked_for_before_anything_is_fetched() {
         panic!("{text}")
     };
     assert_eq!(needed, 1 << 60);
-    assert_eq!(text, format!("{needed} bytes are needed below `{folder}`, and {available_bytes} are free"));
+    assert_eq!(text, format!("`{folder}` needs {needed} bytes, but only {available_bytes} are free"));
     assert_eq!((world.site.requests().len(), world.names().len()), (1, 0));
 }

@@ -98,22 +98,13 @@ impl fmt::Display for PutReport {
             Some(mode) => facts.push(format!("{mode} {owner}")),
             None => {
                 facts.push(owner);
-                facts.extend(count(self.files, "file", "files"));
-                facts.extend(count(self.directories, "directory", "directories"));
-                facts.extend(count(self.symlinks, "symlink", "symlinks"));
+                facts.extend(words::count(self.files, "file", "files"));
+                facts.extend(words::count(self.directories, "directory", "directories"));
+                facts.extend(words::count(self.symlinks, "symlink", "symlinks"));
             }
         }
         facts.push(ByteSize(self.size_bytes).to_string());
         let replaced = if self.mode.is_some() && self.replaced > 0 { ", in place of the old one" } else { "" };
         write!(f, "put {} at {} ({}){replaced}", self.source, self.destination, facts.join(", "))
-    }
-}
-
-/// `1 file`, `2 files`; `None` for 0.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
-    match number {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{number} {many}")),
     }
 }

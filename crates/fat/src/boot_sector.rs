@@ -22,7 +22,7 @@ pub(crate) struct RawBootSector {
     pub(crate) bpb_num_fats: u8,
     /// 0x011: entries of the fixed root directory; 0 on FAT32.
     pub(crate) bpb_root_ent_cnt: U16,
-    /// 0x013: 0 where it takes 32 bits.
+    /// 0x013: 0 if it needs 32 bits.
     pub(crate) bpb_tot_sec16: U16,
     /// 0x015
     pub(crate) bpb_media: u8,
@@ -66,7 +66,7 @@ pub(crate) struct RawExtension {
     bs_drv_num: u8,
     /// 0x01
     bs_reserved1: u8,
-    /// 0x02: 0x29, that the rest is there.
+    /// 0x02: 0x29 if the rest is valid.
     bs_boot_sig: u8,
     /// 0x03
     bs_vol_id: U32,
@@ -94,7 +94,7 @@ impl RawExtension {
 }
 
 impl RawBootSector {
-    /// Puts `extension` where it belongs, and `code` behind it.
+    /// Puts `extension` in its place, and `code` after it.
     pub(crate) fn put_extension(&mut self, extension: &RawExtension, fat_type: FatType, code: &[u8; 5]) {
         let offset = if fat_type == FatType::Fat32 { EXTENSION_OFFSET_FAT32 } else { EXTENSION_OFFSET };
         let code_offset = offset + size_of::<RawExtension>();
@@ -141,7 +141,7 @@ impl RawFsInfo {
     }
 }
 
-/// The sort of a FAT, after the size of its entries.
+/// The type of a FAT, named after the size of its entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FatType {
     /// Entries of 12 bits, the root directory of fixed size.
@@ -152,7 +152,7 @@ pub enum FatType {
     Fat32,
 }
 
-/// Where things are; all inside the storage.
+/// Where everything is; all inside the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) fat_type: FatType,
@@ -175,7 +175,7 @@ pub(crate) enum Root {
     Cluster(u32),
 }
 
-/// The largest clusters that `hadris-fat` takes. Windows makes them of up to 256 KiB, for volumes
+/// The largest clusters that `hadris-fat` supports. Windows makes them of up to 256 KiB, for volumes
 /// that no cloud image has.
 const MAX_CLUSTER_BYTES: u32 = 32 << 10;
 const DIRECTORY_SLOT_BYTES: u32 = 32;
@@ -273,7 +273,7 @@ impl Geometry {
     }
 }
 
-/// Looks at the fields that only FAT32 has.
+/// Checks the fields that only FAT32 has.
 fn root_cluster(raw: &RawBootSector, clusters: u32) -> Result<u32, Error> {
     if raw.bpb_fs_ver.get() != 0 {
         return Err(Error::unsupported(format!("FAT32 with bpb_fs_ver={:#06x}", raw.bpb_fs_ver.get())));

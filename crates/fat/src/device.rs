@@ -3,14 +3,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use hadris_fat::sync::{Error, ErrorKind, IoResult, Read, Seek, SeekFrom, Write};
 use storage::WriteAt;
 
-/// The storage as `hadris-fat` wants it: with a position, and with errors that say little.
+/// The storage for `hadris-fat`: with a position, and with its poor errors.
 pub(crate) struct Device<S> {
     storage: Arc<S>,
     position: u64,
     failure: Failure,
 }
 
-/// The storage's own error behind the last one that `hadris-fat` saw.
+/// The storage's own error that caused the last one of `hadris-fat`.
 #[derive(Clone, Default)]
 pub(crate) struct Failure(Arc<Mutex<Option<storage::Error>>>);
 

@@ -36,19 +36,19 @@ impl<S: WriteAt> FileSystem<S> {
         let entry = self.volume.create_file(&directory, name).map_err(|error| self.explain(error, path))?;
         let written = self.write_content(&entry, path, size_bytes, content);
         if let Err(Error::Content(_)) = written {
-            // The clusters that it has by now go with it.
+            // The clusters that it has got so far are freed with it.
             let entry = self.file(path)?;
             self.volume.delete(&entry).map_err(|error| self.explain(error, path))?;
         }
         written
     }
 
-    /// Gives the file at `path` another content, of `size_bytes` bytes that are read from
-    /// `content`; it is modified at `modified`, and keeps its name and the time of its creation.
+    /// Replaces the content of the file at `path` by `size_bytes` bytes that are read from
+    /// `content`; its modification time becomes `modified`, and its name and creation time stay.
     ///
     /// # Errors
     ///
-    /// As [`create_file`](Self::create_file), and [`Error::IsADirectory`]. After
+    /// Like [`create_file`](Self::create_file), and [`Error::IsADirectory`]. After
     /// [`Error::Content`], the file has a part of its new content.
     pub fn replace_file<N: AsRef<[u8]>>(
         &mut self,
@@ -110,7 +110,7 @@ impl<S: WriteAt> FileSystem<S> {
         let path = &components(path);
         self.forget_place();
         let Node::Entry(entry) = self.resolve(path)? else {
-            return Err(Error::InvalidName { name: String::new(), problem: "is that of the root directory" });
+            return Err(Error::InvalidName { name: String::new(), problem: "means the root directory" });
         };
         if entry.is_file() {
             return Err(Error::NotADirectory { path: display(path) });
@@ -181,7 +181,7 @@ impl<S: WriteAt> FileSystem<S> {
         if longest >= slots {
             return Ok(0);
         }
-        // What is free at the end counts; the rest goes into new clusters.
+        // Free slots at the end are used; the rest needs new clusters.
         let growth = ((slots - run) * SLOT_BYTES).div_ceil(cluster_size) as u64;
         let grown_bytes = (ranges.len() as u64 + growth) * cluster_size as u64;
         if fixed || grown_bytes > MAX_DIRECTORY_BYTES {
@@ -191,7 +191,7 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(growth)
     }
 
-    /// Writes an empty file's content. Whatever happens, what was allocated is the file's.
+    /// Writes the content of an empty file. After an error, the allocated clusters still belong to the file.
     fn write_content(
         &self,
         entry: &FileEntry,

@@ -26,7 +26,7 @@ pub struct FileSystem<S: WriteAt> {
     shared: OnceLock<BTreeSet<u32>>,
 }
 
-/// What sort of thing an entry is.
+/// The type of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A file.
@@ -52,7 +52,7 @@ pub struct Metadata {
 /// An entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
-    /// The long name where there is one, else the short one.
+    /// The long name if there is one, else the short one.
     pub name: String,
     /// What the directory says of it.
     pub metadata: Metadata,
@@ -82,7 +82,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where the boot sector or the FSInfo sector is none;
+    /// [`Error::Corrupt`] if the boot sector or the FSInfo sector is invalid;
     /// [`Error::Unsupported`] as the crate's first page says; [`Error::Storage`].
     pub fn open(storage: S) -> Result<Self, Error> {
         let geometry = Geometry::read(&storage)?;
@@ -157,7 +157,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// As [`metadata`](Self::metadata).
+    /// Like [`metadata`](Self::metadata).
     pub fn read_directory<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<Vec<DirectoryEntry>, Error> {
         let path = &components(path);
         let mut entries = Vec::new();
@@ -219,7 +219,8 @@ impl<S: WriteAt> FileSystem<S> {
         if let Node::Entry(entry) = node {
             let first = entry.cluster().0 as u32;
             if self.shared_directories()?.contains(&first) {
-                let problem = format!("the directory at cluster {first} has clusters of another one, or is in itself");
+                let problem =
+                    format!("the directory at cluster {first} shares clusters with another one, or contains itself");
                 return Err(Error::corrupt(describe("directory", path), problem));
             }
         }
@@ -291,7 +292,7 @@ impl<S: WriteAt> FileSystem<S> {
             (Node::Entry(entry), _) => entry.cluster().0 as u32,
         };
         if !self.geometry.has(first) {
-            return Err(Error::corrupt(object(), format!("its first cluster is {first}, which is none")));
+            return Err(Error::corrupt(object(), format!("its first cluster is {first}, which does not exist")));
         }
         let limit = (MAX_DIRECTORY_BYTES / u64::from(self.geometry.cluster_size_bytes)) as usize;
         let mut clusters = vec![first];

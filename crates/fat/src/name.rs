@@ -10,7 +10,7 @@ const MAX_UNITS: usize = 255;
 pub(crate) fn to_look_for(name: &[u8]) -> Result<&str, Error> {
     let invalid = |problem| Err(Error::InvalidName { name: Printable(name).to_string(), problem });
     match std::str::from_utf8(name) {
-        Ok("" | "." | "..") => invalid("is not that of an entry"),
+        Ok("" | "." | "..") => invalid("is not a valid name"),
         Ok(text) if text.contains('/') => invalid("has a slash in it"),
         Ok(text) => Ok(text),
         Err(_) => invalid("is not UTF-8"),
@@ -21,7 +21,7 @@ pub(crate) fn to_look_for(name: &[u8]) -> Result<&str, Error> {
 pub(crate) fn to_create(name: &[u8]) -> Result<&str, Error> {
     let text = to_look_for(name)?;
     let problem = if text.chars().any(|c| c < ' ' || c == '\x7f' || "\"*:<>?\\|".contains(c)) {
-        "has a character in it that FAT does not take"
+        "has a character that FAT does not allow"
     } else if text.ends_with(['.', ' ']) || text.starts_with(' ') {
         // Other systems leave them off, and then the file is of another name or cannot be reached.
         "begins or ends with a space, or ends with a full stop"

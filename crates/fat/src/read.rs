@@ -28,7 +28,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// As [`metadata`](Self::metadata), and [`Error::IsADirectory`].
+    /// Like [`metadata`](Self::metadata), and [`Error::IsADirectory`].
     pub fn read_file_at<N: AsRef<[u8]>>(&self, path: &[N], offset: u64, buffer: &mut [u8]) -> Result<usize, Error> {
         let path = &components(path);
         let entry = self.file(path)?;
@@ -39,7 +39,7 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// As [`read_file_at`](Self::read_file_at).
+    /// Like [`read_file_at`](Self::read_file_at).
     pub fn reader<N: AsRef<[u8]>>(&self, path: &[N]) -> Result<Reader<'_, S>, Error> {
         let path = &components(path);
         let entry = self.file(path)?;

@@ -58,9 +58,10 @@ pub(crate) fn next(
         Link::End => Ok(None),
         Link::Next(next) => Ok(Some(next)),
         Link::Free => Err(Error::corrupt(object(), format!("its cluster {cluster} is marked as free"))),
-        Link::Invalid(entry) => {
-            Err(Error::corrupt(object(), format!("its cluster {cluster} is followed by {entry:#x}, which is none")))
-        }
+        Link::Invalid(entry) => Err(Error::corrupt(
+            object(),
+            format!("its cluster {cluster} is followed by {entry:#x}, which does not exist"),
+        )),
     }
 }
 

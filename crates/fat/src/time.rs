@@ -13,13 +13,13 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
-/// 1980-01-01, where FAT begins.
+/// 1980-01-01, FAT's first time.
 const FIRST_SECOND: i64 = 315_532_800;
-/// 2107-12-31 23:59:58, where it ends.
+/// 2107-12-31 23:59:58, FAT's last time.
 const LAST_SECOND: i64 = 4_354_819_198;
 
 impl Time {
-    /// As FAT has it: in steps of two seconds, cut to the years 1980 to 2107.
+    /// In FAT's form: in steps of two seconds, limited to the years 1980 to 2107.
     pub(crate) fn to_fat(self) -> FatDateTime {
         let seconds = self.seconds.clamp(FIRST_SECOND, LAST_SECOND);
         let Ok(moment) = OffsetDateTime::from_unix_timestamp(seconds) else { return FatDateTime::EPOCH };
@@ -32,7 +32,7 @@ impl Time {
         time
     }
 
-    /// From a date and a time that were stored; a date that does not exist is FAT's first.
+    /// From a stored date and time; a date that does not exist becomes FAT's first.
     pub(crate) fn from_fat(date: u16, time: u16) -> Self {
         let month = Month::try_from((date >> 5 & 15) as u8);
         let day =
@@ -47,9 +47,9 @@ thread_local! {
     static NOW: Cell<FatDateTime> = const { Cell::new(FatDateTime::EPOCH) };
 }
 
-/// What `hadris-fat` takes for the clock: the time that the operation under way was given.
+/// The clock of `hadris-fat`: the time that the current operation was given.
 ///
-/// It wants a `'static` provider, so the time goes by way of the thread that the operation runs on.
+/// It needs a `'static` provider, so the time is stored per thread.
 #[derive(Debug)]
 pub(crate) struct GivenTime;
 

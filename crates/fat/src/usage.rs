@@ -1,4 +1,4 @@
-//! Who uses which bytes of a FAT.
+//! Which bytes of a FAT are used for what.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ const INFO_SIGNATURE: &[u8; 4] = b"RRaA";
 /// What bytes are used for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// The reserved sectors: boot sector, FSInfo, and what is behind them.
+    /// The reserved sectors: boot sector, FSInfo, and those after them.
     Boot,
     /// A file allocation table.
     Table,
@@ -33,12 +33,12 @@ pub enum Owner {
     },
 }
 
-/// Bytes, and who uses them.
+/// Bytes and their use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Usage {
     /// The bytes, from the beginning of the file system on.
     pub bytes: Range<u64>,
-    /// Who uses them.
+    /// Their use.
     pub owner: Owner,
 }
 
@@ -96,7 +96,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     fn file_uses(&self, path: &[Vec<u8>], visit: &mut dyn FnMut(Usage)) -> Result<(), Error> {
         let names = components(path);
-        // A name that no lookup finds is a damaged one's.
+        // A name that no lookup finds belongs to a damaged entry.
         if names.iter().any(|component| name::to_look_for(component).is_err()) {
             return Ok(());
         }

@@ -431,8 +431,8 @@ fn errors_name_the_path() {
     assert_eq!(create(&mut filesystem, &["FILE"]), "`FILE` exists already");
     assert_eq!(create(&mut filesystem, &["file", "x"]), "`file` is not a directory");
     assert_eq!(create(&mut filesystem, &["no", "x"]), "`no` does not exist");
-    assert_eq!(create(&mut filesystem, &["a:b"]), "the name `a:b` has a character in it that FAT does not take");
-    assert_eq!(create(&mut filesystem, &[".."]), "the name `..` is not that of an entry");
+    assert_eq!(create(&mut filesystem, &["a:b"]), "the name `a:b` has a character that FAT does not allow");
+    assert_eq!(create(&mut filesystem, &[".."]), "the name `..` is not a valid name");
     assert_eq!(filesystem.remove_file::<&str>(&[]).unwrap_err().to_string(), "`` is a directory");
     assert_eq!(filesystem.metadata(&["a", "b"]).unwrap_err().to_string(), "`a` does not exist");
 }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use recipe::{Elsewhere, nearest};
+use recipe::Elsewhere;
+use words::nearest;
 
 use crate::failure::Failure;
 use crate::show::Messages;

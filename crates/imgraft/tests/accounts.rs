@@ -252,8 +252,11 @@ fn keys_are_added_once_and_are_the_users_alone() {
 
     world.file("id", "-----BEGIN OPENSSH PRIVATE KEY-----\nx\n").file("not", "hello\n");
     for (flag, message) in [
-        ("root:file:id", "`id`: this is a private key, which must stay secret: give the `.pub` file instead"),
-        ("root:file:not", "`not`: `hello` is not an SSH key: expected one such as `ssh-ed25519 AAAA… comment`"),
+        ("root:file:id", "`id`: this is a private key, which must stay secret: the public key is in the `.pub` file"),
+        (
+            "root:file:not",
+            "`not`: `hello` is not an SSH public key: a key begins with its type, as in `ssh-ed25519 AAAAC3… ada@example.org`",
+        ),
         ("www-data:file:keys.pub", "the home `/var/www` of user `www-data` is not in the guest"),
     ] {
         let run = world.run(&format!("build --base base.img -o x.img --ssh-key {flag}"));

@@ -188,7 +188,7 @@ fn wishes_that_do_not_fit_are_refused() {
         ("--append x", "--direct-kernel"),
         ("--memory 1", "no size of memory"),
         ("--cpus 0", "0"),
-        ("--accel xen", "`xen` is none of kvm, hvf and tcg"),
+        ("--accel xen", "unknown accelerator `xen`: use kvm, hvf or tcg"),
         ("--seed seed.iso --seed-url http://a/", "cannot be used with"),
     ] {
         let run = world.run(&format!("boot --print-command base.img {arguments}"));

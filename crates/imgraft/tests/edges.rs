@@ -7,25 +7,40 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 16] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("storage", &[]),
+    ("words", &[]),
+    ("authorized-keys", &[]),
     ("image", &["storage"]),
     ("partition", &["storage"]),
     ("ext4", &["storage"]),
     ("fat", &["storage"]),
     ("iso9660", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),
-    ("recipe", &["guest", "image"]),
-    ("customize", &["guest", "recipe", "storage"]),
-    ("seed", &["fat", "iso9660", "storage"]),
-    ("catalogue", &[]),
+    ("recipe", &["guest", "image", "words"]),
+    ("customize", &["authorized-keys", "guest", "recipe", "storage", "words"]),
+    ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
+    ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["recipe", "vm"]),
     ("graft", &["customize", "guest", "image", "recipe", "seed", "storage"]),
     ("testkit", &[]),
     (
         "imgraft",
-        &["catalogue", "customize", "graft", "guest", "image", "judge", "partition", "recipe", "seed", "storage", "vm"],
+        &[
+            "catalogue",
+            "customize",
+            "graft",
+            "guest",
+            "image",
+            "judge",
+            "partition",
+            "recipe",
+            "seed",
+            "storage",
+            "vm",
+            "words",
+        ],
     ),
 ];
 

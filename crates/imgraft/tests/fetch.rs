@@ -76,7 +76,7 @@ fn a_folder_with_a_signed_list_is_enough() {
     assert_eq!(
         publisher.said(&world, &missing),
         "error: `ubuntu:22.04/server` was not found\n  cause: `SITE/releases/jammy/release/SHA256SUMS`: the server \
-         answers 404 (there is no such file)\n"
+         answers 404 (no such file)\n"
     );
 }
 
@@ -126,7 +126,7 @@ fn a_publisher_that_cannot_be_reached_is_not_a_base_that_is_not_there() {
         "{}",
         refused.stderr
     );
-    for word in ["nobody answers there", "https_proxy", "--offline", "--base FILE", "--mirror"] {
+    for word in ["no connection could be made", "https_proxy", "--offline", "--base FILE", "--mirror"] {
         assert!(refused.stderr.contains(word), "{word}: {}", refused.stderr);
     }
 }
@@ -177,7 +177,7 @@ fn what_is_not_trusted_is_not_used() {
             &list,
             of_other,
             &format!(
-                "`SITE/releases/noble/release/SHA256SUMS` is not trusted\n  cause: the signature is by another key, \
+                "`SITE/releases/noble/release/SHA256SUMS` is not trusted\n  cause: the signature was made by another key, \
                  {other_key}"
             ),
         ),
@@ -185,7 +185,7 @@ fn what_is_not_trusted_is_not_used() {
             "weak digest",
             &list,
             publisher.weak(&list),
-            "`SITE/releases/noble/release/SHA256SUMS` is not trusted\n  cause: the signature is of a SHA1 digest, which \
+            "`SITE/releases/noble/release/SHA256SUMS` is not trusted\n  cause: the signature uses a SHA1 digest, which \
              is too weak",
         ),
         (
@@ -193,7 +193,7 @@ fn what_is_not_trusted_is_not_used() {
             &without,
             publisher.detached(&without, &[]),
             &format!(
-                "`SITE/releases/noble/release/SHA256SUMS` does not give the image\n  cause: the list does not have \
+                "the image cannot be found in `SITE/releases/noble/release/SHA256SUMS`\n  cause: the list does not have \
                  `{IMAGE}`"
             ),
         ),
@@ -240,7 +240,7 @@ fn an_index_that_was_changed_is_not_trusted_and_may_be_taken_loudly() {
     publisher.put_folder(RELEASE, IMAGE, b"image");
     publisher.site.remove("/releases/streams/v1/index.sjson").remove(&format!("{RELEASE}/SHA256SUMS.gpg"));
     let taken = run(&world, &format!("fetch noble --arch amd64 --insecure --json {arguments}")).succeeds();
-    let warning = "warning: ubuntu:24.04/server (amd64) is not verified: whoever sent it may have made it up\n";
+    let warning = "warning: ubuntu:24.04/server (amd64) is not verified: anybody could have sent it\n";
     assert!(taken.stderr.contains(warning), "{}", taken.stderr);
     assert_eq!(serde_json::from_str::<serde_json::Value>(&taken.stdout).unwrap()["verified"], "nothing");
 }
@@ -260,7 +260,8 @@ fn debians_bases_are_unsigned_and_said_to_be() {
     let fetched =
         run(&world, &format!("fetch debian:12/generic --arch amd64 -o d.qcow2 --mirror {mirror} {network}")).succeeds();
     assert_eq!(fs::read(world.path("d.qcow2")).unwrap(), b"debian");
-    let said = "debian:12/generic 20260316-2418 (amd64): unsigned: its digest is from a list that came over TLS\n";
+    let said =
+        "debian:12/generic 20260316-2418 (amd64): unsigned: its digest comes from a list that was fetched over TLS\n";
     assert!(fetched.stderr.contains(said), "{}", fetched.stderr);
 }
 
@@ -278,7 +279,7 @@ fn an_address_has_a_digest() {
     assert_eq!(
         publisher.said(&world, &without),
         "error: the address `SITE/x/disk.img` has no digest\n\
-         hint: write it behind the address, `https://…#sha256:…`: nothing is used that cannot be verified\n"
+         hint: add it to the address, as in `https://…#sha256:…`: imgraft uses nothing that it cannot verify\n"
     );
     let wrong = run(&world, &format!("fetch {url}#sha256:{} -o c.img {network}", "00".repeat(32)));
     assert_eq!(wrong.code, Some(2));

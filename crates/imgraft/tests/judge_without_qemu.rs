@@ -81,14 +81,14 @@ fn a_good_guest_is_good() {
     assert_eq!(
         without_times(&stdout),
         "first boot: up in T s\n\
-         \x20 ok       cloud-init has done its work\n\
-         \x20 ok       cloud-init has nothing to complain about\n\
-         \x20 ok       no unit of systemd has failed\n\
-         \x20 ok       the kernel has met no error in a file system\n\
+         \x20 ok       cloud-init has finished\n\
+         \x20 ok       cloud-init reports no problem\n\
+         \x20 ok       no systemd unit has failed\n\
+         \x20 ok       the kernel reports no file system error\n\
          \x20 ok       service `ssh` is active\n\
          \x20 ok       `app --version` succeeds and prints a match of `^app 1`\n\
          \x20 ok       `/usr/local/bin/app` has mode 0755, belongs to root:root\n\
-         ok: `base.img` is as it should be (7 checks, T s)\n"
+         ok: `base.img` passed all checks (7 checks, T s)\n"
     );
     for stage in ["boot loader", "kernel", "systemd", "cloud-init: network", "cloud-init: finished"] {
         assert!(stderr.lines().any(|line| line.ends_with(&format!(" s  {stage}"))), "{stage}: {stderr}");
@@ -121,7 +121,7 @@ fn what_is_not_as_expected_ends_with_1() {
     let (code, stdout, stderr) = test(&world, &EXPECTED);
     assert_eq!(code, Some(1), "{stdout}{stderr}");
     for line in [
-        "  FAILED   cloud-init has nothing to complain about: 1 complaint in its log",
+        "  FAILED   cloud-init reports no problem: 1 complaint in its log",
         "  FAILED   `app --version` succeeds and prints a match of `^app 1`: it ended with 1",
         "  FAILED   service `ssh` is active: there is no such service",
         "           app: no licence",
@@ -131,7 +131,7 @@ fn what_is_not_as_expected_ends_with_1() {
     }
     let last = without_times(stdout.lines().last().unwrap());
     let expected = "FAILED: `base.img`: 4 of 7 checks failed: \
-        first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log; \
+        first boot, cloud-init: network: cloud-init reports no problem: 1 complaint in its log; \
         first boot: service `ssh` is active: there is no such service; \
         first boot: `app --version` succeeds and prints a match of `^app 1`: it ended with 1; \
         first boot: `/usr/local/bin/app` has mode 0755, belongs to root:root: its mode is 0644 (T s)";

@@ -247,22 +247,22 @@ fn a_failing_runcmd_no_sshd_and_expectations_that_are_not_met() {
             .map(|check| check.2)
             .unwrap_or_else(|| panic!("{part}: {judged}"))
     };
-    assert_eq!((wrong[0].0, wrong[0].1), ("final", "cloud-init has done its work"), "{judged}");
+    assert_eq!((wrong[0].0, wrong[0].1), ("final", "cloud-init has finished"), "{judged}");
     assert!(wrong[0].2.contains("error"), "{judged}");
     let logs = judged.report["boots"][0]["logs"].to_string();
     assert!(logs.contains("no-such-program: not found") && logs.contains("result.json"), "{logs}");
     let units = wrong.iter().find(|check| check.0 == "systemd").unwrap_or_else(|| panic!("{judged}"));
     assert!(units.2.contains("ssh.service"), "{judged}");
     assert!(problem("service `ssh`").starts_with("it is "));
-    assert_eq!(problem("port 22"), "nothing listens at it");
+    assert_eq!(problem("port 22"), "no program listens there");
     assert!(problem("root can log in").contains("onnection"), "{judged}");
     assert_eq!(problem("package `nginx`"), "it is not");
     assert_eq!(problem("`/etc/marker` has mode 0600"), "its mode is 0644, its owner is root:root");
     assert_eq!(problem("there is no `/etc/marker`"), "there is one, a file");
-    assert_eq!(problem("`echo a` succeeds"), "it printed something else");
+    assert_eq!(problem("`echo a` succeeds"), "its output is different");
     assert_eq!(problem("`true` ends with 1"), "it ended with 0");
     assert_eq!(problem("there is `/nothing`"), "it is not there");
-    assert_eq!(problem("`/etc/marker` says"), "it says something else");
+    assert_eq!(problem("`/etc/marker` says"), "its content is different");
     assert_eq!(judged.code, Some(1));
 }
 

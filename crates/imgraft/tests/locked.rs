@@ -126,7 +126,7 @@ fn a_build_that_has_to_be_locked_fails_where_it_is_not() {
     let refused = run(&world, &build);
     assert_eq!(
         refused.stderr,
-        "error: the lock `recipes/imgraft.lock` cannot be read\n  cause: it is of version 9, and only version 1 is \
+        "error: the lock `recipes/imgraft.lock` cannot be read\n  cause: it is of version 9, but only version 1 is \
          known here\nhint: `imgraft update` writes a new one where there is none\n"
     );
 }
@@ -143,7 +143,7 @@ fn a_build_that_is_gone_is_said_to_be_and_what_to_do() {
     assert_eq!(
         publisher.said(&world, &refused),
         format!(
-            "error: `SITE{path}`: the server answers 404 (there is no such file)\n\
+            "error: `SITE{path}`: the server answers 404 (no such file)\n\
              hint: publishers remove old builds: `imgraft update` has the lock say the newest one\n"
         )
     );
@@ -158,7 +158,7 @@ fn what_was_taken_without_being_verified_is_recorded() {
     let refused = run(&world, &format!("{BUILD} -o x.img {arguments}"));
     assert_eq!((refused.code, world.path("x.img").exists()), (Some(2), false));
     assert!(!world.path("recipes/imgraft.lock").exists());
-    let warning = "warning: ubuntu:24.04/server (amd64) is not verified: whoever sent it may have made it up\n";
+    let warning = "warning: ubuntu:24.04/server (amd64) is not verified: anybody could have sent it\n";
     let built = run(&world, &format!("{BUILD} -o x.img --insecure {arguments}")).succeeds();
     assert!(built.stderr.contains(warning), "{}", built.stderr);
     let lock = fs::read_to_string(world.path("recipes/imgraft.lock")).unwrap();

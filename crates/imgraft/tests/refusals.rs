@@ -253,7 +253,7 @@ fn what_a_fat_cannot_hold_is_refused_by_name() {
     );
     world.file("a:b", "x");
     let run = world.run(&format!("{BUILD} a:b:/boot/efi/"));
-    assert!(run.stderr.contains("the name `a:b` has a character in it that FAT does not take"), "{}", run.stderr);
+    assert!(run.stderr.contains("the name `a:b` has a character that FAT does not allow"), "{}", run.stderr);
     assert_eq!(run.code, Some(2));
 }
 

@@ -76,7 +76,7 @@ fn a_small_text_that_is_deep_by_aliases_is_refused() {
     }
     let world = world();
     world.file("deep.yaml", &text);
-    let message = "error: the text is nested more than 128 deep, with what aliases stand for\n";
+    let message = "error: the text is nested more than 128 deep, counting what aliases stand for\n";
     for role in ["user-data", "vendor-data", "network-config", "meta-data"] {
         let (code, stdout, stderr) = output(&world, &format!("seed check --as {role} deep.yaml"));
         // What is behind the limit was not looked at.
@@ -143,7 +143,7 @@ fn folders_and_media_are_looked_into() {
     let (code, stdout, _) = output(&world, "seed check seed");
     assert_eq!(code, 1);
     assert!(stdout.contains("--> seed/user-data:2:1"), "{stdout}");
-    assert!(stdout.contains("`seed`: cloud-init passes this seed over: it has no `meta-data`"), "{stdout}");
+    assert!(stdout.contains("`seed`: cloud-init ignores this seed: it has no `meta-data`"), "{stdout}");
 
     for kind in ["iso", "vfat", "tar"] {
         world.run(&format!("-q seed {kind} --no-check --user-data wrong.yaml -o medium")).succeeds();
@@ -182,7 +182,7 @@ fn a_wrong_seed_is_not_written_unless_that_is_asked_for() {
     }
     let (code, _, stderr) = output(&world, "seed iso --user-data warned.yaml -o out");
     assert_eq!(code, 0);
-    assert!(stderr.starts_with("warning: the key `hostname` is there again: this one is lost"), "{stderr}");
+    assert!(stderr.starts_with("warning: the key `hostname` occurs again below: this one is ignored"), "{stderr}");
     // The original looks at nothing.
     let (code, _, stderr) = output(&world, "cloud-localds out2 wrong.yaml");
     assert_eq!((code, stderr.contains("package")), (0, false), "{stderr}");

@@ -74,7 +74,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
     world.run("seed iso --ssh-key id.pub -o good.iso").succeeds();
     world.refuses(
         "seed iso --ssh-key words -o x",
-        "error: `words` has no keys\n  cause: `these are no keys` is not an SSH key: expected one such as `ssh-ed25519 AAAA… comment`\n",
+        "error: `words` has no keys\n  cause: `these are no keys` is not an SSH public key: a key begins with its type, as in `ssh-ed25519 AAAAC3… ada@example.org`\n",
     );
     world.refuses(
         "seed iso --user-data a.yaml --user-data odd.yaml -o x",
@@ -93,7 +93,7 @@ fn what_is_no_key_no_name_and_no_part_is_refused() {
         ("--timezone", "/etc", "is not a time zone"),
         ("--package", "-y", "a package's name begins with"),
         ("--run", "", "there is no command in it"),
-        ("--ssh-key", "ssh-ed25519 AAAA", "is not an SSH key"),
+        ("--ssh-key", "ssh-ed25519 AAAA", "is not an SSH public key: the key is cut off"),
         ("--ssh-key", "-----BEGIN RSA PRIVATE KEY-----", "this is a private key"),
     ] {
         let run = world.run_words("seed iso -o x", &[&format!("{flag}={value}")]);
@@ -115,7 +115,7 @@ fn a_line_says_what_cannot_be_in_it() {
     );
     world.refuses(
         "seed line --url 10.0.2.2",
-        "error: `10.0.2.2` is no address that begins with `http://` or `https://`\n\
+        "error: `10.0.2.2` is not an address that begins with `http://` or `https://`\n\
          hint: `imgraft seed serve` says the address of what it serves\n",
     );
 }

@@ -1,30 +1,34 @@
-use std::fmt;
-
 /// Why an ISO 9660 could not be read or made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes behind could not be read.
-    Storage(storage::Error),
+    /// The storage could not be read.
+    #[error("reading the ISO 9660 file system")]
+    Storage(#[from] storage::Error),
     /// There is no volume descriptor where ISO 9660 has one.
+    #[error("it is not ISO 9660: there is no `CD001` at offset 0x8001")]
     NotAnIso,
     /// The bytes break the format's rules.
+    #[error("{object}: {problem}")]
     Corrupt {
         /// Which object: `primary volume descriptor`, `directory in block 28`.
         object: String,
         /// What was found, and what was expected.
         problem: String,
     },
-    /// Valid, but not done here.
+    /// Valid, but not supported here.
+    #[error("{feature} is not supported")]
     Unsupported {
         /// What it is.
         feature: String,
     },
-    /// There is nothing of this path.
+    /// The path does not exist.
+    #[error("`{path}` does not exist")]
     NotFound {
         /// The path, as far as it was followed.
         path: String,
     },
     /// A name that not all of the image's name spaces can have.
+    #[error("the name `{name}` {problem}")]
     InvalidName {
         /// The name.
         name: String,
@@ -32,10 +36,11 @@ pub enum Error {
         problem: &'static str,
     },
     /// A file or a volume cannot be that large.
+    #[error("{object} is too large for ISO 9660: {size_bytes} bytes")]
     TooLarge {
         /// Which one.
         object: String,
-        /// What it takes.
+        /// Its size.
         size_bytes: u64,
     },
 }
@@ -47,36 +52,5 @@ impl Error {
 
     pub(crate) fn unsupported(feature: impl Into<String>) -> Self {
         Self::Unsupported { feature: feature.into() }
-    }
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Storage(_) => write!(f, "reading the ISO 9660 file system"),
-            Self::NotAnIso => write!(f, "it is no ISO 9660: there is no `CD001` at offset 0x8001"),
-            Self::Corrupt { object, problem } => write!(f, "{object}: {problem}"),
-            Self::Unsupported { feature } => write!(f, "{feature} is not supported"),
-            Self::NotFound { path } => write!(f, "`{path}` does not exist"),
-            Self::InvalidName { name, problem } => write!(f, "the name `{name}` {problem}"),
-            Self::TooLarge { object, size_bytes } => {
-                write!(f, "{object} is too large for ISO 9660: {size_bytes} bytes")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Storage(error) => Some(error),
-            _ => None,
-        }
-    }
-}
-
-impl From<storage::Error> for Error {
-    fn from(error: storage::Error) -> Self {
-        Self::Storage(error)
     }
 }

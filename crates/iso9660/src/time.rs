@@ -1,15 +1,15 @@
-//! Times as ISO 9660 has them, in UTC.
+//! ISO 9660's times, in UTC.
 
 use ::time::{Date, Month, OffsetDateTime};
 
-/// 1900-01-01, where a record's times begin.
+/// 1900-01-01, the first time of a record.
 const FIRST_SECOND: i64 = -2_208_988_800;
-/// 2155-12-31 23:59:59, where they end.
+/// 2155-12-31 23:59:59, the last one.
 const LAST_SECOND: i64 = 5_869_583_999;
 /// How far from Greenwich a time can be, in quarters of an hour.
 const MAX_QUARTERS: i64 = 56;
 
-/// ECMA-119, "Recording Date and Time": cut to the years 1900 to 2155.
+/// ECMA-119, "Recording Date and Time": limited to the years 1900 to 2155.
 pub(crate) fn to_record(seconds: i64) -> [u8; 7] {
     let [year, month, day, hour, minute, second] = civil(seconds);
     [year - 1900, month, day, hour, minute, second, 0].map(|number| number as u8)
@@ -24,7 +24,7 @@ pub(crate) fn to_digits(seconds: i64) -> [u8; 17] {
     digits
 }
 
-/// Seconds since 1970 of a record's time; nothing where it is no date.
+/// Seconds since 1970 of a record's time; `None` if it is not a date.
 pub(crate) fn from_record(bytes: [u8; 7]) -> Option<i64> {
     let [year, month, day, hour, minute, second, quarters] = bytes;
     let quarters = i64::from(quarters as i8).clamp(-MAX_QUARTERS, MAX_QUARTERS);

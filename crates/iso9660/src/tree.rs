@@ -19,7 +19,7 @@ pub enum Node {
     File {
         /// Its permissions, of 07777.
         permissions: u16,
-        /// Its bytes, which are not copied and not to change as long as the image is used.
+        /// Its bytes, which are not copied and must not change as long as the image is used.
         content: Arc<dyn ReadAt>,
     },
     /// A directory.

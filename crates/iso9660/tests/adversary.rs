@@ -75,7 +75,7 @@ fn a_directory_that_is_in_itself_or_in_two_others_is_refused() {
     for block in [ROOT, 40] {
         let entries = [record(b"A", 40, 2048, true), record(b"B", block, 2048, true)];
         let error = walk(image(64, &entries)).unwrap_err();
-        assert_eq!(error, format!("directory in block {block}: it is in the tree more than once"));
+        assert_eq!(error, format!("directory in block {block}: the tree contains it more than once"));
     }
 }
 

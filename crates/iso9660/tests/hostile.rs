@@ -40,7 +40,7 @@ fn a_directory_that_is_in_itself_is_met_once() {
     image[third + 2..third + 6].copy_from_slice(&root.to_le_bytes());
     let iso = Iso::open(Memory::from(image)).unwrap();
     let error = iso.walk(Names::RockRidge, &mut |_, _| {}).unwrap_err();
-    assert_eq!(error.to_string(), format!("directory in block {root}: it is in the tree more than once"));
+    assert_eq!(error.to_string(), format!("directory in block {root}: the tree contains it more than once"));
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! A serial console's bytes as lines of text.
 
-/// The longest line, in bytes; what is longer goes on in the next.
+/// The longest line, in bytes; a longer one continues in the next.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// Cuts a console's bytes into lines, without what only moves a terminal's cursor or sets its colours.
+/// Cuts a console's bytes into lines, without the sequences that move a terminal's cursor or set its colours.
 ///
 /// Chunks may end anywhere, in the middle of a character or of an escape sequence too. Empty lines are left out, and
-/// a carriage return ends a line: what is written over it then is the next.
+/// a carriage return ends a line: the text that overwrites it is the next.
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     line: Vec<u8>,
@@ -53,7 +53,7 @@ impl Lines {
             (State::Escape, b'(' | b')' | b'*' | b'+' | b'#' | b'%') => State::OneMore,
             // The final byte of a control sequence.
             (State::Control, 0x40..=0x7e) | (State::Escape | State::OneMore, _) => State::Text,
-            // A line's end in the midst of a sequence: it was none.
+            // A line's end within a sequence: it was not a sequence.
             (State::Control, b'\n') | (State::Text, b'\n' | b'\r') => {
                 self.end(lines);
                 State::Text
@@ -79,8 +79,8 @@ impl Lines {
     }
 }
 
-/// The bytes as text that does nothing to a terminal: the control characters U+0080 to U+009F are sequences of two bytes
-/// in UTF-8, and one of them is as good as ESC `[`.
+/// The bytes as text that is harmless to a terminal: the control characters U+0080 to U+009F are sequences of two bytes
+/// in UTF-8, and one of them has the effect of ESC `[`.
 fn printable(line: &[u8]) -> String {
     String::from_utf8_lossy(line).chars().filter(|letter| *letter == '\t' || !letter.is_control()).collect()
 }

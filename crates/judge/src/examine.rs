@@ -1,4 +1,4 @@
-//! Looking at a guest that is up: what is always judged.
+//! The checks that every guest gets after its boot.
 
 use std::time::Duration;
 
@@ -9,32 +9,32 @@ use crate::agent::{Found, Output, Silence};
 use crate::stage::Stage;
 use crate::verdict::{Check, Log, Outcome};
 
-/// How long a question to the guest may take, unless something is waited for.
+/// How long a request to the guest may take, unless it waits for something.
 pub(crate) const QUESTION: Duration = Duration::from_secs(120);
 /// The most lines that a check shows.
 pub(crate) const MAX_LINES: usize = 40;
 /// The most characters of such a line.
 const MAX_LINE_LENGTH: usize = 300;
-/// The most characters of what is said to be wrong: a part of it may be the guest's own words.
+/// The most characters of a problem: a part of it may come from the guest.
 const MAX_PROBLEM_LENGTH: usize = 1000;
 
-/// A guest that can be asked.
+/// A guest with an agent.
 pub(crate) trait Guest {
-    /// Runs a shell's command.
+    /// Runs a shell command.
     fn run(&mut self, command: &str, user: Option<&str>, timeout: Duration) -> Result<Output, Silence>;
-    /// What a path is.
+    /// The metadata of a path.
     fn look(&mut self, path: &str, sha256: bool) -> Result<Option<Found>, Silence>;
     /// A file's content, or the end of it.
     fn read(&mut self, path: &str, from_end: bool) -> Result<Vec<u8>, Silence>;
     /// The time since the machine's start.
     fn now(&self) -> Duration;
-    /// Lets some time pass.
+    /// Waits.
     fn wait(&mut self, time: Duration);
-    /// How long the guest may need for what others do at once.
+    /// How long the guest may need for work that takes others no time.
     fn patience(&self) -> Duration;
 }
 
-/// What a look at something found.
+/// The result of a check.
 pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     pub(crate) stage: Option<Stage>,
@@ -59,7 +59,7 @@ impl Seen {
     }
 }
 
-/// Carries out one check and takes its time.
+/// Runs one check and measures its time.
 pub(crate) fn check<G: Guest + ?Sized>(
     guest: &mut G,
     name: impl Into<String>,
@@ -75,21 +75,21 @@ pub(crate) fn check<G: Guest + ?Sized>(
     Check { name: name.into(), stage: seen.stage, outcome: seen.outcome, lines: seen.lines, at, took }
 }
 
-/// What is judged of each boot, whatever is expected.
+/// The checks of each boot, whatever else is expected.
 pub(crate) fn always<G: Guest + ?Sized>(guest: &mut G, expected: &Boot) -> Vec<Check> {
     let complaints = |guest: &mut G| {
         let seen = cloud_init_warnings(guest)?;
         Ok(if expected.allow_complaints { Seen::good().lines(seen.lines) } else { seen })
     };
     let complaints_name = match expected.allow_complaints {
-        false => "cloud-init has nothing to complain about",
-        true => "cloud-init may complain",
+        false => "cloud-init reports no problem",
+        true => "cloud-init may report problems",
     };
     vec![
-        check(guest, "cloud-init has done its work", |guest| cloud_init_status(guest)),
+        check(guest, "cloud-init has finished", |guest| cloud_init_status(guest)),
         check(guest, complaints_name, complaints),
-        check(guest, "no unit of systemd has failed", |guest| failed_units(guest)),
-        check(guest, "the kernel has met no error in a file system", |guest| file_system_errors(guest)),
+        check(guest, "no systemd unit has failed", |guest| failed_units(guest)),
+        check(guest, "the kernel reports no file system error", |guest| file_system_errors(guest)),
     ]
 }
 
@@ -163,7 +163,7 @@ fn stage_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Vec<(Stage, String)>
     Ok(errors)
 }
 
-/// What cloud-init's log of this boot has at the level of a warning or above.
+/// The warnings and errors in cloud-init's log of this boot.
 fn cloud_init_warnings<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     let log = guest.read("/var/log/cloud-init.log", true)?;
     let log = String::from_utf8_lossy(&log);
@@ -186,7 +186,7 @@ fn complaints(log: &str) -> Vec<(Stage, String)> {
         {
             stage = begun;
         }
-        // What has no time of its own goes on with the line before.
+        // A line without a time continues the line before.
         let is_begin = line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(" - ");
         if is_begin {
             is_inside = is_complaint(line);
@@ -204,7 +204,7 @@ fn is_complaint(line: &str) -> bool {
 
 fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
     let patience = guest.patience();
-    // Units that begin behind cloud-init's last one are waited for.
+    // Units that start after cloud-init's last one are waited for.
     let state = guest.run("systemctl is-system-running --wait", None, patience)?;
     if state.status == 127 {
         return Ok(Seen::good());
@@ -233,11 +233,11 @@ fn failed_units<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence> {
 
 const LIST_JOBS: &str = "systemctl list-jobs --no-pager --no-legend --plain";
 
-/// What `systemctl list-jobs` lists in the order of a hash table that every boot seeds anew: the jobs that run, which
-/// the others wait for, come first, then those in the order in which they were asked for.
+/// The jobs of `systemctl list-jobs`, which lists them in a random order: first the running ones, which
+/// the others wait for, then the others in the order in which they were requested.
 fn jobs(listed: &[u8]) -> Vec<String> {
     let mut lines = text_lines(listed);
-    // Number, unit, what is done to it, and whether that runs or waits.
+    // Number, unit, type of job, and whether it runs or waits.
     lines.sort_by_key(|line| {
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
         (words.last() != Some(&"running"), words.first().and_then(|number| number.parse::<u64>().ok()))
@@ -250,7 +250,7 @@ fn jobs(listed: &[u8]) -> Vec<String> {
     lines
 }
 
-/// The stage that a unit is: cloud-init's have their own.
+/// The stage of a unit: cloud-init's units have their own.
 fn stage_of_unit(unit: &str) -> Stage {
     match unit {
         "cloud-init-local.service" => Stage::Local,
@@ -284,7 +284,7 @@ fn file_system_errors<G: Guest + ?Sized>(guest: &mut G) -> Result<Seen, Silence>
     }
 }
 
-/// Files that tell why a boot failed in `stage`.
+/// Files that show why a boot failed in `stage`.
 pub(crate) fn logs<G: Guest + ?Sized>(guest: &mut G, stage: Stage) -> Vec<Log> {
     let mut files = vec![("/run/cloud-init/result.json", 20)];
     if stage <= Stage::Local {
@@ -305,7 +305,7 @@ pub(crate) fn logs<G: Guest + ?Sized>(guest: &mut G, stage: Stage) -> Vec<Log> {
     logs
 }
 
-/// What is long and tells nothing: pictures that ssh-keygen draws of its keys, tables of addresses.
+/// Long lines without information: ssh-keygen's pictures of keys, tables of addresses.
 fn is_key_art(line: &str) -> bool {
     let parts = ["Your identification has been saved", "Your public key has been saved", "The key", "SHA256:"];
     line.contains("ci-info: ")
@@ -314,7 +314,7 @@ fn is_key_art(line: &str) -> bool {
         || parts.iter().any(|part| line.starts_with(part))
 }
 
-/// What a guest does that hangs.
+/// What a hanging guest is doing.
 pub(crate) fn occupation<G: Guest + ?Sized>(guest: &mut G) -> Vec<Log> {
     type Lines = fn(&[u8]) -> Vec<String>;
     let commands: [(&str, &str, Lines); 3] = [
@@ -340,7 +340,7 @@ pub(crate) fn text_lines(text: &[u8]) -> Vec<String> {
     text.lines().filter(|line| !line.trim().is_empty()).take(2000).map(shortened).collect()
 }
 
-/// A line without its end where it is very long, and without control characters.
+/// A line, cut if it is very long, and without control characters.
 pub(crate) fn shortened(line: &str) -> String {
     of_length(line, MAX_LINE_LENGTH)
 }

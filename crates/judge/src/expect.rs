@@ -1,4 +1,4 @@
-//! What is expected of an image, looked at in a guest that is up.
+//! The expectations of an image, checked in the running guest.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::agent::{Found, Silence};
 use crate::examine::{Guest, MAX_LINES, QUESTION, Seen, check, quoted, text_lines};
 use crate::verdict::Check;
 
-/// How often a service is looked at that is not up yet.
+/// How often a service is checked that has not started yet.
 const SERVICE_INTERVAL: Duration = Duration::from_secs(2);
-/// The part of a guest's patience that a service may take to be up after all others are.
+/// The part of the guest's time limit in which a service may start after all others.
 const SERVICE_PATIENCE: u32 = 8;
 
-/// Looks at everything that needs no way into the guest but its agent.
+/// Checks everything for which the agent is enough.
 pub(crate) fn expectations<G: Guest + ?Sized>(guest: &mut G, expected: &Boot, report: &mut dyn FnMut(Check)) {
     for name in &expected.services {
         report(check(guest, format!("service `{name}` is active"), |guest| service(guest, name)));
@@ -45,7 +45,7 @@ fn service<G: Guest + ?Sized>(guest: &mut G, name: &str) -> Result<Seen, Silence
         for trigger in &unit.triggered_by {
             let said = guest.run(&format!("systemctl is-active -- {}", quoted(trigger)), None, QUESTION)?;
             if said.stdout.trim_ascii() == b"active" {
-                return Ok(Seen::good().lines(vec![format!("it starts when it is wanted: {trigger} is active")]));
+                return Ok(Seen::good().lines(vec![format!("it starts on demand: {trigger} is active")]));
             }
         }
         let is_settled =
@@ -62,7 +62,7 @@ fn service<G: Guest + ?Sized>(guest: &mut G, name: &str) -> Result<Seen, Silence
     }
 }
 
-/// A unit, as `systemctl show` has it.
+/// A unit, from `systemctl show`.
 #[derive(Debug, PartialEq, Eq)]
 struct Unit {
     load_state: String,
@@ -137,7 +137,7 @@ fn run<G: Guest + ?Sized>(guest: &mut G, command: &ExpectedCommand) -> Result<Se
         return Ok(Seen::wrong(problem).lines(lines));
     }
     match &command.output {
-        Some(output) if !output.accepts(&said.stdout) => Ok(Seen::wrong("it printed something else").lines(lines)),
+        Some(output) if !output.accepts(&said.stdout) => Ok(Seen::wrong("its output is different").lines(lines)),
         _ => Ok(Seen::good().lines(lines)),
     }
 }
@@ -155,7 +155,7 @@ fn file_name(file: &ExpectedFile) -> String {
         parts.push(format!("belongs to {owner}"));
     }
     if file.sha256.is_some() {
-        parts.push("has the SHA-256 that it should".to_owned());
+        parts.push("has the expected SHA-256".to_owned());
     }
     if let Some(text) = &file.text {
         parts.push(format!("says {text}"));
@@ -180,7 +180,7 @@ fn look<G: Guest + ?Sized>(guest: &mut G, file: &ExpectedFile) -> Result<Seen, S
     if let Some(text) = &file.text {
         let content = guest.read(&path, false)?;
         if !text.accepts(&content) {
-            problems.push("it says something else".to_owned());
+            problems.push("its content is different".to_owned());
             lines = text_lines(&content);
             lines.truncate(MAX_LINES);
         }
@@ -191,7 +191,7 @@ fn look<G: Guest + ?Sized>(guest: &mut G, file: &ExpectedFile) -> Result<Seen, S
     }
 }
 
-/// In what a file differs from what is expected, but for its text.
+/// How a file's metadata differ from what is expected.
 fn differences(file: &ExpectedFile, found: &Found) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(mode) = file.mode
@@ -226,7 +226,7 @@ mod tests {
     use crate::local::Local;
     use crate::verdict::Outcome;
 
-    /// What comes out of expectations on this machine: the problem of each, or nothing where it is good.
+    /// What comes out of expectations on this machine: the problem of each, or `None` if it is good.
     fn problems(recipe: &str) -> Vec<(String, Option<String>)> {
         let expected = recipe::Recipe::<()>::parse(recipe).unwrap().boot;
         let mut found = Vec::new();
@@ -260,7 +260,7 @@ mod tests {
         );
         let expected = [
             ("`echo a` succeeds and prints `a`", None),
-            ("`echo a` succeeds and prints `b`", Some("it printed something else")),
+            ("`echo a` succeeds and prints `b`", Some("its output is different")),
             ("`echo a b` succeeds and prints a match of `b$`", None),
             ("`exit 3` ends with 3", None),
             ("`exit 3` succeeds", Some("it ended with 3")),
@@ -291,7 +291,7 @@ mod tests {
         let found: Vec<Option<String>> = problems(&recipe.concat()).into_iter().map(|(_, problem)| problem).collect();
         let has = |index: usize, part: &str| found[index].as_ref().is_some_and(|problem| problem.contains(part));
         assert!(found[0].is_none() && found[2].is_none() && found[7].is_none(), "{found:?}");
-        assert!(has(1, digest) && has(3, "something else") && has(4, "its mode is 06"), "{found:?}");
+        assert!(has(1, digest) && has(3, "its content is different") && has(4, "its mode is 06"), "{found:?}");
         assert!(has(5, "its owner is ") && has(6, "there is one, a file") && has(8, "it is not there"), "{found:?}");
     }
 }

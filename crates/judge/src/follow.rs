@@ -1,7 +1,23 @@
-//! Following a boot by what its console says.
+//! Following a boot by the text on its console.
 //!
-//! The texts are those of SeaBIOS, EDK II, GRUB, Linux, initramfs-tools, dracut, systemd and cloud-init, as they
-//! show on a serial port.
+//! Everything that starts in a guest writes to the serial port, with escape sequences for colours in between. Some lines
+//! of the first boot of a Debian image (`tests/consoles/good.txt`), and the stage that each begins:
+//!
+//! ```text
+//! ESC[H ESC[J   Booting `Debian GNU/Linux'                                         boot loader (GRUB)
+//! [    0.000000] Linux version 6.1.0-56-cloud-amd64 …                              kernel
+//! Welcome to ESC[1mDebian GNU/Linux 12 (bookworm)ESC[0m!                           systemd
+//! [   25.279101] cloud-init[336]: Cloud-init v. 22.4.2 running 'init-local' at …   cloud-init: local
+//! [   36.437682] cloud-init[367]: Cloud-init v. 22.4.2 running 'init' at …         cloud-init: network
+//! ```
+//!
+//! The console arrives in pieces that end anywhere. [`Follower::feed`] removes the escape sequences, cuts the rest into
+//! lines and looks for three things in each line: the beginning of a stage, as above; a problem, such as `Kernel panic -
+//! not syncing`; and whether the line is new. A line that differs from an earlier one only in its digits is not new,
+//! and neither is a spinner such as `[  *** ] A start job is running`: so a hang is noticed although lines still arrive.
+//! An unfinished line is looked at too, because prompts have no line end: `grub rescue>` means that the boot has failed.
+//!
+//! The texts are those of SeaBIOS, EDK II, GRUB, Linux, initramfs-tools, dracut, systemd and cloud-init.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,26 +29,26 @@ use crate::console::Lines;
 use crate::stage::Stage;
 use crate::transcript::{Line, Transcript};
 
-/// The most shapes of lines that are known by heart; beyond that, a line is no progress.
+/// The most shapes of lines that are remembered; after that, no line counts as progress.
 const MAX_SHAPES: usize = 1 << 16;
 
-/// Something that a console told.
+/// A sign on the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sign {
     /// A stage began.
     Entered(Stage),
-    /// The boot cannot go on.
+    /// The boot cannot continue.
     Fatal(Trouble),
-    /// Something went wrong, and the boot goes on.
+    /// Something went wrong, but the boot continues.
     Trouble(Trouble),
 }
 
-/// Something wrong that a console told of.
+/// A problem on the console.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
     /// The stage that it belongs to.
     pub stage: Stage,
-    /// What it means; empty where the line says it itself.
+    /// What it means; empty if the line says it itself.
     pub meaning: String,
     /// The line.
     pub line: String,
@@ -46,13 +62,13 @@ pub struct Trouble {
 pub struct Follower {
     cutter: Lines,
     stage: Stage,
-    /// What showed so far, or the begin and the end of it.
+    /// The lines so far, or the first and the last ones.
     lines: Transcript,
     shapes: HashSet<u64>,
-    /// How many lines said something that had not been said before.
+    /// How many lines were new.
     novelties: u64,
     is_dead: bool,
-    /// Since when there has been a login prompt.
+    /// When the login prompt appeared.
     login_at: Option<Duration>,
     unfinished_seen: String,
 }
@@ -73,7 +89,7 @@ impl Default for Follower {
 }
 
 impl Follower {
-    /// What `bytes`, which came `at` that time since the machine's start, tell.
+    /// The signs in `bytes`, which arrived at the time `at` after the machine's start.
     pub fn feed(&mut self, at: Duration, bytes: &[u8]) -> Vec<Sign> {
         let mut signs = Vec::new();
         for text in self.cutter.feed(bytes) {
@@ -94,7 +110,7 @@ impl Follower {
         self.stage
     }
 
-    /// Something besides the console knows that `stage` has begun.
+    /// Another source than the console reports that `stage` has begun.
     pub fn enter(&mut self, stage: Stage) -> Option<Sign> {
         (stage > self.stage).then(|| {
             self.stage = stage;
@@ -102,7 +118,7 @@ impl Follower {
         })
     }
 
-    /// The lines so far: the first and the last, where there are many.
+    /// The lines so far: the first and the last, if there are many.
     pub fn lines(&self) -> &Transcript {
         &self.lines
     }
@@ -112,12 +128,12 @@ impl Follower {
         self.cutter.unfinished()
     }
 
-    /// How many lines said something new. A spinner says nothing new.
+    /// How many lines were new. A spinner is not.
     pub fn novelties(&self) -> u64 {
         self.novelties
     }
 
-    /// Since when the guest has asked for a login although cloud-init has not begun.
+    /// When a login prompt appeared, if cloud-init has not begun.
     pub fn login_without_cloud_init(&self) -> Option<Duration> {
         self.login_at.filter(|_| self.stage < Stage::Local)
     }
@@ -140,7 +156,7 @@ impl Follower {
         }
     }
 
-    /// What may be said without an end of line.
+    /// The prompts, which have no line end.
     fn prompt(&mut self, at: Duration, text: &str, signs: &mut Vec<Sign>) {
         if self.login_at.is_none() && is_login(text) {
             self.login_at = Some(at);
@@ -195,7 +211,7 @@ fn stage_begun_by(text: &str, current: Stage) -> Option<Stage> {
     if text.contains("Cloud-init v.") && text.contains(" finished at ") {
         return Some(Stage::Finished);
     }
-    // A boot loader's welcome is not a system's, and a system's name needs one that is running.
+    // A boot loader prints `Welcome to` too, and a system only after the kernel has started.
     let is_begun = |(beginning, stage): &(&str, Stage)| {
         *stage > current
             && text.contains(beginning)
@@ -205,7 +221,7 @@ fn stage_begun_by(text: &str, current: Stage) -> Option<Stage> {
     BEGINNINGS.iter().filter(|beginning| is_begun(beginning)).map(|(_, stage)| *stage).max()
 }
 
-/// Whether a boot that came to `current` can be at a prompt of `stage`: later, it is a text like another.
+/// Whether a boot in stage `current` can be at a prompt of `stage`: in a later stage it is an ordinary text.
 fn can_end_in(stage: Stage, current: Stage) -> bool {
     match stage {
         Stage::Firmware | Stage::BootLoader => current <= Stage::BootLoader,
@@ -214,7 +230,7 @@ fn can_end_in(stage: Stage, current: Stage) -> bool {
     }
 }
 
-/// What a prompt that nobody answers means.
+/// The meaning of a prompt that nobody answers.
 fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
     let text = text.trim();
     if text.starts_with("grub rescue>") {
@@ -224,13 +240,13 @@ fn dead_end(text: &str) -> Option<(Stage, &'static str)> {
         return Some((Stage::BootLoader, "GRUB found no configuration that names a kernel"));
     }
     if text.starts_with(">>Start PXE over IPv") || text.starts_with(">>Start HTTP Boot over IPv") {
-        return Some((Stage::Firmware, "the firmware found no boot loader on the disk, and tries the network"));
+        return Some((Stage::Firmware, "the firmware found no boot loader on the disk and tries the network"));
     }
     if text.ends_with("Shell>") {
-        return Some((Stage::Firmware, "the firmware found no boot loader, and is in its own shell"));
+        return Some((Stage::Firmware, "the firmware found no boot loader and started its own shell"));
     }
     if text.starts_with("(initramfs)") {
-        return Some((Stage::Initramfs, "the initramfs did not find the root, and is in its own shell"));
+        return Some((Stage::Initramfs, "the initramfs did not find the root and started its own shell"));
     }
     let waits = ["Press Enter for maintenance", "Give root password for maintenance"];
     waits.iter().any(|wait| text.starts_with(wait)).then_some((Stage::Systemd, "systemd is in emergency mode"))
@@ -298,7 +314,7 @@ fn missing_file(text: &str) -> Option<&'static str> {
     no_kernel.filter(|_| ["linu", "kernel", "bzimage"].iter().any(|part| name.contains(part)))
 }
 
-/// Whether the line tells of something wrong although the boot goes on.
+/// Whether the line reports a problem with which the boot continues.
 fn is_trouble(text: &str) -> bool {
     // systemd's own `[FAILED]` and `[DEPEND]`.
     if text.starts_with("[FAILED] ") || text.starts_with("[DEPEND] ") || text.contains("EXT4-fs error") {
@@ -314,7 +330,7 @@ fn is_trouble(text: &str) -> bool {
         || text.contains("error: ") && (text.starts_with("error: ") || text.contains("GRUB"))
 }
 
-/// Whether the line says again what systemd is waiting for.
+/// Whether the line repeats what systemd is waiting for.
 fn is_spinner(text: &str) -> bool {
     text.contains(" job is running for ") || text.contains(" jobs are running for ")
 }

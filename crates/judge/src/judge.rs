@@ -1,4 +1,4 @@
-//! The whole of it: boots, checks, restarts, and the word.
+//! Judging an image: boots, checks, restarts, and the verdict.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -21,34 +21,34 @@ const FIRST: &str = "first boot";
 const RESTART: &str = "after a restart";
 const ANOTHER: &str = "another first boot";
 
-/// What is judged, and by what.
+/// What to judge, and how.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
     /// The image, for the report.
     pub image: PathBuf,
     /// The machine that boots it: with a [`PORT`](crate::agent::PORT), a piped console, and a seed that starts the agent.
     pub machine: Machine,
-    /// A folder for sockets, which is nobody else's.
+    /// A private folder for sockets.
     pub folder: &'a Path,
     /// What is expected of the guest.
     pub expected: &'a Expected,
-    /// How long is waited.
+    /// How long to wait.
     pub limits: Limits,
     /// Ports of this host that lead into the guest.
     pub ways: Vec<Way>,
-    /// Who can log in by SSH, or why that cannot be looked at.
+    /// Logins by SSH to try, or why that is impossible.
     pub login: Option<Result<SshLogin, String>>,
-    /// Whether the report is to tell what the guest did when: asking for it takes some seconds.
+    /// Whether the report shows when the guest did what: asking for it takes some seconds.
     pub with_timeline: bool,
-    /// Why there may be no agent, where that is known before.
+    /// Why there may be no agent, if that is known before.
     pub why_no_agent: Option<String>,
 }
 
-/// Boots what `plan` says and judges it.
+/// Boots and judges the image of `plan`.
 ///
 /// # Errors
 ///
-/// What keeps a machine from being started: nothing was looked at then.
+/// If the machine cannot be started; nothing was checked then.
 pub fn judge(plan: &Plan<'_>, watcher: &mut dyn Watcher) -> Result<Report, vm::Error> {
     let begin = Instant::now();
     let mut boots = Vec::new();
@@ -57,7 +57,7 @@ pub fn judge(plan: &Plan<'_>, watcher: &mut dyn Watcher) -> Result<Report, vm::E
     if plan.expected.two_boots {
         match hello {
             Some(hello) => boots.push(another_machine(plan, watcher, &hello, &mut not_looked_at)?),
-            None => not_looked_at.push("another first boot: nothing is known of the first one's machine-id".to_owned()),
+            None => not_looked_at.push("another first boot: the machine-id of the first one is unknown".to_owned()),
         }
     }
     Ok(Report {
@@ -70,7 +70,7 @@ pub fn judge(plan: &Plan<'_>, watcher: &mut dyn Watcher) -> Result<Report, vm::E
     })
 }
 
-/// The first boot, and the restart where one is asked for.
+/// The first boot, and the restart if one is expected.
 fn first_machine(
     plan: &Plan<'_>,
     watcher: &mut dyn Watcher,
@@ -88,13 +88,13 @@ fn first_machine(
     if plan.expected.reboot {
         match (is_up, &hello) {
             (true, Some(hello)) => boots.push(restart(&mut session, plan, hello, not_looked_at)),
-            _ => not_looked_at.push("a restart: the first boot did not come so far".to_owned()),
+            _ => not_looked_at.push("a restart: the first boot did not finish".to_owned()),
         }
     }
     Ok(hello)
 }
 
-/// Looks at a guest whose boot has come to its end, one way or the other.
+/// Checks a guest after its boot has ended, successfully or not.
 fn finish(
     session: &mut Session<'_>,
     followed: Result<(), Failure>,
@@ -134,14 +134,14 @@ fn finish(
     if let Some(login) = &plan.login {
         let check = match login {
             Ok(login) => reach::ssh(session, login, &plan.ways, plan.folder),
-            Err(reason) => check(session, "somebody can log in by SSH", |_| Err(Silence::Refused(reason.clone()))),
+            Err(reason) => check(session, "a user can log in by SSH", |_| Err(Silence::Refused(reason.clone()))),
         };
         report(session, boot, check);
     }
     if plan.with_timeline {
         timeline::fetch(session, boot);
     }
-    // What was expected besides has its own lines.
+    // Other expectations have lines of their own.
     if let Some(stage) = boot.failed_stage() {
         boot.logs = examine::logs(session, stage);
     }
@@ -153,7 +153,7 @@ fn report(session: &mut Session<'_>, boot: &mut Boot, check: Check) {
     boot.checks.push(check);
 }
 
-/// Takes down what was seen of a boot.
+/// Records a boot.
 fn close(session: &mut Session<'_>, boot: &mut Boot, at: Duration) {
     boot.at_s = at.as_secs_f64();
     boot.end_s = session.running.since_start().as_secs_f64();
@@ -162,7 +162,7 @@ fn close(session: &mut Session<'_>, boot: &mut Boot, at: Duration) {
     boot.console = session.view.console_text();
 }
 
-/// What is the same before and after a restart that is no first boot.
+/// What must be the same before and after a restart.
 #[derive(Debug, PartialEq, Eq)]
 struct Marks {
     /// Where `/var/lib/cloud/instance` points to.
@@ -187,19 +187,19 @@ fn restart(session: &mut Session<'_>, plan: &Plan<'_>, before: &Hello, not_looke
     let followed = restarted.and_then(|()| session.follow());
     let hello = finish(session, followed, plan, &mut boot, not_looked_at);
     if let (None, Some(hello)) = (&boot.failure, hello) {
-        let new = check(session, "the guest has restarted, and has the same machine-id", |_| {
+        let new = check(session, "the guest has restarted and kept its machine-id", |_| {
             Ok(match (hello.boot_id == before.boot_id, hello.machine_id == before.machine_id) {
                 (true, _) => Seen::wrong("it is the same boot"),
                 (_, true) => Seen::good(),
                 _ => Seen::wrong(format!("its machine-id was {} and is {}", before.machine_id, hello.machine_id)),
             })
         });
-        let once = check(session, "cloud-init did not take it for a first boot", |guest| {
+        let once = check(session, "cloud-init did not treat it as a first boot", |guest| {
             let (before, after) = (marked?, marks(guest)?);
             Ok(match (before.instance == after.instance, before.done_once == after.done_once) {
                 (true, true) => Seen::good(),
                 (false, _) => Seen::wrong(format!("its instance was {} and is {}", before.instance, after.instance)),
-                _ => Seen::wrong("what is done once was done again")
+                _ => Seen::wrong("cloud-init repeated what it does only once")
                     .lines(different(&before.done_once, &after.done_once)),
             })
         });
@@ -210,12 +210,12 @@ fn restart(session: &mut Session<'_>, plan: &Plan<'_>, before: &Hello, not_looke
     boot
 }
 
-/// The lines of `after` that `before` has not.
+/// The lines of `after` that are not in `before`.
 fn different(before: &str, after: &str) -> Vec<String> {
     after.lines().filter(|line| !before.lines().any(|old| old == *line)).map(str::to_owned).collect()
 }
 
-/// Another first boot, as far as its machine-id.
+/// Another first boot, until its machine-id is known.
 fn another_machine(
     plan: &Plan<'_>,
     watcher: &mut dyn Watcher,
@@ -232,7 +232,8 @@ fn another_machine(
             let check = check(&mut session, "two first boots have different machine-ids", |_| {
                 Ok(match hello {
                     Some(hello) if hello.machine_id.len() != 32 => {
-                        Seen::wrong(format!("it is `{}`, which is none", hello.machine_id)).stage(Stage::Systemd)
+                        Seen::wrong(format!("it is `{}`, which is not a machine-id", hello.machine_id))
+                            .stage(Stage::Systemd)
                     }
                     Some(hello) if hello.machine_id == first.machine_id => {
                         let problem = format!("both have {}: it is in the image", hello.machine_id);

@@ -1,7 +1,7 @@
-//! A first boot that is followed and judged: its stages, what was expected of it, and the verdict.
+//! Follows and judges a first boot: its stages, the expectations, and the verdict.
 //!
-//! A machine is started, its console followed from the firmware to cloud-init's end, and a small [`agent`] in the guest
-//! is asked the rest. What a boot fails at is noticed when it shows; a hang is noticed by that nothing goes on.
+//! It starts a machine, follows its console from the firmware to cloud-init's end, and then asks a small [`agent`] in
+//! the guest. It notices a failure on the console as soon as it appears, and a hang because there is no progress.
 //!
 //! Following a console needs no machine:
 //!
@@ -17,10 +17,10 @@
 //! assert_eq!(trouble.meaning, "the boot loader did not find the kernel");
 //! ```
 //!
-//! A login prompt without cloud-init, an agent that does not answer, a host too busy to emulate in time: what is not
-//! known of an image is told apart from what is wrong with it.
+//! If the guest has a login prompt without cloud-init, an agent that does not answer, or a host that is too busy to
+//! emulate it in time, the verdict is "unknown", not "wrong".
 //!
-//! A guest is not trusted: what is kept of its console, of its agent's replies and of what programs say is bounded.
+//! A guest is not trusted: there are limits on what is kept of its console, its agent's replies and programs' output.
 
 pub mod agent;
 pub mod console;

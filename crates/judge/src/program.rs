@@ -1,4 +1,4 @@
-//! A program of the host that is run beside the guest: what it says is read while it runs, and only the end is kept.
+//! Running a program of the host: its output is read while it runs, and only the end is kept.
 
 use std::io::Read;
 use std::process::{Command, ExitStatus, Stdio};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 /// The most bytes that are kept of each output: the last ones.
 pub(crate) const MAX_KEPT_BYTES: usize = 64 << 10;
-/// How often the program is looked at.
+/// How often the program is checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// How long is waited for the end of an output after the program's own: another program may have it, too.
+/// How long to wait for the end of an output after the program's end: another program may have it open, too.
 const OUTPUT_GRACE: Duration = Duration::from_secs(2);
 
-/// What a program did.
+/// The result of a program.
 pub(crate) struct Ran {
-    /// How it ended; nothing where it was ended because it took too long.
+    /// How it ended; `None` if it was ended because it took too long.
     pub(crate) status: Option<ExitStatus>,
     /// The end of what it wrote to standard output.
     pub(crate) stdout: String,
@@ -23,11 +23,11 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
-/// Runs `command` for as long as `goes_on` says so; that is called over and over and lets the time pass that it is given.
+/// Runs `command` as long as `goes_on` returns true; that is called repeatedly and waits for the time that it is given.
 ///
 /// # Errors
 ///
-/// What the host says that does not start it.
+/// If the host cannot start it.
 pub(crate) fn run(command: &mut Command, mut goes_on: impl FnMut(Duration) -> bool) -> std::io::Result<Ran> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let outputs = [Output::read(child.stdout.take()), Output::read(child.stderr.take())];
@@ -47,7 +47,7 @@ pub(crate) fn run(command: &mut Command, mut goes_on: impl FnMut(Duration) -> bo
     Ok(Ran { status, stdout, stderr })
 }
 
-/// The end of what comes through a pipe.
+/// The end of a pipe's output.
 struct Output {
     kept: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -61,7 +61,7 @@ impl Output {
         Self { kept, reader: pipe.and_then(start) }
     }
 
-    /// What is kept of it, at its end or at `deadline`.
+    /// What was kept, at the pipe's end or at `deadline`.
     fn text(self, deadline: Instant) -> String {
         while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
@@ -76,7 +76,7 @@ fn drain(mut pipe: impl Read, kept: &Mutex<Vec<u8>>) {
     while let Ok(length @ 1..) = pipe.read(&mut buffer) {
         let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend_from_slice(&buffer[..length]);
-        // Not at each piece: what stays is moved.
+        // Not for each piece, because this moves the rest.
         if kept.len() > 2 * MAX_KEPT_BYTES {
             let surplus = kept.len() - MAX_KEPT_BYTES;
             kept.drain(..surplus);

@@ -1,28 +1,28 @@
-//! Whether anything goes on in a guest: what it prints, reads, writes and computes.
+//! Whether a guest makes progress: what it prints, reads, writes and computes.
 
 use std::time::Duration;
 
 use vm::Accelerator;
 
-/// Disks that moved so many bytes did something. A guest that only waits writes some kilobytes to its journal now
+/// This many bytes read or written are progress. A guest that only waits writes some kilobytes to its journal now
 /// and then.
 const IO_STEP_BYTES: u64 = 1 << 20;
-/// The part of one processor's time that is more than waiting, in hundredths.
+/// The part of one processor's time, in hundredths, that counts as progress.
 const BUSY_PERCENT: u64 = 30;
-/// The shortest span that business is told of, in hundredths of a second.
+/// The shortest time over which the processors' work is measured, in hundredths of a second.
 const BUSY_WINDOW_CS: u64 = 400;
 
-/// How long is waited for what.
+/// Time limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long nothing may go on.
+    /// The longest time without progress.
     pub stall: Duration,
-    /// How long all of a boot may take.
+    /// The longest time for a whole boot.
     pub total: Duration,
 }
 
 impl Limits {
-    /// What a healthy guest stays far below: an emulated one takes some ten times as long as others.
+    /// Limits far above what a healthy guest needs: an emulated one takes about ten times as long as others.
     pub fn of(accelerator: Accelerator) -> Self {
         let (stall_s, total_s) = match accelerator {
             Accelerator::Kvm | Accelerator::Hvf => (120, 900),
@@ -32,35 +32,35 @@ impl Limits {
     }
 }
 
-/// What a guest has done so far, each a number that only grows.
+/// What a guest has done so far: numbers that only grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deeds {
     /// Lines of the console that say something new.
     pub novelties: u64,
     /// Bytes that its disks read and wrote.
     pub io_bytes: u64,
-    /// What its processors worked, in hundredths of a second.
+    /// The work of its processors, in hundredths of a second.
     pub work_cs: u64,
 }
 
-/// Watches deeds for progress.
+/// Detects progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Progress {
-    /// The deeds when each was last found to be progress.
+    /// Each number when it last was progress.
     mark: Deeds,
-    /// When work was marked.
+    /// When the processors' work was last recorded.
     work_at: Duration,
-    /// When there was progress last.
+    /// The time of the last progress.
     last_at: Duration,
 }
 
 impl Progress {
-    /// Takes in what has been done until `now`.
+    /// Adds what has been done until `now`.
     pub fn note(&mut self, now: Duration, deeds: Deeds) {
         if deeds.novelties > self.mark.novelties {
             (self.mark.novelties, self.last_at) = (deeds.novelties, now);
         }
-        // Less than before is another machine, or a restart.
+        // Smaller numbers mean another machine, or a restart.
         if deeds.io_bytes >= self.mark.io_bytes.saturating_add(IO_STEP_BYTES) || deeds.io_bytes < self.mark.io_bytes {
             (self.mark.io_bytes, self.last_at) = (deeds.io_bytes, now);
         }
@@ -74,7 +74,7 @@ impl Progress {
         }
     }
 
-    /// For how long nothing has gone on.
+    /// How long there has been no progress.
     pub fn idle(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_at)
     }

@@ -1,4 +1,4 @@
-//! Ways into the guest over its network: ports that answer, and logins by SSH.
+//! Reaching the guest over its network: ports that answer, and logins by SSH.
 
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -13,11 +13,11 @@ use crate::verdict::Check;
 
 /// How long a connection is held to see whether it is closed again.
 const HOLD: Duration = Duration::from_millis(1500);
-/// How often a port is looked at on which nothing listens yet.
+/// How often a port is tried on which no program listens yet.
 const INTERVAL: Duration = Duration::from_secs(2);
-/// The part of a guest's patience in which a server has to be up after everything else is.
+/// The part of the guest's time limit in which a server may start after everything else.
 const SERVER_PATIENCE: u32 = 8;
-/// What a login says that worked.
+/// The output of a successful login.
 const WORD: &str = "imgraft-is-in";
 
 /// A port of this host's loopback that leads to a TCP port of the guest.
@@ -32,13 +32,13 @@ pub struct Way {
 /// A login to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SshLogin {
-    /// Who.
+    /// The user.
     pub user: String,
     /// The file with the private key; without one, a key is made and added to those of the user.
     pub identity: Option<PathBuf>,
 }
 
-/// What the kernel of the guest says of a TCP port.
+/// What the guest's kernel reports about a TCP port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Sockets {
     listens: bool,
@@ -46,7 +46,7 @@ struct Sockets {
     is_connected: bool,
 }
 
-/// Looks at whether `port` answers.
+/// Checks whether `port` answers.
 pub(crate) fn port<G: Guest + ?Sized>(guest: &mut G, port: u16, ways: &[Way]) -> Check {
     check(guest, format!("port {port} answers"), |guest| {
         let way = ways.iter().find(|way| way.guest_port == port);
@@ -63,8 +63,11 @@ fn answers<G: Guest + ?Sized>(guest: &mut G, way: Way) -> Result<Seen, Silence> 
             break;
         }
         if guest.now() > deadline {
-            let problem =
-                if sockets.listens { "it is listened at from the guest itself only" } else { "nothing listens at it" };
+            let problem = if sockets.listens {
+                "a program listens there, but only on the guest's loopback address"
+            } else {
+                "no program listens there"
+            };
             return Ok(Seen::wrong(problem));
         }
         guest.wait(INTERVAL);
@@ -81,11 +84,11 @@ fn answers<G: Guest + ?Sized>(guest: &mut G, way: Way) -> Result<Seen, Silence> 
     match stream.read(&mut said) {
         Ok(1..) => return Ok(Seen::good()),
         Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-        Ok(0) | Err(_) => return Ok(Seen::wrong("the connection is closed at once")),
+        Ok(0) | Err(_) => return Ok(Seen::wrong("the connection was closed immediately")),
     }
     match sockets(guest, way.guest_port)?.is_connected {
         true => Ok(Seen::good()),
-        false => Ok(Seen::wrong("it is listened at, and no connection arrives: a firewall")),
+        false => Ok(Seen::wrong("a program listens there, but no connection arrives: a firewall may block it")),
     }
 }
 
@@ -94,7 +97,7 @@ fn sockets<G: Guest + ?Sized>(guest: &mut G, port: u16) -> Result<Sockets, Silen
     Ok(sockets_of(&String::from_utf8_lossy(&said.stdout), port))
 }
 
-/// What `/proc/net/tcp` and `/proc/net/tcp6` say of `port`.
+/// What `/proc/net/tcp` and `/proc/net/tcp6` report about `port`.
 fn sockets_of(text: &str, port: u16) -> Sockets {
     const LISTEN: &str = "0A";
     const ESTABLISHED: &str = "01";
@@ -124,7 +127,7 @@ fn sockets_of(text: &str, port: u16) -> Sockets {
     found
 }
 
-/// Looks at whether `login` works. A key that has to be made goes into `folder`.
+/// Checks whether `login` works. If a key must be made, it is stored in `folder`.
 pub(crate) fn ssh<G: Guest + ?Sized>(guest: &mut G, login: &SshLogin, ways: &[Way], folder: &Path) -> Check {
     let made = if login.identity.is_some() { "" } else { ", with a key made for it" };
     check(guest, format!("{} can log in by SSH{made}", login.user), |guest| {
@@ -142,11 +145,11 @@ pub(crate) fn ssh<G: Guest + ?Sized>(guest: &mut G, login: &SshLogin, ways: &[Wa
     })
 }
 
-/// Makes a key and lets it in as `user`.
+/// Makes a key and adds it for `user`.
 fn give_key<G: Guest + ?Sized>(guest: &mut G, user: &str, folder: &Path) -> Result<Result<PathBuf, Seen>, Silence> {
     let identity = folder.join("ssh-key");
     if !identity.exists() {
-        let refused = |error: &dyn std::fmt::Display| Silence::Refused(format!("`ssh-keygen` made no key: {error}"));
+        let refused = |error: &dyn std::fmt::Display| Silence::Refused(format!("`ssh-keygen` failed: {error}"));
         let mut command = program("ssh-keygen");
         command.args(["-q", "-t", "ed25519", "-N", "", "-C", "imgraft-test", "-f"]).arg(&identity);
         let output = command.stdin(Stdio::null()).output().map_err(|error| refused(&error))?;
@@ -167,7 +170,7 @@ fn give_key<G: Guest + ?Sized>(guest: &mut G, user: &str, folder: &Path) -> Resu
     Ok(match said.status {
         0 => Ok(identity),
         66 => Err(Seen::wrong("there is no such user in the guest")),
-        _ => Err(Seen::wrong("the user cannot be given a key").lines(text_lines(&said.stderr))),
+        _ => Err(Seen::wrong("the key cannot be added for this user").lines(text_lines(&said.stderr))),
     })
 }
 
@@ -178,7 +181,7 @@ fn log_in<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Wa
         if tried.status.is_some_and(|status| status.success()) && tried.stdout.contains(WORD) {
             return Ok(Seen::good());
         }
-        // That is how a port looks from here on which nothing listens.
+        // A port on which no program listens looks like this from the host.
         let is_closed = ["Connection closed", "Connection reset", "Connection refused"]
             .iter()
             .any(|part| tried.stderr.contains(part));
@@ -188,7 +191,7 @@ fn log_in<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Wa
         }
         let last = tried.stderr.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
         let problem = match (tried.status, last.is_empty()) {
-            (None, _) => "`ssh` did not end in time".to_owned(),
+            (None, _) => "`ssh` did not finish in time".to_owned(),
             (Some(_), false) => last.to_owned(),
             (Some(status), true) => format!("`ssh` ended with {status}"),
         };
@@ -197,7 +200,7 @@ fn log_in<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Wa
         if is_closed {
             let sockets = sockets(guest, way.guest_port)?;
             if !sockets.listens {
-                lines.push("nothing listens at port 22 in the guest".to_owned());
+                lines.push("no program listens on port 22 in the guest".to_owned());
             }
         }
         lines.truncate(MAX_LINES);
@@ -207,7 +210,7 @@ fn log_in<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Wa
 
 fn try_ssh<G: Guest + ?Sized>(guest: &mut G, user: &str, identity: &Path, way: Way) -> Result<Ran, Silence> {
     let mut command = program("ssh");
-    // Nothing of the user's own configuration, keys and agents: the guest is judged, not those.
+    // Without the user's own configuration, keys and agents: only the guest is judged.
     let options = [
         "BatchMode=yes",
         "StrictHostKeyChecking=no",
@@ -276,9 +279,11 @@ mod tests {
         assert_eq!(port(&mut local, open_port, &way(open_port)).outcome, Outcome::Good);
         let inner = TcpListener::bind("127.0.0.1:0").unwrap();
         let inner_port = inner.local_addr().unwrap().port();
-        assert!(problem(port(&mut local, inner_port, &way(inner_port))).contains("from the guest itself only"));
+        assert!(
+            problem(port(&mut local, inner_port, &way(inner_port))).contains("only on the guest's loopback address")
+        );
         drop(open);
-        assert_eq!(problem(port(&mut local, open_port, &way(open_port))), "nothing listens at it");
+        assert_eq!(problem(port(&mut local, open_port, &way(open_port))), "no program listens there");
         let unled = port(&mut local, 1, &way(2));
         assert!(matches!(unled.outcome, Outcome::NotLookedAt { .. }));
     }

@@ -1,4 +1,4 @@
-//! A machine that boots, followed to where its first boot ends.
+//! A machine that boots, followed to the end of its first boot.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,34 +12,34 @@ use crate::progress::{Deeds, Limits, Progress};
 use crate::stage::Stage;
 use crate::verdict::{Check, Failure, StageTime};
 
-/// How often the monitor is asked what the disks did.
+/// How often the monitor is asked about the disks.
 const MONITOR_INTERVAL: Duration = Duration::from_secs(2);
-/// How long a look at the console takes where nothing comes.
+/// How long to wait for the console.
 const SLICE: Duration = Duration::from_millis(200);
-/// The parts of the stall limit that are waited for a sign of cloud-init after a login prompt, and for an agent after
+/// The parts of the limit without progress that are waited for cloud-init after a login prompt, and for the agent after
 /// cloud-init's end.
 const LOGIN_GRACE: u32 = 8;
 const AGENT_GRACE: u32 = 4;
 /// How many of the last lines a failure shows.
 const LAST_LINES: usize = 12;
-/// How often a guest may restart itself on its way.
+/// How often a guest may restart itself during a boot.
 const MAX_RESTARTS: u32 = 3;
-/// A kernel's last words where the emulator did not get to let its timer tick in time.
+/// A kernel's last words if the emulator was too slow for its timer.
 const HOSTS_FAULT: &str = "IO-APIC + timer doesn't work";
-/// How often that is tried again.
+/// How often the machine is started again then.
 const MAX_SECOND_TRIES: u32 = 3;
 /// The most troubles that are kept.
 const MAX_TROUBLES: usize = 200;
-/// The most occurrences that are taken in before others are looked at: a console that never stops holds up nothing else.
+/// The most occurrences that are read at once, so that a console that never stops does not delay other work.
 const MAX_OCCURRENCES: usize = 256;
 
-/// Who is told as it happens.
+/// Gets reports while the boot runs.
 pub trait Watcher {
-    /// Starts a machine. Whoever has to end it when the program is stopped notes its process here.
+    /// Starts a machine. A program that must end it when it is stopped records its process here.
     ///
     /// # Errors
     ///
-    /// As [`vm::start`].
+    /// Like [`vm::start`].
     fn start(&mut self, machine: &Machine, folder: &Path) -> Result<Running, vm::Error> {
         vm::start(machine, folder)
     }
@@ -47,37 +47,37 @@ pub trait Watcher {
     fn boot(&mut self, name: &str);
     /// A stage began.
     fn stage(&mut self, at: Duration, stage: Stage);
-    /// Something went wrong, and the boot goes on.
+    /// Something went wrong, but the boot continues.
     fn trouble(&mut self, trouble: &Trouble);
-    /// A check came out.
+    /// A check has ended.
     fn check(&mut self, check: &Check);
     /// The guest wrote this to its console.
     fn console(&mut self, bytes: &[u8]);
 }
 
-/// A machine that runs, what it has said, and its agent.
+/// A running machine, its console so far, and its agent.
 pub(crate) struct Session<'a> {
     pub(crate) running: Running,
     pub(crate) agent: Agent,
     pub(crate) view: View<'a>,
     limits: Limits,
-    /// How often the machine was started again for what is no fault of the guest's.
+    /// How often the machine was started again for a reason that is not the guest's fault.
     second_tries: u32,
 }
 
-/// What is seen of the guest without asking it.
+/// What is known of the guest without asking it.
 pub(crate) struct View<'a> {
     pub(crate) follower: Follower,
     pub(crate) stages: Vec<StageTime>,
     pub(crate) troubles: Vec<Trouble>,
     pub(crate) watcher: &'a mut dyn Watcher,
-    /// The first thing that ends the boot.
+    /// The first failure that ends the boot.
     fatal: Option<Trouble>,
-    /// What the monitor said: the guest reset itself, or powered off.
+    /// What the monitor reported: the guest reset itself, or powered off.
     pub(crate) was_reset: bool,
     was_shut_down: bool,
     is_closed: bool,
-    /// What keeps the host from going on with the guest.
+    /// Why the host cannot continue with the guest.
     hosts_problem: Option<&'static str>,
     progress: Progress,
     io_bytes: u64,
@@ -101,7 +101,7 @@ impl<'a> Session<'a> {
         Ok(Self { running, agent, view, limits, second_tries: 0 })
     }
 
-    /// Follows the boot to cloud-init's end, or to where it ends before that.
+    /// Follows the boot to cloud-init's end, or to its own end before that.
     pub(crate) fn follow(&mut self) -> Result<(), Failure> {
         let mut restarts = 0;
         loop {
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
             if self.view.follower.stage() == Stage::Finished {
                 return Ok(());
             }
-            // SeaBIOS resets the machine once more to be sure that all of it is.
+            // SeaBIOS resets the machine once more to reset all devices.
             if self.view.was_reset && self.view.follower.stage() == Stage::Firmware {
                 self.view.was_reset = false;
             }
@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits for the agent after cloud-init's end, for as long as one may take.
+    /// Waits for the agent after cloud-init's end.
     pub(crate) fn await_agent(&mut self) -> Result<(), Silence> {
         let deadline = self.running.since_start() + self.limits.stall / AGENT_GRACE;
         while self.agent.hello().is_none() {
@@ -161,10 +161,10 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Restarts the guest by its own means, and follows what begins then as a boot of its own.
+    /// Makes the guest restart itself, and follows that as another boot.
     pub(crate) fn restart(&mut self) -> Result<(), Failure> {
         let hellos = self.agent.hellos();
-        // The answer may not come any more.
+        // The answer may never arrive.
         let _ = self.run("(sleep 1; systemctl reboot || reboot) >/dev/null 2>&1 &", None, Duration::from_secs(10));
         let begun = self.running.since_start();
         while !self.view.was_reset && self.agent.hellos() == hellos {
@@ -177,23 +177,21 @@ impl<'a> Session<'a> {
                 ));
             }
             if self.view.is_closed {
-                return Err(
-                    self.failure(Stage::Finished, "the machine ended where it should have restarted".to_owned())
-                );
+                return Err(self.failure(Stage::Finished, "the machine ended instead of restarting".to_owned()));
             }
         }
         self.agent.forget();
         Ok(())
     }
 
-    /// What follows is another boot.
+    /// Another boot begins.
     pub(crate) fn begin_boot(&mut self, name: &str) {
         let now = self.running.since_start();
         self.view.begin(now);
         self.view.watcher.boot(name);
     }
 
-    /// Takes in what happens within `slice`.
+    /// Processes what happens within `slice`.
     pub(crate) fn pump(&mut self, slice: Duration) {
         let Self { running, agent, view, .. } = self;
         view.pump(running, slice);
@@ -219,7 +217,7 @@ impl<'a> Session<'a> {
         agent.read(path, from_end, &mut |slice| view.pump(running, slice)).map(|(content, _)| content)
     }
 
-    /// The limits that are kept.
+    /// The limits.
     pub(crate) fn limits(&self) -> Limits {
         self.limits
     }
@@ -227,7 +225,7 @@ impl<'a> Session<'a> {
     /// The failure that ends the boot now, if there is one.
     fn ending(&mut self, now: Duration) -> Option<Failure> {
         if let Some(fatal) = self.view.fatal.take() {
-            // What comes right behind it tells more.
+            // The lines right after it tell more.
             for _ in 0..5 {
                 self.pump(SLICE);
             }
@@ -269,16 +267,18 @@ impl<'a> Session<'a> {
         if idle > self.limits.stall {
             let problem = match self.view.follower.lines().is_empty() && self.view.follower.unfinished().is_empty() {
                 true => format!(
-                    "nothing showed on the serial console for {} s; the kernel's needs `console={}`",
+                    "no output on the serial console for {} s: the kernel may need `console={}`",
                     idle.as_secs(),
                     "ttyS0"
                 ),
-                false => format!("nothing went on for {} s: a hang", idle.as_secs()),
+                false => format!("no progress for {} s: the guest hangs", idle.as_secs()),
             };
             return Some(self.failure(stage, problem));
         }
         if now.saturating_sub(self.view.begun_at) > self.limits.total {
-            return Some(self.failure(stage, format!("it was not done after {} s", self.limits.total.as_secs())));
+            return Some(
+                self.failure(stage, format!("the boot was not finished after {} s", self.limits.total.as_secs())),
+            );
         }
         None
     }
@@ -308,7 +308,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Begins anew, with the same machine.
+    /// Starts the same machine again.
     fn begin(&mut self, now: Duration) {
         self.follower = Follower::default();
         self.stages = vec![StageTime { stage: Stage::Firmware, at: now }];
@@ -318,7 +318,7 @@ impl<'a> View<'a> {
         self.note_progress(now, 0, true);
     }
 
-    /// The guest restarted itself: a firmware that sets itself up does, and a user-data may say so.
+    /// The guest restarted itself, which a firmware may do to configure itself, and a user-data may ask for.
     fn go_on_after_restart(&mut self, now: Duration, line: &str) {
         let (stage, line) = (self.follower.stage(), line.to_owned());
         let trouble = Trouble { stage, meaning: String::new(), line, at: now };
@@ -341,9 +341,7 @@ impl<'a> View<'a> {
                 What::Event { name, .. } if name == "SHUTDOWN" => self.was_shut_down = true,
                 What::Event { name, data } if name == "BLOCK_IO_ERROR" => {
                     let problem = match data["nospace"] == true {
-                        true => {
-                            "there is no room on the host for what the guest writes: it goes to TMPDIR, or /var/tmp"
-                        }
+                        true => "the host has no room for what the guest writes: it is stored in TMPDIR, or /var/tmp",
                         false => "the host cannot read or write a disk of the guest",
                     };
                     self.hosts_problem.get_or_insert(problem);
@@ -352,7 +350,7 @@ impl<'a> View<'a> {
                 What::MonitorClosed | What::ConsoleClosed => self.is_closed = true,
             }
             taken += 1;
-            // A guest's own restart is where another boot is to be followed.
+            // If a restart is expected, another boot begins here.
             if self.was_reset || taken == MAX_OCCURRENCES {
                 break;
             }
@@ -393,7 +391,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Takes in what the agent knows of cloud-init, which an image may not show on its console.
+    /// Uses what the agent knows about cloud-init, because an image may not show it on its console.
     fn heed(&mut self, agent: &Agent, now: Duration) {
         let (stage, is_finished) = agent.cloud_init();
         let stage = match is_finished {
@@ -417,7 +415,7 @@ impl<'a> View<'a> {
         self.told(count.saturating_sub(LAST_LINES), count)
     }
 
-    /// The lines round the last one that is `line`; the last lines where it is none that has ended.
+    /// The lines around the last one that equals `line`; the last lines if there is no such line.
     fn lines_round(&self, line: &str) -> Vec<String> {
         let lines = self.follower.lines();
         match lines.iter().rev().position(|other| other.text.trim() == line) {
@@ -429,7 +427,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Lines for people: none twice in a row, and none without an end.
+    /// Lines for people: no repetitions, and no endless lines.
     fn told(&self, begin: usize, end: usize) -> Vec<String> {
         let lines = self.follower.lines();
         let some = lines.iter().skip(begin).take(end.saturating_sub(begin));

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What runs while a guest boots, in this order.
+/// The stages of a boot, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
@@ -18,11 +18,11 @@ pub enum Stage {
     Initramfs,
     /// The init system, until cloud-init begins.
     Systemd,
-    /// cloud-init's first question: is there a seed, and is cloud-init to run at all.
+    /// cloud-init's first step: is there a seed, and should cloud-init run at all.
     DsIdentify,
     /// `cloud-init init --local`: before there is a network.
     Local,
-    /// `cloud-init init`: the user's data are read, `bootcmd`, disks, users, keys.
+    /// `cloud-init init`: user-data is read; `bootcmd`, disks, users, keys.
     Network,
     /// `cloud-init modules --mode=config`.
     Config,
@@ -65,7 +65,7 @@ impl Stage {
         }
     }
 
-    /// The stage that cloud-init calls so in its `status.json`: `init-local`, `init`, `modules-config`, `modules-final`.
+    /// The stage with this name in cloud-init's `status.json`: `init-local`, `init`, `modules-config`, `modules-final`.
     pub fn of_cloud_init(name: &str) -> Option<Self> {
         match name {
             "init-local" => Some(Self::Local),

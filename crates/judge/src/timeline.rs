@@ -1,4 +1,4 @@
-//! What a guest did when: cloud-init's modules and systemd's units, on the clock of the machine's start.
+//! When a guest did what: cloud-init's modules and systemd's units, in seconds since the machine's start.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ const MAX_SPANS: usize = 200;
 /// Units that took less are left out, in seconds.
 const SHORTEST_UNIT_S: f64 = 0.02;
 
-/// Asks the guest what it did when. What it does not tell stays empty.
+/// Asks the guest when it did what. Unknown times stay empty.
 pub(crate) fn fetch(session: &mut Session<'_>, boot: &mut Boot) {
     let Some(hello) = session.agent.hello().cloned() else { return };
     let Some(kernel_s) = kernel_begin(session.view.follower.lines().iter()) else { return };
@@ -30,10 +30,10 @@ pub(crate) fn fetch(session: &mut Session<'_>, boot: &mut Boot) {
     }
 }
 
-/// When the guest's own clock of its uptime began, from the machine's start on: a line of the kernel has both.
+/// When the guest's uptime was 0, in seconds since the machine's start: a line of the kernel has both times.
 fn kernel_begin<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Option<f64> {
     let first = lines.clone().find(|line| line.text.contains("Linux version "))?;
-    // The kernel says it only when its console is there, with the time at which it happened.
+    // The kernel prints it only when its console works, with the time at which it happened.
     let stamped = lines.filter(|line| line.at > first.at).find_map(|line| {
         let stamp = line.text.strip_prefix('[')?.split_once(']')?.0.trim().parse::<f64>().ok()?;
         (stamp > 3.0).then_some(line.at.as_secs_f64() - stamp)
@@ -41,7 +41,7 @@ fn kernel_begin<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> Option<f64
     Some(stamped.unwrap_or(first.at.as_secs_f64()))
 }
 
-/// The modules in what `cloud-init analyze dump` says. Its times are since 1970; `offset_s` is when the machine started.
+/// The modules in the output of `cloud-init analyze dump`. Its times count from 1970; the machine started at `offset_s`.
 fn modules(dump: &[u8], offset_s: f64) -> Vec<Span> {
     let events: Vec<Value> = serde_json::from_slice(dump).unwrap_or_default();
     // More than one boot may be in the log.
@@ -74,10 +74,10 @@ fn modules(dump: &[u8], offset_s: f64) -> Vec<Span> {
     spans
 }
 
-/// The units in what `systemctl show` says; `kernel_s` is when the kernel began.
+/// The units in the output of `systemctl show`; `kernel_s` is when the kernel began.
 fn units(text: &str, kernel_s: f64) -> Vec<Span> {
     let mut spans: Vec<Span> = text.split("\n\n").filter_map(|block| unit(block, kernel_s)).collect();
-    // A unit that has several names is told once.
+    // A unit with several names counts once.
     spans.sort_by(|one, other| {
         (&one.name, one.at_s).partial_cmp(&(&other.name, other.at_s)).unwrap_or(std::cmp::Ordering::Equal)
     });
@@ -92,7 +92,7 @@ fn unit(block: &str, kernel_s: f64) -> Option<Span> {
     let fields: BTreeMap<&str, &str> = block.lines().filter_map(|line| line.split_once('=')).collect();
     let time_s = |name: &str| fields.get(name)?.parse::<u64>().ok().filter(|&us| us != 0).map(|us| us as f64 / 1e6);
     let begin_s = time_s("InactiveExitTimestampMonotonic")?;
-    // What has ended without having been active ran until then.
+    // A unit that ended without having been active ran until its end.
     let end_s = time_s("ActiveEnterTimestampMonotonic").or_else(|| time_s("InactiveEnterTimestampMonotonic"))?;
     let took_s = end_s - begin_s;
     let result = fields.get("Result").copied().unwrap_or("success");

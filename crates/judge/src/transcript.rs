@@ -1,13 +1,13 @@
-//! What a console said, in memory of a bounded size: its begin and its end.
+//! The text of a console in bounded memory: its beginning and its end.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The most that is kept of the begin, in bytes, with what each line takes beside its text.
+/// How much of the beginning is kept, in bytes, including what each line takes besides its text.
 const MAX_HEAD_BYTES: usize = 2 << 20;
-/// The most that is kept of the end, likewise.
+/// How much of the end is kept, likewise.
 const MAX_TAIL_BYTES: usize = 2 << 20;
-/// What a line takes beside its text, about: its time, its length, the block that it is in.
+/// What a line takes besides its text, roughly: its time, its length, its heap block.
 const LINE_BYTES: usize = 64;
 
 /// A line of the console.
@@ -19,7 +19,7 @@ pub struct Line {
     pub text: String,
 }
 
-/// The lines of a console: all of them where they are few, otherwise the first and the last.
+/// The lines of a console: all of them if they are few, otherwise the first and the last.
 ///
 /// It holds no more than [`MAX_BYTES`](Self::MAX_BYTES), whatever a guest writes.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +32,10 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// The most memory that the lines take, about.
+    /// The most memory that the lines take, roughly.
     pub const MAX_BYTES: usize = MAX_HEAD_BYTES + MAX_TAIL_BYTES;
 
-    /// Takes in a line.
+    /// Adds a line.
     pub(crate) fn push(&mut self, line: Line) {
         let bytes = size(&line);
         if self.tail.is_empty() && self.head_bytes + bytes <= MAX_HEAD_BYTES {
@@ -67,12 +67,12 @@ impl Transcript {
         self.head.is_empty() && self.tail.is_empty()
     }
 
-    /// How many lines are not kept: those between the first and the last ones.
+    /// How many lines between the first and the last ones are left out.
     pub fn left_out(&self) -> u64 {
         self.left_out
     }
 
-    /// The lines as a text, with the time of each, and with a word where some are not kept.
+    /// The lines as a text, with the time of each, and with a note where some are left out.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         let push = |text: &mut String, line: &Line| {
@@ -81,7 +81,7 @@ impl Transcript {
         self.head.iter().for_each(|line| push(&mut text, line));
         if self.left_out > 0 {
             let left_out = self.left_out;
-            text.push_str(&format!("{:8}  … {left_out} lines are left out; `--console FILE` keeps all of them\n", ""));
+            text.push_str(&format!("{:8}  … {left_out} lines left out; `--console FILE` keeps all of them\n", ""));
         }
         self.tail.iter().for_each(|line| push(&mut text, line));
         text
@@ -123,7 +123,7 @@ mod tests {
         let held: usize = transcript.iter().map(|line| line.text.len() + LINE_BYTES).sum();
         assert!(held <= Transcript::MAX_BYTES, "{held}");
         let text = transcript.text();
-        let gap = format!("… {} lines are left out", transcript.left_out());
+        let gap = format!("… {} lines left out", transcript.left_out());
         assert!(text.contains(&gap) && text.lines().count() == transcript.len() + 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What was found, for people and programs.
+//! The result, for people and programs.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use serde::Serialize;
 use crate::follow::{Trouble, seconds};
 use crate::stage::Stage;
 
-/// The judge's word.
+/// The verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Everything is as it should be.
+    /// All checks passed.
     Good,
-    /// Something was looked at and is wrong.
+    /// A check found something wrong.
     Wrong,
-    /// Nothing is known to be wrong, and something could not be looked at.
+    /// Nothing is known to be wrong, but something could not be checked.
     NotLookedAt,
 }
 
-/// How one check came out.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Outcome {
@@ -31,25 +31,25 @@ pub enum Outcome {
         /// What was found.
         problem: String,
     },
-    /// Nobody could look.
+    /// It could not be checked.
     NotLookedAt {
         /// Why not.
         reason: String,
     },
 }
 
-/// One thing that was judged.
+/// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// What is expected, in a few words.
     pub name: String,
-    /// Which stage is to blame where it is wrong, if one is.
+    /// The stage that caused a problem, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stage: Option<Stage>,
-    /// How it came out.
+    /// The result.
     #[serde(flatten)]
     pub outcome: Outcome,
-    /// What there is to see besides: the end of a log, an output.
+    /// More details: the end of a log, an output.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
     /// When it began, from the machine's start on.
@@ -60,7 +60,7 @@ pub struct Check {
     pub took: Duration,
 }
 
-/// A stage, and when it was.
+/// A stage and its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StageTime {
     /// The stage.
@@ -91,9 +91,9 @@ pub struct Failure {
     pub stage: Stage,
     /// What happened.
     pub problem: String,
-    /// The lines that tell it.
+    /// The lines that show it.
     pub lines: Vec<String>,
-    /// Whether it is a fault of the host's, and tells nothing of the image.
+    /// Whether the host caused it, so that it tells nothing about the image.
     #[serde(skip)]
     pub is_hosts: bool,
 }
@@ -105,22 +105,22 @@ pub struct Boot {
     pub name: String,
     /// When it began, from its machine's start on, in seconds.
     pub at_s: f64,
-    /// When the last that is told here was, in seconds.
+    /// When it ended, in seconds.
     pub end_s: f64,
     /// The stages, in order.
     pub stages: Vec<StageTime>,
     /// Why it did not come to its end, if it did not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// What went wrong on the way.
+    /// Problems on the console.
     pub troubles: Vec<Trouble>,
-    /// What was looked at.
+    /// The checks.
     pub checks: Vec<Check>,
     /// cloud-init's modules.
     pub modules: Vec<Span>,
     /// The units of systemd that took longest.
     pub units: Vec<Span>,
-    /// Files of the guest that tell more, by name.
+    /// Files of the guest with more details.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<Log>,
     /// The console's text.
@@ -137,18 +137,18 @@ pub struct Log {
     pub lines: Vec<String>,
 }
 
-/// Everything that was found.
+/// The whole result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
-    /// The word.
+    /// The verdict.
     pub verdict: Verdict,
     /// The image.
     pub image: PathBuf,
-    /// What carried out the guest's instructions: `kvm`, `tcg`, …
+    /// The accelerator: `kvm`, `tcg`, …
     pub accelerator: String,
     /// How long all of it took, in seconds.
     pub took_s: f64,
-    /// Why it could not be looked at all of it, if so.
+    /// Why something could not be checked.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_looked_at: Vec<String>,
     /// The boots, in order.
@@ -161,12 +161,18 @@ impl Boot {
         self.failure.is_some() || self.checks.iter().any(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
+    /// How long it took until cloud-init had finished, in seconds, if the boot came to its end.
+    pub fn up_s(&self) -> Option<f64> {
+        let finished = self.stages.iter().find(|stage| stage.stage == Stage::Finished);
+        finished.filter(|_| self.failure.is_none()).map(|stage| stage.at.as_secs_f64() - self.at_s)
+    }
+
     /// The checks that found something wrong.
     pub fn wrong(&self) -> impl Iterator<Item = &Check> {
         self.checks.iter().filter(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
-    /// The checks: those that found something wrong, those that could not look, and the others.
+    /// The checks: first those that found something wrong, then the impossible ones, then the others.
     pub fn checks_worst_first(&self) -> Vec<&Check> {
         let mut checks: Vec<&Check> = self.checks.iter().collect();
         checks.sort_by_key(|check| match check.outcome {
@@ -177,12 +183,12 @@ impl Boot {
         checks
     }
 
-    /// What is wrong first: cloud-init's own word comes before what follows from it.
+    /// The first problem: cloud-init's own verdict comes before what follows from it.
     pub fn first_wrong(&self) -> Option<&Check> {
         self.checks.iter().find(|check| matches!(check.outcome, Outcome::Wrong { .. }))
     }
 
-    /// The stage that what is wrong first is due to, if it is due to one.
+    /// The stage that caused the first problem, if known.
     pub fn failed_stage(&self) -> Option<Stage> {
         match &self.failure {
             Some(failure) => Some(failure.stage),
@@ -192,7 +198,7 @@ impl Boot {
 }
 
 impl Verdict {
-    /// The word on these boots.
+    /// The verdict on these boots.
     pub fn of(boots: &[Boot], not_looked_at: &[String]) -> Self {
         if boots.iter().any(Boot::is_wrong) {
             return Self::Wrong;

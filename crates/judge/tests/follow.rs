@@ -66,7 +66,7 @@ fn a_good_boot_goes_through_all_stages_without_trouble() {
 fn what_a_boot_fails_at_is_known_when_it_shows() {
     for (name, stages, failed, meaning) in [
         ("no-loader-bios", &TO_THE_END[..1], Firmware, "the firmware found no boot loader on the disk"),
-        ("no-loader-uefi", &[][..], Firmware, "the firmware found no boot loader on the disk, and tries the network"),
+        ("no-loader-uefi", &[][..], Firmware, "the firmware found no boot loader on the disk and tries the network"),
         ("uefi-shell", &TO_THE_END[..1], Firmware, "the firmware found no boot loader on the disk"),
         ("no-kernel", &TO_THE_END[..1], BootLoader, "the boot loader did not find the kernel"),
         ("no-grub-config", &TO_THE_END[..1], BootLoader, "GRUB found no configuration that names a kernel"),

@@ -36,7 +36,7 @@ pub use form::{ClusterSize, Form, FormError};
 pub use mode::{Mode, ModeError};
 pub use owner::{Owner, OwnerError, Principal};
 pub use pattern::Pattern;
-pub use problem::{Problem, meant, nearest, suggestion};
+pub use problem::{Problem, meant, suggestion};
 pub use recipe::{Base, BaseName, BaseNameError, Input, InputError, Inputs, Keep, Recipe, Step};
 pub use sha256::{Sha256, Sha256Error};
 pub use size::{ByteSize, DiskSize, DiskSizeError};

@@ -7,7 +7,9 @@ use guest::OperatingSystem;
 
 use crate::boot::Boot;
 use crate::form::Form;
-use crate::problem::{Problem, nearest};
+use words::nearest;
+
+use crate::problem::Problem;
 use crate::size::DiskSize;
 use crate::table::Value;
 

@@ -6,8 +6,10 @@ use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use words::nearest;
+
 use crate::mode::Mode;
-use crate::problem::{Problem, meant, nearest, suggestion};
+use crate::problem::{Problem, meant, suggestion};
 
 /// A value of a TOML document, with its place in the text.
 pub type Value<'i> = Spanned<DeValue<'i>>;

@@ -1,49 +1,34 @@
-//! Base64 as Python reads it: what is not of its alphabet is passed over.
+//! Base64 as Python reads it: characters outside of its alphabet are skipped.
 
-/// The bytes; `None` where characters are missing at the end.
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+
+/// Without padding, and whatever the last digit's unused bits are.
+const DIGITS: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// The bytes; `None` if characters are missing at the end.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut group, mut count, mut pads) = (0u32, 0u32, 0u32);
+    let (mut digits, mut pads) = (Vec::with_capacity(text.len()), 0);
     for byte in text.bytes() {
-        if byte == b'=' {
-            pads += 1;
-            if count >= 2 && count + pads >= 4 {
-                // What stands behind the padding does not count.
-                return Some(bytes);
-            }
-            continue;
-        }
-        let Some(digit) = digit(byte) else { continue };
-        pads = 0;
-        group = group << 6 | digit;
-        count += 1;
-        match count {
-            2 => bytes.push((group >> 4) as u8),
-            3 => bytes.push((group >> 2) as u8),
-            4 => {
-                bytes.push(group as u8);
-                (group, count) = (0, 0);
+        let count = digits.len() % 4;
+        match byte {
+            b'=' => pads += 1,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
+                digits.push(byte);
+                pads = 0;
             }
             _ => {}
         }
+        // What follows the padding does not count.
+        if byte == b'=' && count >= 2 && count + pads >= 4 {
+            return DIGITS.decode(digits).ok();
+        }
     }
-    (count == 0).then_some(bytes)
-}
-
-/// The bytes of a text that has base64 and nothing else, white space neither.
-pub(crate) fn decode_strict(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=');
-    let is_whole = text.len().is_multiple_of(4) && text.len() - digits.len() <= 2;
-    (is_whole && digits.bytes().all(|byte| digit(byte).is_some())).then(|| decode(text)).flatten()
-}
-
-fn digit(byte: u8) -> Option<u32> {
-    Some(u32::from(match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
-        b'+' => 62,
-        b'/' => 63,
-        _ => return None,
-    }))
+    digits.len().is_multiple_of(4).then(|| DIGITS.decode(digits).ok()).flatten()
 }

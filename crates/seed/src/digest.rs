@@ -1,4 +1,4 @@
-//! What tells one seed from another.
+//! A digest of a seed's content, which makes its instance-id.
 
 use sha2::{Digest, Sha256};
 use storage::ReadAt;
@@ -8,8 +8,8 @@ use crate::{Content, Error};
 /// How much of a content is in memory at a time, in bytes.
 const STEP_BYTES: u64 = 256 << 10;
 
-/// SHA-256 over names and content, each with its length in front, so that nothing can be taken for
-/// something else.
+/// SHA-256 over names and content, each after its length, so that no two seeds hash the same bytes
+/// with another meaning.
 pub(crate) struct ContentDigest(Sha256);
 
 impl ContentDigest {

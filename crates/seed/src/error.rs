@@ -1,20 +1,23 @@
-use std::fmt;
-
-/// Why there is no seed.
-#[derive(Debug)]
+/// Why a seed cannot be made or read.
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Content could not be read.
-    Storage(storage::Error),
+    #[error("reading the seed's content")]
+    Storage(#[from] storage::Error),
     /// The ISO 9660 cannot be made.
-    Iso(iso9660::Error),
+    #[error("making an ISO 9660")]
+    Iso(#[source] iso9660::Error),
     /// The FAT cannot be made.
-    Vfat(fat::Error),
+    #[error("making a FAT")]
+    Vfat(#[source] fat::Error),
     /// A disk has no seed on it.
+    #[error("it is not a seed: {problem}")]
     NotASeed {
         /// Why not.
         problem: String,
     },
     /// A medium cannot be read.
+    #[error("reading {what}")]
     Medium {
         /// What it is.
         what: &'static str,
@@ -22,45 +25,13 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The medium has no room for a file of this size, however large it is made.
+    #[error("`{name}` is too large: size_bytes={size_bytes}, {limit}")]
     TooLarge {
         /// The file.
         name: &'static str,
         /// Its size in bytes.
         size_bytes: u64,
-        /// What it does not fit, and that one's limit.
+        /// The limit.
         limit: &'static str,
     },
-}
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Storage(_) => write!(f, "reading the seed's content"),
-            Self::Iso(_) => write!(f, "making an ISO 9660"),
-            Self::Vfat(_) => write!(f, "making a FAT"),
-            Self::NotASeed { problem } => write!(f, "it is no seed: {problem}"),
-            Self::Medium { what, .. } => write!(f, "reading {what}"),
-            Self::TooLarge { name, size_bytes, limit } => {
-                write!(f, "`{name}` is too large: size_bytes={size_bytes}, and {limit}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Storage(error) => Some(error),
-            Self::Iso(error) => Some(error),
-            Self::Vfat(error) => Some(error),
-            Self::Medium { source, .. } => Some(source.as_ref()),
-            Self::NotASeed { .. } | Self::TooLarge { .. } => None,
-        }
-    }
-}
-
-impl From<storage::Error> for Error {
-    fn from(error: storage::Error) -> Self {
-        Self::Storage(error)
-    }
 }

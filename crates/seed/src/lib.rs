@@ -1,12 +1,12 @@
 //! Seeds of cloud-init's data source NoCloud: `user-data` and `meta-data`, perhaps `network-config`
 //! and `vendor-data`, and the media that carry them to a guest.
 //!
-//! A [`Seed`] is content, whatever it says; [`medium()`] makes a storage of it: an archive, or a disk with
-//! the label that cloud-init looks for. The content is not copied, and is not to change as long as the
+//! A [`Seed`] is the content; [`medium()`] turns it into a storage: an archive, or a disk with
+//! the label that cloud-init looks for. The content is not copied, so it must not change as long as the
 //! medium is used. The same content and the same time give the same bytes.
 //!
-//! What a guest's user wants can be said without YAML ([`UserData`]), and in several files ([`multipart`]). Without a
-//! medium, a guest is told in a [`Line`] where its seed is, such as at a [`server`].
+//! User-data can be made without YAML ([`UserData`]) and from several files ([`multipart`]). Without a
+//! medium, a [`Line`] tells a guest where its seed is, such as at a [`server`].
 //!
 //! Refused: a file of 4 GiB or more on a disk, of 8 GiB or more in an archive.
 //!
@@ -49,16 +49,16 @@ pub use user_data::UserData;
 /// The bytes of one of a seed's files.
 pub type Content = Arc<dyn ReadAt>;
 
-/// What a guest is given.
+/// What a guest gets.
 #[derive(Clone)]
 pub struct Seed {
-    /// What the guest's user wants.
+    /// `user-data`: what the guest's user wants.
     pub user_data: Content,
     /// What the guest is called, and whether it has booted before.
     pub meta_data: Content,
-    /// The guest's network, where it is not what cloud-init makes of itself.
+    /// The guest's network, if it is not cloud-init's default.
     pub network_config: Option<Content>,
-    /// What the platform wants.
+    /// `vendor-data`: what the platform wants.
     pub vendor_data: Option<Content>,
 }
 
@@ -67,7 +67,7 @@ impl Seed {
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] where the content cannot be read.
+    /// [`Error::Storage`] if the content cannot be read.
     pub fn generate(
         user_data: Content,
         network_config: Option<Content>,
@@ -85,7 +85,7 @@ impl Seed {
         Ok(seed)
     }
 
-    /// The files that there are, by the names that cloud-init knows.
+    /// The files, by the names that cloud-init looks for.
     pub fn files(&self) -> Vec<(&'static str, &Content)> {
         let files = [
             ("user-data", Some(&self.user_data)),
@@ -107,9 +107,9 @@ impl std::fmt::Debug for Seed {
 /// What carries a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Medium {
-    /// A disk with an ISO 9660, which most use.
+    /// A disk with an ISO 9660, the usual medium.
     Iso,
-    /// A disk with a FAT of the size that it needs.
+    /// A disk with a FAT as large as it needs to be.
     Vfat,
     /// A tar archive.
     Tar {
@@ -118,7 +118,7 @@ pub enum Medium {
     },
 }
 
-/// The bytes of `medium` with `seed` on it; everything on it is of the time `seconds`, since 1970.
+/// The bytes of `medium` with `seed` on it. Every time on it is `seconds` after 1970.
 ///
 /// # Errors
 ///

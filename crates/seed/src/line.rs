@@ -1,8 +1,8 @@
-//! A seed in one line: of the kernel's command line, or as the serial number that a machine says it has.
+//! A seed in one line: on the kernel's command line, or as the machine's serial number.
 
 use std::fmt;
 
-/// What a guest is told in one line, and how it is written down for those who pass it on.
+/// The line that tells a guest where its seed is, and how it is quoted for each program that passes it on.
 ///
 /// ```
 /// use seed::{Line, LineReader};
@@ -20,7 +20,7 @@ pub struct Line(String);
 pub enum LineReader {
     /// The guest itself: nothing is quoted.
     Guest,
-    /// A shell: one word, such as for QEMU's `-append`.
+    /// A shell: one word, for QEMU's `-append` for example.
     Shell,
     /// A shell that starts QEMU: the option that makes it the machine's serial number.
     Qemu,
@@ -32,12 +32,14 @@ pub enum LineReader {
     GrubDefault,
 }
 
-/// Why something cannot be in a line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a line cannot be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LineError {
-    /// It is no address that cloud-init fetches from.
+    /// An address that cloud-init does not fetch from.
+    #[error("`{0}` is not an address that begins with `http://` or `https://`")]
     NotHttp(String),
-    /// A character that ends a value or a word, or that somebody on the way takes for something else.
+    /// A character that ends a value or a word, or that a program on the way would misread.
+    #[error("`{}` cannot be in such a line (in `{value}`)", .character.escape_default())]
     Character {
         /// What it is in.
         value: String,
@@ -49,8 +51,8 @@ pub enum LineError {
 impl Line {
     /// The line with an address that the seed is fetched from, the guest's name, and its instance-id.
     ///
-    /// That the seed comes over the network is said besides (`dsmode=net`). Older versions of cloud-init, 22.4 among
-    /// them, know that otherwise by `ds=nocloud-net` only, and leave such a seed alone without a word; for versions
+    /// `dsmode=net` in the line says that the seed comes over the network. Older versions of cloud-init, 22.4 among
+    /// them, would otherwise need `ds=nocloud-net` for that, and silently ignore such a seed; for versions
     /// since 24.1 that name is outdated. To an address that ends in a name, `/` is added, as older versions do not.
     ///
     /// # Errors
@@ -65,7 +67,7 @@ impl Line {
             {
                 return Err(LineError::NotHttp(url.to_owned()));
             }
-            // A name behind the address is put where `%s` is, or behind a question.
+            // If the address has a `%s` or a `?`, cloud-init puts the file's name there or at the end.
             let is_whole = url.ends_with('/') || url.contains("%s") || url.contains('?');
             line.push_str(";dsmode=net");
             push(&mut line, 's', url)?;
@@ -79,7 +81,7 @@ impl Line {
         Ok(Self(line))
     }
 
-    /// The line as `reader` has to be given it.
+    /// The line, quoted for `reader`.
     pub fn for_reader(&self, reader: LineReader) -> String {
         match reader {
             LineReader::Guest => self.0.clone(),
@@ -94,13 +96,13 @@ impl Line {
             }
             LineReader::Grub => in_grub(&self.0),
             LineReader::GrubDefault => {
-                // What is in single quotes is for GRUB, to which it goes as it is.
+                // GRUB gets the text in single quotes unchanged.
                 format!("GRUB_CMDLINE_LINUX=\"$GRUB_CMDLINE_LINUX \"{}", in_single_quotes(&in_grub(&self.0)))
             }
         }
     }
 
-    /// The value of QEMU's `-smbios`, where no shell is in between.
+    /// The value of QEMU's `-smbios`, if no shell reads it first.
     pub fn smbios(&self) -> String {
         format!("type=1,serial={}", self.0.replace(',', ",,"))
     }
@@ -112,8 +114,8 @@ impl fmt::Display for Line {
     }
 }
 
-/// Adds a value in which nothing is taken for anything else: not by cloud-init, which separates at `;` and blanks,
-/// nor by GRUB, which puts `\` in front of quotes, nor by the kernel.
+/// Adds a value that no program misreads: neither cloud-init, which separates at `;` and blanks,
+/// nor GRUB, which puts `\` before quotes, nor the kernel.
 fn push(line: &mut String, key: char, value: &str) -> Result<(), LineError> {
     let is_bad = |character: char| !character.is_ascii_graphic() || matches!(character, ';' | '"' | '\'' | '\\');
     match value.chars().find(|&character| is_bad(character)) {
@@ -135,7 +137,7 @@ fn in_xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Everything that may mean something to GRUB has a `\` in front of it: GRUB's manual, "Quoting".
+/// Each character that may be special to GRUB gets a `\` before it: GRUB's manual, "Quoting".
 fn in_grub(text: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "=-_./:,%+@".contains(letter);
     let mut escaped = String::new();
@@ -147,19 +149,6 @@ fn in_grub(text: &str) -> String {
     }
     escaped
 }
-
-impl fmt::Display for LineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotHttp(url) => write!(f, "`{url}` is no address that begins with `http://` or `https://`"),
-            Self::Character { value, character } => {
-                write!(f, "`{}` cannot be in such a line (in `{value}`)", character.escape_default())
-            }
-        }
-    }
-}
-
-impl std::error::Error for LineError {}
 
 #[cfg(test)]
 mod tests {

@@ -6,21 +6,21 @@ use crate::{Error, Seed};
 /// How many digits of the digest an instance-id has: 128 bits.
 const ID_DIGITS: usize = 32;
 
-/// What `meta-data` says besides the instance-id. What is empty is left out.
+/// The content of `meta-data` besides the instance-id. Empty fields are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MetaData {
     /// The guest's name.
     pub local_hostname: Vec<u8>,
     /// Interfaces as in `/etc/network/interfaces`.
     pub interfaces: Vec<u8>,
-    /// `local` or `net`: whether the network has to be there first.
+    /// `local` or `net`: whether the network must be there first.
     pub dsmode: Vec<u8>,
 }
 
-/// What a guest tells a new first boot by.
+/// How the instance-id is chosen, by which a guest recognises a new first boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InstanceId {
-    /// Another one for each other content of the seed.
+    /// A digest of the seed's content.
     FromContent,
     /// This one.
     Given(String),
@@ -43,7 +43,7 @@ impl MetaData {
     }
 }
 
-/// The text as it is in a string of JSON. What is not UTF-8 stays as it is.
+/// The text escaped for a JSON string. Invalid UTF-8 stays as it is.
 fn escaped(text: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(text.len());
     for &byte in text {
@@ -59,7 +59,7 @@ fn escaped(text: &[u8]) -> Vec<u8> {
     escaped
 }
 
-/// An id that is another one wherever anything of the seed is.
+/// An ID that changes whenever anything in the seed changes.
 pub(crate) fn instance_id(seed: &Seed, meta_data: &MetaData) -> Result<String, Error> {
     let files = seed.files().into_iter().filter(|(name, _)| *name != "meta-data");
     let mut digest = ContentDigest::of_files(files)?;

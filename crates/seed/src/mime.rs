@@ -1,22 +1,50 @@
 //! Several files of user-data as one: a MIME message with a part for each.
+//!
+//! Two cloud-configs, `a.yaml` and `b.yaml`, and a script become this; the text on the right is a comment:
+//!
+//! ```text
+//! MIME-Version: 1.0
+//! Content-Type: multipart/mixed; boundary="imgraft-f524…"
+//!                                                            an empty line ends the headers
+//! --imgraft-f524…                                            each part begins with `--` and the boundary
+//! Content-Type: text/cloud-config; charset="utf-8"           what cloud-init does with the part
+//! Content-Transfer-Encoding: 7bit                            as it is; binary content would be base64
+//! Content-Disposition: attachment; filename="002-b.yaml"
+//! Merge-Type: list(prepend)+dict(no_replace,recurse_list)    how to merge it with the cloud-configs before it
+//!
+//! #cloud-config
+//! packages: [curl]
+//!
+//! --imgraft-f524…
+//! …                                                          001-a.yaml in the same way, then 003-c.sh:
+//! Content-Type: text/x-shellscript; charset="utf-8"
+//! …
+//! --imgraft-f524…--                                          two more dashes end the message
+//! ```
+//!
+//! No line of a part may be the boundary, so the boundary is a digest of all parts. By cloud-init's own rules a list in
+//! one cloud-config replaces the same list in another. With this merge type, lists are joined, and for single values the
+//! file that was given last wins, because the cloud-configs are written into the message in reverse order.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
 
-/// How much of a file cloud-init looks through for the header that makes it a MIME message, in bytes.
+/// How many bytes of a file cloud-init searches for the header that makes it a MIME message.
 const MESSAGE_HEADER_BYTES: usize = 4096;
-/// The longest line of a part that is taken as it is, in bytes: RFC 5322, "Line Length Limits".
+/// The longest line of a part that is not encoded, in bytes: RFC 5322, "Line Length Limits".
 const MAX_LINE_BYTES: usize = 998;
 /// Digits of base64 in a line: RFC 2045, "Base64 Content-Transfer-Encoding".
 const BASE64_LINE_DIGITS: usize = 76;
 /// The longest name of a part, in characters.
 const MAX_NAME_CHARACTERS: usize = 64;
 
-/// Joins what comes later in front of what is there and leaves the rest: for parts of which the last comes first.
+/// Puts later lists before earlier ones and keeps earlier values: for parts in reverse order.
 const LAST_FIRST: &str = "list(prepend)+dict(no_replace,recurse_list)";
-/// Joins what comes later behind what is there, and lets its texts win.
+/// Puts later lists after earlier ones, and later strings win.
 const FIRST_FIRST: &str = "list(append)+dict(no_replace,recurse_list,recurse_str)+str()";
 
-/// What a file of user-data is, by how it begins.
+/// What a file of user-data is, according to its beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `#cloud-config`
@@ -35,7 +63,7 @@ pub enum Kind {
     IncludeOnce,
     /// `#part-handler`: a program that handles parts of other types.
     PartHandler,
-    /// `## template: jinja`: a cloud-config or a script with blanks that cloud-init fills.
+    /// `## template: jinja`: a cloud-config or a script with placeholders that cloud-init fills in.
     Jinja,
     /// A MIME message with parts of its own.
     Message,
@@ -43,7 +71,7 @@ pub enum Kind {
     Gzip,
 }
 
-/// How files begin, in small letters, those first that others are the beginning of.
+/// How files begin, in small letters, longer ones before their own prefixes.
 const BEGINNINGS: [(&str, Kind); 9] = [
     ("#cloud-config-archive", Kind::CloudConfigArchive),
     ("#cloud-config-jsonp", Kind::CloudConfigPatch),
@@ -57,13 +85,13 @@ const BEGINNINGS: [(&str, Kind); 9] = [
 ];
 
 impl Kind {
-    /// What cloud-init takes a file for; nothing where it does not know what to do with it.
+    /// What cloud-init reads a file as; `None` if it would ignore it.
     pub fn of(content: &[u8]) -> Option<Self> {
         if content.starts_with(&[0x1f, 0x8b]) {
             return Some(Self::Gzip);
         }
         let text = std::str::from_utf8(content).ok()?;
-        // What Python takes for blanks, too.
+        // Python's blanks, too.
         let text =
             text.trim_start_matches(|letter: char| letter.is_whitespace() || ('\x1c'..='\x1f').contains(&letter));
         let begins = |beginning: &str| {
@@ -90,12 +118,12 @@ impl Kind {
         }
     }
 
-    /// Whether it is, or may turn out to be, a cloud-config that a header says how to merge.
+    /// Whether it is, or may turn out to be, a cloud-config to which a merge header applies.
     fn is_merged(self) -> bool {
         matches!(self, Self::CloudConfig | Self::Jinja)
     }
 
-    /// Whether there may be cloud-configs in it that no header of ours reaches.
+    /// Whether it may contain cloud-configs to which our merge header does not apply.
     fn may_hold_others(self) -> bool {
         matches!(
             self,
@@ -114,7 +142,7 @@ fn is_message(content: &[u8]) -> bool {
     start.to_ascii_lowercase().windows(13).any(|window| window == b"mime-version:")
 }
 
-/// A file of user-data or vendor-data on its way into a message.
+/// A file of user-data or vendor-data that becomes a part of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     name: String,
@@ -123,7 +151,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part of the kind that its content says; nothing where cloud-init would not know what to do with it.
+    /// A part, whose kind follows from its content; `None` if cloud-init would ignore it.
     /// cloud-init shows the name in its log.
     pub fn new(name: &str, content: Vec<u8>) -> Option<Self> {
         Some(Self { name: name.to_owned(), kind: Kind::of(&content)?, content })
@@ -134,7 +162,7 @@ impl Part {
         self.kind
     }
 
-    /// Whether it says itself how it is merged with the cloud-configs before it.
+    /// Whether it defines itself how it is merged with the cloud-configs before it.
     fn says_how_to_merge(&self) -> bool {
         ["merge_how", "merge_type"].iter().any(|key| {
             let key = key.as_bytes();
@@ -146,9 +174,9 @@ impl Part {
 /// The message with these parts. The same parts give the same bytes.
 ///
 /// Scripts run in the order of the parts. Cloud-configs are merged: their lists are joined in the order of the
-/// parts, their maps are joined key by key, and of other values the last one stays. cloud-init by itself lets
-/// the last part have a key for itself, lists and all. Where a part says how to merge (`merge_how`), or holds
-/// parts itself, that is respected: of values that are no texts the first one stays then.
+/// parts, their maps are joined key by key, and of other values the last one stays. By default cloud-init lets
+/// the last part replace a whole key, lists included. If a part has its own `merge_how`, or contains
+/// parts itself, that is respected: of values other than strings the first one stays then.
 pub fn multipart(parts: &[Part]) -> Vec<u8> {
     let boundary = boundary(parts);
     let mut message =
@@ -161,10 +189,10 @@ pub fn multipart(parts: &[Part]) -> Vec<u8> {
     message
 }
 
-/// The parts as they stand in the message: with the number that is theirs, and how they are merged.
+/// The parts in the order of the message: each with its number and its merge rule.
 ///
-/// No rule of cloud-init's lets a later number or `true` take the place of an earlier one and joins lists. But one
-/// keeps what is there and puts lists in front of it: so the cloud-configs go in with the last one first.
+/// No rule of cloud-init both joins lists and lets a later number or `true` replace an earlier one. But one rule
+/// keeps earlier values and puts later lists first: so the cloud-configs are written in reverse order.
 fn arranged(parts: &[Part]) -> Vec<(usize, &Part, Option<&'static str>)> {
     let merged: Vec<usize> = (0..parts.len()).filter(|&index| parts[index].kind.is_merged()).collect();
     let keeps_order =
@@ -202,19 +230,21 @@ fn push_part(message: &mut Vec<u8>, number: usize, part: &Part, merge: Option<&s
     if is_plain {
         message.extend(content);
     } else {
-        push_base64(message, content);
+        for (line, bytes) in content.chunks(BASE64_LINE_DIGITS / 4 * 3).enumerate() {
+            message.extend(if line > 0 { "\n" } else { "" }.bytes().chain(BASE64.encode(bytes).bytes()));
+        }
     }
     // The newline before a boundary belongs to it.
     message.push(b'\n');
 }
 
-/// Whether every reader of mail takes the content as it is.
+/// Whether every MIME reader accepts the content as it is.
 fn is_plain(content: &[u8]) -> bool {
     content.iter().all(|&byte| matches!(byte, b'\t' | b'\n' | b' '..=b'~'))
         && content.split(|&byte| byte == b'\n').all(|line| line.len() <= MAX_LINE_BYTES)
 }
 
-/// The number is in front: cloud-init keeps scripts under these names, and runs them by name.
+/// The number comes first, because cloud-init stores scripts under these names and runs them in the order of names.
 fn file_name(number: usize, name: &str) -> String {
     let is_safe = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     let name: String =
@@ -222,7 +252,7 @@ fn file_name(number: usize, name: &str) -> String {
     format!("{number:03}-{name}")
 }
 
-/// A line that none of the parts has, made of what they are.
+/// A line that no part has, made from a digest of all parts.
 fn boundary(parts: &[Part]) -> String {
     let mut digest = Sha256::new_with_prefix("imgraft parts 1");
     for part in parts {
@@ -232,25 +262,8 @@ fn boundary(parts: &[Part]) -> String {
         }
     }
     let digits: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    // Nobody can write a text that has its own digest in it.
+    // Nobody can write a text that contains its own digest.
     format!("imgraft-{digits}")
-}
-
-fn push_base64(text: &mut Vec<u8>, bytes: &[u8]) {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (line, bytes) in bytes.chunks(BASE64_LINE_DIGITS / 4 * 3).enumerate() {
-        if line > 0 {
-            text.push(b'\n');
-        }
-        for group in bytes.chunks(3) {
-            let bits =
-                group.iter().enumerate().fold(0, |bits, (index, &byte)| bits | u32::from(byte) << (16 - 8 * index));
-            for index in 0..4 {
-                let digit = (bits >> (18 - 6 * index)) & 0x3f;
-                text.push(if index <= group.len() { ALPHABET[digit as usize] } else { b'=' });
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -310,26 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_that_of_rfc_4648() {
-        let encoded = |bytes: &[u8]| {
-            let mut text = Vec::new();
-            push_base64(&mut text, bytes);
-            String::from_utf8(text).unwrap()
-        };
-        // Section "Test Vectors".
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(encoded(bytes.as_bytes()), text);
-        }
-        let long = encoded(&[0xff; 58]);
-        assert_eq!(long, format!("{}\n/w==", "/".repeat(76)));
+    fn lines_of_base64_have_76_digits() {
+        let content = [&[0x1f, 0x8b, 8][..], &[0xff; 55]].concat();
+        let mut message = Vec::new();
+        push_part(&mut message, 1, &Part::new("a.gz", content).unwrap(), None);
+        let text = String::from_utf8(message).unwrap();
+        assert!(text.ends_with(&format!("\n\nH4sI{}\n/w==\n", "/".repeat(72))), "{text}");
     }
 
     #[test]

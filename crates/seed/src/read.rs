@@ -1,4 +1,4 @@
-//! What is on a medium that carries a seed, whoever made it.
+//! Reading a seed from a medium, whichever program made it.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::{Content, Error, Seed, tar};
 
 /// The largest file of a seed that is read.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
-/// The largest disk that a seed is taken from, in bytes.
+/// The largest disk that a seed is read from, in bytes.
 const MAX_DISK_BYTES: u64 = 128 << 20;
-/// Where an ISO 9660 says that it is one.
+/// Where the magic bytes of an ISO 9660 are.
 const ISO_MAGIC: (u64, &[u8]) = (32_769, b"CD001");
-/// Where a FAT's boot sector does, and an MBR.
+/// Those of a FAT's boot sector, and of an MBR.
 const BOOT_MAGIC: (u64, &[u8]) = (510, &[0x55, 0xaa]);
 const TAR_MAGIC: (u64, &[u8]) = (257, b"ustar");
 
@@ -24,17 +24,17 @@ const TAR_MAGIC: (u64, &[u8]) = (257, b"ustar");
 pub struct Found {
     /// What the medium is.
     pub what: &'static str,
-    /// The label by which cloud-init looks for it; `None` where it is no disk.
+    /// The label by which cloud-init looks for it; `None` if it is not a disk.
     pub label: Option<String>,
-    /// The seed's files that are on it.
+    /// The files of a seed on it.
     pub files: Vec<(Role, Vec<u8>)>,
 }
 
-/// What is on the medium `storage`; `None` where it is none that is known. Nothing is written to it.
+/// The content of the medium `storage`; `None` if its format is unknown. Nothing is written to it.
 ///
 /// # Errors
 ///
-/// [`Error::Medium`] where it is broken, and where a file on it is larger than [`MAX_FILE_BYTES`].
+/// [`Error::Medium`] if it is broken, or if a file on it is larger than [`MAX_FILE_BYTES`].
 pub fn read(storage: Arc<dyn WriteAt>) -> Result<Option<Found>, Error> {
     if has(&storage, ISO_MAGIC)? {
         return iso(&storage).map(Some);
@@ -57,7 +57,7 @@ pub fn seed(disk: &dyn ReadAt) -> Result<Seed, Error> {
     let not_a_seed = |problem: String| Error::NotASeed { problem };
     if disk.size_bytes() > MAX_DISK_BYTES {
         let size_bytes = disk.size_bytes();
-        return Err(not_a_seed(format!("it has {size_bytes} bytes, and one of more than 128 MiB is not read")));
+        return Err(not_a_seed(format!("it has {size_bytes} bytes, the limit is 128 MiB")));
     }
     let mut bytes = vec![0; disk.size_bytes() as usize];
     disk.read_at(0, &mut bytes)?;
@@ -65,9 +65,9 @@ pub fn seed(disk: &dyn ReadAt) -> Result<Seed, Error> {
     let Some(Found { label: Some(label), files, .. }) = found else {
         return Err(not_a_seed("it is neither an ISO 9660 nor a FAT".to_owned()));
     };
-    // In small letters or in capitals, and in nothing between.
+    // In small letters or in capitals, but not mixed.
     if !["cidata", "CIDATA"].contains(&label.as_str()) {
-        return Err(not_a_seed(format!("its label is `{label}` and not `cidata`")));
+        return Err(not_a_seed(format!("its label is `{label}`, not `cidata`")));
     }
     let file = |role: Role| -> Option<Content> {
         let (_, bytes) = files.iter().find(|(found, _)| *found == role)?;
@@ -98,7 +98,7 @@ fn broken(what: &'static str, error: impl std::error::Error + Send + Sync + 'sta
 }
 
 fn too_large(what: &'static str, role: Role, size_bytes: u64) -> Error {
-    let problem = format!("`{}` is too large: size_bytes={size_bytes}, and {MAX_FILE_BYTES} is the limit", role.name());
+    let problem = format!("`{}` is too large: size_bytes={size_bytes}, the limit is {MAX_FILE_BYTES}", role.name());
     broken(what, std::io::Error::other(problem))
 }
 
@@ -111,7 +111,7 @@ fn iso(storage: &dyn ReadAt) -> Result<Found, Error> {
         files: Vec::new(),
     };
     let Some(names) = [Names::RockRidge, Names::Joliet].into_iter().find(|names| iso.has(*names)) else {
-        // Plain names have no `-`, and are no names of a seed.
+        // Plain names cannot have the `-` of a seed's names.
         return Ok(found);
     };
     for role in ROLES {
@@ -214,8 +214,8 @@ mod tests {
         let expected = vec![("user-data", b"#cloud-config\n".to_vec()), ("meta-data", Vec::new())];
         assert_eq!(texts(&seed(&made("cidata", &both)).unwrap()), expected);
         let problem = |disk: Memory| seed(&disk).unwrap_err().to_string();
-        assert_eq!(problem(made("CiData", &both)), "it is no seed: its label is `CiData` and not `cidata`");
-        assert_eq!(problem(made("cidata", &both[..1])), "it is no seed: there is no `meta-data`");
-        assert_eq!(problem(Memory::from(vec![0; 4096])), "it is no seed: it is neither an ISO 9660 nor a FAT");
+        assert_eq!(problem(made("CiData", &both)), "it is not a seed: its label is `CiData`, not `cidata`");
+        assert_eq!(problem(made("cidata", &both[..1])), "it is not a seed: there is no `meta-data`");
+        assert_eq!(problem(Memory::from(vec![0; 4096])), "it is not a seed: it is neither an ISO 9660 nor a FAT");
     }
 }

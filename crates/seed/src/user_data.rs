@@ -1,22 +1,22 @@
-//! The common wishes of a guest's user as a cloud-config, so that nobody has to write one.
+//! A cloud-config made from flags, so that nobody has to write the common ones.
 
 use std::fmt::Write;
 
 /// What a cloud-config begins with.
 const HEADER: &str = "#cloud-config\n";
-/// The user that the image has for whoever comes, and would lose with a list of others.
+/// The image's stock user, which a list of users would otherwise remove.
 const STOCK_USER: &str = "default";
-/// The groups of Ubuntu's own default user; cloud-init makes those that a guest does not have.
+/// The groups of Ubuntu's stock user; cloud-init creates those that a guest does not have.
 const GROUPS: &str = "adm, cdrom, dip, lxd, sudo";
 const SUDO: &str = "ALL=(ALL) NOPASSWD:ALL";
 const SHELL: &str = "/bin/bash";
 
-/// What the guest's user wants. What is empty is left out.
+/// `user-data`: what the guest's user wants. What is empty is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UserData {
-    /// Users besides the image's own, each as that one is: with `sudo`, and without a password.
+    /// Users besides the stock user, each like that one: with `sudo` and without a password.
     pub users: Vec<String>,
-    /// Keys that let in as these users, or where there are none, as the image's own.
+    /// SSH keys for these users, or for the stock user if there are none.
     pub ssh_authorized_keys: Vec<String>,
     /// Packages to install.
     pub packages: Vec<String>,
@@ -85,7 +85,7 @@ fn push_list(config: &mut String, indent: &str, key: &str, items: &[String]) {
 
 /// The text as a double-quoted scalar of YAML, on one line.
 ///
-/// Escaped is what ends it, what YAML may not have as it is, and what YAML folds or takes for the end of a line.
+/// Escapes the characters that end it, that YAML does not allow, and that YAML folds or reads as a line's end.
 pub(crate) fn quoted(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');

@@ -1,18 +1,18 @@
-//! Programs that are not ours, asked for their opinion.
+//! Foreign programs as judges.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 
-/// A judge about to be run; see [`judge`].
+/// A judge that will run; see [`judge`].
 #[derive(Debug)]
 pub struct Judge {
     program: PathBuf,
     command: Command,
 }
 
-/// What a judge said.
+/// A judge's verdict.
 #[derive(Debug)]
 pub struct Verdict {
     /// The command line, for messages.
@@ -40,7 +40,7 @@ pub fn find(program: &str) -> Option<PathBuf> {
 ///
 /// # Panics
 ///
-/// Where it is not installed.
+/// If it is not installed.
 pub fn judge(program: &str) -> Judge {
     let Some(path) = find(program) else {
         panic!("the judge `{program}` is not installed: run ./test to install it");
@@ -79,7 +79,7 @@ impl Judge {
     ///
     /// # Panics
     ///
-    /// Where it cannot be started.
+    /// If it cannot be started.
     pub fn run(mut self) -> Verdict {
         let command_line = format!("{:?}", self.command);
         let output = self.command.output();
@@ -94,11 +94,11 @@ impl Judge {
         }
     }
 
-    /// Runs it to its end and returns what it said.
+    /// Runs it to its end and returns its verdict.
     ///
     /// # Panics
     ///
-    /// Where it cannot be started or its exit status is not 0.
+    /// If it cannot be started or its exit status is not 0.
     pub fn succeed(self) -> Verdict {
         let verdict = self.run();
         assert!(verdict.status.success(), "{verdict}");
@@ -113,7 +113,7 @@ impl std::fmt::Display for Verdict {
     }
 }
 
-/// Whether `sgdisk -v` has nothing to say against the partition table of the raw disk at `disk`.
+/// Whether `sgdisk -v` finds nothing wrong with the partition table of the raw disk at `disk`.
 ///
 /// Its status and its closing line are not enough: it repairs a copy with a wrong checksum in
 /// memory, warns of that, and then finds no problem.
@@ -130,7 +130,7 @@ pub fn sgdisk_is_content(disk: &Path) -> (bool, Verdict) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_sgdisk_clean(disk: &Path) {
     let (content, verdict) = sgdisk_is_content(disk);
     assert!(content, "{verdict}");
@@ -140,7 +140,7 @@ pub fn assert_sgdisk_clean(disk: &Path) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_qemu_img_check(image: &Path) {
     judge("qemu-img").arg("check").arg(image).succeed();
 }
@@ -149,7 +149,7 @@ pub fn assert_qemu_img_check(image: &Path) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_fsck_vfat_clean(filesystem: &Path) {
     let verdict = judge("fsck.vfat").args(["-n", "-v"]).arg(filesystem).run();
     assert!(verdict.status.success(), "{verdict}");
@@ -160,7 +160,7 @@ pub fn assert_fsck_vfat_clean(filesystem: &Path) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_e2fsck_clean(disk: &Path, offset: u64) {
     let mut place = disk.as_os_str().to_owned();
     if offset != 0 {

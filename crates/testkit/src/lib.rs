@@ -1,6 +1,6 @@
 //! What imgraft's tests share: foreign judges, and fixtures made by foreign tools.
 //!
-//! Everything here panics where something is amiss, a judge that is not installed first of all: a
+//! Everything here panics if something is wrong, above all if a judge is not installed: a
 //! test that skips is a test that passes for the wrong reason.
 //!
 //! It depends on none of the crates that it helps to test.

@@ -18,7 +18,7 @@ impl Mount {
     ///
     /// # Panics
     ///
-    /// Where the kernel does not.
+    /// If the kernel cannot mount it.
     pub fn read_only(disk: &Path, range: &Range<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = format!("ro,loop,offset={},sizelimit={}", range.start, range.end - range.start);

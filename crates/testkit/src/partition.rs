@@ -1,4 +1,4 @@
-//! Partitions of an image, taken out with `qemu-img` and `sgdisk` for judges that want a file.
+//! Partitions of an image, extracted with `qemu-img` and `sgdisk` for judges that need a file.
 
 use std::ops::Range;
 use std::path::Path;
@@ -51,7 +51,7 @@ pub fn extract_partition(image: &Path, number: u32, target: &Path) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_partition_e2fsck_clean(image: &Path, number: u32) {
     with_partition(image, number, |file| assert_e2fsck_clean(file, 0));
 }
@@ -60,7 +60,7 @@ pub fn assert_partition_e2fsck_clean(image: &Path, number: u32) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_partition_fsck_vfat_clean(image: &Path, number: u32) {
     with_partition(image, number, assert_fsck_vfat_clean);
 }
@@ -69,7 +69,7 @@ pub fn assert_partition_fsck_vfat_clean(image: &Path, number: u32) {
 ///
 /// # Panics
 ///
-/// Where it does.
+/// If it does.
 pub fn assert_image_sgdisk_clean(image: &Path) {
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("disk");

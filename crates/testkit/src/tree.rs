@@ -9,14 +9,14 @@ use std::path::Path;
 
 use rustix::fs::SeekFrom;
 
-/// Path from the root of the tree on, without a slash in front → what is there. The root itself is
+/// Path from the root of the tree on, without a leading slash → the node. The root itself is
 /// at the empty path.
 pub type Tree = BTreeMap<Vec<u8>, Node>;
 
-/// Something in a tree.
+/// A node of a tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What sort of thing it is.
+    /// Its type.
     pub kind: Kind,
     /// The permissions, of 07777.
     pub permissions: u32,
@@ -28,7 +28,7 @@ pub struct Node {
     pub size_bytes: u64,
     /// When it was last modified: seconds since 1970, and nanoseconds.
     pub modified: (i64, u32),
-    /// How many names it has.
+    /// The number of its names.
     pub links: u64,
     /// Where a symbolic link points to.
     pub target: Option<Vec<u8>>,
@@ -40,7 +40,7 @@ pub struct Node {
     pub content_crc32c: Option<u32>,
 }
 
-/// What sort of thing a node is.
+/// The type of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -63,7 +63,7 @@ pub enum Kind {
 ///
 /// # Panics
 ///
-/// Where the kernel refuses anything.
+/// If the kernel refuses anything.
 pub fn walk_kernel(root: &Path) -> Tree {
     let mut tree = Tree::new();
     walk(root, Vec::new(), &mut tree);
@@ -137,7 +137,7 @@ fn xattrs(path: &Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         .collect()
 }
 
-/// Only what the kernel says is data is read: a file may be larger than anything that can be read in a test.
+/// Only the parts that the kernel reports as data are read: a sparse file may be too large to read in a test.
 fn crc32c_of(path: &Path) -> u32 {
     let file = fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let size = file.metadata().unwrap().len();
@@ -165,7 +165,7 @@ fn crc32c_of(path: &Path) -> u32 {
     crc
 }
 
-/// The CRC-32C of what `crc` is of, with `length_bytes` zeros behind it, however many they are.
+/// The CRC-32C of the data of `crc` followed by `length_bytes` zeros, however many they are.
 pub fn crc32c_append_zeros(crc: u32, length_bytes: u64) -> u32 {
     const STEP: [u8; 4096] = [0; 4096];
     let mut crc = crc32c::crc32c_append(crc, &STEP[..(length_bytes % STEP.len() as u64) as usize]);

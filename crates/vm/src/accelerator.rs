@@ -1,4 +1,4 @@
-//! What carries out the guest's instructions, and which of them there is on this host.
+//! Accelerators: what runs the guest's instructions, and which one this host has.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -7,19 +7,19 @@ use std::str::FromStr;
 
 use crate::Architecture;
 
-/// What carries out the guest's instructions.
+/// What runs the guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Accelerator {
-    /// The host's processor, by way of the Linux kernel.
+    /// The host's processor, through the Linux kernel.
     Kvm,
-    /// The host's processor, by way of macOS.
+    /// The host's processor, through macOS.
     Hvf,
-    /// QEMU's translator: any guest on any host, some ten times slower.
+    /// QEMU's emulation: any guest on any host, about ten times slower.
     Tcg,
 }
 
 impl Accelerator {
-    /// The name that QEMU has for it.
+    /// QEMU's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kvm => "kvm",
@@ -28,7 +28,7 @@ impl Accelerator {
         }
     }
 
-    /// The accelerator for guests of `architecture` on `host`: the host's processor where it can be had.
+    /// The accelerator for guests of `architecture` on `host`: the host's processor if possible.
     pub fn choose(architecture: Architecture, host: &Host) -> Choice {
         let tcg = |reason: String| Choice { accelerator: Self::Tcg, reason, hint: None };
         if host.architecture != Some(architecture) {
@@ -39,23 +39,23 @@ impl Accelerator {
             return Choice { accelerator: Self::Hvf, reason: "this host is a Mac".to_owned(), hint: None };
         }
         if host.system != "linux" {
-            return tcg(format!("imgraft knows no other accelerator on {}", host.system));
+            return tcg(format!("imgraft knows no hardware accelerator on {}", host.system));
         }
-        // A guest that is started where the device is there and the processor lends nothing hangs for ever.
+        // If the device exists but the processor has no virtualisation, a guest would hang for ever.
         if host.lends_virtualisation == Some(false) {
-            return tcg("/proc/cpuinfo has neither `vmx` nor `svm`: this processor lends no virtualisation".to_owned());
+            return tcg("/proc/cpuinfo has neither `vmx` nor `svm`: this processor has no virtualisation".to_owned());
         }
         match &host.kvm {
             Kvm::Usable => Choice { accelerator: Self::Kvm, reason: "/dev/kvm can be used".to_owned(), hint: None },
             Kvm::Missing => Choice {
                 hint: Some(
-                    "`modprobe kvm_intel` or `kvm_amd` makes it, where virtualisation is on in the firmware".to_owned(),
+                    "`modprobe kvm_intel` or `modprobe kvm_amd` creates it if the firmware has virtualisation switched on".to_owned(),
                 ),
                 ..tcg("there is no /dev/kvm".to_owned())
             },
             Kvm::NotAllowed => Choice {
-                hint: Some("`sudo usermod -aG kvm \"$USER\"` and a new login let you use it".to_owned()),
-                ..tcg("/dev/kvm is there, and may not be opened by you".to_owned())
+                hint: Some("run `sudo usermod -aG kvm \"$USER\"` and log in again".to_owned()),
+                ..tcg("you have no permission to open /dev/kvm".to_owned())
             },
             Kvm::Broken(problem) => tcg(format!("/dev/kvm cannot be opened: {problem}")),
         }
@@ -68,19 +68,12 @@ impl fmt::Display for Accelerator {
     }
 }
 
-/// A text that is no accelerator's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The error for an unknown accelerator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown accelerator `{text}`: use kvm, hvf or tcg")]
 pub struct UnknownAccelerator {
     text: String,
 }
-
-impl fmt::Display for UnknownAccelerator {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is none of kvm, hvf and tcg", self.text)
-    }
-}
-
-impl std::error::Error for UnknownAccelerator {}
 
 impl FromStr for Accelerator {
     type Err = UnknownAccelerator;
@@ -93,7 +86,7 @@ impl FromStr for Accelerator {
     }
 }
 
-/// An accelerator, and why it is that one.
+/// An accelerator, and why it was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The accelerator.
@@ -104,34 +97,34 @@ pub struct Choice {
     pub hint: Option<String>,
 }
 
-/// What of a host decides about the accelerator.
+/// The facts about a host that decide about the accelerator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
     /// The operating system, as Rust calls it: `linux`, `macos`, …
     pub system: String,
-    /// What its processors understand, if guests of it are known.
+    /// Its architecture, if guests of that are supported.
     pub architecture: Option<Architecture>,
     /// `/dev/kvm`.
     pub kvm: Kvm,
-    /// Whether the processor says that it can be lent to guests; `None` where processors do not say that.
+    /// Whether the processor reports virtualisation; `None` if such processors do not report it.
     pub lends_virtualisation: Option<bool>,
 }
 
-/// How `/dev/kvm` is.
+/// The state of `/dev/kvm`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kvm {
     /// It can be opened.
     Usable,
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It may not be opened.
+    /// The user has no permission to open it.
     NotAllowed,
     /// It cannot be opened, for this reason.
     Broken(String),
 }
 
 impl Host {
-    /// Looks at this host.
+    /// Reads the facts about this host.
     pub fn look() -> Self {
         let architecture = Architecture::of_host();
         let kvm = match OpenOptions::new().read(true).write(true).open("/dev/kvm") {
@@ -144,7 +137,7 @@ impl Host {
         };
         let lends_virtualisation = match architecture {
             Some(Architecture::X86_64) => std::fs::read_to_string("/proc/cpuinfo").ok().map(|text| lends(&text)),
-            // Arm's processors say it to the kernel only, which then has the device or has it not.
+            // Arm processors report it only to the kernel, which has the device or not.
             _ => None,
         };
         Self { system: std::env::consts::OS.to_owned(), architecture, kvm, lends_virtualisation }
@@ -195,7 +188,7 @@ mod tests {
         let (reason, hint) = said(Host { kvm: Kvm::Missing, ..host() });
         assert!(reason.contains("no /dev/kvm") && hint.contains("modprobe"), "{reason}; {hint}");
         let (reason, hint) = said(Host { kvm: Kvm::NotAllowed, ..host() });
-        assert!(reason.contains("may not be opened") && hint.contains("-aG kvm"), "{reason}; {hint}");
+        assert!(reason.contains("no permission to open /dev/kvm") && hint.contains("-aG kvm"), "{reason}; {hint}");
         // The device that is there is no sign that guests run.
         let (reason, hint) = said(Host { lends_virtualisation: Some(false), ..host() });
         assert!(reason.contains("vmx") && hint.is_empty(), "{reason}; {hint}");

@@ -1,19 +1,19 @@
-//! The processors that guests are made for.
+//! The architectures of guests.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a guest's programs are compiled for.
+/// The processor that a guest's programs are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Architecture {
-    /// Intel's and AMD's, 64 bits; `amd64` to Debian.
+    /// Intel's and AMD's, 64 bits; Debian calls it `amd64`.
     X86_64,
-    /// Arm's, 64 bits; `arm64` to Debian.
+    /// Arm's, 64 bits; Debian calls it `arm64`.
     Aarch64,
 }
 
 impl Architecture {
-    /// The architecture of this host, if guests of it are known.
+    /// The architecture of this host, if guests of that are supported.
     pub fn of_host() -> Option<Self> {
         match std::env::consts::ARCH {
             "x86_64" => Some(Self::X86_64),
@@ -22,7 +22,7 @@ impl Architecture {
         }
     }
 
-    /// The name that QEMU and the kernel have for it.
+    /// QEMU's and the kernel's name for it.
     pub fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -54,7 +54,7 @@ impl Architecture {
         }
     }
 
-    /// The board by a name with a version, as firmware descriptors match it.
+    /// The board's name with a version, which firmware descriptors match.
     pub(crate) fn versioned_board(self) -> &'static str {
         match self {
             Self::X86_64 => "pc-q35-10.0",
@@ -71,19 +71,12 @@ impl Architecture {
     }
 }
 
-/// A text that is no architecture's name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The error for an unknown architecture.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown architecture `{text}`: use x86_64 (amd64) or aarch64 (arm64)")]
 pub struct UnknownArchitecture {
     text: String,
 }
-
-impl fmt::Display for UnknownArchitecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is none of x86_64 (amd64) and aarch64 (arm64)", self.text)
-    }
-}
-
-impl std::error::Error for UnknownArchitecture {}
 
 impl FromStr for Architecture {
     type Err = UnknownArchitecture;

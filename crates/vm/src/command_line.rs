@@ -1,4 +1,23 @@
 //! A command line of QEMU: its options, each with its reason.
+//!
+//! `imgraft boot my.img --print-command` on a host without KVM prints this (`-cpu` is shortened):
+//!
+//! ```text
+//! qemu-system-x86_64 -nodefaults -no-user-config -machine q35,graphics=off -display none -vga none \
+//!   -accel tcg,thread=multi -cpu max -smp 2 -m 2048M \
+//!   -drive if=virtio,file=/srv/my.img,format=qcow2,snapshot=on,cache=unsafe \
+//!   -netdev user,id=net,hostfwd=tcp:127.0.0.1:2222-:22 -device virtio-net-pci,netdev=net,romfile= \
+//!   -device virtio-rng-pci -serial mon:stdio
+//! ```
+//!
+//! An option's value has parts between commas: mostly a kind of thing first, then `name=value`. A device has two ends,
+//! joined by an `id`: `-netdev` is the host's end of the network and `-device` the guest's card, and both have the name
+//! `net`. `hostfwd` leads from port 2222 of the host to port 22 of the guest. `snapshot=on` sends what the guest writes
+//! to a file that disappears with QEMU.
+//!
+//! Because a comma ends a part, QEMU reads `,,` as a comma within a part: the image `a,b.img` is `file=a,,b.img`. A name
+//! such as `nbd:x` would be read as a protocol, so a relative path becomes `./nbd:x`. `Parts` does both. The quotes of
+//! a shell are added only when a line is shown; QEMU is started without a shell.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -30,7 +49,7 @@ impl CommandLine {
         Self { program: program.into(), settings: Vec::new() }
     }
 
-    /// Adds an option that stands for itself.
+    /// Adds an option without a value.
     pub(crate) fn flag(&mut self, option: &'static str, reason: &'static str) {
         self.settings.push(Setting { option, value: None, reason });
     }
@@ -48,7 +67,7 @@ impl CommandLine {
     }
 }
 
-/// One option a line, quoted for a POSIX shell, or bash where a name is not UTF-8.
+/// One option in each line, quoted for a POSIX shell, or for bash if a name is not UTF-8.
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(self.program.as_os_str()))?;
@@ -69,12 +88,12 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Begins with a part that has no name, and none of the user's characters.
+    /// Begins with a part without a name, which must not come from the user.
     pub(crate) fn new(first: &str) -> Self {
         Self { bytes: first.as_bytes().to_vec() }
     }
 
-    /// Adds `name=value`; QEMU reads two commas as one that does not end the value.
+    /// Adds `name=value`, with each comma in it doubled for QEMU.
     pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         if !self.bytes.is_empty() {
             self.bytes.push(b',');
@@ -90,7 +109,7 @@ impl Parts {
         self
     }
 
-    /// Adds `name=path`. A relative path would be taken for a protocol's where it has a colon, so it gets a folder.
+    /// Adds `name=path`. A relative path with a colon would be read as a protocol, so it gets a folder.
     pub(crate) fn with_path(self, name: &str, path: &Path) -> Self {
         if path.is_absolute() { self.with(name, path) } else { self.with(name, Path::new(".").join(path)) }
     }

@@ -1,4 +1,4 @@
-//! The command line for a machine. This is the only place that writes options of QEMU.
+//! The command line of a machine. This is the only place that writes options of QEMU.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,20 +9,20 @@ use crate::{Accelerator, Architecture, Console, Disk, Firmware, Machine, Network
 /// The socket of QEMU's monitor, in the folder of sockets.
 const MONITOR_SOCKET: &str = "monitor";
 
-/// What is off costs more under translation than it gives: a fifth level of page tables is one more to walk, SMAP breaks
-/// each copy from and to user space into pieces, and `rep movsb`, which a kernel takes for fast where it sees ERMS or
-/// FSRM, is carried out byte by byte. A kernel takes 12 % less to start without them. No baseline that distributions
-/// are compiled for (x86-64-v2, v3) has any of them.
+/// These features cost more under emulation than they give: a fifth level of page tables is one more to walk, SMAP
+/// breaks each copy from and to user space into pieces, and `rep movsb`, which a kernel believes to be fast if it sees
+/// ERMS or FSRM, runs byte by byte. Without them a kernel starts in 12 % less time. No baseline that distributions are
+/// compiled for (x86-64-v2, v3) has any of them.
 const TRANSLATED: &str = "max,la57=off,smap=off,erms=off,fsrm=off";
 
-/// An Atom of the kind that carries out instructions in their order, as translation does: Linux needs no protection from
-/// what such a processor speculates about, and trusts its clock (TSC). QEMU's own name, an AMD of family 15, has
-/// neither: several of them make Linux read the time from the HPET, for which each reader leaves the translated code.
+/// An Atom that executes in order, as emulation does: Linux needs no protection from speculation on such a processor,
+/// and trusts its clock (TSC). QEMU's default, an AMD of family 15, has neither advantage: with several of them Linux
+/// reads the time from the HPET, which leaves the emulated code each time.
 const IN_ORDER: &str = ",vendor=GenuineIntel,family=6,model=54,stepping=1";
 
 impl Machine {
-    /// QEMU's command line for the machine. Sockets, of its monitor and its channels, are in the folder `sockets`;
-    /// without one there are none.
+    /// QEMU's command line for the machine. The sockets of its monitor and its channels are in the folder `sockets`;
+    /// without a folder there are none.
     pub fn command_line(&self, sockets: Option<&Path>) -> CommandLine {
         let mut line = CommandLine::new(self.architecture.program());
         self.board(&mut line);
@@ -33,7 +33,7 @@ impl Machine {
             line.option("-drive", disk_value(disk), disk.writes.reason());
         }
         self.network(&mut line);
-        line.option("-device", "virtio-rng-pci", "randomness from the host: nothing waits for it");
+        line.option("-device", "virtio-rng-pci", "randomness from the host, so that no program has to wait for it");
         self.identity(&mut line);
         self.console(&mut line);
         if let Some(folder) = sockets {
@@ -42,10 +42,10 @@ impl Machine {
         line
     }
 
-    /// The board, and what is and is not on it.
+    /// The board and its devices.
     fn board(&self, line: &mut CommandLine) {
-        line.flag("-nodefaults", "only what is said here: no floppy, no CD-ROM, no second network card to look for");
-        line.flag("-no-user-config", "the same machine whatever the user's own configuration of QEMU says");
+        line.flag("-nodefaults", "only the devices listed here: no floppy, no CD-ROM, no second network card");
+        line.flag("-no-user-config", "the same machine, whatever the user's own configuration of QEMU is");
         let mut board = Parts::new(self.architecture.board());
         if self.architecture == Architecture::X86_64 {
             board = board.with("graphics", "off");
@@ -55,10 +55,10 @@ impl Machine {
         if matches!(&self.firmware, Firmware::Uefi(Uefi { needs_smm: true, .. })) {
             board = board.with("smm", "on");
         }
-        line.option("-machine", board, "the board with PCI Express, on which firmware speaks on the serial port");
-        line.option("-display", "none", "everything is said on the serial port");
+        line.option("-machine", board, "the board with PCI Express; its firmware writes to the serial port");
+        line.option("-display", "none", "all output goes to the serial port");
         if self.architecture == Architecture::X86_64 {
-            line.option("-vga", "none", "no screen to which a boot loader could speak instead");
+            line.option("-vga", "none", "no screen that a boot loader could write to instead");
         }
         if self.ends_at_reboot {
             line.flag("-no-reboot", "a restart ends the machine");
@@ -73,13 +73,17 @@ impl Machine {
                 Architecture::X86_64 => [TRANSLATED, IN_ORDER].concat(),
                 Architecture::Aarch64 => "max".to_owned(),
             };
-            line.option("-cpu", cpu, "all that can be translated at no loss: images for newer processors start");
+            line.option(
+                "-cpu",
+                cpu,
+                "all features that cost nothing to emulate, so that images for newer processors start",
+            );
         } else {
             line.option("-accel", self.accelerator.name(), "the host's processor carries out the guest's instructions");
             line.option("-cpu", "host", "all that the host's processor can do");
         }
-        line.option("-smp", self.cpus.to_string(), "services of a first boot start side by side");
-        line.option("-m", format!("{}M", self.memory_mib), "QEMU's own 128 MiB are too few for a cloud image");
+        line.option("-smp", self.cpus.to_string(), "services of a first boot start in parallel");
+        line.option("-m", format!("{}M", self.memory_mib), "QEMU's default of 128 MiB is too little for a cloud image");
     }
 
     fn firmware(&self, line: &mut CommandLine) {
@@ -93,17 +97,17 @@ impl Machine {
         if let Some(variables) = &uefi.variables {
             let flash = Parts::new("").with("if", "pflash").with("format", &variables.format);
             let flash = with_writes(flash.with_path("file", &variables.path), variables.writes);
-            line.option("-drive", flash, "the firmware's variables, this machine's own");
+            line.option("-drive", flash, "the firmware's variables, for this machine alone");
         }
     }
 
     fn kernel(&self, line: &mut CommandLine) {
         let Some(direct) = &self.direct_kernel else { return };
-        line.option("-kernel", direct.kernel.as_os_str(), "the kernel starts at once, without a boot loader");
+        line.option("-kernel", direct.kernel.as_os_str(), "the kernel starts directly, without a boot loader");
         if let Some(initrd) = &direct.initrd {
-            line.option("-initrd", initrd.as_os_str(), "what the kernel begins with");
+            line.option("-initrd", initrd.as_os_str(), "the first file system that the kernel uses");
         }
-        line.option("-append", &direct.command_line, "what a boot loader would say to the kernel");
+        line.option("-append", &direct.command_line, "the command line that a boot loader would give to the kernel");
     }
 
     fn network(&self, line: &mut CommandLine) {
@@ -162,7 +166,11 @@ impl Machine {
             }
             Console::Piped => {
                 let stdio = Parts::new("stdio").with("id", "console").with("signal", "off");
-                line.option("-chardev", stdio, "the guest's console goes to who started QEMU, from its first byte on");
+                line.option(
+                    "-chardev",
+                    stdio,
+                    "the guest's console goes to the program that started QEMU, from its first byte on",
+                );
                 line.option("-serial", "chardev:console", "the first serial port is the console");
             }
         }
@@ -187,12 +195,12 @@ impl Machine {
     }
 }
 
-/// Where QEMU's monitor listens.
+/// The address of QEMU's monitor.
 pub(crate) fn monitor_socket(folder: &Path) -> PathBuf {
     folder.join(MONITOR_SOCKET)
 }
 
-/// Where the channel with this index listens.
+/// The address of the channel with this index.
 pub(crate) fn channel_socket(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("channel{index}"))
 }
@@ -215,9 +223,9 @@ impl Writes {
     /// Why a disk has the options that it has.
     fn reason(self) -> &'static str {
         match self {
-            Self::Throwaway => "what is written goes to a file without a name, which need not reach the host's disk",
-            Self::Keep => "what the guest writes stays; what it discards is given back",
-            Self::KeepUnsafely => "what the guest writes stays, and need not survive a power cut",
+            Self::Throwaway => "the guest's writes go to a file without a name, which need not reach the host's disk",
+            Self::Keep => "the guest's writes are kept; what it discards is freed on the host",
+            Self::KeepUnsafely => "the guest's writes are kept, but may not survive a power cut",
             Self::Refuse => "the guest only reads it",
         }
     }

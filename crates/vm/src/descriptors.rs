@@ -1,5 +1,5 @@
-//! Where this host has UEFI firmware: QEMU's firmware descriptors, as `docs/interop/firmware.json` of QEMU's source
-//! has them, and after those the places that distributions without descriptors use.
+//! Finding UEFI firmware on this host: by QEMU's firmware descriptors (`docs/interop/firmware.json` in QEMU's
+//! source), and then in the places of distributions without descriptors.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,10 +20,10 @@ const FOLDERS: [&str; 4] = [
 /// The most bytes of a descriptor; they have some hundred.
 const MAX_DESCRIPTOR_BYTES: u64 = 1 << 20;
 
-/// Features of a firmware that is for guests whose memory the host cannot read, and for no others.
+/// Features of a firmware that works only for guests whose memory the host cannot read.
 const CONFIDENTIAL: [&str; 2] = ["amd-sev-snp", "intel-tdx"];
 
-/// Code and variables where there may be no descriptors: Debian, Fedora, Arch, openSUSE, Homebrew.
+/// Code and variables on systems that may have no descriptors: Debian, Fedora, Arch, openSUSE, Homebrew.
 const X86_64_PLACES: [[&str; 2]; 7] = [
     ["/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"],
     ["/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"],
@@ -56,7 +56,7 @@ impl Uefi {
         all.find(|uefi| uefi.code.is_file() && uefi.variables.as_ref().is_none_or(|variables| variables.path.is_file()))
     }
 
-    /// The Debian package that has one.
+    /// The Debian package with a firmware.
     pub fn package(architecture: Architecture) -> &'static str {
         match architecture {
             Architecture::X86_64 => "ovmf",
@@ -65,7 +65,7 @@ impl Uefi {
     }
 }
 
-/// The descriptors in `folders` by their names, which say which is preferred.
+/// The descriptors in `folders`, sorted by their names, which decide which is preferred.
 fn descriptors(folders: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
     let mut found = BTreeMap::new();
     for folder in folders {
@@ -79,7 +79,7 @@ fn descriptors(folders: &[PathBuf]) -> BTreeMap<OsString, PathBuf> {
     found
 }
 
-/// The descriptor at `path`. One that is empty is there to hide others, and one that is broken does not count.
+/// The descriptor at `path`. An empty one hides others of its name, and a broken one is ignored.
 fn read(path: &Path) -> Option<Value> {
     let is_small = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= MAX_DESCRIPTOR_BYTES);
     let text = is_small.then(|| std::fs::read(path).ok()).flatten()?;
@@ -104,7 +104,7 @@ fn of_descriptor(descriptor: &Value, architecture: Architecture, is_secure: bool
         !has("secure-boot") && !has("enrolled-keys") && !has("requires-smm")
     };
     let mapping = &descriptor["mapping"];
-    // What is mapped as memory or as a kernel has no variables, and is for other uses.
+    // A firmware that is mapped as memory or as a kernel has no variables.
     let is_usable = texts(&descriptor["interface-types"]).iter().any(|kind| kind == "uefi")
         && mapping["device"] == "flash"
         && !CONFIDENTIAL.into_iter().any(has);
@@ -119,7 +119,7 @@ fn of_descriptor(descriptor: &Value, architecture: Architecture, is_secure: bool
             writes: Writes::Throwaway,
         }),
         "stateless" => None,
-        // Its variables are in the file of the code, which is everybody's.
+        // Its variables are in the file of the code, which all machines share.
         _ => return None,
     };
     Some(Uefi {
@@ -130,7 +130,7 @@ fn of_descriptor(descriptor: &Value, architecture: Architecture, is_secure: bool
     })
 }
 
-/// Firmware without a descriptor, none of which is known to have secure boot.
+/// Firmware without a descriptor. None is known to have secure boot.
 fn of_places(architecture: Architecture, is_secure: bool) -> impl Iterator<Item = Uefi> {
     let places: &[[&str; 2]] = match architecture {
         _ if is_secure => &[],
@@ -145,7 +145,7 @@ fn of_places(architecture: Architecture, is_secure: bool) -> impl Iterator<Item 
     })
 }
 
-/// Whether `pattern`, in which `*` stands for anything, is `text`.
+/// Whether `pattern`, in which `*` matches anything, matches `text`.
 fn is_match(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };

@@ -20,13 +20,14 @@ pub struct GuestKernel {
     pub source: String,
 }
 
-/// The image has no kernel where kernels are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The image has no kernel in the usual places.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no kernel: no `{}`, no `/boot/{}*`", KERNELS[0], KERNEL_PREFIXES[0])]
 pub struct NoKernel;
 
 /// Where a distribution keeps a link to the kernel that is to be started, or the kernel itself.
 const KERNELS: [&str; 5] = ["/boot/vmlinuz", "/vmlinuz", "/boot/Image", "/boot/vmlinuz-linux", "/boot/vmlinuz-virt"];
-/// What the name of a kernel begins with that has its version in it.
+/// How the name of a kernel with a version begins.
 const KERNEL_PREFIXES: [&str; 3] = ["vmlinuz-", "vmlinux-", "Image-"];
 /// The first root file system of a kernel, by the kernel's version.
 const INITRDS: [[&str; 2]; 4] = [["initrd.img-", ""], ["initramfs-", ".img"], ["initrd-", ""], ["initramfs-", ""]];
@@ -35,7 +36,7 @@ const CONFIGURATIONS: [&str; 2] = ["/boot/grub/grub.cfg", "/boot/grub2/grub.cfg"
 const MAX_CONFIGURATION_BYTES: u64 = 4 << 20;
 
 impl GuestKernel {
-    /// The kernel that the guest starts by itself, or else its newest one.
+    /// The kernel that the guest's boot loader would start, or else its newest one.
     ///
     /// # Errors
     ///
@@ -51,14 +52,6 @@ impl GuestKernel {
     }
 }
 
-impl fmt::Display for NoKernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no kernel: no `{}`, no `/boot/{}*`", KERNELS[0], KERNEL_PREFIXES[0])
-    }
-}
-
-impl std::error::Error for NoKernel {}
-
 /// What the first entry of GRUB's menu starts.
 fn of_grub(guest: &Guest) -> Option<GuestKernel> {
     CONFIGURATIONS.into_iter().find_map(|configuration| {
@@ -73,7 +66,7 @@ fn of_grub(guest: &Guest) -> Option<GuestKernel> {
                 None => None,
             },
             command_line: entry.arguments,
-            source: format!("as `{configuration}` has them"),
+            source: format!("from `{configuration}`"),
         })
     })
 }
@@ -92,7 +85,7 @@ fn first_entry(configuration: &str) -> Option<Entry> {
     let mut words =
         lines.find_map(|mut words| matches!(words.next()?, "linux" | "linux16" | "linuxefi").then_some(words))?;
     let kernel = words.next()?.to_owned();
-    // What GRUB would put in place of a variable is not known here; it is how the screen is handed over.
+    // The values of GRUB's variables are unknown here; they are about the screen.
     let arguments: Vec<&str> = words.filter(|word| !word.contains('$')).collect();
     let initrd = lines.map_while(|mut words| match words.next() {
         Some("}") => None,
@@ -108,7 +101,7 @@ fn first_entry(configuration: &str) -> Option<Entry> {
     entry.initrd.as_ref().is_none_or(is_plain).then_some(entry)
 }
 
-/// The kernel that a link or a version number says is the newest.
+/// The newest kernel, by a link or by version numbers.
 fn newest(guest: &Guest) -> Option<GuestKernel> {
     let linked = KERNELS.into_iter().find_map(|path| file(guest, path));
     let kernel = linked.or_else(|| {
@@ -124,7 +117,7 @@ fn newest(guest: &Guest) -> Option<GuestKernel> {
     let root = guest.root_volume();
     let uuid = root.file_system().map(|file_system| format!("UUID={}", file_system.uuid()));
     let device = match (uuid, root.partition()) {
-        // It takes a first root file system to look into others.
+        // LVM, LUKS and the like need an initramfs.
         (Some(uuid), _) if initrd.is_some() => uuid,
         (_, Some(partition)) => format!("PARTUUID={}", partition.partuuid),
         (_, None) => "/dev/vda".to_owned(),

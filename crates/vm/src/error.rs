@@ -1,55 +1,66 @@
-//! What can go wrong with a machine.
+//! Errors of machines.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use crate::Architecture;
 
-/// The result of something that is done with a machine.
+/// The result of an operation on a machine.
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
-/// Why a machine could not be started, or not be talked to.
-#[derive(Debug)]
+/// Why a machine could not be started or controlled.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The program for this kind of guest is not installed.
+    #[error(
+        "`{}`, which runs {architecture} guests, is not installed (Debian's package `{}`)",
+        .architecture.program(),
+        .architecture.package()
+    )]
     NotInstalled {
         /// The kind of guest.
         architecture: Architecture,
     },
     /// The program could not be started.
+    #[error("`{program}` cannot be started")]
     Start {
         /// The program.
         program: PathBuf,
-        /// What the host says.
+        /// The host's error.
+        #[source]
         error: io::Error,
     },
     /// QEMU ended before the guest could begin, or before it answered.
+    #[error("QEMU ended with {status}{}", last_words(.stderr))]
     Ended {
         /// How it ended.
         status: ExitStatus,
-        /// What it said last.
+        /// Its last messages.
         stderr: String,
     },
-    /// QEMU did not do what it was told.
+    /// QEMU refused a command.
+    #[error("QEMU refused `{command}`: {description}")]
     Refused {
         /// The command, by QMP's name.
         command: String,
-        /// What QEMU says.
+        /// QEMU's reason.
         description: String,
     },
-    /// There was no answer, or none that can be understood.
+    /// There was no valid answer.
+    #[error("QEMU's monitor: {problem}")]
     Monitor {
         /// What was found or expected.
         problem: String,
     },
     /// A socket or a file of the machine could not be used.
+    #[error("{what}")]
     Io {
-        /// What was done.
+        /// What was attempted.
         what: String,
-        /// What the host says.
+        /// The host's error.
+        #[source]
         error: io::Error,
     },
 }
@@ -64,32 +75,6 @@ impl Error {
     }
 }
 
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotInstalled { architecture } => write!(
-                f,
-                "`{}`, which runs {architecture} guests, is not installed (Debian's package `{}`)",
-                architecture.program(),
-                architecture.package()
-            ),
-            Self::Start { program, .. } => write!(f, "`{}` cannot be started", program.display()),
-            Self::Ended { status, stderr } if stderr.is_empty() => {
-                write!(f, "QEMU ended with {status}, and said nothing")
-            }
-            Self::Ended { status, stderr } => write!(f, "QEMU ended with {status}: {stderr}"),
-            Self::Refused { command, description } => write!(f, "QEMU refused `{command}`: {description}"),
-            Self::Monitor { problem } => write!(f, "QEMU's monitor: {problem}"),
-            Self::Io { what, .. } => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Start { error, .. } | Self::Io { error, .. } => Some(error),
-            _ => None,
-        }
-    }
+fn last_words(stderr: &str) -> String {
+    if stderr.is_empty() { " and no message".to_owned() } else { format!(": {stderr}") }
 }

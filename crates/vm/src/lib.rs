@@ -1,7 +1,7 @@
-//! Virtual machines: the only place that builds command lines of QEMU, starts it and talks to it.
+//! Virtual machines: the only place that builds command lines of QEMU, starts it and controls it.
 //!
-//! A [`Machine`] says what the guest sees; [`Machine::command_line`] is QEMU's command line for it, a
-//! reason beside each option. [`start`] runs it and gives a [`Running`], which tells in one stream what
+//! A [`Machine`] describes what the guest sees; [`Machine::command_line`] is QEMU's command line for it, with a
+//! reason for each option. [`start`] runs it and returns a [`Running`], which reports in one stream what
 //! the console shows and what the monitor reports, each with its time since the start. QEMU is killed when that is
 //! dropped.
 //!

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use crate::{Accelerator, Architecture};
 
-/// A machine, and what of the host is given to it.
+/// A machine, and what it gets from the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// What its processors understand.
+    /// Its processors' architecture.
     pub architecture: Architecture,
-    /// What carries out its instructions.
+    /// Its accelerator.
     pub accelerator: Accelerator,
-    /// What looks for a boot loader.
+    /// The firmware, which looks for a boot loader.
     pub firmware: Firmware,
     /// How many processors it has.
     pub cpus: u32,
@@ -20,19 +20,19 @@ pub struct Machine {
     pub memory_mib: u32,
     /// Its disks, in the order in which the guest finds them: `vda`, `vdb`, …
     pub disks: Vec<Disk>,
-    /// What it is connected to.
+    /// Its network.
     pub network: Network,
     /// The serial number of SMBIOS type 1, which the guest reads as `product_serial`.
     pub serial_number: Option<String>,
     /// The UUID of SMBIOS type 1, which the guest reads as `product_uuid`.
     pub uuid: Option<String>,
-    /// A kernel to start in place of what a boot loader would find.
+    /// A kernel to start instead of the one that a boot loader would find.
     pub direct_kernel: Option<DirectKernel>,
-    /// Ways into the guest that need no network.
+    /// Channels into the guest that need no network.
     pub channels: Vec<Channel>,
     /// Where its first serial port leads to.
     pub console: Console,
-    /// Whether the machine ends when the guest restarts it.
+    /// Whether the machine ends when the guest restarts.
     pub ends_at_reboot: bool,
 }
 
@@ -57,10 +57,10 @@ impl Machine {
     }
 }
 
-/// What looks for a boot loader.
+/// The firmware, which looks for a boot loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Firmware {
-    /// What QEMU has for the machine: SeaBIOS on x86_64, nothing on aarch64.
+    /// QEMU's default: SeaBIOS on x86_64, nothing on aarch64.
     Default,
     /// UEFI.
     Uefi(Uefi),
@@ -69,13 +69,13 @@ pub enum Firmware {
 /// A UEFI firmware in flash memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uefi {
-    /// The file with its code, which is not written.
+    /// The file with its code, which is never written.
     pub code: PathBuf,
     /// The format of that file, as QEMU calls it.
     pub code_format: String,
-    /// What keeps its variables; `None` where the code's file has them.
+    /// Its variables; `None` if the code's file has them.
     pub variables: Option<Variables>,
-    /// Whether it needs the system management mode, as one with secure boot does.
+    /// Whether it needs system management mode, as a firmware with secure boot does.
     pub needs_smm: bool,
 }
 
@@ -86,7 +86,7 @@ pub struct Variables {
     pub path: PathBuf,
     /// The format of that file, as QEMU calls it.
     pub format: String,
-    /// What becomes of what is written to them.
+    /// What happens to changes.
     pub writes: Writes,
 }
 
@@ -97,12 +97,12 @@ pub struct Disk {
     pub path: PathBuf,
     /// The format of the file, as QEMU calls it.
     pub format: String,
-    /// What becomes of what the guest writes.
+    /// What happens to the guest's writes.
     pub writes: Writes,
 }
 
 impl Disk {
-    /// A disk that the guest can write to, of which nothing stays.
+    /// A disk that the guest can write to, but whose changes are discarded.
     pub fn throwaway(path: impl Into<PathBuf>, format: &str) -> Self {
         Self { path: path.into(), format: format.to_owned(), writes: Writes::Throwaway }
     }
@@ -118,35 +118,35 @@ impl Disk {
     }
 }
 
-/// What becomes of what a guest writes.
+/// What happens to a guest's writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writes {
-    /// It goes to a file without a name, which is gone when QEMU is. The disk's own file is only read.
+    /// They go to a file without a name, which disappears with QEMU. The disk's own file is only read.
     Throwaway,
-    /// It goes to the disk's file, safely: what the guest flushed is there after a power cut.
+    /// They go to the disk's file safely: what the guest flushed survives a power cut.
     Keep,
-    /// It goes to the disk's file, and none of it is sure to be there after a power cut of the host.
+    /// They go to the disk's file, but may not survive a power cut of the host.
     KeepUnsafely,
-    /// There is none: the disk can only be read.
+    /// The disk is read-only.
     Refuse,
 }
 
-/// What a machine is connected to.
+/// A machine's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// Nothing: it has no network card.
+    /// None: it has no network card.
     None,
-    /// A network of its own, on which QEMU answers: DHCP, DNS and a router.
+    /// A network of its own, with DHCP, DNS and a router by QEMU.
     User {
-        /// Whether the guest gets no further than that network.
+        /// Whether the guest can reach only that network.
         is_restricted: bool,
-        /// The network, such as `10.0.2.0/24`, where it is not that one.
+        /// The network, such as `10.0.2.0/24`, if it is not that one.
         network: Option<String>,
-        /// Ports of the host that lead into the guest.
+        /// Ports of the host that are forwarded to the guest.
         forwards: Vec<Forward>,
-        /// Addresses in the guest's network that lead to a program of the host.
+        /// Addresses in the guest's network that are connected to a program of the host.
         guest_forwards: Vec<GuestForward>,
-        /// The card's address, where it matters.
+        /// The card's MAC address, if it matters.
         mac: Option<String>,
     },
 }
@@ -171,9 +171,9 @@ impl Network {
 /// A port of the host that leads into the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Forward {
-    /// What is spoken.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The address of the host that is listened at.
+    /// The address on which the host listens.
     pub host_address: Ipv4Addr,
     /// The port of the host.
     pub host_port: u16,
@@ -201,22 +201,22 @@ pub enum Protocol {
 /// An address in the guest's network that leads to a program of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestForward {
-    /// The address, which has to be in the guest's network.
+    /// The address, which must be in the guest's network.
     pub address: Ipv4Addr,
     /// The TCP port.
     pub port: u16,
-    /// What a shell starts for each connection, which is its standard input and output.
+    /// The shell command for each connection, whose standard input and output the connection is.
     pub command: String,
 }
 
-/// A kernel to start in place of what a boot loader would find.
+/// A kernel to start instead of the one that a boot loader would find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectKernel {
     /// The file with the kernel.
     pub kernel: PathBuf,
     /// The file with the first root file system.
     pub initrd: Option<PathBuf>,
-    /// What the kernel is told.
+    /// The kernel's command line.
     pub command_line: String,
 }
 
@@ -230,9 +230,9 @@ pub struct Channel {
 /// Where the first serial port leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Console {
-    /// Standard input and output of whoever starts QEMU, together with QEMU's own monitor: Ctrl-A x ends it, Ctrl-A c
-    /// changes to the monitor.
+    /// The standard input and output of the program that starts QEMU, together with QEMU's monitor: Ctrl-A x ends QEMU,
+    /// Ctrl-A c changes to the monitor.
     Terminal,
-    /// Whoever started QEMU: [`Occurrence`](crate::Occurrence)s, and [`Running::write_console`](crate::Running::write_console).
+    /// This program: [`Occurrence`](crate::Occurrence)s, and [`Running::write_console`](crate::Running::write_console).
     Piped,
 }

@@ -1,6 +1,6 @@
 //! QEMU's monitor for programs: QMP over a socket.
 //!
-//! "QEMU Machine Protocol Specification" has the form of what is said, "QEMU QMP Reference Manual" the commands.
+//! The "QEMU Machine Protocol Specification" defines the protocol, the "QEMU QMP Reference Manual" the commands.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -17,7 +17,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of one message.
 const MAX_MESSAGE_BYTES: u64 = 16 << 20;
 
-/// A way to tell QEMU what to do. Clones are the same way.
+/// A handle for QEMU's monitor. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     connection: Arc<Mutex<Connection>>,
@@ -26,12 +26,12 @@ pub struct Monitor {
 #[derive(Debug)]
 struct Connection {
     writer: UnixStream,
-    /// What comes back for commands; it ends when QEMU does.
+    /// The answers to commands; the channel closes when QEMU ends.
     answers: Receiver<Value>,
     last_id: u64,
 }
 
-/// How a machine is.
+/// The state of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
     /// Whether its processors run.
@@ -40,7 +40,7 @@ pub struct Status {
     pub state: String,
 }
 
-/// What a machine's disks have done so far: a sign that something happens.
+/// The work of a machine's disks so far, a sign of progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes that were read from all disks.
@@ -52,8 +52,8 @@ pub struct Progress {
 }
 
 impl Monitor {
-    /// Greets QEMU at the other end of `stream`. Events go to `on_event` with their name and what comes with
-    /// it; at the end of the stream that is dropped.
+    /// Greets QEMU at the other end of `stream`. Events go to `on_event` with their name and their
+    /// data; at the end of the stream that is dropped.
     pub(crate) fn connect(stream: UnixStream, on_event: impl FnMut(String, Value) + Send + 'static) -> Result<Self> {
         let reader = stream.try_clone().map_err(|error| Error::io("QEMU's monitor", error))?;
         let (answer, answers) = channel();
@@ -67,11 +67,11 @@ impl Monitor {
         Ok(monitor)
     }
 
-    /// Has QEMU carry out `command` with `arguments`, and gives what it returns.
+    /// Makes QEMU execute `command` with `arguments` and returns its answer.
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with what QEMU says; [`Error::Monitor`] where it has gone or does not answer.
+    /// [`Error::Refused`] with what QEMU says; [`Error::Monitor`] if it has gone or does not answer.
     pub fn execute(&self, command: &str, arguments: Option<Value>) -> Result<Value> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         connection.last_id += 1;
@@ -91,7 +91,7 @@ impl Monitor {
                 }
                 std::sync::mpsc::RecvTimeoutError::Disconnected => gone(),
             })?;
-            // What comes for an earlier command comes too late.
+            // An answer to an earlier command is too late.
             if answer["id"] != id {
                 continue;
             }
@@ -102,11 +102,11 @@ impl Monitor {
         }
     }
 
-    /// How the machine is.
+    /// The state of the machine.
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn status(&self) -> Result<Status> {
         let answer = self.execute("query-status", None)?;
         match (answer["running"].as_bool(), answer["status"].as_str()) {
@@ -115,11 +115,11 @@ impl Monitor {
         }
     }
 
-    /// What the disks have done so far.
+    /// The work of the disks so far.
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn progress(&self) -> Result<Progress> {
         let answer = self.execute("query-blockstats", None)?;
         let devices =
@@ -141,7 +141,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn reset(&self) -> Result<()> {
         self.execute("system_reset", None).map(drop)
     }
@@ -150,16 +150,16 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn power_down(&self) -> Result<()> {
         self.execute("system_powerdown", None).map(drop)
     }
 
-    /// Lets the processors run that do not.
+    /// Continues stopped processors.
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn resume(&self) -> Result<()> {
         self.execute("cont", None).map(drop)
     }
@@ -168,7 +168,7 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// As [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub fn quit(&self) -> Result<()> {
         self.execute("quit", None).map(drop)
     }
@@ -183,7 +183,7 @@ fn listen(stream: UnixStream, answers: &Sender<Value>, mut on_event: impl FnMut(
         if !matches!(read, Ok(1..)) {
             return;
         }
-        // The greeting is neither, and what cannot be read has no answer.
+        // The greeting is neither, and an unreadable message has no answer.
         let Ok(mut message) = serde_json::from_slice::<Value>(&line) else { continue };
         if let Some(name) = message["event"].as_str() {
             on_event(name.to_owned(), message["data"].take());

@@ -1,4 +1,4 @@
-//! What an image needs of its machine: the processor that it is made for, and the firmware that finds its boot
+//! What an image needs from its machine: the processor that it is made for, and the firmware that finds its boot
 //! loader.
 
 use std::io::{self, Write};
@@ -10,16 +10,16 @@ use storage::{ReadAt, WriteAt};
 
 use crate::Architecture;
 
-/// What an image needs of its machine, and how that was found out.
+/// What an image needs from its machine, and how that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// What the guest's programs are compiled for, if that can be told.
+    /// The guest's architecture, if known.
     pub architecture: Option<Reasoned<Architecture>>,
     /// The firmware.
     pub firmware: Reasoned<FirmwareKind>,
 }
 
-/// Something, and why it is that.
+/// A value and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reasoned<T> {
     /// What it is.
@@ -38,9 +38,9 @@ impl<T> Reasoned<T> {
 /// A kind of firmware.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FirmwareKind {
-    /// The PC's first one, which starts the code in a disk's first sector.
+    /// The PC's original firmware, which starts the code in a disk's first sector.
     Bios,
-    /// The one that starts a file of the EFI system partition.
+    /// The firmware that starts a file of the EFI system partition.
     Uefi,
 }
 
@@ -53,9 +53,9 @@ impl std::fmt::Display for FirmwareKind {
     }
 }
 
-/// Programs of which one is in each guest.
+/// Programs, at least one of which is in each guest.
 const PROGRAMS: [&str; 5] = ["/usr/bin/env", "/bin/sh", "/sbin/init", "/usr/bin/busybox", "/bin/busybox"];
-/// The bytes of an ELF header that say what it is for: up to `e_machine`.
+/// The bytes of an ELF header up to `e_machine`.
 const ELF_START_BYTES: usize = 20;
 /// `EM_X86_64` and `EM_AARCH64` of the ELF specification.
 const ELF_MACHINES: [(u16, Architecture); 2] = [(62, Architecture::X86_64), (183, Architecture::Aarch64)];
@@ -70,11 +70,11 @@ const MBR_PARTITIONS_OFFSET: usize = 446;
 const MBR_EFI_SYSTEM: u8 = 0xef;
 
 impl Needs {
-    /// Looks at `disk`, and at the guest on it if that could be opened.
+    /// Finds the needs of `disk`, and of the guest on it if that could be opened.
     ///
     /// # Errors
     ///
-    /// Where the disk cannot be read.
+    /// If the disk cannot be read.
     pub fn of(disk: &Arc<dyn WriteAt>, guest: Option<&Guest>) -> storage::Result<Self> {
         let boot = Boot::look(disk)?;
         let architecture = guest.and_then(of_programs).or_else(|| of_partitions(disk));
@@ -83,12 +83,12 @@ impl Needs {
     }
 }
 
-/// There is no other for machines that boot like a server.
+/// Servers with this architecture have only UEFI.
 fn arm_firmware() -> Reasoned<FirmwareKind> {
     Reasoned::new(FirmwareKind::Uefi, "machines of aarch64 have nothing else")
 }
 
-/// What a disk can be started by.
+/// The firmware that can start a disk.
 #[derive(Clone, Copy, Debug, Default)]
 struct Boot {
     has_code: bool,
@@ -108,7 +108,7 @@ impl Boot {
             let entries = sector[MBR_PARTITIONS_OFFSET..510].chunks(16);
             boot.has_esp = is_signed && entries.into_iter().any(|entry| entry[4] == MBR_EFI_SYSTEM);
         }
-        // What cannot be read is for the firmware to find out.
+        // The firmware will find unreadable places itself.
         if let Ok(Table::Gpt(gpt)) = partition::read(disk) {
             let has = |guid| gpt.partitions.iter().any(|partition| partition.kind.is(guid));
             boot = Self { has_gpt: true, has_bios_partition: has(BIOS_BOOT), has_esp: has(EFI_SYSTEM), ..boot };
@@ -116,37 +116,37 @@ impl Boot {
         Ok(boot)
     }
 
-    /// BIOS first: it is there in a moment, where UEFI takes seconds.
+    /// BIOS first: it starts in a moment, UEFI takes seconds.
     fn firmware(self) -> Reasoned<FirmwareKind> {
         let Self { has_code, has_gpt, has_bios_partition, has_esp } = self;
         if has_code && has_bios_partition {
             return Reasoned::new(FirmwareKind::Bios, "the image has a BIOS boot partition");
         }
         if has_esp && (has_gpt || !has_code) {
-            return Reasoned::new(FirmwareKind::Uefi, "the image has an EFI system partition, and nothing for a BIOS");
+            return Reasoned::new(FirmwareKind::Uefi, "the image has an EFI system partition, but nothing for a BIOS");
         }
         let reason = if has_code {
             "the image's first sector has a boot loader"
         } else {
-            "the image has no EFI system partition; neither has it anything for a BIOS"
+            "the image has neither an EFI system partition nor anything for a BIOS"
         };
         Reasoned::new(FirmwareKind::Bios, reason)
     }
 }
 
-/// What the guest's programs are compiled for.
+/// The guest's architecture, from one of its programs.
 fn of_programs(guest: &Guest) -> Option<Reasoned<Architecture>> {
     PROGRAMS.into_iter().find_map(|name| {
         let path: GuestPath = name.parse().ok()?;
         let mut start = Start::default();
-        // It ends with our own error where the file is longer.
+        // It ends with our own error if the file is longer.
         let _ = guest.read_to(&path, &mut start).ok()?;
         let architecture = of_elf(&start.bytes)?;
         Some(Reasoned::new(architecture, format!("the guest's `{name}` is")))
     })
 }
 
-/// What an ELF file is for, by its first bytes: `e_ident`, `e_type`, `e_machine`.
+/// The architecture in an ELF file's first bytes: `e_ident`, `e_type`, `e_machine`.
 fn of_elf(start: &[u8]) -> Option<Architecture> {
     // 64 bits, least significant byte first.
     let is_ours = start.len() >= ELF_START_BYTES && start.starts_with(b"\x7fELF\x02\x01");
@@ -154,7 +154,7 @@ fn of_elf(start: &[u8]) -> Option<Architecture> {
     ELF_MACHINES.into_iter().find(|&(number, _)| number == machine).map(|(_, architecture)| architecture)
 }
 
-/// What the boot loader of the EFI system partition is for, or a root partition says.
+/// The architecture of the boot loader in the EFI system partition, or of the type of a root partition.
 fn of_partitions(disk: &Arc<dyn WriteAt>) -> Option<Reasoned<Architecture>> {
     for volume in guest::open_volumes(disk).ok()? {
         let is = |guid| volume.partition().is_some_and(|partition| partition.kind.is(guid));
@@ -176,7 +176,7 @@ fn of_partitions(disk: &Arc<dyn WriteAt>) -> Option<Reasoned<Architecture>> {
     None
 }
 
-/// Keeps the start of what is written, and wants no more.
+/// Keeps the beginning of what is written, then fails.
 #[derive(Default)]
 struct Start {
     bytes: Vec<u8>,

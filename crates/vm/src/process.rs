@@ -1,4 +1,4 @@
-//! QEMU as a process: started, listened to, and ended.
+//! QEMU as a process: starting it, reading its output, ending it.
 
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -21,17 +21,17 @@ use crate::{CommandLine, Console, Machine};
 
 /// How long QEMU may take to open its monitor.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long QEMU may take to end when it is told to; it has little to write then.
+/// How long QEMU may take to end when it is asked to; it has little to write then.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long QEMU may take to end of which it was seen that it is about to.
+/// How long QEMU may take to end after a sign that it is ending.
 const ENDING_TIME: Duration = Duration::from_secs(2);
-/// How often a process is looked at that is waited for.
+/// How often a process is checked while waiting for it.
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
-/// The most that is kept of what QEMU says on standard error.
+/// How much of QEMU's standard error is kept.
 const MAX_STDERR_BYTES: usize = 64 << 10;
-/// The most memory that pieces of the console take which wait to be fetched; beyond that, the guest waits.
+/// The most memory for pieces of the console that have not been fetched; if it is used up, the guest waits.
 const MAX_WAITING_BYTES: usize = 4 << 20;
-/// What a piece of the console takes beside its bytes, about: a guest may write them one by one.
+/// What a piece of the console takes besides its bytes, roughly: a guest may write single bytes.
 const PIECE_BYTES: usize = 128;
 
 /// Something that a machine did.
@@ -43,7 +43,7 @@ pub struct Occurrence {
     pub what: What,
 }
 
-/// What a machine can do.
+/// What happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// It wrote these bytes to its first serial port. Only with [`Console::Piped`].
@@ -52,7 +52,7 @@ pub enum What {
     Event {
         /// QMP's name of it: `RESET`, `SHUTDOWN`, `GUEST_PANICKED`, `WATCHDOG`, `BLOCK_IO_ERROR`, …
         name: String,
-        /// What comes with it.
+        /// Its data.
         data: Value,
     },
     /// The monitor was closed: QEMU has ended, or is about to.
@@ -61,7 +61,7 @@ pub enum What {
     ConsoleClosed,
 }
 
-/// A machine that runs. It is ended when this is dropped.
+/// A running machine. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -76,18 +76,18 @@ pub struct Running {
     stderr: Stderr,
 }
 
-/// Starts `machine`. Its sockets are made in the folder `sockets`, which has to be there and be nobody else's, and
-/// whose path is no longer than about 90 bytes.
+/// Starts `machine`. Its sockets are created in the folder `sockets`, which must exist, must be private, and
+/// must have a path of at most about 90 bytes.
 ///
 /// Returns when QEMU's monitor answers; the guest has begun by then.
 ///
-/// With [`Console::Piped`], QEMU is in a process group of its own: what is typed on the terminal does not
+/// With [`Console::Piped`], QEMU is in a process group of its own: signals from the terminal do not
 /// reach it.
 ///
 /// # Errors
 ///
 /// [`Error::NotInstalled`], [`Error::Start`], [`Error::Ended`] with what QEMU had to say, [`Error::Io`] and
-/// [`Error::Monitor`] where it cannot be talked to.
+/// [`Error::Monitor`] if it cannot be talked to.
 pub fn start(machine: &Machine, sockets: &Path) -> Result<Running> {
     let line = machine.command_line(Some(sockets));
     let start = Instant::now();
@@ -101,7 +101,7 @@ pub fn start(machine: &Machine, sockets: &Path) -> Result<Running> {
             stderr.keep(pipe)?;
         }
         if let Some(stdin) = &stdin {
-            // A guest that reads nothing is not waited for.
+            // Writing must not wait for a guest that reads nothing.
             let flags = rustix::fs::fcntl_getfl(stdin)
                 .and_then(|flags| rustix::fs::fcntl_setfl(stdin, flags | rustix::fs::OFlags::NONBLOCK));
             flags.map_err(|error| Error::io("the way to the guest's console", error.into()))?;
@@ -120,7 +120,7 @@ pub fn start(machine: &Machine, sockets: &Path) -> Result<Running> {
             let sockets = sockets.to_owned();
             Ok(Running { child, line, sockets, channels, start, monitor, stdin, occurrences, waiting_bytes, stderr })
         }
-        // It listens before it looks at disks and kernels, and so ends in the middle of a talk.
+        // It listens before it opens disks and kernels, so it may end during the greeting.
         Err(error) => Err(match (end(&mut child, ENDING_TIME), error) {
             (Some(status), Error::Monitor { .. }) => Error::Ended { status, stderr: stderr.all() },
             (_, error) => error,
@@ -131,7 +131,7 @@ pub fn start(machine: &Machine, sockets: &Path) -> Result<Running> {
 fn spawn(machine: &Machine, line: &CommandLine) -> Result<Child> {
     #[expect(clippy::disallowed_methods, reason = "this crate runs QEMU")]
     let mut command = std::process::Command::new(&line.program);
-    // Its messages are told to the user, and looked at.
+    // Its messages are shown to the user and searched.
     command.args(line.arguments()).env("LC_ALL", "C").stderr(Stdio::piped());
     if machine.console == Console::Piped {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
@@ -160,7 +160,7 @@ fn connect(child: &mut Child, path: &Path, stderr: &mut Stderr) -> Result<UnixSt
         if Instant::now() > deadline {
             let timeout_s = START_TIMEOUT.as_secs();
             return Err(Error::monitor(format!(
-                "it was not there after {timeout_s} s; QEMU says: {}",
+                "it did not appear within {timeout_s} s; QEMU says: {}",
                 stderr.so_far()
             )));
         }
@@ -169,8 +169,8 @@ fn connect(child: &mut Child, path: &Path, stderr: &mut Stderr) -> Result<UnixSt
 }
 
 impl Running {
-    /// What the machine did next, if it does anything within `timeout`. Nothing comes, and that at once, when QEMU has
-    /// ended and all that it did has been told: [`What::MonitorClosed`] is a part of that.
+    /// What the machine does next, if anything within `timeout`. It returns `None` at once when QEMU has
+    /// ended and everything was reported, including [`What::MonitorClosed`].
     pub fn next(&self, timeout: Duration) -> Option<Occurrence> {
         let occurrence = self.occurrences.recv_timeout(timeout).ok()?;
         if let What::Console(bytes) = &occurrence.what {
@@ -183,7 +183,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the guest has not read for long, where QEMU has ended, and without such a console.
+    /// [`Error::Io`] if the guest has not read for long, if QEMU has ended, or without such a console.
     pub fn write_console(&mut self, bytes: &[u8]) -> Result<()> {
         let problem = || "the guest's console cannot be written to";
         let Some(stdin) = &mut self.stdin else {
@@ -192,11 +192,11 @@ impl Running {
         stdin.write_all(bytes).and_then(|()| stdin.flush()).map_err(|error| Error::io(problem(), error))
     }
 
-    /// Connects to the channel `name`; the guest need not be there yet. One connection at a time is served.
+    /// Connects to the channel `name`; the guest need not have opened it yet. It serves one connection at a time.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the machine has no such channel or QEMU has ended.
+    /// [`Error::Io`] if the machine has no such channel or QEMU has ended.
     pub fn channel(&self, name: &str) -> Result<UnixStream> {
         let what = || format!("the channel `{name}` of the machine");
         let index = self.channels.iter().position(|channel| channel == name);
@@ -224,7 +224,7 @@ impl Running {
         self.start.elapsed()
     }
 
-    /// What QEMU itself has said on standard error so far.
+    /// QEMU's own output on standard error so far.
     pub fn stderr(&self) -> String {
         self.stderr.so_far()
     }
@@ -233,7 +233,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the host does not say.
+    /// [`Error::Io`] if the host does not say.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(|error| Error::io("QEMU cannot be waited for", error))
     }
@@ -242,7 +242,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// As [`try_wait`](Self::try_wait).
+    /// Like [`try_wait`](Self::try_wait).
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.child.wait().map_err(|error| Error::io("QEMU cannot be waited for", error))
     }
@@ -250,20 +250,20 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Whoever reads the console is not to wait for us.
+        // The thread that reads the console must not wait for us.
         self.waiting_bytes.store(0, Ordering::Relaxed);
         end(&mut self.child, Duration::ZERO);
     }
 }
 
-/// Ends QEMU: it is asked to, so that disks that are kept are whole, and made to. Gives how it ended if that was by
-/// itself, within `patience`.
+/// Ends QEMU: first asks it, so that persistent disks are complete, then kills it. Returns how it ended if it did so by
+/// itself within `patience`.
 fn end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     if let Some(status) = ended_within(child, patience) {
         return Some(status);
     }
     if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
-        // It is ours and has not been waited for, so the number is no other's.
+        // It is our child and has not been waited for, so its number cannot be another process's.
         let _ = kill_process(pid, Signal::TERM);
     }
     if ended_within(child, END_TIMEOUT).is_none() {
@@ -273,7 +273,7 @@ fn end(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     None
 }
 
-/// How a process ended, if it does so within `time`.
+/// How a process ended, if it ends within `time`.
 fn ended_within(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     let deadline = Instant::now() + time;
     loop {
@@ -285,7 +285,7 @@ fn ended_within(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     }
 }
 
-/// Says that the monitor is closed when it is.
+/// Reports that the monitor was closed.
 struct WhenDropped {
     start: Instant,
     sender: Sender<Occurrence>,
@@ -293,7 +293,7 @@ struct WhenDropped {
 
 impl WhenDropped {
     fn send(&self, what: What) {
-        // Nobody may listen any more.
+        // The receiver may be gone.
         let _ = self.sender.send(Occurrence { since_start: self.start.elapsed(), what });
     }
 }
@@ -327,7 +327,7 @@ fn read_console(mut console: impl Read, start: Instant, sender: &Sender<Occurren
     send(What::ConsoleClosed);
 }
 
-/// What QEMU says on standard error.
+/// QEMU's standard error.
 #[derive(Debug, Default)]
 struct Stderr {
     text: Arc<Mutex<Vec<u8>>>,
@@ -335,7 +335,7 @@ struct Stderr {
 }
 
 impl Stderr {
-    /// Keeps what comes through `pipe`.
+    /// Keeps the output of `pipe`.
     fn keep(&mut self, mut pipe: ChildStderr) -> Result<()> {
         let text = Arc::clone(&self.text);
         let reader = thread("stderr", move || {
@@ -354,10 +354,10 @@ impl Stderr {
         String::from_utf8_lossy(&self.text.lock().unwrap_or_else(PoisonError::into_inner)).trim_end().to_owned()
     }
 
-    /// All of it, of a QEMU that has ended.
+    /// All of it, after QEMU has ended.
     fn all(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
-            // It has nothing that could panic.
+            // The thread cannot panic.
             let _ = reader.join();
         }
         self.so_far()

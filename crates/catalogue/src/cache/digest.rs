@@ -1,12 +1,11 @@
-//! What a file's bytes come to: its name in the cache, and in every list of a publisher.
+//! Digests: the names of files in the cache, and in publishers' lists.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
 use sha2::Digest as _;
 
-/// How a digest is made of bytes.
+/// A digest algorithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Algorithm {
     /// SHA-256, of 32 bytes.
@@ -16,7 +15,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithms that there are.
+    /// All algorithms.
     pub const ALL: [Self; 2] = [Self::Sha256, Self::Sha512];
 
     /// `sha256` or `sha512`.
@@ -27,7 +26,7 @@ impl Algorithm {
         }
     }
 
-    /// How many bytes such a digest has.
+    /// The length of such a digest in bytes.
     pub fn length(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -53,11 +52,11 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The digest that `text` has in hexadecimal, of either case, without the algorithm's name.
+    /// The digest in `text`: hexadecimal digits of either case, without the algorithm's name.
     ///
     /// # Errors
     ///
-    /// Another number of digits than the algorithm has, or what is no digit.
+    /// If the number of digits does not match the algorithm, or something is not a digit.
     pub fn from_hex(algorithm: Algorithm, text: &str) -> Result<Self, ParseDigestError> {
         match algorithm {
             Algorithm::Sha256 => bytes_of_hex(algorithm, text).map(Self::Sha256),
@@ -65,7 +64,7 @@ impl Digest {
         }
     }
 
-    /// How it was made.
+    /// Its algorithm.
     pub fn algorithm(&self) -> Algorithm {
         match self {
             Self::Sha256(_) => Algorithm::Sha256,
@@ -109,42 +108,28 @@ impl FromStr for Digest {
     }
 }
 
-/// Why a text is no digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text is not a digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseDigestError {
-    /// It does not say how it was made.
+    /// It does not name its algorithm.
+    #[error("a digest begins with `sha256:` or `sha512:`")]
     NoAlgorithm,
-    /// It was made in a way that is not known here.
+    /// Its algorithm is unknown.
+    #[error("unknown digest `{0}`: use sha256 or sha512")]
     UnknownAlgorithm(String),
-    /// It has another number of digits than it should.
+    /// It has the wrong number of digits.
+    #[error("a {} has {} hexadecimal digits, not {found}", .algorithm.name(), .algorithm.length() * 2)]
     Length {
-        /// How it was made.
+        /// Its algorithm.
         algorithm: Algorithm,
         /// How many characters there are.
         found: usize,
     },
-    /// There is something else than hexadecimal digits in it.
+    /// It has something other than hexadecimal digits in it.
+    #[error("a digest has hexadecimal digits only")]
     NotHex,
 }
-
-impl fmt::Display for ParseDigestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoAlgorithm => write!(f, "a digest begins with `sha256:` or `sha512:`"),
-            Self::UnknownAlgorithm(name) => {
-                write!(f, "`{name}` is no digest that is known here: sha256 and sha512 are")
-            }
-            Self::Length { algorithm, found } => {
-                let (name, digits) = (algorithm.name(), algorithm.length() * 2);
-                write!(f, "a {name} has {digits} hexadecimal digits, not {found}")
-            }
-            Self::NotHex => write!(f, "a digest has hexadecimal digits only"),
-        }
-    }
-}
-
-impl Error for ParseDigestError {}
 
 fn bytes_of_hex<const COUNT: usize>(algorithm: Algorithm, text: &str) -> Result<[u8; COUNT], ParseDigestError> {
     if text.len() != COUNT * 2 {
@@ -158,7 +143,7 @@ fn bytes_of_hex<const COUNT: usize>(algorithm: Algorithm, text: &str) -> Result<
     Ok(bytes)
 }
 
-/// A digest in the making.
+/// Computes a digest.
 #[derive(Clone, Debug)]
 pub struct Hasher(State);
 
@@ -169,7 +154,7 @@ enum State {
 }
 
 impl Hasher {
-    /// That of no bytes.
+    /// Begins with no bytes.
     pub fn new(algorithm: Algorithm) -> Self {
         Self(match algorithm {
             Algorithm::Sha256 => State::Sha256(sha2::Sha256::new()),
@@ -177,7 +162,7 @@ impl Hasher {
         })
     }
 
-    /// Takes the next bytes.
+    /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         match &mut self.0 {
             State::Sha256(state) => state.update(bytes),
@@ -185,7 +170,7 @@ impl Hasher {
         }
     }
 
-    /// The digest of all bytes that it took.
+    /// The digest of all bytes that were added.
     pub fn finish(self) -> Digest {
         match self.0 {
             State::Sha256(state) => Digest::Sha256(state.finalize().into()),
@@ -222,7 +207,7 @@ mod tests {
     fn what_is_no_digest_says_why() {
         for (text, error) in [
             ("", "a digest begins with `sha256:` or `sha512:`"),
-            ("md5:00", "`md5` is no digest that is known here: sha256 and sha512 are"),
+            ("md5:00", "unknown digest `md5`: use sha256 or sha512"),
             ("sha256:00", "a sha256 has 64 hexadecimal digits, not 2"),
             (&ABC_256.replace("sha256", "sha512"), "a sha512 has 128 hexadecimal digits, not 64"),
             (&ABC_256.replace("ba", "+a"), "a digest has hexadecimal digits only"),

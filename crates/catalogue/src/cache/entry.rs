@@ -1,4 +1,4 @@
-//! Files that are there.
+//! Complete files of the cache.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read};
@@ -13,7 +13,7 @@ use super::{Cache, Digest, Error, Hasher};
 /// The mode of an entry: it is never written again.
 pub(super) const MODE: u32 = 0o444;
 
-/// A file of the cache, open and right when it was opened. It is not pruned while this lives.
+/// An open file of the cache, whose digest was right when it was opened. It is not pruned while this lives.
 #[derive(Debug)]
 pub struct Entry {
     path: PathBuf,
@@ -28,7 +28,7 @@ impl Entry {
         &self.path
     }
 
-    /// What its bytes come to.
+    /// The digest of its bytes.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -44,41 +44,41 @@ impl Entry {
     }
 }
 
-/// What there is under a digest.
+/// What the cache has for a digest.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// A file whose bytes come to something else.
+    /// A file with other bytes.
     Damaged {
-        /// What they come to.
+        /// Their digest.
         found: Box<Digest>,
-        /// The file, so that it can be told from one that has its name later.
+        /// The file, to distinguish it from a later one with the same name.
         file: File,
     },
-    /// What should be there.
+    /// The digest that it should have.
     Entry(Entry),
 }
 
-/// How much is read at once to make a digest.
+/// How many bytes are read at once to compute a digest.
 const READ_BYTES: usize = 1 << 20;
 
 impl Cache {
-    /// What there is under `digest`. All of a file is read only where nobody did so since it last changed.
+    /// What the cache has for `digest`. A file is read completely only if it has changed since the last time.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where a file cannot be opened or read.
+    /// [`Error::File`] if a file cannot be opened or read.
     pub fn find(&self, digest: &Digest) -> Result<Found, Error> {
         self.look(digest, false)
     }
 
-    /// As [`find`](Self::find), and reads all of it in any case. It does not count as use.
+    /// Like [`find`](Self::find), but always reads the whole file. It does not count as use.
     ///
     /// # Errors
     ///
-    /// As [`find`](Self::find).
+    /// Like [`find`](Self::find).
     pub fn verify(&self, digest: &Digest) -> Result<Found, Error> {
         self.look(digest, true)
     }
@@ -92,9 +92,9 @@ impl Cache {
         let note: Option<EntryNote> = note::read(&note_path);
         if read_all || note.as_ref().is_none_or(|note| note.stamp != Stamp::of(&metadata)) {
             if metadata.mode() & 0o7777 != MODE {
-                // Who may not do that could not write to it either.
+                // If that is not allowed, the folder is read-only.
                 let _ = file.set_permissions(Permissions::from_mode(MODE));
-                // What is noted is how it looked before it was read: it may change meanwhile.
+                // Its state is recorded before it is read: it may change meanwhile.
                 metadata = looked(&file)?;
             }
             let found = digest_of(&file, digest).map_err(Error::of("reading", &path))?;
@@ -104,14 +104,14 @@ impl Cache {
             let (name, url) = note.map_or((None, None), |note| (note.name, note.url));
             self.write_note(digest, EntryNote { name, url, stamp: Stamp::of(&metadata) }, read_all);
         } else {
-            // Its age is wrong then, in a folder that we may only read.
+            // In a read-only folder its age stays wrong.
             let _ = note::touch(&note_path);
         }
         Ok(Found::Entry(Entry { path, digest: *digest, size_bytes: metadata.len(), file }))
     }
 
-    /// Notes that all bytes of an entry were read and are right. Where that cannot be noted, they are read again
-    /// next time. When it was last used stays, if `keep_time`.
+    /// Records that all bytes of an entry were read and are right. If that cannot be recorded, they are read again
+    /// next time. With `keep_time` the time of its last use does not change.
     pub(super) fn write_note(&self, digest: &Digest, note: EntryNote, keep_time: bool) {
         let path = self.note_path(digest);
         let used = note::time(&path).filter(|_| keep_time);
@@ -122,7 +122,7 @@ impl Cache {
         }
     }
 
-    /// Removes the file under `digest`, if it is `known`: another one may have its name by now.
+    /// Removes the file of `digest` if it is `known`: another one may have its name by now.
     pub(super) fn remove(&self, digest: &Digest, known: &File) -> io::Result<bool> {
         let path = self.path_of(digest);
         if !is_at(known, &path)? {
@@ -134,12 +134,12 @@ impl Cache {
     }
 }
 
-/// Opens a regular file to read it, with a shared lock; nothing if it is not there.
+/// Opens a regular file for reading, with a shared lock; `None` if it does not exist.
 pub(super) fn open_shared(path: &Path) -> io::Result<Option<File>> {
     loop {
         let Some(file) = open(path)? else { return Ok(None) };
-        // An exclusive lock is held for a moment only, by one who is about to remove it. Without locks, a file that
-        // is pruned while it is open stays readable all the same.
+        // A process that removes it holds an exclusive lock for a moment. Without locks, a file that
+        // is pruned while it is open stays readable anyway.
         let _ = flock(&file, FlockOperation::LockShared);
         if is_at(&file, path)? {
             return Ok(Some(file));
@@ -147,19 +147,19 @@ pub(super) fn open_shared(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Opens a regular file to read it; nothing if it is not there.
+/// Opens a regular file for reading; `None` if it does not exist.
 pub(super) fn open(path: &Path) -> io::Result<Option<File>> {
-    // Nobody waits here for the other end of a pipe.
+    // `NONBLOCK`: opening a pipe must not wait.
     let flags = (OFlags::NONBLOCK | OFlags::NOFOLLOW).bits() as i32;
     match File::options().read(true).custom_flags(flags).open(path) {
         Ok(file) if file.metadata()?.is_file() => Ok(Some(file)),
-        Ok(_) => Err(io::Error::other("it is no regular file")),
+        Ok(_) => Err(io::Error::other("it is not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether `file` is what is at `path` now.
+/// Whether `file` is the file at `path` now.
 pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
     match fs::symlink_metadata(path) {
@@ -169,14 +169,14 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
-/// The digest of all bytes of `file`, made as `like` was.
+/// The digest of all bytes of `file`, by the algorithm of `like`.
 fn digest_of(mut file: &File, like: &Digest) -> io::Result<Digest> {
     let mut hasher = Hasher::new(like.algorithm());
     hash(&mut file, &mut hasher, u64::MAX)?;
     Ok(hasher.finish())
 }
 
-/// Takes up to `limit_bytes` bytes of `file` into `hasher`; says how many there were.
+/// Adds up to `limit_bytes` bytes of `file` to `hasher` and returns how many there were.
 pub(super) fn hash(file: &mut impl Read, hasher: &mut Hasher, limit_bytes: u64) -> io::Result<u64> {
     let mut buffer = vec![0; READ_BYTES];
     let mut total = 0;

@@ -1,4 +1,4 @@
-//! What there is in the cache.
+//! Listing the cache.
 
 use std::fs;
 use std::io;
@@ -9,23 +9,23 @@ use super::note::{self, EntryNote};
 use super::part::Origin;
 use super::{Algorithm, Cache, Digest, Error, Found, PART};
 
-/// What there is in a cache.
+/// The content of a cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// The files that are whole, those that were used last first.
+    /// The complete files, the most recently used first.
     pub entries: Vec<Listed>,
-    /// The files that are on their way, or were.
+    /// The unfinished downloads.
     pub parts: Vec<ListedPart>,
 }
 
-/// An entry, as it looks from outside.
+/// An entry, from its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// What its bytes should come to.
+    /// The digest that it should have.
     pub digest: Digest,
     /// Where it is.
     pub path: PathBuf,
-    /// What it was called when it was fetched.
+    /// Its name when it was fetched.
     pub name: Option<String>,
     /// Where it came from.
     pub url: Option<String>,
@@ -37,10 +37,10 @@ pub struct Listed {
     pub used: SystemTime,
 }
 
-/// A part, as it looks from outside.
+/// An unfinished download, from its metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedPart {
-    /// What its bytes should come to once they are all there.
+    /// The digest that it should have when it is complete.
     pub digest: Digest,
     /// Where it is.
     pub path: PathBuf,
@@ -48,21 +48,21 @@ pub struct ListedPart {
     pub url: Option<String>,
     /// How many bytes there are.
     pub have_bytes: u64,
-    /// How many there are to be.
+    /// How many there will be.
     pub total_bytes: Option<u64>,
-    /// When bytes last came.
+    /// When bytes last arrived.
     pub written: SystemTime,
 }
 
-/// Whether an entry is what its name says.
+/// Whether an entry's digest matches its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
     /// It is.
     Right,
-    /// Its bytes come to something else.
+    /// It does not.
     Damaged {
-        /// What they come to.
+        /// Their digest.
         found: Box<Digest>,
     },
     /// It was removed meanwhile.
@@ -70,11 +70,11 @@ pub enum Verdict {
 }
 
 impl Cache {
-    /// What there is. Files that are none of the cache's are left out.
+    /// The content. Files that do not belong to the cache are left out.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where a folder cannot be read.
+    /// [`Error::File`] if a folder cannot be read.
     pub fn list(&self) -> Result<Listing, Error> {
         let mut listing = Listing::default();
         for algorithm in Algorithm::ALL {
@@ -109,11 +109,11 @@ impl Cache {
         Ok(listing)
     }
 
-    /// Reads all of an entry. One that is not right is removed, if `remove`.
+    /// Reads all of an entry. A damaged one is removed if `remove`.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where it cannot be read or removed.
+    /// [`Error::File`] if it cannot be read or removed.
     pub fn check(&self, digest: &Digest, remove: bool) -> Result<Verdict, Error> {
         match self.verify(digest)? {
             Found::Nothing => Ok(Verdict::Gone),
@@ -128,7 +128,7 @@ impl Cache {
     }
 }
 
-/// The names in a folder, in their order; none if the folder is not there.
+/// The sorted names in a folder; none if the folder does not exist.
 pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -137,7 +137,7 @@ pub(super) fn names_in(folder: &Path) -> io::Result<Vec<String>> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        // What is not UTF-8 is none of ours.
+        // A name that is not UTF-8 is not ours.
         names.extend(entry?.file_name().into_string());
     }
     names.sort();

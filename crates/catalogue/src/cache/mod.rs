@@ -1,14 +1,14 @@
 //! Files by their digests, in a folder that processes share.
 //!
-//! An entry is `<folder>/sha256/<hex>` (or `sha512/`): its name is what its bytes have to come to. It is written as
-//! `<hex>.part`, gets its own name when it is whole and right, and is never written again. A file that somebody
-//! else puts there under such a name is as good as one that was fetched.
+//! An entry is `<folder>/sha256/<hex>` (or `sha512/`): its name is the digest of its bytes. It is written as
+//! `<hex>.part`, gets its name when it is complete and its digest is right, and is never written again. A file that
+//! somebody else puts there under its digest is as good as a fetched one.
 //!
-//! - Who fetches has a lock (`flock`) on the part. The lock goes with its process, the part stays, and the next
-//!   one who wants the file goes on with it.
-//! - Whether an entry is right is known by its size and times, as `<hex>.json` has them from when all of its bytes
-//!   were last read; where these differ, all bytes are read again.
-//! - Whoever has an entry open has a shared lock on it, and so it is not pruned.
+//! - The fetching process locks the part (`flock`). The lock ends with the process, the part stays, and the next
+//!   process that wants the file continues it.
+//! - An entry is known to be right by its size and times, which `<hex>.json` recorded when all of its bytes
+//!   were last read; if these differ, all bytes are read again.
+//! - A process that has an entry open holds a shared lock on it, so it is not pruned.
 
 mod digest;
 mod entry;
@@ -27,14 +27,14 @@ pub use self::list::{Listed, ListedPart, Listing, Verdict};
 pub use self::part::{Claim, Origin, Part};
 pub use self::prune::{Pruned, Rule};
 
-/// A folder of files that were fetched.
+/// A folder of fetched files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cache {
     folder: PathBuf,
 }
 
 impl Cache {
-    /// The cache in `folder`, which is made when the first entry is. Nothing is read yet.
+    /// The cache in `folder`, which is created with the first entry. Nothing is read yet.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into() }
     }
@@ -44,12 +44,12 @@ impl Cache {
         &self.folder
     }
 
-    /// Where the entry of `digest` is, if there is one.
+    /// The path of the entry of `digest`, existing or not.
     pub fn path_of(&self, digest: &Digest) -> PathBuf {
         self.folder.join(digest.algorithm().name()).join(digest.hex())
     }
 
-    /// Where a file beside that is.
+    /// The path of a file beside it.
     fn beside(&self, digest: &Digest, ending: &str) -> PathBuf {
         self.folder.join(digest.algorithm().name()).join(format!("{}{ending}", digest.hex()))
     }
@@ -59,9 +59,9 @@ impl Cache {
     }
 }
 
-/// How the name of an entry's note ends.
+/// The ending of a note about an entry.
 const NOTE: &str = ".json";
-/// How the name of what there is of an entry ends.
+/// The ending of an unfinished entry.
 const PART: &str = ".part";
-/// How the name of a note ends that says where a part comes from.
+/// The ending of a note about a part's origin.
 const PART_NOTE: &str = ".part.json";

@@ -1,5 +1,5 @@
-//! What is noted beside a file of the cache. None of it is trusted: a note that is gone, or not a note, costs
-//! time and nothing else.
+//! Notes beside the files of the cache. They are not trusted: a missing or invalid note costs
+//! only time.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
@@ -15,23 +15,23 @@ use serde::{Deserialize, Serialize};
 /// The largest note that is read.
 const MAX_NOTE_BYTES: u64 = 64 << 10;
 
-/// What is noted of an entry. When the note was last modified is when the entry was last used.
+/// A note about an entry. The note's own modification time is the time of the entry's last use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct EntryNote {
-    /// What it was called when it was fetched.
+    /// Its name when it was fetched.
     pub(super) name: Option<String>,
     /// Where it came from.
     pub(super) url: Option<String>,
-    /// What its file looked like when its bytes were last compared with its digest.
+    /// The state of its file when its digest was last verified.
     pub(super) stamp: Stamp,
 }
 
-/// What changes when somebody writes to a file.
+/// The metadata that change when somebody writes to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Stamp {
     size_bytes: u64,
     modified: (i64, i64),
-    /// The time of the last change of anything, which cannot be set to what one likes.
+    /// The time of the last change of any kind, which no program can set.
     changed: (i64, i64),
 }
 
@@ -54,9 +54,9 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_reader(io::BufReader::new(file)).ok()
 }
 
-/// Makes `note` the note at `path`, whole or not at all.
+/// Writes `note` to `path`, completely or not at all.
 pub(super) fn write(path: &Path, note: &impl Serialize) -> io::Result<()> {
-    // Another process of the same number, on another host, writes the same.
+    // Another process with the same number, on another host, writes the same content.
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", process::id()));
     let temporary = Path::new(&temporary);
@@ -69,7 +69,7 @@ pub(super) fn write(path: &Path, note: &impl Serialize) -> io::Result<()> {
     result
 }
 
-/// Says that the entry of the note at `path` is used now.
+/// Records that the entry of the note at `path` is used now.
 pub(super) fn touch(path: &Path) -> io::Result<()> {
     let file = File::options().append(true).open(path)?;
     let time = |nanoseconds| Timespec { tv_sec: 0, tv_nsec: nanoseconds };

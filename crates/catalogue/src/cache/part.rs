@@ -1,4 +1,4 @@
-//! Files that are on their way.
+//! Unfinished downloads.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Seek, SeekFrom};
@@ -15,35 +15,35 @@ use super::entry::{MODE, hash, is_at};
 use super::note::{self, EntryNote, Stamp};
 use super::{Cache, Digest, Entry, Error, Found, Hasher, PART, PART_NOTE};
 
-/// How often one who waits for another looks again.
+/// How often a waiting process looks again.
 const WAIT: Duration = Duration::from_millis(100);
 
 /// The mode of a part.
 const PART_MODE: u32 = 0o600;
 
-/// What somebody gets who wants a file.
+/// What a process gets that wants a file.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is there: another process has fetched it meanwhile.
+    /// The file: another process has fetched it meanwhile.
     Entry(Entry),
-    /// It is not, and nobody else fetches it now.
+    /// The right to fetch it.
     Part(Part),
 }
 
-/// Where the bytes of a part come from, and which version of the file they are of.
+/// Where the bytes of a part come from, and which version of the file they belong to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
     /// The address, after redirects.
     pub url: String,
-    /// The server's tag of that version, if it is a strong one.
+    /// The server's `ETag` of that version, if it is a strong one.
     pub etag: Option<String>,
-    /// When that version was made, in HTTP's form.
+    /// The `Last-Modified` of that version.
     pub last_modified: Option<String>,
-    /// How many bytes there are in all.
+    /// The size of the whole file.
     pub total_bytes: Option<u64>,
 }
 
-/// What there is of a file, and the right to go on with it.
+/// An unfinished file, and the right to continue it.
 #[derive(Debug)]
 pub struct Part {
     cache: Cache,
@@ -52,17 +52,17 @@ pub struct Part {
     file: File,
     have_bytes: u64,
     origin: Option<Origin>,
-    /// Whether it has its name.
+    /// Whether it has its final name.
     is_done: bool,
 }
 
 impl Cache {
-    /// The right to fetch the file of `digest`, or the file. While another process has that right, `waiting` is told
-    /// again and again how many bytes there are, and in all.
+    /// The right to fetch the file of `digest`, or the file. While another process has that right, `waiting` is called
+    /// repeatedly with the number of bytes so far and in all.
     ///
     /// # Errors
     ///
-    /// What the system says of the folder.
+    /// Errors of the folder.
     pub fn claim(&self, digest: &Digest, waiting: &mut dyn FnMut(u64, Option<u64>)) -> Result<Claim, Error> {
         let path = self.beside(digest, PART);
         let folder = self.folder.join(digest.algorithm().name());
@@ -77,12 +77,12 @@ impl Cache {
                 let origin: Option<Origin> = note::read(&self.beside(digest, PART_NOTE));
                 waiting(have_bytes, origin.and_then(|origin| origin.total_bytes));
             })? {
-                // Whoever had it has given it its name, or removed it.
+                // The process that had it has finished or removed it.
                 continue;
             }
             match self.find(digest)? {
                 Found::Entry(entry) => {
-                    // Made between our look and our lock; the part is an empty one of ours.
+                    // The entry appeared between our check and our lock; the part is our own empty one.
                     let _ = fs::remove_file(&path);
                     return Ok(Claim::Entry(entry));
                 }
@@ -102,7 +102,7 @@ impl Cache {
 fn open_part(path: &Path) -> io::Result<File> {
     let open = || File::options().read(true).write(true).create(true).truncate(false).mode(PART_MODE).open(path);
     match open() {
-        // A process has ended between making it read-only and giving it its name.
+        // A process ended between making it read-only and renaming it.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             fs::set_permissions(path, Permissions::from_mode(PART_MODE))?;
             open()
@@ -111,7 +111,7 @@ fn open_part(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Locks `file`; says whether it is still the one at `path` then.
+/// Locks `file` and returns whether it is still the one at `path`.
 fn lock(file: &File, path: &Path, mut waiting: impl FnMut()) -> Result<bool, Error> {
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
@@ -130,7 +130,7 @@ fn lock(file: &File, path: &Path, mut waiting: impl FnMut()) -> Result<bool, Err
 }
 
 impl Part {
-    /// What its bytes have to come to.
+    /// The digest that it must have.
     pub fn digest(&self) -> &Digest {
         &self.digest
     }
@@ -140,25 +140,25 @@ impl Part {
         self.have_bytes
     }
 
-    /// Where they come from, if that is known.
+    /// Where they come from, if known.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
     }
 
-    /// Notes where the bytes come from, for one who has to go on with them.
+    /// Records where the bytes come from, for a process that continues later.
     pub fn set_origin(&mut self, origin: Origin) {
         if self.origin.as_ref() != Some(&origin) {
-            // Without the note, the bytes may turn out to be of another version in the end.
+            // Without the note, the bytes may turn out to belong to another version in the end.
             let _ = note::write(&self.cache.beside(&self.digest, PART_NOTE), &origin);
             self.origin = Some(origin);
         }
     }
 
-    /// A digest in the making that has all bytes that there are.
+    /// The unfinished digest of all bytes so far.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where the part cannot be read.
+    /// [`Error::File`] if the part cannot be read.
     pub fn hasher(&mut self) -> Result<Hasher, Error> {
         let mut hasher = Hasher::new(self.digest.algorithm());
         let mut file = &self.file;
@@ -167,11 +167,11 @@ impl Part {
         Ok(hasher)
     }
 
-    /// Throws away what there is.
+    /// Removes all bytes so far.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where the part cannot be made shorter.
+    /// [`Error::File`] if the part cannot be made shorter.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.file.set_len(0).map_err(Error::of("emptying", &self.path))?;
         let _ = fs::remove_file(self.cache.beside(&self.digest, PART_NOTE));
@@ -180,11 +180,11 @@ impl Part {
         Ok(())
     }
 
-    /// Puts `bytes` behind what there is.
+    /// Appends `bytes`.
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`] where there is no room for them; [`Error::File`]. What there is stays as it was then.
+    /// [`Error::NoSpace`] if there is no room for them; [`Error::File`]. What there is stays as it was then.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         use std::os::unix::fs::FileExt;
 
@@ -203,10 +203,10 @@ impl Part {
     ///
     /// # Errors
     ///
-    /// [`Error::NoSpace`] where there is none.
+    /// [`Error::NoSpace`] if there is none.
     pub fn needs_room(&self, total_bytes: u64) -> Result<(), Error> {
         let needed_bytes = total_bytes.saturating_sub(self.have_bytes);
-        // Without an answer, the writing will tell.
+        // If that is unknown, writing will show it.
         if self.available_bytes().is_some_and(|available| available < needed_bytes) {
             return Err(self.no_space(Some(needed_bytes)));
         }
@@ -223,11 +223,11 @@ impl Part {
         Some(room.f_bavail.saturating_mul(room.f_frsize))
     }
 
-    /// Gives the file its name. The caller has seen that its bytes come to its digest.
+    /// Gives the file its final name. The caller has verified its digest.
     ///
     /// # Errors
     ///
-    /// What the system says; the part stays then.
+    /// Errors of the system; the part stays then.
     pub fn finish(mut self, name: &str) -> Result<Entry, Error> {
         let Self { cache, digest, path, file, .. } = &self;
         let (cache, digest, target) = (cache.clone(), *digest, cache.path_of(digest));
@@ -236,7 +236,7 @@ impl Part {
         fs::rename(path, &target).map_err(Error::of("renaming", path))?;
         self.is_done = true;
         let folder = cache.folder.join(digest.algorithm().name());
-        // It has its name; a power cut may take that away again, and nothing else.
+        // It has its name; a power cut may undo that, but nothing else.
         let _ = File::open(&folder).and_then(|folder| folder.sync_all());
         let url = self.origin.take().map(|origin| origin.url);
         if let Ok(metadata) = self.file.metadata() {
@@ -244,8 +244,8 @@ impl Part {
             cache.write_note(&digest, note, false);
         }
         let _ = fs::remove_file(cache.beside(&digest, PART_NOTE));
-        // From the right to write to the right to read, without a moment in which it could be pruned. Whoever waits
-        // for the part sees that it has moved.
+        // The exclusive lock becomes a shared one, without a moment in which it could be pruned. A process that waits
+        // for the part notices that it has moved.
         let _ = flock(&self.file, FlockOperation::LockShared);
         match cache.find(&digest)? {
             Found::Entry(entry) => Ok(entry),
@@ -257,7 +257,7 @@ impl Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if !self.is_done && self.have_bytes == 0 {
-            // Nothing of it is worth keeping. The lock is still ours.
+            // It has no bytes worth keeping. The lock is still ours.
             let _ = fs::remove_file(&self.path);
         }
     }

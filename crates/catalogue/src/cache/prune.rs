@@ -1,4 +1,4 @@
-//! What goes from the cache.
+//! Pruning the cache.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,42 +12,42 @@ use super::entry::{is_at, open};
 use super::list::names_in;
 use super::{Algorithm, Cache, Digest, Error, Listed, ListedPart, NOTE, PART, PART_NOTE};
 
-/// What may go, and what stays in any case.
+/// What may be removed, and what is kept in any case.
 #[derive(Clone, Debug, Default)]
 pub struct Rule {
-    /// What was not used for as long as that.
+    /// Entries that were not used for this long.
     pub older_than: Option<Duration>,
-    /// What was not used for the longest time, until the rest has no more bytes than that.
+    /// The entries used longest ago, until the rest has at most this many bytes.
     pub larger_than_bytes: Option<u64>,
-    /// All of it.
+    /// Everything.
     pub all: bool,
-    /// What stays, whatever else is said: what the locks of one's projects name.
+    /// Entries that are always kept: those in the lock files of the user's projects.
     pub keep: BTreeSet<Digest>,
 }
 
-/// What went.
+/// What was removed.
 #[derive(Clone, Debug, Default)]
 pub struct Pruned {
-    /// The entries that went.
+    /// The removed entries.
     pub entries: Vec<Listed>,
-    /// The parts that went.
+    /// The removed parts.
     pub parts: Vec<ListedPart>,
-    /// The entries that would have gone if nobody had used them.
+    /// The entries that are kept only because they are in use.
     pub in_use: Vec<Listed>,
     /// How many bytes are left.
     pub left_bytes: u64,
 }
 
 impl Rule {
-    /// Those of `entries`, in the order of [`Listing`](super::Listing), that may go.
+    /// The removable ones of `entries`, in the order of [`Listing`](super::Listing).
     fn select<'a>(&self, entries: &'a [Listed], now: SystemTime) -> Vec<&'a Listed> {
-        // What has to stay takes of the room before anything else does.
+        // Entries that must be kept use up the room first.
         let stays = |entry: &&Listed| self.keep.contains(&entry.digest);
         let kept_bytes: u64 = entries.iter().filter(stays).map(|entry| entry.size_bytes).sum();
         let mut room_bytes = self.larger_than_bytes.map(|bytes| bytes.checked_sub(kept_bytes));
         let mut may_go = Vec::new();
         for entry in entries.iter().filter(|entry| !stays(entry)) {
-            // Once one does not fit, none that was used longer ago stays in its place.
+            // After the first entry that does not fit, no older one is kept in its place.
             room_bytes = room_bytes.map(|room| room.and_then(|bytes| bytes.checked_sub(entry.size_bytes)));
             if self.all || room_bytes == Some(None) || self.is_old(entry.used, now) {
                 may_go.push(entry);
@@ -62,12 +62,12 @@ impl Rule {
 }
 
 impl Cache {
-    /// Removes what `rule` says, unless `dry_run`; entries that are in use and parts that grow stay. `now` is what
-    /// ages are counted from. A part goes with everything, and when no byte came for as long as the rule says.
+    /// Removes what `rule` selects, unless `dry_run`; entries in use and growing parts are kept. Ages are counted from
+    /// `now`. A part is removed with everything, or if no byte arrived for the age in the rule.
     ///
     /// # Errors
     ///
-    /// [`Error::File`] where something cannot be read or removed.
+    /// [`Error::File`] if something cannot be read or removed.
     pub fn prune(&self, rule: &Rule, now: SystemTime, dry_run: bool) -> Result<Pruned, Error> {
         let listing = self.list()?;
         let mut pruned = Pruned::default();
@@ -98,8 +98,8 @@ impl Cache {
         Ok(pruned)
     }
 
-    /// Removes notes whose files are not there, and half notes: what a process leaves that is killed at the wrong
-    /// moment. One that is removed while it is written costs its file one more reading.
+    /// Removes notes without files, and half notes: a process that is killed at the wrong moment
+    /// leaves them. If one is removed while it is written, its file is read once more.
     fn remove_orphans(&self) -> Result<(), Error> {
         for algorithm in Algorithm::ALL {
             let folder = self.folder.join(algorithm.name());
@@ -117,18 +117,18 @@ impl Cache {
     }
 }
 
-/// What became of a file that was to go.
+/// What happened to a file that should be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Removal {
-    /// It went, or would have.
+    /// It was removed, or would have been.
     Done,
-    /// Somebody has a lock on it.
+    /// A process holds a lock on it.
     InUse,
-    /// It had gone before, or has another name now.
+    /// It was gone already, or has been renamed.
     Gone,
 }
 
-/// Removes the file at `path` and its `note`, unless somebody uses it.
+/// Removes the file at `path` and its `note`, unless it is in use.
 fn remove_unused(path: &Path, note: &Path, dry_run: bool) -> io::Result<Removal> {
     let Some(file) = open(path)? else { return Ok(Removal::Gone) };
     if !lock(&file)? {

@@ -1,4 +1,4 @@
-//! Debian's manifests: JSON that says of which build an image is.
+//! Debian's manifests: JSON that names the build of an image.
 
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ struct Info {
     version: Option<String>,
 }
 
-/// The serial of the build that `json` is the manifest of, where it says one.
+/// The serial of the build in the manifest `json`, if it has one.
 pub fn serial(json: &[u8]) -> Option<String> {
     let manifest: Manifest = serde_json::from_slice(json).ok()?;
     manifest.items.into_iter().find_map(|item| item.data.info.version).filter(|serial| is_serial(serial))

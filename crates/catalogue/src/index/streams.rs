@@ -1,10 +1,9 @@
 //! Simplestreams: JSON that names products, their versions by serial, and the files of each version.
 //!
-//! The format is that of `index:1.0` and `products:1.0`, as cloud-images.ubuntu.com has them. Paths in it begin at the
+//! The formats are `index:1.0` and `products:1.0`, as on cloud-images.ubuntu.com. Paths in them begin at the
 //! folder that has `streams/`.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::fmt;
 
 use serde::Deserialize;
@@ -17,39 +16,45 @@ pub const INDEX_LIMIT_BYTES: u64 = 8 << 20;
 /// How large the products may be, in bytes: those of 2026 have 18 MB.
 pub const PRODUCTS_LIMIT_BYTES: u64 = 128 << 20;
 
-/// Why an index does not give a file.
-#[derive(Debug)]
+/// Why a file cannot be found in an index.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamsError {
     /// It is not JSON of that form.
-    Json(serde_json::Error),
+    #[error("the index cannot be read")]
+    Json(#[source] serde_json::Error),
     /// It is of another format.
+    #[error("the index is of format `{found}`, not `{expected}`")]
     Format {
         /// What it says.
         found: String,
-        /// What it should.
+        /// What it should say.
         expected: &'static str,
     },
     /// It does not name such content.
+    #[error("the index does not name `{content}`")]
     NoContent {
         /// The content.
         content: String,
     },
-    /// The content is of no such product, or not of that item of it.
+    /// The content does not have the product, or the product not the item.
+    #[error("the index has no image of `{product}`")]
     NoProduct {
         /// The product.
         product: String,
     },
-    /// A path in it leaves its folder.
+    /// A path in it leads out of its folder.
+    #[error("the index has the path `{}`, which leads out of its folder", .path.escape_debug())]
     Path {
         /// The path.
         path: String,
     },
-    /// A file in it has no digest that is taken.
+    /// A file in it has no usable digest.
+    #[error("the index has no SHA-256 or SHA-512 digest of `{path}`")]
     NoDigest {
         /// The path.
         path: String,
-        /// What is wrong with the digest, where there is one.
+        /// What is wrong with the digest, if there is one.
         source: Option<ParseDigestError>,
     },
 }
@@ -57,15 +62,15 @@ pub enum StreamsError {
 /// A file of a version of a product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamItem {
-    /// Which version it is of.
+    /// Its version.
     pub serial: String,
-    /// Where it is, from the folder that has `streams/`.
+    /// Its path, from the folder that has `streams/`.
     pub path: String,
-    /// What its bytes come to.
+    /// The digest of its bytes.
     pub digest: Digest,
     /// How many there are.
     pub size_bytes: Option<u64>,
-    /// Whether it is of a release, and not of a preview of one.
+    /// Whether it belongs to a release, not to a preview of one.
     pub is_release: bool,
 }
 
@@ -109,7 +114,7 @@ struct Item {
 ///
 /// # Errors
 ///
-/// Where the index is none, or does not name the content.
+/// If the index is invalid, or does not name the content.
 pub fn products_path(index: &str, content: &str) -> Result<String, StreamsError> {
     let index: Index = serde_json::from_str(index).map_err(StreamsError::Json)?;
     if index.format != "index:1.0" {
@@ -117,7 +122,7 @@ pub fn products_path(index: &str, content: &str) -> Result<String, StreamsError>
     }
     let found = index.index.get(content).ok_or_else(|| StreamsError::NoContent { content: content.to_owned() })?;
     inside(&found.path)?;
-    // A signed index should name the signed form; a site that signs after the fact may have forgotten.
+    // A signed index should name the signed form; a site that adds signatures later may have forgotten.
     Ok(match found.path.strip_suffix(".json") {
         Some(path) => format!("{path}.sjson"),
         None => found.path.clone(),
@@ -128,7 +133,7 @@ pub fn products_path(index: &str, content: &str) -> Result<String, StreamsError>
 ///
 /// # Errors
 ///
-/// Where these are no products, this one is not among them, or something is wrong with one of its files.
+/// If these are not products, if `product` is not among them, or if one of its files is invalid.
 pub fn items(products: &str, product: &str, item: &str) -> Result<Vec<StreamItem>, StreamsError> {
     let mut deserializer = serde_json::Deserializer::from_str(products);
     let document = Products { wanted: product }.deserialize(&mut deserializer).map_err(StreamsError::Json)?;
@@ -158,7 +163,7 @@ pub fn items(products: &str, product: &str, item: &str) -> Result<Vec<StreamItem
     Ok(items)
 }
 
-/// The place of a serial among others: as numbers, so that `20240523.10` comes after `20240523.9`.
+/// For sorting serials: as numbers, so that `20240523.10` comes after `20240523.9`.
 fn order(serial: &str) -> (Vec<u64>, String) {
     (serial.split(['.', '-']).map(|part| part.parse().unwrap_or(0)).collect(), serial.to_owned())
 }
@@ -168,13 +173,13 @@ fn inside(path: &str) -> Result<(), StreamsError> {
     let is_inside = !path.is_empty()
         && !path.starts_with('/')
         && path.split('/').all(|part| part != "..")
-        // Colons are in the names of Ubuntu's own, so an address of its own kind is looked for as a whole.
+        // Ubuntu's own names have colons, so only `://` marks an address.
         && !path.contains("://")
         && path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\' | b'%'));
     if is_inside { Ok(()) } else { Err(StreamsError::Path { path: path.to_owned() }) }
 }
 
-/// Reads one product out of many, which are too many to keep.
+/// Reads one product, without keeping the others.
 struct Products<'a> {
     wanted: &'a str,
 }
@@ -244,29 +249,6 @@ impl<'de> Visitor<'de> for One<'_> {
             }
         }
         Ok(found)
-    }
-}
-
-impl fmt::Display for StreamsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Json(_) => write!(f, "this is no index that can be read"),
-            Self::Format { found, expected } => write!(f, "the index is of format `{found}`, not `{expected}`"),
-            Self::NoContent { content } => write!(f, "the index does not name `{content}`"),
-            Self::NoProduct { product } => write!(f, "the index has no image of `{product}`"),
-            Self::Path { path } => write!(f, "the index has the path `{}`, which leaves it", path.escape_debug()),
-            Self::NoDigest { path, .. } => write!(f, "the index has no digest of `{path}` that is taken"),
-        }
-    }
-}
-
-impl Error for StreamsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Json(error) => Some(error),
-            Self::NoDigest { source: Some(source), .. } => Some(source),
-            _ => None,
-        }
     }
 }
 

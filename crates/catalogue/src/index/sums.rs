@@ -1,30 +1,31 @@
-//! `SHA256SUMS` and `SHA512SUMS`: a digest and a file's name a line, as `sha256sum` writes them.
-
-use std::error::Error;
-use std::fmt;
+//! `SHA256SUMS` and `SHA512SUMS`: a digest and a file name in each line, as `sha256sum` writes them.
 
 use crate::cache::{Algorithm, Digest};
 
 /// How large a list may be, in bytes: the largest that was seen has 8 KiB.
 pub const LIMIT_BYTES: u64 = 4 << 20;
 
-/// Why a list does not give a digest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a digest cannot be found in a list.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SumsError {
-    /// It is no text.
+    /// It is not a text.
+    #[error("the list is not text")]
     NotText,
-    /// A line of it is no digest and a name.
+    /// A line of it is not a digest with a file name.
+    #[error("line {number} of the list is not a digest with a file name")]
     Line {
         /// The line's number, from 1.
         number: usize,
     },
     /// It does not have the file.
+    #[error("the list does not have `{file}`")]
     Missing {
         /// The file.
         file: String,
     },
     /// It has the file twice, with different digests.
+    #[error("the list has `{file}` twice, with different digests")]
     Twice {
         /// The file.
         file: String,
@@ -38,18 +39,18 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// The list that `text` is.
+    /// The list in `text`.
     ///
     /// # Errors
     ///
-    /// The first line that is none of a list.
+    /// If a line is not valid.
     pub fn parse(algorithm: Algorithm, text: &[u8]) -> Result<Self, SumsError> {
         let text = std::str::from_utf8(text).map_err(|_| SumsError::NotText)?;
         let mut lines = Vec::new();
         for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
             let error = || SumsError::Line { number: index + 1 };
             let (hex, rest) = line.split_once(' ').ok_or_else(error)?;
-            // A blank or an asterisk says how the file was read, which makes no difference.
+            // A blank or an asterisk tells how the file was read, which makes no difference.
             let name = rest.strip_prefix([' ', '*']).filter(|name| !name.is_empty()).ok_or_else(error)?;
             lines.push((Digest::from_hex(algorithm, hex).map_err(|_| error())?, name.to_owned()));
         }
@@ -60,7 +61,7 @@ impl Sums {
     ///
     /// # Errors
     ///
-    /// Where there is none, or more than one.
+    /// If there is none, or if there are several different ones.
     pub fn digest(&self, file: &str) -> Result<Digest, SumsError> {
         let mut digests = self.lines.iter().filter(|(_, name)| name == file).map(|(digest, _)| *digest);
         let digest = digests.next().ok_or_else(|| SumsError::Missing { file: file.to_owned() })?;
@@ -75,19 +76,6 @@ impl Sums {
         self.lines.iter().map(|(_, name)| name.as_str())
     }
 }
-
-impl fmt::Display for SumsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotText => write!(f, "the list is no text"),
-            Self::Line { number } => write!(f, "line {number} of the list is no digest and a name"),
-            Self::Missing { file } => write!(f, "the list does not have `{file}`"),
-            Self::Twice { file } => write!(f, "the list has `{file}` twice, with different digests"),
-        }
-    }
-}
-
-impl Error for SumsError {}
 
 #[cfg(test)]
 mod tests {

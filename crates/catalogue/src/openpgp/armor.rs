@@ -1,9 +1,9 @@
-//! Packets as text.
+//! OpenPGP packets as text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-/// What a block holds.
+/// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Block {
     /// Signatures.
@@ -21,18 +21,18 @@ impl Block {
     }
 }
 
-/// Whether `bytes` are text with a block in it, and not packets: the first byte of a packet is no ASCII.
+/// Whether `bytes` are text, not packets: the first byte of a packet is not ASCII.
 pub(super) fn is_armored(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(u8::is_ascii)
 }
 
-/// The bytes of all blocks of `text` that hold what `block` says. What stands around them does not matter.
+/// The bytes of all blocks of `text` of the kind `block`. Text around them is ignored.
 ///
 /// # Errors
 ///
-/// What is wrong with the text.
+/// The problem, in words.
 pub(super) fn decode(text: &[u8], block: Block) -> Result<Vec<u8>, &'static str> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is neither armored nor made of packets")?;
+    let text = std::str::from_utf8(text).map_err(|_| "it is not OpenPGP data, neither armored nor binary")?;
     let (begin, end) = (format!("-----BEGIN {}-----", block.name()), format!("-----END {}-----", block.name()));
     let mut lines = text.lines();
     let mut bytes = Vec::new();
@@ -53,24 +53,24 @@ pub(super) fn decode(text: &[u8], block: Block) -> Result<Vec<u8>, &'static str>
         loop {
             match lines.next().ok_or("its armor has no end")?.trim_end() {
                 line if line == end => break,
-                line if line.starts_with("-----") => return Err("its armor ends as something else than it began"),
+                line if line.starts_with("-----") => return Err("its armor's last line does not match its first"),
                 line => body.push(line),
             }
         }
         bytes.extend(decode_body(&body)?);
     }
-    if found { Ok(bytes) } else { Err("there is no armor in it that holds such a thing") }
+    if found { Ok(bytes) } else { Err("it has no armored block of this kind") }
 }
 
 fn decode_body(lines: &[&str]) -> Result<Vec<u8>, &'static str> {
     let checksum = lines.last().filter(|line| line.len() == 5).and_then(|line| line.strip_prefix('='));
     let lines = if checksum.is_some() { &lines[..lines.len() - 1] } else { lines };
     let text: String = lines.concat();
-    let bytes = STANDARD.decode(text).map_err(|_| "its armor is damaged: this is no base64")?;
+    let bytes = STANDARD.decode(text).map_err(|_| "its armor is damaged: it is not base64")?;
     if let Some(checksum) = checksum {
-        let stated = STANDARD.decode(checksum).map_err(|_| "its armor is damaged: the checksum is none")?;
+        let stated = STANDARD.decode(checksum).map_err(|_| "its armor is damaged: the checksum is invalid")?;
         if stated != crc24(&bytes).to_be_bytes()[1..] {
-            return Err("its armor is damaged: the checksum is another one");
+            return Err("its armor is damaged: the checksum is wrong");
         }
     }
     Ok(bytes)
@@ -110,16 +110,19 @@ mod tests {
     fn a_damaged_armor_is_refused() {
         let refused = |text: &str| decode(text.as_bytes(), Block::Signature).unwrap_err();
         for (from, to, error) in [
-            ("YXJ", "YXK", "its armor is damaged: the checksum is another one"),
-            ("YXJ", "Y*J", "its armor is damaged: this is no base64"),
-            ("=/wNH", "=/*NH", "its armor is damaged: the checksum is none"),
+            ("YXJ", "YXK", "its armor is damaged: the checksum is wrong"),
+            ("YXJ", "Y*J", "its armor is damaged: it is not base64"),
+            ("=/wNH", "=/*NH", "its armor is damaged: the checksum is invalid"),
             ("\n\n", "\n", "its armor has no empty line before the data"),
             ("-----END PGP SIGNATURE-----\n", "", "its armor has no end"),
-            ("END PGP SIGNATURE", "END PGP MESSAGE", "its armor ends as something else than it began"),
-            ("SIGNATURE", "MESSAGE", "there is no armor in it that holds such a thing"),
+            ("END PGP SIGNATURE", "END PGP MESSAGE", "its armor's last line does not match its first"),
+            ("SIGNATURE", "MESSAGE", "it has no armored block of this kind"),
         ] {
             assert_eq!(refused(&ARMOR.replace(from, to)), error, "{from:?} to {to:?}");
         }
-        assert_eq!(decode(b"\xff", Block::Signature).unwrap_err(), "it is neither armored nor made of packets");
+        assert_eq!(
+            decode(b"\xff", Block::Signature).unwrap_err(),
+            "it is not OpenPGP data, neither armored nor binary"
+        );
     }
 }

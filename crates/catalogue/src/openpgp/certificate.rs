@@ -1,4 +1,4 @@
-//! A key with what it says of itself and of its subkeys.
+//! A key with its own signatures and its subkeys.
 
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, PacketHeader, PublicKey, PublicSubkey, Signature, SignatureType, SubpacketData, UserId};
@@ -9,13 +9,13 @@ use super::policy::{check_key, is_strong, is_strong_enough_for_self};
 use super::{Fingerprint, Refusal};
 use crate::time::Time;
 
-/// A primary key and what belongs to it.
+/// A primary key and all that belongs to it.
 #[derive(Clone, Debug)]
 pub(super) struct Certificate {
     pub(super) fingerprint: Fingerprint,
     pub(super) primary: PublicKey,
     bits: u16,
-    /// What the key says of itself without naming a user.
+    /// The key's signatures of itself that do not name a user.
     direct: Vec<Signature>,
     users: Vec<User>,
     pub(super) subkeys: Vec<Subkey>,
@@ -27,7 +27,7 @@ struct User {
     signatures: Vec<Signature>,
 }
 
-/// A subkey and what binds it.
+/// A subkey and the signatures that bind it.
 #[derive(Clone, Debug)]
 pub(super) struct Subkey {
     pub(super) fingerprint: Fingerprint,
@@ -36,25 +36,25 @@ pub(super) struct Subkey {
     signatures: Vec<Signature>,
 }
 
-/// What signatures belong to.
+/// The packet that signatures follow.
 enum Place {
     Primary,
     User,
     Subkey,
-    /// Something that is not looked at.
+    /// Ignored.
     Other,
 }
 
 impl Certificate {
-    /// The certificate that these packets are, the first of which is its primary key.
+    /// The certificate in these packets, which begin with its primary key.
     ///
     /// # Errors
     ///
-    /// Why it cannot be one that signs anything here.
+    /// Why it cannot be used here.
     pub(super) fn read(packets: &[RawPacket<'_>]) -> Result<Self, &'static str> {
         let [first, rest @ ..] = packets else { return Err("there is no key") };
         let primary: PublicKey = read(first).ok_or("its primary key cannot be read")?;
-        let fingerprint = fingerprint_of(&primary).ok_or("it is of a version that is not taken")?;
+        let fingerprint = fingerprint_of(&primary).ok_or("its version is not supported")?;
         let bits = first_bits(first.body);
         let (mut direct, mut users, mut subkeys) = (Vec::new(), Vec::<User>::new(), Vec::<Subkey>::new());
         let mut place = Place::Primary;
@@ -77,7 +77,7 @@ impl Certificate {
                 },
                 USER_ATTRIBUTE => place = Place::Other,
                 SIGNATURE => {
-                    // Third parties' may be of any age and kind.
+                    // Third parties' signatures may have any age and kind.
                     let Some(signature) = read(packet) else { continue };
                     match place {
                         Place::Primary => direct.push(signature),
@@ -99,23 +99,23 @@ impl Certificate {
         seconds(self.primary.created_at().as_secs())
     }
 
-    /// Whether the primary key signs at `now`, or why not.
+    /// Whether the primary key may sign at `now`, or why not.
     pub(super) fn check_primary_signs(&self, now: Time) -> Result<(), Refusal> {
         self.check_primary(now)?;
         match self.flags(now) {
-            Some(flags) if !flags.sign() => Err(self.unusable("its owner did not make it for signing")),
+            Some(flags) if !flags.sign() => Err(self.unusable("it may not be used for signing")),
             _ => Ok(()),
         }
     }
 
-    /// Whether `subkey` signs at `now`, or why not.
+    /// Whether `subkey` may sign at `now`, or why not.
     pub(super) fn check_subkey_signs(&self, subkey: &Subkey, now: Time) -> Result<(), Refusal> {
         let key = subkey.fingerprint;
         let unusable = |why| Refusal::KeyUnusable { key, why };
         self.check_primary(now)?;
         check_key(subkey.key.public_params(), subkey.bits).map_err(unusable)?;
         let is_bound = |signature: &&Signature| signature.verify_subkey_binding(&self.primary, &subkey.key).is_ok();
-        // A revocation counts whatever it is made of: nobody gains by forging one.
+        // A revocation counts even with a weak digest: nobody gains by forging one.
         if self.with(&subkey.signatures, SignatureType::SubkeyRevocation).any(|signature| is_bound(&signature)) {
             return Err(Refusal::KeyRevoked { key });
         }
@@ -124,17 +124,17 @@ impl Certificate {
             .filter(|signature| signature.hash_alg().is_some_and(is_strong) && is_current(signature, now))
             .filter(is_bound)
             .max_by_key(|signature| made(signature))
-            .ok_or_else(|| unusable("nothing good binds it to its primary key"))?;
+            .ok_or_else(|| unusable("no valid signature binds it to its primary key"))?;
         if !flags(binding).is_none_or(KeyFlags::sign) {
-            return Err(unusable("its owner did not make it for signing"));
+            return Err(unusable("it may not be used for signing"));
         }
-        // The subkey has to say that it belongs there, or anybody could take it for theirs.
+        // The subkey must have signed the primary key, or anybody could claim it.
         let claims = |signature: &Signature| {
             signature.hash_alg().is_some_and(is_strong)
                 && signature.verify_primary_key_binding(&subkey.key, &self.primary).is_ok()
         };
         if !binding.embedded_signature().is_some_and(claims) {
-            return Err(unusable("it does not say that it belongs to its primary key"));
+            return Err(unusable("it has not signed its primary key"));
         }
         let key_made = u64::from(subkey.key.created_at().as_secs());
         match key_lifetime(binding).map(|lifetime| Time(key_made + lifetime)) {
@@ -143,7 +143,7 @@ impl Certificate {
         }
     }
 
-    /// Whether the primary key is one that is taken, and neither revoked nor expired.
+    /// Whether the primary key is acceptable, and neither revoked nor expired.
     fn check_primary(&self, now: Time) -> Result<(), Refusal> {
         check_key(self.primary.public_params(), self.bits).map_err(|why| self.unusable(why))?;
         let revocations = self.with(&self.direct, SignatureType::KeyRevocation);
@@ -153,9 +153,9 @@ impl Certificate {
         let certifications = self.certifications(now);
         let direct = self.direct_signatures(now);
         if certifications.is_empty() && direct.is_empty() {
-            return Err(self.unusable("it does not say anything of itself that is good"));
+            return Err(self.unusable("it has no valid signature of its own"));
         }
-        // As `gpgv` does: what the key says of itself goes before what it says of its newest user.
+        // As in `gpgv`: a signature of the key itself precedes that of its newest user.
         let of = |signatures: &[&Signature]| {
             let with_lifetime = signatures.iter().filter(|signature| key_lifetime(signature).is_some());
             with_lifetime.max_by_key(|signature| made(signature)).and_then(|signature| key_lifetime(signature))
@@ -166,7 +166,7 @@ impl Certificate {
         }
     }
 
-    /// What the key may be used for, where it says so.
+    /// The allowed uses of the key, if stated.
     fn flags(&self, now: Time) -> Option<KeyFlags> {
         let direct = self.direct_signatures(now);
         let certifications = self.certifications(now);
@@ -176,7 +176,7 @@ impl Certificate {
         newest.or_else(of_user).and_then(|signature| flags(signature)).cloned()
     }
 
-    /// The newest good statement of the key on each of its users, where it is not a revocation of it.
+    /// The newest valid signature of each of its users, unless that is a revocation.
     fn certifications(&self, now: Time) -> Vec<&Signature> {
         let newest_of = |user: &'_ User| -> Option<usize> {
             let good = user.signatures.iter().enumerate().filter(|(_, signature)| {
@@ -194,7 +194,7 @@ impl Certificate {
         newest.filter(|signature| signature.is_certification()).collect()
     }
 
-    /// The newest good statement of the key on itself, if any.
+    /// The newest valid signature of the key itself, if any.
     fn direct_signatures(&self, now: Time) -> Vec<&Signature> {
         self.with(&self.direct, SignatureType::Key)
             .filter(|signature| signature.hash_alg().is_some_and(is_strong_enough_for_self))
@@ -204,13 +204,13 @@ impl Certificate {
             .collect()
     }
 
-    /// Those of `signatures` that are of this type and by the primary key.
+    /// Those of `signatures` with this type that the primary key made.
     fn with<'a>(&'a self, signatures: &'a [Signature], kind: SignatureType) -> impl Iterator<Item = &'a Signature> {
         signatures.iter().filter(move |signature| signature.typ() == Some(kind) && self.is_by_primary(signature))
     }
 
     fn is_by_primary(&self, signature: &Signature) -> bool {
-        // Nobody else can have made it, if it is good; this is only so that others' are not tried.
+        // A valid one can only be the primary key's; this just avoids trying others'.
         let ids = signature.issuer_key_id();
         ids.is_empty() || ids.iter().any(|id| id.as_ref() == self.fingerprint.key_id())
     }
@@ -227,7 +227,7 @@ impl Subkey {
     }
 }
 
-/// What a packet holds.
+/// The parsed content of a packet.
 pub(super) trait Content: Sized {
     fn parse(header: PacketHeader, body: &mut &[u8]) -> pgp::errors::Result<Self>;
 }
@@ -256,7 +256,7 @@ impl Content for Signature {
     }
 }
 
-/// What the packet holds, where all of it is that.
+/// The parsed content of the packet, if nothing is left over.
 pub(super) fn read<T: Content>(packet: &RawPacket<'_>) -> Option<T> {
     let header = PacketHeader::try_from_reader(packet.header).ok()?;
     let mut body = packet.body;
@@ -268,7 +268,7 @@ fn fingerprint_of(key: &impl KeyDetails) -> Option<Fingerprint> {
     super::keyring::fingerprint(&key.fingerprint())
 }
 
-/// The bits of the number that is the first one in a key packet of version 4.
+/// The length in bits of the first number in a key packet of version 4.
 fn first_bits(body: &[u8]) -> u16 {
     body.get(6..8).map_or(0, |bits| u16::from_be_bytes([bits[0], bits[1]]))
 }
@@ -280,7 +280,7 @@ fn flags(signature: &Signature) -> Option<&KeyFlags> {
     })
 }
 
-/// For how many seconds the key is good, counted from when it was made.
+/// For how many seconds after its creation the key is valid.
 fn key_lifetime(signature: &Signature) -> Option<u64> {
     signature.key_expiration_time().map(|lifetime| u64::from(lifetime.as_secs())).filter(|lifetime| *lifetime != 0)
 }
@@ -290,7 +290,7 @@ pub(super) fn made(signature: &Signature) -> Option<Time> {
     signature.created().map(|made| seconds(made.as_secs()))
 }
 
-/// When a signature ends to be good.
+/// When a signature expires.
 pub(super) fn expiry(signature: &Signature) -> Option<Time> {
     let lifetime = u64::from(signature.signature_expiration_time()?.as_secs());
     made(signature).filter(|_| lifetime != 0).map(|made| Time(made.0 + lifetime))
@@ -304,7 +304,7 @@ fn seconds(seconds: u32) -> Time {
     Time(u64::from(seconds))
 }
 
-/// The digest that a signature is of, by its name.
+/// The name of a signature's digest.
 pub(super) fn hash_name(hash: HashAlgorithm) -> String {
     match hash {
         HashAlgorithm::Other(number) => format!("number {number}"),

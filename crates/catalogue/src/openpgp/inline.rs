@@ -1,4 +1,4 @@
-//! Documents that carry their signature: the cleartext framework of RFC 9580, section 7.
+//! Documents with their signature inside: the cleartext framework of RFC 9580, section 7.
 
 use super::Refusal;
 use super::armor::{self, Block};
@@ -10,36 +10,36 @@ const BEGIN: &str = "-----BEGIN PGP SIGNED MESSAGE-----";
 const BEGIN_SIGNATURE: &str = "-----BEGIN PGP SIGNATURE-----";
 const END_SIGNATURE: &str = "-----END PGP SIGNATURE-----";
 
-/// What a document says and who signed that.
+/// The text of a document, and who signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inline {
-    /// The signed text, with LF after each line and no blanks before it: what is not signed is not there.
+    /// The signed text, with LF after each line and no blanks before that, because only this is signed.
     pub text: String,
     /// Who signed it.
     pub signed: Signed,
 }
 
-/// The text of `document`, which has to be signed as a whole: anything before the text or after the signature is
+/// The text of `document`, which must be signed as a whole: text before it or after the signature is
 /// refused.
 ///
 /// # Errors
 ///
-/// Why it is not taken.
+/// Why it is not accepted.
 pub fn verify_inline(document: &[u8], keys: &Keyring, now: Time) -> Result<Inline, Refusal> {
     let parts = split(document)?;
     let packets = armor::decode(parts.signature.as_bytes(), Block::Signature)
         .map_err(|what| Refusal::Malformed(what.to_owned()))?;
-    // The last line's end is not part of what is signed.
+    // The end of the last line is not signed.
     let document = parts.text.strip_suffix('\n').unwrap_or(&parts.text).as_bytes();
     let signed = verify_packets(document, &packets, &[TEXT], Some(&parts.hashes), keys, now)?;
     Ok(Inline { text: parts.text, signed })
 }
 
-/// The text of a document without a look at its signature.
+/// The text of a document, without verifying its signature.
 ///
 /// # Errors
 ///
-/// Where it is not of that form.
+/// If the document does not have this form.
 pub(crate) fn unverified_text(document: &[u8]) -> Result<String, Refusal> {
     split(document).map(|parts| parts.text)
 }
@@ -52,7 +52,7 @@ struct Parts<'a> {
 
 fn split(document: &[u8]) -> Result<Parts<'_>, Refusal> {
     let malformed = |what: &str| Refusal::Malformed(what.to_owned());
-    let document = std::str::from_utf8(document).map_err(|_| malformed("the document is no text"))?;
+    let document = std::str::from_utf8(document).map_err(|_| malformed("the document is not text"))?;
     let mut lines = document.split_inclusive('\n');
     if lines.next().map(str::trim_end) != Some(BEGIN) {
         return Err(Refusal::NoSignature);
@@ -62,9 +62,8 @@ fn split(document: &[u8]) -> Result<Parts<'_>, Refusal> {
         match lines.next().ok_or_else(|| malformed("the document is cut short"))?.trim_end() {
             "" => break,
             line => {
-                let names = line
-                    .strip_prefix("Hash: ")
-                    .ok_or_else(|| malformed("the document has a header that is not known"))?;
+                let names =
+                    line.strip_prefix("Hash: ").ok_or_else(|| malformed("the document has an unknown header"))?;
                 hashes.extend(names.split(',').map(|name| name.trim().to_owned()));
             }
         }

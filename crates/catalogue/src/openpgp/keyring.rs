@@ -1,35 +1,36 @@
-//! The keys that may have signed.
-
-use std::error::Error;
-use std::fmt;
+//! Collections of public keys.
 
 use super::Fingerprint;
 use super::armor::{self, Block};
 use super::certificate::Certificate;
 use super::packets::{self, PUBLIC_KEY, SECRET_KEY};
 
-/// Public keys with what they say of themselves.
+/// Public keys with their own signatures.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
     pub(super) certificates: Vec<Certificate>,
 }
 
-/// Why a file is no keyring.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a file is not a valid keyring.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
-    /// It is GnuPG's own kind of file.
+    /// It is in GnuPG's own format.
+    #[error("it is a GnuPG keybox: export its keys with `gpg --no-default-keyring --keyring FILE --export`")]
     Keybox,
     /// There are secret keys in it.
+    #[error("it has secret keys in it: only public keys belong there")]
     Secret,
-    /// There is no key in it that can be used.
+    /// It has no usable key.
+    #[error("it has no usable key")]
     Empty,
     /// It cannot be read.
+    #[error("{0}")]
     Malformed(&'static str),
 }
 
 impl Keyring {
-    /// The keys of a file, which is binary or armored. Keys of kinds that are not taken are left out.
+    /// The keys of a file, binary or armored. Keys of unsupported kinds are left out.
     ///
     /// # Errors
     ///
@@ -72,34 +73,16 @@ impl Keyring {
         self.certificates.is_empty()
     }
 
-    /// Takes the keys of another keyring as well.
+    /// Adds the keys of another keyring.
     pub fn extend(&mut self, other: Self) {
         self.certificates.extend(other.certificates);
     }
 }
 
-/// A fingerprint of version 4 as ours.
+/// A fingerprint of version 4 in our own type.
 pub(super) fn fingerprint(fingerprint: &pgp::types::Fingerprint) -> Option<Fingerprint> {
     match fingerprint {
         pgp::types::Fingerprint::V4(bytes) => Some(Fingerprint::new(*bytes)),
         _ => None,
     }
 }
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keybox => {
-                write!(
-                    f,
-                    "it is a keybox of GnuPG's: `gpg --no-default-keyring --keyring FILE --export` writes what is needed"
-                )
-            }
-            Self::Secret => write!(f, "there are secret keys in it, which do not belong there"),
-            Self::Empty => write!(f, "there is no key in it that can be used"),
-            Self::Malformed(what) => write!(f, "{what}"),
-        }
-    }
-}
-
-impl Error for KeyringError {}

@@ -1,17 +1,44 @@
-//! Who signed a list: OpenPGP signatures, of which few kinds are taken.
+//! Who signed a list: OpenPGP signatures, of which few kinds are accepted.
 //!
-//! The bytes are read, and the arithmetic is done, by the crate `pgp`. What is taken for good is decided here:
+//! # A signature by an example
 //!
-//! - one signature or several, each of which has to be good (`gpgv` ends with 0 under the same condition);
+//! `gpg --detach-sign`, with an Ed25519 key, writes one packet of 119 bytes:
+//!
+//! ```text
+//! 88 75                       a packet of type 2, a signature, with 0x75 = 117 bytes
+//! 04 00 16 08                 version 4; it signs a binary document (00) by EdDSA (22) with a SHA-256 digest (8)
+//! 00 1d                       29 bytes of subpackets that are signed too:
+//!   16 21 04 dc59 … 95be        type 33: the signer's fingerprint, of version 4, 20 bytes
+//!   05 02 6b0bf88d              type 2: the time, 1,795,946,637 seconds after 1970
+//! 00 0a                       10 bytes of subpackets that are not signed:
+//!   09 10 419e3ab2133d95be      type 16: the key's ID, the last 8 bytes of the fingerprint; only a hint
+//! 79 13                       the first two bytes of the digest, to notice a wrong document early
+//! 01 00 e75e… 00 fd 11c8…     two numbers, each after its length in bits: the signature itself
+//! ```
+//!
+//! The digest is that of the document, followed by the packet from `04` to the end of the signed subpackets, by `04 ff`
+//! and by the length of that part of the packet. Whoever verifies it takes the key with that fingerprint from a keyring
+//! and checks that the two numbers are this key's signature of that digest.
+//!
+//! `-----BEGIN PGP SIGNATURE-----` is the same packet in base64 with a checksum (`armor`), and a list that begins
+//! with `-----BEGIN PGP SIGNED MESSAGE-----` has its signature at its end. A keyring has packets as well: a primary
+//! key (type 6), its names (type 13) and its subkeys (type 14), each followed by the signatures that bind it to the
+//! primary key and say what it may be used for.
+//!
+//! # Which signatures are accepted
+//!
+//! The crate `pgp` reads the bytes and does the arithmetic. This module decides what is accepted:
+//!
+//! - one signature or several, all of them good (`gpgv` ends with 0 under the same condition);
 //! - version 4, of binary or text documents, with SHA-224 or better;
 //! - by RSA of 2048 bits or more, ECDSA or EdDSA;
-//! - made by a key of the keyring that may sign and is bound as it should be, after the key was made and not in the
+//! - made by a key of the keyring that may sign and is bound to its primary key, after the key was made and not in the
 //!   future;
-//! - the key is neither revoked nor expired now. As an expiry is a time, a key that has none now had none then.
+//! - the key is neither revoked nor expired now.
 //!
-//! Stricter than `gpgv` 2.2 of its own accord, which takes signatures of version 3, of SHA-1 and RIPEMD-160, by DSA
-//! and short RSA, and from the future. Certifications of a primary key by itself may be of SHA-1, as those of Canonical's
-//! key of 2009 are: what they say is trusted for the fingerprint, which the caller has.
+//! This is stricter than `gpgv` 2.2, which accepts signatures of version 3, with SHA-1 and RIPEMD-160, by DSA and short
+//! RSA, and from the future. A primary key's signatures of itself may use SHA-1, as those of Canonical's key of 2009 do:
+//! such a key is trusted because its caller knows its fingerprint.
 
 mod armor;
 mod certificate;
@@ -34,7 +61,7 @@ pub use self::verify::{Signed, verify_detached};
 /// How much of a keyring or a signature file is read, in bytes.
 pub const LIMIT_BYTES: u64 = 4 << 20;
 
-/// What names a key of version 4: the SHA-1 of its public part.
+/// The name of a key of version 4: the SHA-1 of its public part.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint([u8; 20]);
 
@@ -44,7 +71,7 @@ impl Fingerprint {
         Self(bytes)
     }
 
-    /// The last eight bytes, by which older signatures name a key.
+    /// The last eight bytes, the name of a key in older signatures.
     pub(crate) fn key_id(&self) -> [u8; 8] {
         let mut id = [0; 8];
         id.copy_from_slice(&self.0[12..]);
@@ -83,19 +110,12 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// A text that is no fingerprint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The error for a text that is not a fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a fingerprint of 40 hexadecimal digits")]
 pub struct ParseFingerprintError {
     text: String,
 }
-
-impl fmt::Display for ParseFingerprintError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no fingerprint: 40 hexadecimal digits are", self.text)
-    }
-}
-
-impl std::error::Error for ParseFingerprintError {}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ pub(super) const PUBLIC_SUBKEY: u8 = 14;
 /// The tag of a user's picture.
 pub(super) const USER_ATTRIBUTE: u8 = 17;
 
-/// How many packets of one file are looked at.
+/// The most packets in one file.
 const MAX_PACKETS: usize = 10_000;
 
 /// A packet in its file.
@@ -21,23 +21,23 @@ const MAX_PACKETS: usize = 10_000;
 pub(super) struct RawPacket<'a> {
     /// What it is.
     pub(super) tag: u8,
-    /// Its header, for who wants to read it again.
+    /// Its header, for reading it again.
     pub(super) header: &'a [u8],
     /// What is in it.
     pub(super) body: &'a [u8],
 }
 
-/// The packets that `bytes` consist of, or what is wrong with them. Lengths that are not stated in full are refused:
-/// neither signatures nor keys may have such.
+/// The packets in `bytes`, or what is wrong with them. Partial and indeterminate lengths are refused:
+/// signatures and keys must not have them.
 pub(super) fn split(bytes: &[u8]) -> Result<Vec<RawPacket<'_>>, &'static str> {
     let mut packets = Vec::new();
     let mut rest = bytes;
     while let Some(&first) = rest.first() {
         if packets.len() == MAX_PACKETS {
-            return Err("it has more packets than anything here needs");
+            return Err("it has too many packets");
         }
         if first & 0x80 == 0 {
-            return Err("it is neither armored nor made of packets");
+            return Err("it is not OpenPGP data, neither armored nor binary");
         }
         let (tag, length) = if first & 0x40 == 0 {
             ((first >> 2) & 0x0f, old_length(first & 3, &rest[1..])?)
@@ -52,7 +52,7 @@ pub(super) fn split(bytes: &[u8]) -> Result<Vec<RawPacket<'_>>, &'static str> {
     Ok(packets)
 }
 
-/// How many bytes the length takes, and the length.
+/// The number of bytes of the length field, and the length.
 fn old_length(kind: u8, bytes: &[u8]) -> Result<(usize, usize), &'static str> {
     let count = match kind {
         0 => 1,
@@ -112,11 +112,11 @@ mod tests {
             (&[0xc2, 255, 0, 0], "it is cut short"),
             (&[0x8b, 1], "it has a packet without an end"),
             (&[0xc2, 224, 1], "it has a packet in parts"),
-            (b"hello", "it is neither armored nor made of packets"),
+            (b"hello", "it is not OpenPGP data, neither armored nor binary"),
         ] {
             assert_eq!(lengths(bytes), Err(error), "{bytes:x?}");
         }
         let many: Vec<u8> = [0x88, 0].repeat(MAX_PACKETS + 1);
-        assert_eq!(lengths(&many), Err("it has more packets than anything here needs"));
+        assert_eq!(lengths(&many), Err("it has too many packets"));
     }
 }

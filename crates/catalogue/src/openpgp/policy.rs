@@ -1,4 +1,4 @@
-//! Which digests and which keys are taken.
+//! Which digests and which keys are accepted.
 
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::crypto::public_key::PublicKeyAlgorithm;
@@ -7,7 +7,7 @@ use pgp::types::PublicParams;
 
 use super::Refusal;
 
-/// The shortest RSA key that is taken, in bits.
+/// The shortest RSA key that is accepted, in bits.
 const RSA_BITS: u16 = 2048;
 
 /// Whether nobody can make two documents with the same digest.
@@ -16,12 +16,12 @@ pub(super) fn is_strong(hash: HashAlgorithm) -> bool {
     matches!(hash, Sha224 | Sha256 | Sha384 | Sha512 | Sha3_256 | Sha3_512)
 }
 
-/// Whether a key may speak for itself with such a digest.
+/// Whether a key's signature of itself may use this digest.
 pub(super) fn is_strong_enough_for_self(hash: HashAlgorithm) -> bool {
     is_strong(hash) || hash == HashAlgorithm::Sha1
 }
 
-/// Whether such a key is taken, or why not. `bits` is the length of the first number in its packet.
+/// Whether such a key is accepted, or why not. `bits` is the length of the first number in its packet.
 pub(super) fn check_key(parameters: &PublicParams, bits: u16) -> Result<(), &'static str> {
     match parameters {
         PublicParams::RSA(_) if bits >= RSA_BITS => Ok(()),
@@ -30,11 +30,11 @@ pub(super) fn check_key(parameters: &PublicParams, bits: u16) -> Result<(), &'st
             Ok(())
         }
         PublicParams::DSA(_) => Err("it is a DSA key"),
-        _ => Err("it is of a kind that is not known"),
+        _ => Err("its algorithm is unknown"),
     }
 }
 
-/// Whether a signature by such a key is one that is looked at.
+/// Whether signatures by this algorithm are supported.
 pub(super) fn check_algorithm(algorithm: PublicKeyAlgorithm) -> Result<(), Refusal> {
     use PublicKeyAlgorithm::{ECDSA, Ed448, Ed25519, EdDSALegacy, RSA, RSASign};
     match algorithm {
@@ -43,7 +43,7 @@ pub(super) fn check_algorithm(algorithm: PublicKeyAlgorithm) -> Result<(), Refus
     }
 }
 
-/// Whether everything that has to be understood in `signature` is.
+/// Whether all critical parts of `signature` are known.
 pub(super) fn check_critical(signature: &Signature) -> Result<(), Refusal> {
     let Some(config) = signature.config() else { return Ok(()) };
     for subpacket in config.hashed_subpackets().filter(|subpacket| subpacket.is_critical) {

@@ -1,61 +1,72 @@
-//! Why a signature was not taken.
-
-use std::error::Error;
-use std::fmt;
+//! Why a signature was not accepted.
 
 use super::Fingerprint;
 use crate::time::Time;
 
-/// Why a signature was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a signature was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// There is no signature in it.
+    #[error("there is no signature")]
     NoSignature,
     /// It cannot be read.
+    #[error("the signature cannot be read: {0}")]
     Malformed(String),
-    /// It is of another version than 4.
+    /// Its version is not 4.
+    #[error("the signature has version {0}, but only version 4 is accepted")]
     Version(u8),
-    /// It signs something else than a document.
+    /// It does not sign a document.
+    #[error("the signature has type {0:#04x}, which does not sign a document")]
     Kind(u8),
-    /// Its digest is one that can be forged, or is not known.
+    /// Its digest can be forged, or is unknown.
+    #[error("the signature uses a {0} digest, which is too weak")]
     Hash(String),
-    /// Its kind of arithmetic is not taken, or not known.
+    /// Its algorithm is not accepted, or is unknown.
+    #[error("the signature uses {0}, which is not accepted")]
     Algorithm(String),
-    /// It does not say when it was made, or by whom.
+    /// It does not say when or by which key it was made.
+    #[error("the signature does not say {0}")]
     Incomplete(&'static str),
-    /// It has something in it that it says has to be understood, and is not.
+    /// It has an unknown critical subpacket.
+    #[error("the signature has a critical subpacket of the unknown type {0}")]
     Critical(u8),
-    /// None of the keys made it.
+    /// No key in the keyring made it.
+    #[error("the signature was made by another key, {issuer}")]
     UnknownKey {
-        /// The key that it names: a fingerprint, or the last 16 digits of one.
+        /// The key that it names: a fingerprint, or its last 16 digits.
         issuer: String,
     },
-    /// Its key did not sign that, or it was changed afterwards.
+    /// Its key did not sign this document, or the document was changed afterwards.
+    #[error("the signature is bad: {key} did not sign this")]
     Bad {
         /// The key that it names.
         key: Fingerprint,
     },
-    /// It was good until then.
+    /// It has expired.
+    #[error("the signature expired at {at}")]
     Expired {
         /// When it expired.
         at: Time,
     },
     /// It was made in the future.
+    #[error("the signature is from the future, {made}")]
     Future {
-        /// When it says it was made.
+        /// The time in the signature.
         made: Time,
     },
     /// It was made before its key.
+    #[error("the signature, made at {made}, is older than its key {key}, made at {key_made}")]
     BeforeKey {
         /// Its key.
         key: Fingerprint,
-        /// When that was made.
+        /// When its key was made.
         key_made: Time,
-        /// When it says it was made.
+        /// The time in the signature.
         made: Time,
     },
     /// Its key has expired.
+    #[error("the key {key} expired at {at}")]
     KeyExpired {
         /// The key.
         key: Fingerprint,
@@ -63,11 +74,13 @@ pub enum Refusal {
         at: Time,
     },
     /// Its key was revoked by its owner.
+    #[error("the key {key} was revoked")]
     KeyRevoked {
         /// The key.
         key: Fingerprint,
     },
-    /// Its key may not sign, or is not bound to be used.
+    /// Its key may not sign, or is not bound to its primary key.
+    #[error("the key {key} cannot be used: {why}")]
     KeyUnusable {
         /// The key.
         key: Fingerprint,
@@ -75,32 +88,3 @@ pub enum Refusal {
         why: &'static str,
     },
 }
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSignature => write!(f, "there is no signature"),
-            Self::Malformed(what) => write!(f, "the signature cannot be read: {what}"),
-            Self::Version(version) => write!(f, "the signature is of version {version}, and only version 4 is taken"),
-            Self::Kind(kind) => write!(f, "the signature is of type {kind:#04x}, which is none of a document"),
-            Self::Hash(hash) => write!(f, "the signature is of a {hash} digest, which is too weak"),
-            Self::Algorithm(name) => write!(f, "the signature is one of {name}, which is not taken"),
-            Self::Incomplete(what) => write!(f, "the signature does not say {what}"),
-            Self::Critical(kind) => {
-                write!(f, "the signature has a subpacket of type {kind} that has to be understood, and is not")
-            }
-            Self::UnknownKey { issuer } => write!(f, "the signature is by another key, {issuer}"),
-            Self::Bad { key } => write!(f, "the signature is bad: {key} did not sign this"),
-            Self::Expired { at } => write!(f, "the signature expired at {at}"),
-            Self::Future { made } => write!(f, "the signature is from the future, {made}"),
-            Self::BeforeKey { key, key_made, made } => {
-                write!(f, "the signature, made at {made}, is older than its key {key}, made at {key_made}")
-            }
-            Self::KeyExpired { key, at } => write!(f, "the key {key} expired at {at}"),
-            Self::KeyRevoked { key } => write!(f, "the key {key} was revoked"),
-            Self::KeyUnusable { key, why } => write!(f, "the key {key} cannot be used: {why}"),
-        }
-    }
-}
-
-impl Error for Refusal {}

@@ -1,4 +1,4 @@
-//! Whether a signature is good.
+//! Verifying signatures.
 
 use pgp::packet::Signature;
 
@@ -10,12 +10,12 @@ use super::policy::{check_algorithm, check_critical, is_strong};
 use super::{Fingerprint, Refusal};
 use crate::time::Time;
 
-/// The version of signatures that are taken.
+/// The accepted version of signatures.
 const VERSION: u8 = 4;
-/// The types of signatures that are of a document: as its bytes are, and with its line ends as CR LF.
+/// The types of signatures of documents: of the bytes as they are, and with CR LF as line ends.
 pub(super) const BINARY: u8 = 0x00;
 pub(super) const TEXT: u8 = 0x01;
-/// How many signatures of one document are looked at.
+/// The most signatures of one document.
 const MAX_SIGNATURES: usize = 16;
 
 /// Who signed, and when.
@@ -25,16 +25,16 @@ pub struct Signed {
     pub signer: Fingerprint,
     /// The fingerprint of the key that signed, which may be a subkey.
     pub key: Fingerprint,
-    /// When it was signed, as the signature says.
+    /// The time in the signature.
     pub made: Time,
 }
 
-/// Whether `signature`, binary or armored, is a good one of `document`; the first of the signatures in it, of which
-/// each has to be good.
+/// Verifies `signature`, binary or armored, of `document`. If it has several signatures, returns the first;
+/// all must be good.
 ///
 /// # Errors
 ///
-/// Why the first one that is not good is not.
+/// Why the first bad one was not accepted.
 pub fn verify_detached(document: &[u8], signature: &[u8], keys: &Keyring, now: Time) -> Result<Signed, Refusal> {
     let malformed = |what: &str| Refusal::Malformed(what.to_owned());
     if signature.iter().all(u8::is_ascii_whitespace) {
@@ -50,8 +50,8 @@ pub fn verify_detached(document: &[u8], signature: &[u8], keys: &Keyring, now: T
     verify_packets(document, packets, &[BINARY, TEXT], None, keys, now)
 }
 
-/// Whether every signature in `packets` is a good one of `document`, of one of the types `kinds`, and of a digest that
-/// `hashes` names where it is given.
+/// Verifies that every signature in `packets` is a good one of `document`, has one of the types `kinds`, and a digest
+/// that is in `hashes`, if given.
 pub(super) fn verify_packets(
     document: &[u8],
     packets: &[u8],
@@ -62,7 +62,7 @@ pub(super) fn verify_packets(
 ) -> Result<Signed, Refusal> {
     let packets = packets::split(packets).map_err(|what| Refusal::Malformed(what.to_owned()))?;
     if packets.iter().any(|packet| packet.tag != SIGNATURE) {
-        return Err(Refusal::Malformed("there is something else than signatures in it".to_owned()));
+        return Err(Refusal::Malformed("it has something other than signatures in it".to_owned()));
     }
     if packets.len() > MAX_SIGNATURES {
         return Err(Refusal::Malformed(format!("there are more than {MAX_SIGNATURES} signatures in it")));
@@ -124,7 +124,7 @@ fn verify_packet(
 /// A key of the keyring.
 struct Signer<'a> {
     certificate: &'a Certificate,
-    /// The subkey that it is, where it is not the primary key.
+    /// The subkey, if it is not the primary key.
     subkey: Option<&'a Subkey>,
 }
 

@@ -1,4 +1,4 @@
-//! Addresses of files, and which of them are asked.
+//! Addresses of files, and which of them are allowed.
 
 use std::net::IpAddr;
 
@@ -23,14 +23,14 @@ impl Address {
             let url = text.chars().take(100).chain(['…']).collect();
             return Err(Error::Address { url, problem: "is too long for an address".to_owned() });
         }
-        // What is behind `#` is for whoever reads the file.
+        // The part after `#` is not sent.
         let text = text.split('#').next().unwrap_or_default();
-        let uri: Uri = text.parse().map_err(|_| refuse("is no address: `https://HOST/PATH` is needed"))?;
+        let uri: Uri = text.parse().map_err(|_| refuse("is not an address: `https://HOST/PATH` is needed"))?;
         if !matches!(uri.scheme_str(), Some("https" | "http")) || uri.host().is_none_or(str::is_empty) {
-            return Err(refuse("is no address that can be asked: `https://HOST/PATH` is needed"));
+            return Err(refuse("is not a supported address: `https://HOST/PATH` is needed"));
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(refuse("has a user's name in it, which is sent to nobody"));
+            return Err(refuse("has a user name in it, which imgraft does not send"));
         }
         Ok(Self { text: text.to_owned(), uri })
     }
@@ -52,7 +52,7 @@ impl Address {
         self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
-    /// Whether it is this very machine, by a number or the name that always means it.
+    /// Whether it is this machine: a loopback address, or `localhost`.
     pub(super) fn is_loopback(&self) -> bool {
         match self.host().parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
@@ -60,7 +60,7 @@ impl Address {
         }
     }
 
-    /// The address that `location` is, seen from this one (RFC 3986, 5.2).
+    /// The address `location`, relative to this one (RFC 3986, 5.2).
     pub(super) fn join(&self, location: &str) -> Result<Self, Error> {
         let scheme = self.uri.scheme_str().unwrap_or("https");
         let authority = self.uri.authority().map_or("", |authority| authority.as_str());

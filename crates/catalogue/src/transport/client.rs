@@ -1,4 +1,4 @@
-//! The transport that goes over the network.
+//! The transport over the network.
 
 use std::io::{self, Read};
 use std::thread;
@@ -13,26 +13,26 @@ use crate::cache::{Cache, Claim, Entry, Found};
 /// How the network is used.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whose certificates are believed.
+    /// The trusted certificate authorities.
     pub roots: Roots,
-    /// Which proxies are gone through.
+    /// The proxies.
     pub proxies: Proxies,
-    /// Nothing is asked for: there is what the cache has.
+    /// Use only the cache.
     pub offline: bool,
-    /// Documents may come without TLS from anywhere. Without that they come so from this machine only; files whose
-    /// digests are known may in any case.
+    /// Documents may come without TLS from anywhere. Otherwise they may only from this machine; files whose
+    /// digests are known always may.
     pub allow_http: bool,
-    /// How often something is tried.
+    /// How often a request is tried.
     pub retry: Retry,
-    /// How long finding a host, a connection to it and sending a question may each take.
+    /// How long each of these may take: finding a host, connecting, and sending a request.
     pub connect_timeout: Duration,
     /// How long an answer's headers may take.
     pub answer_timeout: Duration,
     /// How long a document may take.
     pub document_timeout: Duration,
-    /// For how long there may be no byte.
+    /// The longest time without a byte.
     pub stall_timeout: Duration,
-    /// What is told to servers of who asks.
+    /// The `User-Agent`.
     pub user_agent: String,
 }
 
@@ -53,13 +53,13 @@ impl Default for Options {
     }
 }
 
-/// The transport that goes over the network.
+/// The transport over the network.
 pub struct Client {
     web: Web,
 }
 
 impl Client {
-    /// A client. Neither certificates nor the network are looked at before something is asked for.
+    /// A client. It uses neither certificates nor the network before the first request.
     pub fn new(options: Options) -> Self {
         Self { web: Web::new(options) }
     }
@@ -89,7 +89,7 @@ impl Client {
                 Err(error) => return Err(self.web.failed(&answer.url, ureq::Error::from(error))),
             }
             if begin.elapsed() > timeout {
-                let problem = format!("it did not come within {} s", timeout.as_secs_f64());
+                let problem = format!("the download took more than {} s", timeout.as_secs_f64());
                 return Err(Failed::answer(&answer.url, problem, Again::Never));
             }
         }

@@ -1,4 +1,4 @@
-//! Why a file did not come.
+//! Why a file could not be fetched.
 
 use std::error;
 use std::fmt;
@@ -6,47 +6,47 @@ use std::io;
 
 use crate::cache::{self, Digest};
 
-/// Why a file did not come.
+/// Why a file could not be fetched.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// It is not in the cache, and nothing may be asked for.
+    /// It is not in the cache, and the network may not be used.
     Offline {
         /// What is missing: an address, or a name with its digest.
         what: String,
     },
-    /// It is in the cache, but its bytes are not those that they were, and nothing may be asked for.
+    /// It is damaged in the cache, and the network may not be used.
     OfflineDamaged {
-        /// What it is called.
+        /// Its name.
         name: String,
-        /// What its bytes should come to.
+        /// The digest that it should have.
         digest: Box<Digest>,
     },
-    /// An address that cannot be asked, or may not be.
+    /// An address that is invalid or not allowed.
     Address {
         /// The address.
         url: String,
-        /// What is the matter with it.
+        /// What is wrong with it.
         problem: String,
     },
-    /// The server's answer is no file.
+    /// The server's answer is not a file.
     Status {
         /// Where.
         url: String,
-        /// The answer's number.
+        /// The status.
         status: u16,
-        /// For how many seconds the server wants to be left alone.
+        /// After how many seconds the server wants to be asked again.
         retry_after_seconds: Option<u64>,
     },
-    /// The network, TLS, or a server that breaks HTTP's rules.
+    /// A failure of the network or TLS, or a server that breaks HTTP's rules.
     Connection {
         /// Where.
         url: String,
         /// What happened.
         problem: String,
-        /// Whether there was a connection at all.
+        /// Whether there was a connection.
         was_reached: bool,
-        /// The proxy that there was no connection to, `HOST:PORT`.
+        /// The unreachable proxy, `HOST:PORT`.
         proxy: Option<String>,
         /// What the system said.
         source: Option<io::Error>,
@@ -55,45 +55,45 @@ pub enum Error {
     Untrusted {
         /// Where.
         url: String,
-        /// What is the matter with it.
+        /// What is wrong with it.
         problem: String,
     },
-    /// The server's answer is not what was asked for.
+    /// The server's answer does not match the request.
     Answer {
         /// Where.
         url: String,
         /// What was found, and what was expected.
         problem: String,
     },
-    /// A document is larger than it may be.
+    /// A document is too large.
     TooLarge {
         /// Where.
         url: String,
-        /// How large it may be.
+        /// The limit.
         limit_bytes: u64,
     },
-    /// All bytes came, and are not those that were to come.
+    /// The file is complete, but its digest is wrong.
     WrongDigest {
         /// Where from.
         url: String,
-        /// What they come to.
+        /// Their digest.
         found: Box<Digest>,
-        /// What they should.
+        /// The digest that they should have.
         expected: Box<Digest>,
     },
     /// None of several addresses has it.
     NoMirror {
-        /// What was to come.
+        /// The file's name.
         name: String,
-        /// What was wrong at each, in their order.
+        /// The error of each, in their order.
         causes: Vec<Error>,
     },
-    /// The cache's folder: it has no room, or what the system says.
+    /// An error of the cache's folder.
     Cache(cache::Error),
 }
 
 impl Error {
-    /// The proxy that did not answer, where that is why nobody did.
+    /// The proxy that did not answer, if that is the reason.
     pub fn unreachable_proxy(&self) -> Option<&str> {
         match self {
             Self::Connection { proxy, was_reached: false, .. } => proxy.as_deref(),
@@ -102,7 +102,7 @@ impl Error {
         }
     }
 
-    /// Whether whoever answered has a certificate that is not trusted.
+    /// Whether the server's certificate is not trusted.
     pub fn is_untrusted(&self) -> bool {
         match self {
             Self::Untrusted { .. } => true,
@@ -111,7 +111,7 @@ impl Error {
         }
     }
 
-    /// Whether nobody answered, wherever it was asked: there may be no network here.
+    /// Whether no address could be reached: there may be no network.
     pub fn is_unreachable(&self) -> bool {
         match self {
             Self::Connection { was_reached, .. } => !was_reached,
@@ -124,22 +124,22 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offline { what } => write!(f, "{what} is not in the cache, and nothing is fetched offline"),
+            Self::Offline { what } => write!(f, "{what} is not in the cache, and imgraft is offline"),
             Self::OfflineDamaged { name, digest } => {
-                write!(f, "`{name}` ({digest}) is damaged in the cache, and nothing is fetched offline")
+                write!(f, "`{name}` ({digest}) is damaged in the cache, and imgraft is offline")
             }
             Self::Address { url, problem } => write!(f, "`{url}` {problem}"),
             Self::Status { url, status, retry_after_seconds } => {
                 write!(f, "`{url}`: the server answers {status}{}", meaning(*status))?;
                 match retry_after_seconds {
-                    Some(seconds) => write!(f, ", and wants to be left alone for {seconds} s"),
+                    Some(seconds) => write!(f, ", and asks to wait for {seconds} s"),
                     None => Ok(()),
                 }
             }
             Self::Connection { url, problem, .. } | Self::Answer { url, problem } => write!(f, "`{url}`: {problem}"),
             Self::Untrusted { url, problem } => write!(f, "`{url}`: its certificate is not trusted ({problem})"),
             Self::TooLarge { url, limit_bytes } => {
-                write!(f, "`{url}` is larger than the {limit_bytes} bytes that such a file may have")
+                write!(f, "`{url}` is larger than the limit of {limit_bytes} bytes")
             }
             Self::WrongDigest { url, found, expected } => write!(f, "`{url}` is {found}, not {expected}"),
             Self::NoMirror { name, .. } => write!(f, "`{name}` could not be fetched"),
@@ -165,14 +165,14 @@ impl From<cache::Error> for Error {
     }
 }
 
-/// What a status means to somebody who does not know the numbers.
+/// The meaning of a status in words.
 fn meaning(status: u16) -> &'static str {
     match status {
-        401 | 403 => " (it does not allow that)",
-        404 | 410 => " (there is no such file)",
-        407 => " (the proxy wants to know who asks)",
-        429 => " (it was asked too often)",
-        500..=599 => " (it is in trouble)",
+        401 | 403 => " (access denied)",
+        404 | 410 => " (no such file)",
+        407 => " (the proxy needs a password)",
+        429 => " (too many requests)",
+        500..=599 => " (the server has a problem)",
         _ => "",
     }
 }

@@ -1,4 +1,4 @@
-//! How files come here: over HTTPS, whole and as their digests say, or not at all.
+//! Fetching files over HTTPS: completely and with the right digest, or not at all.
 //!
 //! ```no_run
 //! use catalogue::transport::{Options, Silent};
@@ -15,9 +15,9 @@
 //! # }
 //! ```
 //!
-//! A file whose digest is known may come from anybody, over any connection; a document may not. Of a server nothing
-//! is believed: lengths, ranges and tags only save the time in which the digest would find the same. Refused are
-//! redirects away from TLS or more than ten, encoded bodies, headers of more than 64 KiB, names of users in
+//! A file whose digest is known may come from anybody, over any connection; a document may not. Nothing a server
+//! says is trusted: lengths and tags only let a download fail before the digest would. Refused are
+//! redirects away from TLS or more than ten, encoded bodies, headers of more than 64 KiB, user names in
 //! addresses, and anything but 200 and 206.
 
 mod address;
@@ -39,36 +39,36 @@ pub use self::retry::Retry;
 pub use self::roots::Roots;
 use crate::cache::{Cache, Digest, Entry};
 
-/// A way to get files.
+/// Gets files.
 pub trait Transport {
-    /// The bytes at `url`, which is some small document: a list, an index, a signature, a key. It is asked for
-    /// anew each time.
+    /// The bytes at `url`, a small document: a list, an index, a signature, a key. It is fetched
+    /// again each time.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] past `limit_bytes`; [`Error::Offline`] where nothing may be asked for; what went wrong
-    /// last otherwise, after what is worth repeating was repeated.
+    /// [`Error::TooLarge`] past `limit_bytes`; [`Error::Offline`] if nothing may be asked for; what went wrong
+    /// last otherwise, after repetitions that may help.
     fn small(&self, url: &str, limit_bytes: u64) -> Result<Vec<u8>, Error>;
 
-    /// The file that `download` says, out of `cache`, or from the first of its addresses that has it, which puts
-    /// it there.
+    /// The file of `download`, from `cache` or from the first of its addresses that has it; it is stored
+    /// in the cache.
     ///
     /// # Errors
     ///
-    /// [`Error::Offline`] where it is not in the cache and nothing may be asked for; [`Error::NoMirror`] with what
+    /// [`Error::Offline`] if it is not in the cache and nothing may be asked for; [`Error::NoMirror`] with what
     /// was wrong at each address, if there are several; [`Error::Cache`].
     fn fetch(&self, download: &Download, cache: &Cache, progress: &dyn Progress) -> Result<Entry, Error>;
 }
 
-/// A file to have.
+/// A file to fetch.
 #[derive(Clone, Debug)]
 pub struct Download {
-    /// What it is called in messages, and in the list of the cache: `ubuntu:24.04`, say.
+    /// Its name in messages and in the list of the cache, such as `ubuntu:24.04`.
     pub name: String,
-    /// Where it can be had, the best place first.
+    /// Its addresses, the best one first.
     pub urls: Vec<String>,
-    /// What its bytes come to.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// How many bytes there are, where that is known from elsewhere.
+    /// Its size, if known from elsewhere.
     pub size_bytes: Option<u64>,
 }

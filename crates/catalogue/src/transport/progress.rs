@@ -1,12 +1,12 @@
-//! What is told while a file is fetched.
+//! Progress while a file is fetched.
 
 use std::time::Duration;
 
 use super::Error;
 
-/// Whoever wants to know how far it is.
+/// Gets progress.
 pub trait Progress {
-    /// Something happened. It is told often, and should not take long.
+    /// Called for each event. It is called often and should not take long.
     fn event(&self, event: Event<'_>);
 }
 
@@ -14,46 +14,46 @@ pub trait Progress {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Another process fetches the same file, and has that many bytes of it.
+    /// Another process is fetching the same file.
     Waiting {
         /// How many bytes the other process has.
         have_bytes: u64,
-        /// How many there are in all, where that is known.
+        /// The size of the file, if known.
         total_bytes: Option<u64>,
     },
-    /// What an earlier try or process has left is read again.
+    /// The bytes of an earlier attempt or process are read again.
     Rehashing {
-        /// How many bytes it has left.
+        /// How many bytes these are.
         have_bytes: u64,
     },
-    /// Bytes begin to come.
+    /// The transfer begins.
     Started {
-        /// Where they come from, after redirects.
+        /// The address, after redirects.
         url: &'a str,
-        /// How many bytes of it are here already.
+        /// How many bytes were there already.
         have_bytes: u64,
-        /// How many there are in all, where that is known.
+        /// The size of the file, if known.
         total_bytes: Option<u64>,
     },
-    /// So many bytes are here now.
+    /// More bytes have arrived.
     Received {
-        /// How many bytes of the whole file are here.
+        /// How many bytes of the whole file there are now.
         have_bytes: u64,
     },
-    /// It did not work, and is tried again later.
+    /// It failed and is tried again later.
     Retrying {
         /// Where.
         url: &'a str,
         /// What went wrong.
         cause: &'a Error,
-        /// When it is tried again.
+        /// How long until then.
         after: Duration,
     },
-    /// An address does not have the file, and the next one is asked.
+    /// An address does not have the file; the next one is tried.
     NextMirror {
         /// The address that was given up.
         url: &'a str,
-        /// What went wrong last.
+        /// The last error.
         cause: &'a Error,
     },
     /// The file was in the cache, or another process has put it there.
@@ -61,14 +61,14 @@ pub enum Event<'a> {
         /// How many bytes it has.
         size_bytes: u64,
     },
-    /// The file is whole, right, and in the cache.
+    /// The file is complete, right, and in the cache.
     Finished {
         /// How many bytes it has.
         size_bytes: u64,
     },
 }
 
-/// Nobody wants to know.
+/// Ignores progress.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

@@ -1,20 +1,20 @@
-//! Which proxy an address is asked through, as curl reads its environment variables.
+//! Which proxy is used for an address, by curl's rules for environment variables.
 
 use std::net::IpAddr;
 
 use super::address::Address;
 
-/// The proxies to go through, as the environment has them.
+/// The proxies from the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// For `http` addresses: `http_proxy`, in lower case only, as a web server may set the other one for somebody
-    /// else.
+    /// For `http` addresses: `http_proxy`, in lower case only, because a web server may set the other one from a
+    /// client's header.
     pub http: Option<String>,
     /// For `https` addresses: `https_proxy`.
     pub https: Option<String>,
-    /// For both, where they have none of their own: `all_proxy`.
+    /// For both, if they have none of their own: `all_proxy`.
     pub all: Option<String>,
-    /// The hosts that are asked without one: `no_proxy`, names and numbers with commas between them.
+    /// The hosts without a proxy: `no_proxy`, names and addresses separated by commas.
     pub none_for: Option<String>,
 }
 
@@ -22,7 +22,7 @@ impl Proxies {
     /// The proxy for `address`.
     pub(super) fn of(&self, address: &Address) -> Option<&str> {
         let own = if address.is_https() { &self.https } else { &self.http };
-        // One that is set to nothing is none, and does not hide the other.
+        // An empty variable counts as unset and does not hide the other one.
         let proxy = [own, &self.all].into_iter().flatten().find(|proxy| !proxy.is_empty())?;
         (!self.goes_without(address)).then_some(proxy)
     }
@@ -47,7 +47,7 @@ fn is_below(host: &str, pattern: &str) -> bool {
     !pattern.is_empty() && (host == pattern || host.strip_suffix(&pattern).is_some_and(|rest| rest.ends_with('.')))
 }
 
-/// Whether a host is `pattern`, or of the network that it is: `10.0.0.0/8`.
+/// Whether a host is `pattern`, or in the network `pattern`: `10.0.0.0/8`.
 fn is_in_network(host: IpAddr, pattern: &str) -> bool {
     let (network, length) = match pattern.split_once('/') {
         Some((network, length)) => (network, length.parse::<u32>().ok()),

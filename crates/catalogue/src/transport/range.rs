@@ -1,4 +1,4 @@
-//! What a server says of a part of a file (RFC 9110, 14).
+//! Parts of files in HTTP (RFC 9110, 14).
 
 use crate::cache::Origin;
 
@@ -9,7 +9,7 @@ use super::web::{Again, Answer, Failed};
 pub(super) enum ContentRange {
     /// `bytes FIRST-LAST/TOTAL`; the total may be `*`.
     Part { first: u64, last: u64, total_bytes: Option<u64> },
-    /// `bytes */TOTAL`: what was asked for is not there.
+    /// `bytes */TOTAL`: the requested part does not exist.
     Unsatisfied { total_bytes: u64 },
 }
 
@@ -28,39 +28,39 @@ impl ContentRange {
     }
 }
 
-/// Which version of a file an answer has.
+/// The version of the file in an answer.
 pub(super) fn origin_of(answer: &Answer, total_bytes: Option<u64>) -> Origin {
     let text = |name| answer.header(name).map(|value| value.trim().to_owned());
     Origin {
         url: answer.url.as_str().to_owned(),
-        // A weak tag is that of bytes that may differ.
+        // Files with the same weak tag may have different bytes.
         etag: text("etag").filter(|tag| tag.starts_with('"')),
         last_modified: text("last-modified"),
         total_bytes,
     }
 }
 
-/// The headers that ask for what is behind `have_bytes`, if it is of the version that `origin` is.
+/// The headers that request the rest after `have_bytes`, if the version is still that of `origin`.
 pub(super) fn headers(have_bytes: u64, origin: Option<&Origin>) -> Vec<(&'static str, String)> {
     if have_bytes == 0 {
         return Vec::new();
     }
     let mut headers = vec![("range", format!("bytes={have_bytes}-"))];
-    // Without one, or from another place, the digest tells whether the bytes are of one version.
+    // Without a version, or from another address, the digest shows whether the bytes belong together.
     let validator = origin.and_then(|origin| origin.etag.as_ref().or(origin.last_modified.as_ref()));
     headers.extend(validator.map(|validator| ("if-range", validator.clone())));
     headers
 }
 
-/// Whether a 206 is what was asked for with [`headers`]; says how many bytes the whole file has.
+/// Checks that a 206 is what [`headers`] requested, and returns the size of the whole file.
 ///
 /// # Errors
 ///
-/// That the part is of no use with this server; then it is to be thrown away.
+/// If the part cannot be continued with this server and must be discarded.
 pub(super) fn check(answer: &Answer, have_bytes: u64, origin: Option<&Origin>) -> Result<Option<u64>, Failed> {
     let refuse = |problem: String| Err(Failed::answer(&answer.url, problem, Again::AtOnce));
     let Some(text) = answer.header("content-range") else {
-        return refuse("it is a part of the file (206), and does not say which".to_owned());
+        return refuse("the answer is a part of the file (206) without its position".to_owned());
     };
     let Some(ContentRange::Part { first, last, total_bytes }) = ContentRange::parse(text) else {
         return refuse(format!("its Content-Range is `{text}`"));
@@ -69,7 +69,7 @@ pub(super) fn check(answer: &Answer, have_bytes: u64, origin: Option<&Origin>) -
         return refuse(format!("its part of the file begins at {first}, not at {have_bytes}"));
     }
     if answer.length_bytes()?.is_some_and(|length| length != last - first + 1) {
-        return refuse(format!("its Content-Range is `{text}`, and its Content-Length does not fit to that"));
+        return refuse(format!("its Content-Range is `{text}`, which does not match its Content-Length"));
     }
     let now = origin_of(answer, total_bytes);
     let before = origin.filter(|origin| origin.url == now.url);
@@ -79,10 +79,10 @@ pub(super) fn check(answer: &Answer, have_bytes: u64, origin: Option<&Origin>) -
             || differs(before.last_modified.as_ref(), now.last_modified.as_ref());
         let total_differs = matches!((before.total_bytes, total_bytes), (Some(before), Some(now)) if before != now);
         if has_changed || total_differs {
-            return refuse("the file has changed there since its first bytes came".to_owned());
+            return refuse("the file on the server has changed since its first bytes were fetched".to_owned());
         }
     }
-    // A server that sends less than the rest sends the rest the next time.
+    // If a server sends less than the rest, the next request continues.
     Ok(total_bytes)
 }
 

@@ -1,20 +1,20 @@
-//! How often something is tried, and how long is waited in between.
+//! How often a request is tried, and how long the pauses are.
 
 use std::time::Duration;
 
 use crate::cache::{Algorithm, Digest};
 
-/// How often something is tried.
+/// How often a request is tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {
-    /// How often in a row, without a byte that was not there before.
+    /// How often in a row without a new byte.
     pub attempts: u32,
-    /// How long is waited after the first of them; after each further one it is twice as long.
+    /// The pause after the first failure; it doubles after each further one.
     pub first_pause: Duration,
-    /// How long is waited at most, by our own choice or because the server wants it.
+    /// The longest pause, ours or the server's.
     pub longest_pause: Duration,
-    /// What spreads the pauses of many who were turned away at the same moment. Each pause is between a half and
-    /// the whole of what it could be, and the same for the same seed.
+    /// Spreads the pauses of many clients that failed at the same moment. Each pause is between a half and
+    /// the whole of its value, and the same for the same seed.
     pub seed: u64,
 }
 
@@ -25,11 +25,11 @@ impl Default for Retry {
     }
 }
 
-/// The most tries at one address, however many bytes each of them brings.
+/// The most attempts at one address, however many bytes each brings.
 pub(super) const MAX_ATTEMPTS: u32 = 1000;
 
 impl Retry {
-    /// How long to wait after `failures` tries in a row, of which there is at least one.
+    /// The pause after `failures` failures in a row, at least one.
     pub(super) fn pause(&self, url: &str, failures: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(20));
         let whole = self.first_pause.saturating_mul(doubled).min(self.longest_pause);
@@ -41,7 +41,7 @@ impl Retry {
     }
 }
 
-/// For how many seconds a server wants to be left alone: a number, or a time (RFC 9110, 10.2.3) that is counted from
+/// The seconds in a `Retry-After`: a number, or a time (RFC 9110, 10.2.3), which is counted from
 /// the server's own `date`.
 pub(super) fn retry_after_seconds(value: &str, date: Option<&str>) -> Option<u64> {
     let value = value.trim();

@@ -1,18 +1,18 @@
-//! Whose certificates are believed.
+//! Trusted certificate authorities.
 
 use std::path::{Path, PathBuf};
 
 use rustls_native_certs::{CertificateResult, load_certs_from_paths, load_native_certs};
 use ureq::tls::Certificate;
 
-/// Whose certificates are believed: the platform's authorities, or others in their place, and more.
+/// Trusted certificate authorities: the platform's or others in their place, and additional ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roots {
-    /// A file in PEM in place of the platform's: `SSL_CERT_FILE`.
+    /// A PEM file that replaces the platform's: `SSL_CERT_FILE`.
     pub file: Option<PathBuf>,
-    /// Folders of such files, under the names that OpenSSL gives them, in place of the platform's: `SSL_CERT_DIR`.
+    /// Folders of such files with OpenSSL's names, which replace the platform's: `SSL_CERT_DIR`.
     pub folders: Vec<PathBuf>,
-    /// Files in PEM besides those.
+    /// Additional PEM files.
     pub extra: Vec<PathBuf>,
 }
 
@@ -21,13 +21,13 @@ impl Roots {
     ///
     /// # Errors
     ///
-    /// What is wrong with a file that was named, or that there are none at all.
+    /// If a given file is invalid, or there are no certificates at all.
     pub(super) fn load(&self) -> Result<Vec<Certificate<'static>>, String> {
         let mut found = match (&self.file, &self.folders[..]) {
             (None, []) => load_native_certs(),
             (file, _) => load_certs_from_paths(file.as_deref(), None),
         };
-        // A platform's collection may have some that cannot be read.
+        // A platform's collection may contain invalid ones.
         if let (Some(file), true) = (&self.file, found.certs.is_empty()) {
             return Err(nothing_in(file, &found));
         }

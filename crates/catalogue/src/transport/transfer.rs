@@ -1,4 +1,4 @@
-//! A file on its way: from one address after the other, over as many connections as it takes.
+//! Downloading a file: from one address after the other, over as many connections as needed.
 
 use std::io::{self, Read};
 use std::sync::mpsc;
@@ -15,26 +15,26 @@ use crate::cache::{Hasher, Part};
 /// How many bytes go to the file and into the digest at once.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// How many such buffers there are: while one is filled, another one is hashed.
+/// The number of buffers: while one is filled, another one is hashed.
 const BUFFERS: usize = 4;
 
-/// How often somebody is asked who cannot be reached at all.
+/// How often an unreachable address is tried.
 const MAX_HARDLY: u32 = 2;
 
-/// A part, and what goes on with it.
+/// The download of a part.
 pub(super) struct Transfer<'a> {
     web: &'a Web,
     download: &'a Download,
     progress: &'a dyn Progress,
     part: &'a mut Part,
-    /// It has all bytes of the part.
+    /// The digest of all bytes of the part so far.
     hasher: Hasher,
-    /// Whether the part may be of several versions of the file: it did not all come in one answer.
+    /// Whether the part may mix several versions of the file: it came in more than one answer.
     is_pieced: bool,
 }
 
 impl<'a> Transfer<'a> {
-    /// Goes on with `part`.
+    /// Continues `part`.
     pub(super) fn new(
         web: &'a Web,
         download: &'a Download,
@@ -56,7 +56,7 @@ impl<'a> Transfer<'a> {
     ///
     /// # Errors
     ///
-    /// What was wrong at each address; what is wrong here ends it at once.
+    /// The error of each address; a local error ends it at once.
     pub(super) fn run(&mut self, addresses: &[Address]) -> Result<(), Error> {
         let mut causes = Vec::new();
         for (index, address) in addresses.iter().enumerate() {
@@ -77,7 +77,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// Gets all of it from `address`, in as many tries as it takes.
+    /// Gets all of it from `address`, in as many attempts as needed.
     fn from(&mut self, address: &Address) -> Result<(), Error> {
         let mut failures = 0;
         let mut most_bytes = self.part.have_bytes();
@@ -93,7 +93,7 @@ impl<'a> Transfer<'a> {
             }
             match failed.again {
                 Again::Never => return Err(failed.error),
-                // Once for what an earlier try has left, which is gone now.
+                // One restart for the bytes of an earlier attempt, which are discarded now.
                 Again::AtOnce if began_anew => return Err(failed.error),
                 Again::AtOnce => {
                     began_anew = true;
@@ -110,11 +110,11 @@ impl<'a> Transfer<'a> {
                 }
             }
         }
-        let problem = format!("it came in more than {MAX_ATTEMPTS} pieces");
+        let problem = format!("the download was cut more than {MAX_ATTEMPTS} times");
         Err(Error::Answer { url: address.as_str().to_owned(), problem })
     }
 
-    /// Waits before the next try, if there is to be one.
+    /// Waits before the next attempt, if there will be one.
     fn wait(&self, address: &Address, failed: Failed, failures: u32) -> Result<(), Error> {
         let pause = self.web.pause(address, &failed, failures);
         let Some(after) = pause else { return Err(failed.error) };
@@ -130,7 +130,7 @@ impl<'a> Transfer<'a> {
         Ok(())
     }
 
-    /// One question, and what comes of it.
+    /// One request and its answer.
     fn attempt(&mut self, address: &Address) -> Result<(), Failed> {
         let have_bytes = self.part.have_bytes();
         if have_bytes > 0 && self.download.size_bytes == Some(have_bytes) {
@@ -170,18 +170,18 @@ impl<'a> Transfer<'a> {
         self.compare(address)
     }
 
-    /// How many bytes there are to be in all, as it is known from elsewhere and as the server says.
+    /// The size of the file, known from elsewhere or from the server.
     fn total(&self, answer: &Answer, said: Option<u64>) -> Result<Option<u64>, Failed> {
         match (said, self.download.size_bytes) {
             (Some(said), Some(size)) if said != size => {
-                let problem = format!("the file has {said} bytes there, not {size}");
+                let problem = format!("the file on the server has {said} bytes, not {size}");
                 Err(Failed::answer(&answer.url, problem, Again::Never))
             }
             (said, size) => Ok(said.or(size)),
         }
     }
 
-    /// The server has nothing behind what there is: either that is all of it, or it is nothing.
+    /// The server has nothing after the part: either the part is complete, or it is useless.
     fn is_past_the_end(&mut self, answer: &Answer) -> Result<(), Failed> {
         let have_bytes = self.part.have_bytes();
         let range = answer.header("content-range").and_then(ContentRange::parse);
@@ -189,25 +189,25 @@ impl<'a> Transfer<'a> {
             return self.compare(&answer.url);
         }
         self.restart()?;
-        let problem = format!("it has nothing behind byte {have_bytes}, where an earlier try has ended");
+        let problem = format!("it ends at byte {have_bytes}, where an earlier attempt was cut");
         Err(Failed::answer(&answer.url, problem, Again::AtOnce))
     }
 
-    /// Whether what is there now is what was to come.
+    /// Verifies the complete file.
     fn compare(&mut self, address: &Address) -> Result<(), Failed> {
         let found = self.hasher.clone().finish();
         let expected = self.download.digest;
         if found == expected {
             return Ok(());
         }
-        // A file of several versions may be right from one answer.
+        // A mix of several versions may be right if fetched in one answer.
         let again = if self.is_pieced { Again::AtOnce } else { Again::Never };
         self.restart()?;
         let url = address.as_str().to_owned();
         Err(Failed::new(Error::WrongDigest { url, found: Box::new(found), expected: Box::new(expected) }, again))
     }
 
-    /// Takes the body to its end: this thread reads and writes, another one makes the digest.
+    /// Reads the whole body: this thread reads and writes, another one computes the digest.
     fn receive(&mut self, answer: Answer, total_bytes: Option<u64>) -> Result<(), Failed> {
         let Answer { url, body, .. } = answer;
         let mut reader = body.into_reader();
@@ -225,14 +225,14 @@ impl<'a> Transfer<'a> {
                 }
             });
             loop {
-                // The other thread goes on as long as `full` is there.
+                // The other thread runs as long as `full` exists.
                 let Ok(mut buffer) = hashed.recv() else { return Ok(()) };
                 let have_bytes = part.have_bytes();
                 let read = fill(&mut reader, &mut buffer, |count| {
                     progress.event(Event::Received { have_bytes: have_bytes + count });
                 });
                 if total_bytes.is_some_and(|total| have_bytes + buffer.len() as u64 > total) {
-                    let problem = format!("it goes on behind the {} bytes that it has", total_bytes.unwrap_or(0));
+                    let problem = format!("it continues after its {} bytes", total_bytes.unwrap_or(0));
                     return Err(Failed::answer(&url, problem, Again::Never));
                 }
                 part.append(&buffer).map_err(Error::from)?;
@@ -255,7 +255,7 @@ impl<'a> Transfer<'a> {
     }
 }
 
-/// Reads into `buffer`, up to what it has room for; says whether there may be more. What came before an error is in it.
+/// Fills `buffer` and returns whether there may be more. After an error it has the bytes before that.
 fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, mut tell: impl FnMut(u64)) -> io::Result<bool> {
     buffer.resize(BUFFER_BYTES, 0);
     let mut filled = 0;
@@ -278,7 +278,7 @@ fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, mut tell: impl FnMut(u64))
 }
 
 impl Web {
-    /// How long to wait after `failures` of this kind; nothing where it is not to be tried again.
+    /// How long to wait after `failures` of this kind; `None` if it is not to be tried again.
     pub(super) fn pause(&self, address: &Address, failed: &Failed, failures: u32) -> Option<Duration> {
         let retry = &self.options().retry;
         let most = match failed.again {

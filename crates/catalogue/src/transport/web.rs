@@ -1,4 +1,4 @@
-//! One question and its answer, redirects included.
+//! One request and its answer, including redirects.
 
 use std::collections::HashMap;
 use std::io;
@@ -19,23 +19,23 @@ const MAX_REDIRECTS: usize = 10;
 /// The most bytes that an answer's headers may have.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
-/// What went wrong, and whether it may go right another time.
+/// An error, and whether another attempt may succeed.
 #[derive(Debug)]
 pub(super) struct Failed {
     pub(super) error: Error,
     pub(super) again: Again,
 }
 
-/// Whether something may go right another time.
+/// Whether another attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Again {
-    /// It will not.
+    /// No.
     Never,
-    /// At once: what was wrong is out of the way.
+    /// Yes, at once: the cause has been removed.
     AtOnce,
-    /// Not very likely: nobody could be reached at all.
+    /// Hardly: the server could not be reached at all.
     Hardly,
-    /// After a pause.
+    /// Yes, after a pause.
     Later,
 }
 
@@ -44,22 +44,22 @@ impl Failed {
         Self { error, again }
     }
 
-    /// The server's answer is not what was asked for.
+    /// The server's answer does not match the request.
     pub(super) fn answer(url: &Address, problem: impl Into<String>, again: Again) -> Self {
         Self::new(Error::Answer { url: url.as_str().to_owned(), problem: problem.into() }, again)
     }
 }
 
 impl<E: Into<Error>> From<E> for Failed {
-    /// What is wrong here will be wrong the next time.
+    /// A local error, which would happen again.
     fn from(error: E) -> Self {
         Self::new(error.into(), Again::Never)
     }
 }
 
-/// What a server said.
+/// A server's answer.
 pub(super) struct Answer {
-    /// Who it was, after redirects.
+    /// The address, after redirects.
     pub(super) url: Address,
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
@@ -67,7 +67,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// The value of a header, if it is there, once, and text.
+    /// The value of a header, if it occurs once and is text.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -76,13 +76,13 @@ impl Answer {
         }
     }
 
-    /// How many bytes the body says that it has.
+    /// The stated length of the body.
     pub(super) fn length_bytes(&self) -> Result<Option<u64>, Failed> {
         if self.headers.contains_key("transfer-encoding") || !self.headers.contains_key("content-length") {
             return Ok(None);
         }
         let length = self.header("content-length").and_then(|text| text.trim().parse().ok());
-        length.map(Some).ok_or_else(|| Failed::answer(&self.url, "its Content-Length is no number", Again::Later))
+        length.map(Some).ok_or_else(|| Failed::answer(&self.url, "its Content-Length is not a number", Again::Later))
     }
 
     /// Refuses a body that is not the file itself.
@@ -94,7 +94,7 @@ impl Answer {
                 let encoding = encoding.unwrap_or("several times");
                 Err(Failed::answer(
                     &self.url,
-                    format!("it comes encoded (`{encoding}`), which was not asked for"),
+                    format!("its answer is encoded (`{encoding}`), which imgraft did not ask for"),
                     Again::Never,
                 ))
             }
@@ -114,7 +114,7 @@ impl Answer {
     }
 }
 
-/// Whoever asks.
+/// Sends requests.
 pub(super) struct Web {
     options: Options,
     roots: OnceLock<Result<Arc<Vec<Certificate<'static>>>, String>>,
@@ -130,8 +130,8 @@ impl Web {
         &self.options
     }
 
-    /// Asks for what is at `address`. Without TLS, it is asked only where `http_is_enough`, because it is known what
-    /// has to come, or nobody can be in between.
+    /// Requests `address`. Without TLS that is only allowed with `http_is_enough`: the digest is known,
+    /// or nobody can be in between.
     pub(super) fn get(
         &self,
         address: &Address,
@@ -148,10 +148,10 @@ impl Web {
                 return Ok(answer);
             }
             let Some(location) = answer.header("location") else {
-                return Err(Failed::answer(&address, "it is a redirect to nowhere", Again::Never));
+                return Err(Failed::answer(&address, "it is a redirect without an address", Again::Never));
             };
             address = address.join(location).map_err(|_| {
-                let problem = format!("it is a redirect to `{location}`, which is no address that can be asked");
+                let problem = format!("it is a redirect to `{location}`, which is not a supported address");
                 Failed::answer(&address, problem, Again::Never)
             })?;
         }
@@ -165,9 +165,9 @@ impl Web {
         if address.is_https() {
             Ok(())
         } else if had_tls {
-            refuse("is where an `https` address redirects to; what is asked for with TLS does not come without")
+            refuse("has no TLS, but an `https` address redirects there")
         } else if !(http_is_enough || self.options.allow_http || address.is_loopback()) {
-            refuse("is not asked: what comes without TLS may come from anybody; use `https`")
+            refuse("is refused: without TLS anybody could answer; use `https`")
         } else {
             Ok(())
         }
@@ -205,14 +205,14 @@ impl Web {
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .build();
         let proxy = proxy.map(|text| {
-            Proxy::new(text).map_err(|_| connection("its proxy's address is no `http://HOST:PORT`".to_owned()))
+            Proxy::new(text).map_err(|_| connection("its proxy's address is not `http://HOST:PORT`".to_owned()))
         });
         let timeout = Some(self.options.connect_timeout);
         let config = Agent::config_builder()
             .tls_config(tls)
             .proxy(proxy.transpose()?)
             .http_status_as_error(false)
-            // They are followed above, with more rules.
+            // They are followed above, by stricter rules.
             .max_redirects(0)
             .user_agent(self.options.user_agent.clone())
             .accept_encoding("identity")
@@ -228,7 +228,7 @@ impl Web {
         Ok(agent)
     }
 
-    /// What an error of the connection means.
+    /// The meaning of a connection error.
     pub(super) fn failed(&self, address: &Address, error: ureq::Error) -> Failed {
         let seconds = |duration: Duration| duration.as_secs_f64();
         let options = &self.options;
@@ -240,15 +240,15 @@ impl Web {
         }
         let (mut problem, again) = match error {
             ureq::Error::Timeout(Timeout::PerRead) => {
-                (format!("no byte came for {} s", seconds(options.stall_timeout)), Again::Later)
+                (format!("no data arrived for {} s", seconds(options.stall_timeout)), Again::Later)
             }
             ureq::Error::Timeout(Timeout::RecvResponse) => {
-                (format!("there was no whole answer within {} s", seconds(options.answer_timeout)), Again::Later)
+                (format!("the answer was not complete within {} s", seconds(options.answer_timeout)), Again::Later)
             }
             ureq::Error::Timeout(_) => {
                 (format!("there was no connection within {} s", seconds(options.connect_timeout)), Again::Hardly)
             }
-            ureq::Error::HostNotFound => ("the host's name is not known".to_owned(), Again::Hardly),
+            ureq::Error::HostNotFound => ("the host name is unknown".to_owned(), Again::Hardly),
             ureq::Error::LargeResponseHeader(..) => {
                 (format!("its headers have more than {MAX_HEADER_BYTES} bytes"), Again::Never)
             }
@@ -257,7 +257,7 @@ impl Web {
                 let proxy = through.as_deref().unwrap_or_default();
                 (format!("the proxy `{proxy}` does not connect to it ({problem})"), Again::Hardly)
             }
-            ureq::Error::InvalidProxyUrl => ("its proxy's address is no address".to_owned(), Again::Never),
+            ureq::Error::InvalidProxyUrl => ("its proxy's address is invalid".to_owned(), Again::Never),
             ureq::Error::Rustls(error) => of_tls(&error),
             ureq::Error::Io(error) => match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
                 Some(error) => of_tls(error),
@@ -270,7 +270,7 @@ impl Web {
             error => (format!("the connection broke ({error})"), Again::Later),
         };
         let (url, was_reached) = (address.as_str().to_owned(), again != Again::Hardly);
-        // Who could not be reached is the proxy then, and not the publisher.
+        // The proxy could not be reached then, not the publisher.
         let proxy = through.filter(|_| !was_reached && !is_refused);
         if let Some(proxy) = &proxy {
             problem = format!("the proxy `{proxy}`: {problem}");
@@ -284,11 +284,11 @@ fn of_io(error: &io::Error) -> (String, Again) {
 
     match error.kind() {
         ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable => {
-            ("nobody answers there".to_owned(), Again::Hardly)
+            ("no connection could be made".to_owned(), Again::Hardly)
         }
         // The standard library has no kind for that.
         _ if error.to_string().starts_with("failed to lookup address information") => {
-            ("the host's name is not known".to_owned(), Again::Hardly)
+            ("the host name is unknown".to_owned(), Again::Hardly)
         }
         UnexpectedEof => ("the connection ended too early".to_owned(), Again::Later),
         _ => ("the connection broke".to_owned(), Again::Later),
@@ -296,10 +296,10 @@ fn of_io(error: &io::Error) -> (String, Again) {
 }
 
 fn of_tls(error: &rustls::Error) -> (String, Again) {
-    (format!("TLS went wrong ({error})"), Again::Later)
+    (format!("TLS failed ({error})"), Again::Later)
 }
 
-/// What is the matter with the server's certificate, where that is what went wrong.
+/// What is wrong with the server's certificate, if that is the error.
 fn certificate_problem(error: &ureq::Error) -> Option<String> {
     let error = match error {
         ureq::Error::Rustls(error) => error,
@@ -312,7 +312,7 @@ fn certificate_problem(error: &ureq::Error) -> Option<String> {
     }
 }
 
-/// A proxy's `HOST:PORT`: not what it is asked with, which may have a password in it.
+/// A proxy's `HOST:PORT`, without the user and the password that may be before it.
 fn host_and_port(proxy: &str) -> String {
     let rest = proxy.split_once("://").map_or(proxy, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();

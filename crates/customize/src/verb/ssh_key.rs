@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use authorized_keys::Key;
 use guest::resolve::LastLink;
 use guest::{FileKind, GuestPath, PathProblem};
 use recipe::SyntaxError;
@@ -12,23 +13,11 @@ use super::{Apply, Flag, StepForm, Verb, split, utf8};
 use crate::account::{PASSWD, Table, account_name, is_account_name};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work, expect_regular, join};
 use crate::error::Error;
-use crate::report::{Report, count};
+use crate::report::Report;
 use crate::source::read_small;
 
 /// The largest file of keys, in bytes.
 const KEYS_LIMIT_BYTES: u64 = 1 << 20;
-
-/// The kinds of keys that `sshd` accepts, without certificates.
-const KINDS: [&str; 8] = [
-    "ssh-ed25519",
-    "ssh-rsa",
-    "ssh-dss",
-    "ecdsa-sha2-nistp256",
-    "ecdsa-sha2-nistp384",
-    "ecdsa-sha2-nistp521",
-    "sk-ssh-ed25519@openssh.com",
-    "sk-ecdsa-sha2-nistp256@openssh.com",
-];
 
 /// Lets somebody log in as a user with keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +105,7 @@ impl SshKey {
 /// [`SyntaxError`] if there is no key, a line is not a key, or there is a private key.
 pub fn authorized_keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
     if text.contains("PRIVATE KEY-----") {
-        return Err(SyntaxError::other("this is a private key, which must stay secret: give the `.pub` file instead"));
+        return Err(SyntaxError::other("this is a private key, which must stay secret: the public key is in the `.pub` file"));
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Vec<&str> = lines.collect();
@@ -127,69 +116,15 @@ pub fn authorized_keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
         if line.contains(|character: char| character.is_control() && character != '\t') {
             return Err(SyntaxError::other("the key has a control character in it"));
         }
-        key_of(line).ok_or_else(|| {
-            let start: String = line.chars().take(40).collect();
-            SyntaxError::invalid(start, "an SSH key", "expected one such as `ssh-ed25519 AAAA… comment`")
-        })?;
+        let reason = match Key::parse(line) {
+            Ok(key) if key.is_certificate() => "it is a certificate".to_owned(),
+            Ok(_) => continue,
+            Err(problem) => problem.to_string(),
+        };
+        let start: String = line.chars().take(40).collect();
+        return Err(SyntaxError::other(format!("`{start}` is not an SSH public key: {reason}")));
     }
     Ok(keys)
-}
-
-/// The kind and the blob of a line of `authorized_keys`, which may begin with options.
-fn key_of(line: &str) -> Option<(&str, &str)> {
-    let mut is_quoted = false;
-    let mut starts = vec![0];
-    for (at, byte) in line.bytes().enumerate() {
-        match byte {
-            b'"' => is_quoted = !is_quoted,
-            // Options end here, if there are any.
-            b' ' | b'\t' if !is_quoted => {
-                starts.push(at + 1);
-                break;
-            }
-            _ => {}
-        }
-    }
-    starts.into_iter().find_map(|start| {
-        let mut words = line[start..].split_ascii_whitespace();
-        let (kind, blob) = (words.next()?, words.next()?);
-        (KINDS.contains(&kind) && blob_kind(blob)? == kind.as_bytes()).then_some((kind, blob))
-    })
-}
-
-/// The kind of a key, as its blob has it: the first of the strings in the blob.
-fn blob_kind(blob: &str) -> Option<Vec<u8>> {
-    let bytes = decode_base64(blob)?;
-    let mut rest = bytes.as_slice();
-    let mut strings = Vec::new();
-    while let Some((length, after)) = rest.split_first_chunk() {
-        let (string, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
-        strings.push(string);
-        rest = after;
-    }
-    (rest.is_empty() && strings.len() >= 2).then(|| strings[0].to_vec())
-}
-
-fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if !text.len().is_multiple_of(4) {
-        return None;
-    }
-    let digits = text.trim_end_matches('=');
-    if text.len() - digits.len() > 2 {
-        return None;
-    }
-    let (mut bytes, mut bits, mut count) = (Vec::with_capacity(text.len() / 4 * 3), 0u32, 0);
-    for byte in digits.bytes() {
-        let value = ALPHABET.iter().position(|&digit| digit == byte)?;
-        bits = (bits << 6 | value as u32) & 0xffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    Some(bytes)
 }
 
 impl Apply for SshKey {
@@ -218,7 +153,9 @@ impl Apply for SshKey {
         };
         let mut added = 0;
         for key in keys {
-            if text.lines().any(|line| key_of(line.trim()) == key_of(key)) {
+            // `authorized_keys` has made sure that this is one.
+            let parsed = Key::parse(key).ok();
+            if text.lines().any(|line| Key::parse(line).ok() == parsed) {
                 continue;
             }
             if !text.is_empty() && !text.ends_with('\n') {
@@ -235,7 +172,7 @@ impl Apply for SshKey {
         }
         work.guest.set_owner(&place.path, uid, gid, work.now)?;
         work.guest.set_permissions(&place.path, 0o600, work.now)?;
-        let text = match count(added, "SSH key", "SSH keys") {
+        let text = match words::count(added, "SSH key", "SSH keys") {
             Some(keys) => format!("added {keys} for {user} ({})", place.path),
             None => format!("kept the SSH keys of {user}, which existed ({})", place.path),
         };
@@ -299,12 +236,11 @@ mod tests {
     fn a_key_is_of_the_kind_that_it_says() {
         assert_eq!(authorized_keys(KEY).unwrap(), [KEY]);
         let with_options = format!("restrict,command=\"a b\" {KEY}");
-        assert_eq!(key_of(&with_options), key_of(KEY));
         assert_eq!(authorized_keys(&format!("# mine\n\n{KEY}\n{with_options}\n")).unwrap().len(), 2);
         for text in ["", "ssh-ed25519", "ssh-ed25519 AAAA", &KEY.replace("ssh-ed25519 ", "ssh-rsa "), &KEY[..60], "x"] {
             assert!(authorized_keys(text).is_err(), "{text}");
         }
         let private = authorized_keys("-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap_err().to_string();
-        assert!(private.contains("give the `.pub` file"), "{private}");
+        assert!(private.contains("is in the `.pub` file"), "{private}");
     }
 }

@@ -15,7 +15,7 @@ use tar::{Archive, EntryType, Header};
 use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Work, join};
 use crate::error::Error;
-use crate::report::{Report, count};
+use crate::report::Report;
 use crate::source::{Source, SourceKind};
 
 /// The largest headers before one file, with its name and its attributes, in bytes.
@@ -164,10 +164,10 @@ impl Apply for Tar {
         // Once at the end, because an archive may have thousands of files before their directories.
         parents.retain(|parent| !unpacked.described.contains(parent));
         let facts: Vec<String> = [
-            count(unpacked.files, "file", "files"),
-            count(unpacked.directories, "directory", "directories"),
-            count(unpacked.links, "link", "links"),
-            count(unpacked.others, "special file", "special files"),
+            words::count(unpacked.files, "file", "files"),
+            words::count(unpacked.directories, "directory", "directories"),
+            words::count(unpacked.links, "link", "links"),
+            words::count(unpacked.others, "special file", "special files"),
             Some(ByteSize(unpacked.size_bytes).to_string()),
         ]
         .into_iter()

@@ -10,7 +10,7 @@ use recipe::SyntaxError;
 use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{Work, expect_regular};
 use crate::error::Error;
-use crate::report::{Report, count};
+use crate::report::Report;
 
 /// Empties a file, or all files below a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Apply for Truncate {
                 paths.push(path.to_string());
             }
         }
-        let files = count(paths.len() as u64, "file", "files").unwrap_or_else(|| "no file".to_owned());
+        let files = words::count(paths.len() as u64, "file", "files").unwrap_or_else(|| "no file".to_owned());
         Ok(Report::new("truncate", format!("emptied {files} below {}", found.path), paths, Vec::new()))
     }
 }

@@ -8,7 +8,7 @@ use crate::boot_sector::{FatType, RawBootSector, RawExtension, RawFsInfo};
 pub(super) const SECTOR_BYTES: u64 = 512;
 pub(super) const FIRST_CLUSTER: u32 = 2;
 
-/// FAT specification: up to 4,084 clusters it is FAT12, up to 65,524 FAT16. Some count otherwise, so that
+/// FAT specification: up to 4,084 clusters it is FAT12, up to 65,524 FAT16. Some programs count differently, so
 /// numbers near these are avoided.
 const MAX_FAT12_CLUSTERS: u64 = 4084 - 16;
 const MIN_FAT16_CLUSTERS: u64 = 4085 + 16;
@@ -37,7 +37,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The layout that files of these sizes fit.
+    /// The layout for files of these sizes.
     pub(super) fn for_sizes(
         sizes: impl Iterator<Item = u64> + Clone,
         min_bytes: u64,
@@ -45,7 +45,7 @@ impl Layout {
     ) -> Result<Self, Error> {
         let content_bytes: u64 = sizes.clone().fold(0, u64::saturating_add);
         let mut size_bytes = content_bytes.max(min_bytes).next_multiple_of(step_bytes);
-        // Ends: what is left over for the tables grows with each step, and sizes have a limit.
+        // This ends: the room for the tables grows with each step, and sizes have a limit.
         loop {
             let layout = Self::new(size_bytes / SECTOR_BYTES).ok_or(Error::TooLarge { size_bytes: content_bytes })?;
             let root = u64::from(layout.fat_type == FatType::Fat32);
@@ -70,9 +70,9 @@ impl Layout {
         if sectors > MAX_SECTORS {
             return None;
         }
-        // Ends: larger tables leave fewer clusters, which need no larger tables.
+        // This ends: larger tables leave fewer clusters, which need no larger tables.
         loop {
-            // What the table has to be large enough for, before any clusters are given up.
+            // What the table must be large enough for, before any clusters are given up.
             layout.fat_type = if is_fat32 { FatType::Fat32 } else { layout.fat_type };
             let clusters = sectors.checked_sub(layout.data_start())? / sectors_per_cluster;
             let (fat_type, clusters) = match clusters {
@@ -160,7 +160,7 @@ impl Layout {
         }
     }
 
-    /// What is in front of the tables; `next` is the first cluster that no file has.
+    /// What is before the tables; `next` is the first cluster that no file has.
     pub(super) fn reserved_sectors(&self, label: &[u8; 11], serial: u32, next: u32) -> Vec<u8> {
         let boot = self.boot_sector(label, serial);
         let mut bytes = vec![0; (self.reserved() * SECTOR_BYTES) as usize];

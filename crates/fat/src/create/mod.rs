@@ -1,5 +1,5 @@
 //! A file system made from nothing, with files in its root: their clusters are in a row, so that it is
-//! headers and the files' content one behind the other.
+//! headers and the files' content one after the other.
 
 mod layout;
 mod slot;
@@ -30,8 +30,8 @@ pub struct NewVolume<'a> {
     pub modified: Time,
 }
 
-/// A file system with `files` in its root, as large as they need, and 128 KiB at least. The content is
-/// not copied, and is not to change as long as the file system is used.
+/// A file system with `files` in its root, as large as they need, but at least 128 KiB. The content is
+/// not copied, so it must not change as long as the file system is used.
 ///
 /// # Errors
 ///

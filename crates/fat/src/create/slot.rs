@@ -73,7 +73,7 @@ const _: () = assert!(size_of::<RawLongEntry>() as u64 == SLOT_BYTES);
 pub(super) fn label(text: &str) -> Result<[u8; 11], Error> {
     let is_label = |byte: u8| (b' '..0x7f).contains(&byte) && !b"\"*+,./:;<=>?[\\]|".contains(&byte);
     if text.is_empty() || text.len() > 11 || text.starts_with(' ') || !text.bytes().all(is_label) {
-        let problem = "is no label: that has one to eleven characters of ASCII, and no punctuation of paths";
+        let problem = "is not a valid label: it must have 1 to 11 ASCII characters, and no punctuation of paths";
         return Err(Error::InvalidName { name: text.to_owned(), problem });
     }
     let mut label = [b' '; 11];
@@ -86,7 +86,7 @@ pub(super) fn volume_label(label: &[u8; 11], modified: Time) -> Vec<u8> {
     entry(*label, ATTR_VOLUME_ID, 0, 0, modified).as_bytes().to_vec()
 }
 
-/// The slots of a file: its long name, and a short one that none of `aliases` is.
+/// The slots of a file: its long name, and a short one that is not in `aliases`.
 pub(super) fn file(
     name: &str,
     aliases: &mut BTreeSet<[u8; 11]>,
@@ -154,7 +154,7 @@ fn alias(name: &str, taken: &mut BTreeSet<[u8; 11]>) -> [u8; 11] {
     let (base, extension) = name.rsplit_once('.').filter(|(base, _)| !base.is_empty()).unwrap_or((name, ""));
     let (base, extension) = (plain(base, 8), plain(extension, 3));
     let mut number = 0_u32;
-    // Ends: a root has fewer slots than there are numbers.
+    // This ends: a root has fewer slots than there are numbers.
     loop {
         number += 1;
         let tail = format!("~{number}");

@@ -9,6 +9,7 @@ use graft::{Event, Stage, Watch, Watcher};
 
 use super::{Progress, Spinner};
 use crate::failure::Failure;
+pub(crate) use words::count;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -140,15 +141,6 @@ impl Shown {
 /// Standard error may be closed: then there is nothing left to do.
 fn say(text: std::fmt::Arguments<'_>) {
     let _ = writeln!(anstream::stderr(), "{text}");
-}
-
-/// `1 file`, `2 files`; nothing where there are none.
-pub(crate) fn count(number: u64, one: &str, many: &str) -> Option<String> {
-    match number {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{number} {many}")),
-    }
 }
 
 /// Writes data to standard output.

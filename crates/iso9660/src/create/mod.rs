@@ -28,7 +28,7 @@ pub struct Options<'a> {
     pub seconds: i64,
 }
 
-/// The directories' names: those of ECMA-119 with Rock Ridge behind them, or Joliet's.
+/// The directories' names: those of ECMA-119 followed by Rock Ridge, or Joliet's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Space {
     RockRidge,
@@ -106,7 +106,7 @@ pub fn create(root: &Directory, options: &Options<'_>) -> Result<Sequence, Error
 
 fn check_volume_id(id: &str) -> Result<(), Error> {
     if id.len() > 32 || !id.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
-        let problem = "is no volume's: that has at most 32 printable characters of ASCII";
+        let problem = "is not a valid volume name: it must have at most 32 printable ASCII characters";
         return Err(Error::InvalidName { name: id.to_owned(), problem });
     }
     Ok(())
@@ -156,7 +156,7 @@ fn terminator() -> RawVolumeDescriptor {
     raw
 }
 
-/// Puts as much of a text of ASCII as the field has room for, with blanks behind it.
+/// Puts as much of an ASCII text as the field has room for, padded with blanks.
 fn put_text(field: &mut [u8], text: &str, space: Space) {
     match space {
         Space::RockRidge => {

@@ -1,4 +1,4 @@
-//! One name as each name space has it.
+//! One name in each name space.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::Error;
 
 /// Joliet Specification: 64 characters.
 const MAX_JOLIET_UNITS: usize = 64;
-/// ECMA-119, "Level 1": eight characters, and three behind the dot.
+/// ECMA-119, "Level 1": eight characters, and three after the dot.
 const MAX_STEM: usize = 8;
 const MAX_EXTENSION: usize = 3;
 
@@ -14,19 +14,19 @@ const MAX_EXTENSION: usize = 3;
 pub(super) fn joliet(name: &str) -> Result<Vec<u8>, Error> {
     let invalid = |problem| Err(Error::InvalidName { name: name.to_owned(), problem });
     if matches!(name, "" | "." | "..") || name.contains(['/', '\0']) {
-        return invalid("cannot be that of a file");
+        return invalid("is not a valid file name");
     }
     if name.contains(|character: char| character < ' ' || "*:;?\\".contains(character)) {
-        return invalid("has a character that Joliet has not: a control character or one of `*:;?\\`");
+        return invalid("has a character that Joliet does not allow: a control character or one of `*:;?\\`");
     }
     let units: Vec<u16> = name.encode_utf16().collect();
     if units.len() > MAX_JOLIET_UNITS {
-        return invalid("has more than the 64 characters of Joliet");
+        return invalid("is longer than the 64 characters that Joliet allows");
     }
     Ok(units.into_iter().flat_map(u16::to_be_bytes).collect())
 }
 
-/// The name in capital letters, digits and underscores, which none of `taken` is.
+/// The name in capital letters, digits and underscores, different from all in `taken`.
 pub(super) fn plain(name: &str, is_directory: bool, taken: &mut BTreeSet<Vec<u8>>) -> Vec<u8> {
     let (stem, extension) = match name.rsplit_once('.').filter(|_| !is_directory) {
         Some((stem, extension)) => (stem, extension),
@@ -39,7 +39,7 @@ pub(super) fn plain(name: &str, is_directory: bool, taken: &mut BTreeSet<Vec<u8>
         false => [stem, b".", &extension, b";1"].concat(),
     };
     let mut candidate = with(&stem);
-    // Ends, as each number is tried once and fewer names are taken.
+    // This ends: each number is tried once, and fewer names are taken.
     let mut number = 0;
     while !taken.insert(candidate.clone()) {
         let digits = format!("{number:03}");

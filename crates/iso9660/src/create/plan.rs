@@ -8,7 +8,7 @@ use crate::{Directory, Error, Node};
 
 /// ECMA-119, "Depth of hierarchy".
 const MAX_DEPTH: usize = 8;
-/// What the numbers in a path table can say.
+/// The largest number in a path table.
 const MAX_DIRECTORIES: usize = 0xffff;
 
 /// The tree as a list of directories, the root first, and one of files.
@@ -18,7 +18,7 @@ pub(super) struct Plan<'a> {
 }
 
 pub(super) struct PlannedDirectory<'a> {
-    /// The number of the directory that it is in; the root's is its own.
+    /// The number of its parent directory; the root is its own parent.
     pub(super) parent: usize,
     pub(super) permissions: u16,
     /// How many names it has: its own, `.`, and `..` in each directory in it.
@@ -28,9 +28,9 @@ pub(super) struct PlannedDirectory<'a> {
 
 pub(super) struct PlannedEntry<'a> {
     pub(super) name: &'a str,
-    /// The name as ECMA-119 has it, with its version.
+    /// The name in ECMA-119, with its version.
     plain: Vec<u8>,
-    /// The name as Joliet has it: UTF-16, big-endian.
+    /// The name in Joliet: UTF-16, big-endian.
     joliet: Vec<u8>,
     pub(super) target: Target,
 }
@@ -50,7 +50,7 @@ pub(super) struct PlannedFile<'a> {
 impl<'a> Plan<'a> {
     pub(super) fn new(root: &'a Directory) -> Result<Self, Error> {
         let mut plan = Self { directories: Vec::new(), files: Vec::new() };
-        // Each with the directory that it is in, and how deep it is.
+        // Each with its parent directory and its depth.
         let mut pending = vec![(root, 0, 1)];
         plan.directories.push(PlannedDirectory::new(root, 0));
         let mut number = 0;

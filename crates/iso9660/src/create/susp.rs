@@ -1,4 +1,4 @@
-//! What Rock Ridge says about a file, in the system use area of its record and behind.
+//! Rock Ridge's entries about a file, in the system use area of its record and continued elsewhere.
 
 use zerocopy::IntoBytes;
 
@@ -24,7 +24,7 @@ pub(super) struct Posix {
 }
 
 impl Posix {
-    /// The entries for a record; a name that is empty is none. The first record of the root says besides
+    /// The entries for a record; an empty name has no entry. The first record of the root also says
     /// that there are such areas.
     pub(super) fn entries(&self, name: &str, seconds: i64, is_start: bool) -> Vec<Vec<u8>> {
         let mut entries = Vec::new();
@@ -55,7 +55,7 @@ fn entry(signature: [u8; 2], content: &[u8]) -> Vec<u8> {
 
 /// The system use areas of one directory.
 pub(super) struct SystemUse {
-    /// The first block of what fits no record.
+    /// The first block of the continuations.
     block: u64,
     continuation: Vec<u8>,
 }
@@ -65,7 +65,7 @@ impl SystemUse {
         Self { block, continuation: Vec::new() }
     }
 
-    /// The area of a record that has `used_bytes` in front of it. What does not fit is continued.
+    /// The area of a record after `used_bytes`. Entries that do not fit are continued elsewhere.
     pub(super) fn lay_out(&mut self, entries: &[Vec<u8>], used_bytes: usize) -> Vec<u8> {
         let room = MAX_RECORD_BYTES - used_bytes;
         let all = entries.concat();

@@ -8,7 +8,7 @@ pub(crate) struct BothU16 {
     big: big_endian::U16,
 }
 
-/// As [`BothU16`], of 32 bits.
+/// Like [`BothU16`], with 32 bits.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct BothU32 {
@@ -17,14 +17,14 @@ pub(crate) struct BothU32 {
 }
 
 impl BothU16 {
-    /// The little-endian half: what Linux reads. Images are about in which the other half is wrong.
+    /// The little-endian half, which Linux reads. In some images the other half is wrong.
     pub(crate) fn get(self) -> u16 {
         self.little.get()
     }
 }
 
 impl BothU32 {
-    /// As [`BothU16::get`].
+    /// Like [`BothU16::get`].
     pub(crate) fn get(self) -> u32 {
         self.little.get()
     }

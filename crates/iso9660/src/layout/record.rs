@@ -8,14 +8,14 @@ pub(crate) const FLAG_MULTI_EXTENT: u8 = 1 << 7;
 
 pub(crate) const RECORD_HEADER_BYTES: usize = size_of::<RawDirectoryRecord>();
 
-/// ECMA-119, "Directory Record". The name follows, a zero where its length is even, and the system use
+/// ECMA-119, "Directory Record". The name follows, a zero if its length is even, and the system use
 /// area.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawDirectoryRecord {
-    /// 0x00: of the whole record; 0 where a sector has no more of them.
+    /// 0x00: of the whole record; 0 if a sector has no more of them.
     pub(crate) length: u8,
-    /// 0x01: in logical blocks, in front of the content.
+    /// 0x01: in logical blocks, before the content.
     pub(crate) extended_attribute_record_length: u8,
     /// 0x02
     pub(crate) location_of_extent: BothU32,
@@ -25,7 +25,7 @@ pub(crate) struct RawDirectoryRecord {
     pub(crate) recording: [u8; 7],
     /// 0x19
     pub(crate) file_flags: u8,
-    /// 0x1a: 0 where the file is not interleaved.
+    /// 0x1a: 0 if the file is not interleaved.
     pub(crate) file_unit_size: u8,
     /// 0x1b
     pub(crate) interleave_gap_size: u8,
@@ -38,7 +38,7 @@ pub(crate) struct RawDirectoryRecord {
 const _: () = assert!(RECORD_HEADER_BYTES == 0x21);
 
 /// ECMA-119, "Path Table Record", whose numbers are little-endian in one table and big-endian in the
-/// other. The name follows, and a zero where its length is odd.
+/// other. The name follows, and a zero if its length is odd.
 #[derive(FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawPathTableRecord {

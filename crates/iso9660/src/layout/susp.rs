@@ -40,7 +40,7 @@ pub(crate) struct RawPosix {
     pub(crate) gid: BothU32,
 }
 
-/// "CL" and "PL": where a directory is that was moved for the limit of depth.
+/// "CL" and "PL": the place of a directory that was moved because of the limit of depth.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawChildLink {
@@ -48,7 +48,7 @@ pub(crate) struct RawChildLink {
     pub(crate) location: BothU32,
 }
 
-/// "SP": that there is a system use area, and how many bytes of each are somebody else's.
+/// "SP": there are system use areas, and how many bytes of each belong to others.
 #[derive(Clone, Copy, FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct RawPosixStart {

@@ -26,7 +26,7 @@ impl Extent {
     }
 }
 
-/// What sort of thing an entry is.
+/// The type of an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A file.
@@ -39,18 +39,18 @@ pub enum Kind {
     Special,
 }
 
-/// Something in a directory.
+/// An entry of a directory.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Its name; in UTF-8 where that comes from Joliet.
+    /// Its name; in UTF-8 if it comes from Joliet.
     pub name: Vec<u8>,
     /// What it is.
     pub kind: Kind,
     /// The size of its content in bytes.
     pub size_bytes: u64,
-    /// Permissions, of 07777, and owner and group, where Rock Ridge says them.
+    /// Permissions, of 07777, owner and group, if Rock Ridge has them.
     pub posix: Option<(u16, u32, u32)>,
-    /// When it was last modified, in seconds since 1970, where there is a date.
+    /// When it was last modified, in seconds since 1970, if there is a date.
     pub modified: Option<i64>,
     extents: Vec<Extent>,
     is_compressed: bool,
@@ -96,7 +96,7 @@ impl<S: ReadAt> Content<'_, S> {
         self.parts.iter().map(|part| part.size_bytes()).sum()
     }
 
-    /// The parts that it consists of, one behind the other.
+    /// Its parts, one after the other.
     pub fn parts(&self) -> impl Iterator<Item = &dyn ReadAt> {
         self.parts.iter().map(|part| part as &dyn ReadAt)
     }
@@ -110,7 +110,7 @@ pub(super) struct Record<'a> {
 }
 
 impl<S: ReadAt> Iso<S> {
-    /// What is in `directory`, which was found by the same names, in its own order.
+    /// The entries of `directory`, which was found by the same names, in their stored order.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl<S: ReadAt> Iso<S> {
         let bytes = self.read_directory(directory)?;
         let object = named(directory.first_block());
         let mut entries: Vec<Entry> = Vec::new();
-        // Whether the last entry goes on in the next record.
+        // Whether the last entry continues in the next record.
         let mut goes_on = false;
         let mut text_bytes = 0;
         for record in records(&bytes, &object) {
@@ -152,7 +152,7 @@ impl<S: ReadAt> Iso<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] where it is not all inside the image, [`Error::Unsupported`] for a compressed
+    /// [`Error::Corrupt`] if it is not all inside the image, [`Error::Unsupported`] for a compressed
     /// file.
     pub fn content(&self, file: &Entry) -> Result<Content<'_, S>, Error> {
         let object = format!("file `{}`", Printable(&file.name));
@@ -164,8 +164,8 @@ impl<S: ReadAt> Iso<S> {
         Ok(Content { parts: parts.collect::<Result<_, _>>()? })
     }
 
-    /// Whether the first record of the root says that there is Rock Ridge, and how many bytes of each
-    /// system use area are not.
+    /// Whether the first record of the root announces Rock Ridge, and how many bytes of each
+    /// system use area belong to others.
     pub(super) fn look_for_rock_ridge(&self) -> Result<Option<u8>, Error> {
         let root = Entry::root(Extent { size_bytes: self.root.size_bytes.min(BLOCK_BYTES), ..self.root.clone() });
         let bytes = self.read_directory(&root)?;
@@ -175,7 +175,7 @@ impl<S: ReadAt> Iso<S> {
         Ok(read.skipped_bytes.filter(|_| read.mode.is_some()))
     }
 
-    /// The entry that a record begins; none where Rock Ridge says that it was moved here.
+    /// The entry that begins with a record; `None` if Rock Ridge moved it here.
     fn entry(&self, names: Names, record: &Record<'_>, extent: Extent, object: &str) -> Result<Option<Entry>, Error> {
         let is_directory = record.raw.file_flags & FLAG_DIRECTORY != 0;
         let mut entry = Entry {
@@ -207,7 +207,7 @@ impl<S: ReadAt> Iso<S> {
             entry.kind = match mode & 0o170_000 {
                 0o120_000 => Kind::Symlink(read.target),
                 0o010_000 | 0o020_000 | 0o060_000 | 0o140_000 => Kind::Special,
-                // Whether it is a directory is for the record to say.
+                // The record decides whether it is a directory.
                 _ => entry.kind,
             };
         }
@@ -259,7 +259,7 @@ fn records<'a>(bytes: &'a [u8], object: &'a str) -> impl Iterator<Item = Result<
             let record = record(rest).map_err(|problem| {
                 Error::corrupt(object, format!("record at {:#x}: {problem}", index as u64 * BLOCK_BYTES + at as u64))
             });
-            // Nothing can be found behind a broken one.
+            // Nothing can be found after a broken one.
             at = if record.is_ok() { at + usize::from(rest[0]) } else { block.len() };
             Some(record)
         })
@@ -281,7 +281,7 @@ fn record(bytes: &[u8]) -> Result<Record<'_>, String> {
     Ok(Record { raw, name, system_use: behind.get(padding..).unwrap_or_default() })
 }
 
-/// A name that is no way out of its directory.
+/// A name that does not lead out of its directory.
 fn check_name(name: &[u8], object: &str) -> Result<(), Error> {
     if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
         return Err(Error::corrupt(object, format!("the name `{}`", Printable(name))));

@@ -18,14 +18,14 @@ use crate::{BLOCK_BYTES, Error, FIRST_DESCRIPTOR_BLOCK};
 pub use directory::{Content, Entry, Kind};
 use directory::{Extent, MAX_ENTRIES};
 
-/// The most descriptors that are looked at.
+/// The most descriptors that are read.
 const MAX_DESCRIPTORS: u64 = 64;
 /// The most directories in a tree that is walked.
 const MAX_DIRECTORIES: usize = 0x1_0000;
-/// The most that a tree's directories have together, in bytes: records of all the entries that there may be, and more.
+/// The most bytes of a tree's directories together: more than the records of the most entries.
 const MAX_TREE_BYTES: u64 = 256 << 20;
 
-/// Whose names are read.
+/// Which names are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Those of ECMA-119, without version numbers.
@@ -43,12 +43,12 @@ pub struct Iso<S> {
     volume_id: String,
     root: Extent,
     joliet_root: Option<Extent>,
-    /// With Rock Ridge, how many bytes of each system use area are somebody else's.
+    /// With Rock Ridge, how many bytes of each system use area belong to others.
     skipped_bytes: Option<u8>,
 }
 
 impl<S: ReadAt> Iso<S> {
-    /// Looks at the volume descriptors, and whether there is Rock Ridge.
+    /// Reads the volume descriptors, and whether there is Rock Ridge.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl<S: ReadAt> Iso<S> {
         let mut joliet_root = None;
         for block in FIRST_DESCRIPTOR_BLOCK..FIRST_DESCRIPTOR_BLOCK + MAX_DESCRIPTORS {
             let Some(raw) = descriptor(&storage, block)? else {
-                // What ends without a terminator has been read so far by everybody.
+                // Other readers accept a missing terminator, too.
                 break;
             };
             match raw.volume_descriptor_type {
@@ -95,11 +95,11 @@ impl<S: ReadAt> Iso<S> {
         }
     }
 
-    /// What is at `path`, from the root on; links are not followed.
+    /// The entry at `path`, from the root on; links are not followed.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], also where a component is no directory or the image has no such names;
+    /// [`Error::NotFound`], also if a component is not a directory or the image has no such names;
     /// [`Error::Corrupt`].
     pub fn find<N: AsRef<[u8]>>(&self, names: Names, path: &[N]) -> Result<Entry, Error> {
         let mut found = self.root(names)?;
@@ -118,7 +118,7 @@ impl<S: ReadAt> Iso<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] where the image has no such names.
+    /// [`Error::NotFound`] if the image has no such names.
     pub fn root(&self, names: Names) -> Result<Entry, Error> {
         let root = match names {
             Names::Plain | Names::RockRidge => Some(&self.root).filter(|_| self.has(names)),
@@ -155,7 +155,7 @@ impl<S: ReadAt> Iso<S> {
                 if entry.kind == Kind::Directory {
                     let block = entry.first_block();
                     if !seen.insert(block) {
-                        return Err(Error::corrupt(directory::named(block), "it is in the tree more than once"));
+                        return Err(Error::corrupt(directory::named(block), "the tree contains it more than once"));
                     }
                     pending.push((path, entry));
                 }

@@ -1,4 +1,4 @@
-//! What the system use area of a record says, as IEEE P1281 and P1282 have it.
+//! The system use area of a record, by IEEE P1281 and P1282.
 
 use storage::{Printable, ReadAt};
 use zerocopy::FromBytes;
@@ -16,10 +16,10 @@ const MAX_CONTINUATIONS: u32 = 8;
 const MAX_NAME_BYTES: usize = 255;
 const MAX_TARGET_BYTES: usize = 4096;
 
-/// What Rock Ridge says about a file.
+/// What Rock Ridge stores about a file.
 #[derive(Debug, Default)]
 pub(super) struct RockRidge {
-    /// "SP": there is such an area in every record, behind that many bytes.
+    /// "SP": there is such an area in every record, after this many bytes.
     pub(super) skipped_bytes: Option<u8>,
     pub(super) name: Vec<u8>,
     /// With the file's type.
@@ -33,12 +33,12 @@ pub(super) struct RockRidge {
     pub(super) is_relocated: bool,
     /// "ZF": the content is zisofs.
     pub(super) is_compressed: bool,
-    /// A component of the target goes on in the next one.
+    /// A component of the target continues in the next one.
     component_goes_on: bool,
 }
 
 impl RockRidge {
-    /// Reads `area` and what continues it.
+    /// Reads `area` and its continuations.
     pub(super) fn read<S: ReadAt>(iso: &Iso<S>, area: &[u8], object: &str) -> Result<Self, Error> {
         let mut read = Self::default();
         let mut next = read.read_area(area, object)?;
@@ -99,7 +99,7 @@ impl RockRidge {
                     (self.mode, self.uid, self.gid) = (Some(raw.mode.get()), raw.uid.get(), raw.gid.get());
                 }
             }
-            // Other flags are for `.` and `..`, which have no names.
+            // Other flags mean `.` and `..`, which have no names.
             b"NM" if content.first().is_some_and(|flags| flags & !NAME_CONTINUE == 0) => {
                 self.name.extend_from_slice(&content[1..]);
             }
@@ -142,7 +142,7 @@ fn modified(content: &[u8]) -> Option<i64> {
     if flags & TF_MODIFY == 0 || flags & LONG_FORM != 0 {
         return None;
     }
-    // Only the creation is in front of it.
+    // Only the creation is before it.
     let index = usize::from(flags & 1);
     let bytes: [u8; 7] = times.get(index * 7..index * 7 + 7)?.try_into().ok()?;
     time::from_record(bytes)

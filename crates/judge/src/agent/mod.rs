@@ -1,9 +1,9 @@
 //! A small program in the guest that answers the judge, over a port of virtio-serial: no network is needed.
 //!
-//! It comes as a part of the seed's vendor-data that cloud-init runs early at each boot, is written to `/run` only,
-//! and needs `python3`, as cloud-init does. A user-data that switches vendor-data off leaves no agent.
+//! It is a part of the seed's vendor-data that cloud-init runs early in each boot. It is written to `/run` only
+//! and needs `python3`, as cloud-init does. If the user-data switches vendor-data off, there is no agent.
 //!
-//! Both sides say lines of JSON; bytes in them are Base64. The guest is not trusted: lines, outputs and waits are
+//! Both sides send lines of JSON, with bytes in base64. The guest is not trusted: lines, outputs and waits are
 //! bounded.
 
 mod protocol;
@@ -23,12 +23,12 @@ pub const PORT: &str = "org.imgraft.judge";
 /// The program, for python3.
 pub const PROGRAM: &str = include_str!("agent.py");
 
-/// The most bytes of a line from the guest: both outputs of a command in Base64, and room for the rest. A longer one is
-/// passed over up to its end.
+/// The longest line from the guest, in bytes: both outputs of a command in base64, and room for the rest. A longer one
+/// is skipped.
 const MAX_LINE_BYTES: usize = 4 << 20;
-/// The most messages that wait to be looked at, each no larger than its line; beyond that, the guest waits.
+/// The most messages in the queue, each no larger than its line; if it is full, the guest waits.
 const MAX_WAITING: usize = 4;
-/// The most messages that are taken in at once: a guest that never stops talking holds up nothing else.
+/// The most messages that are read at once, so that a guest that never stops sending does not delay other work.
 const MAX_AT_ONCE: usize = 64;
 /// How much longer than a command an answer may take: an emulated guest is slow.
 const ANSWER_GRACE: Duration = Duration::from_secs(60);
@@ -37,36 +37,27 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The most bytes of an output or of a content that are fetched.
 pub const MAX_CONTENT_BYTES: usize = 1 << 20;
 
-/// The part of vendor-data that starts the agent at each boot: a boothook, in a shell's words.
+/// The part of vendor-data that starts the agent in each boot: a boothook, which is a shell script.
 pub fn boothook() -> String {
     include_str!("boothook.sh").replace("@AGENT@\n", PROGRAM)
 }
 
 /// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
     /// No agent has said hello.
+    #[error("no agent answers in the guest")]
     NoAgent,
     /// It did not answer in time.
+    #[error("the agent in the guest did not answer in time")]
     TimedOut,
     /// The channel was closed: the machine has ended.
+    #[error("the channel to the agent was closed")]
     Closed,
-    /// What was asked could not be done.
+    /// The agent could not do what was asked.
+    #[error("{0}")]
     Refused(String),
 }
-
-impl std::fmt::Display for Silence {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NoAgent => write!(f, "no agent answers in the guest"),
-            Self::TimedOut => write!(f, "the agent in the guest did not answer in time"),
-            Self::Closed => write!(f, "the channel to the agent was closed"),
-            Self::Refused(problem) => f.write_str(problem),
-        }
-    }
-}
-
-impl std::error::Error for Silence {}
 
 /// The agent, seen from the host.
 #[derive(Debug)]
@@ -82,16 +73,16 @@ pub struct Agent {
     is_finished: bool,
     /// The reply to the last request, while it has not been fetched: one, whatever else the guest says.
     reply: Option<Box<Reply>>,
-    /// Whether a reply is waited for: what comes unasked or twice is dropped.
+    /// Whether a reply is expected: other replies are dropped.
     is_asked: bool,
 }
 
 impl Agent {
-    /// The agent at the other end of `stream`, which need not be there yet.
+    /// The agent at the other end of `stream`, which need not have started yet.
     ///
     /// # Errors
     ///
-    /// What the host says that has no thread or no second handle for it.
+    /// If the host has no thread or no second handle for it.
     pub fn new(stream: UnixStream) -> std::io::Result<Self> {
         let reader = stream.try_clone()?;
         stream.set_write_timeout(Some(ANSWER_GRACE))?;
@@ -111,7 +102,7 @@ impl Agent {
         })
     }
 
-    /// Takes in what has been said meanwhile.
+    /// Reads the messages that have arrived.
     pub fn listen(&mut self) {
         for _ in 0..MAX_AT_ONCE {
             let Ok(message) = self.messages.try_recv() else { return };
@@ -119,7 +110,7 @@ impl Agent {
         }
     }
 
-    /// What the agent of the boot that runs said first.
+    /// The hello of the current boot's agent.
     pub fn hello(&self) -> Option<&Hello> {
         self.hello.as_ref()
     }
@@ -129,25 +120,25 @@ impl Agent {
         self.hellos
     }
 
-    /// The guest restarts: its agent is another one then.
+    /// The guest restarts, so another agent will answer.
     pub fn forget(&mut self) {
         self.listen();
         (self.hello, self.stage, self.is_finished) = (None, None, false);
         (self.reply, self.is_asked) = (None, false);
     }
 
-    /// What the guest's processors have worked so far, in hundredths of a second, as it says itself.
+    /// The work of the guest's processors so far, in hundredths of a second, according to the guest.
     pub fn work_done(&self) -> u64 {
         self.beats
     }
 
-    /// The stage that cloud-init says it is in, in its own words, and whether it has ended.
+    /// cloud-init's stage, by cloud-init's own name, and whether it has finished.
     pub fn cloud_init(&self) -> (Option<&str>, bool) {
         (self.stage.as_deref(), self.is_finished)
     }
 
-    /// Runs a shell's command in the guest, as root or as `user`. Waits for it with `wait`, which is called
-    /// over and over with the time that it may take.
+    /// Runs a shell command in the guest, as root or as `user`. While it waits it calls `wait`
+    /// repeatedly, with the time that the call may take.
     ///
     /// # Errors
     ///
@@ -163,7 +154,7 @@ impl Agent {
         self.ask(request, timeout, wait)?.output()
     }
 
-    /// What `path` is in the guest; symlinks are followed.
+    /// The metadata of `path` in the guest; symlinks are followed.
     ///
     /// # Errors
     ///
@@ -242,7 +233,7 @@ impl Agent {
                 }
                 self.is_finished = beat.cloud_init.finished;
             }
-            // What comes too late, twice or unasked is waited for by nobody.
+            // A reply that comes too late, twice or unasked is dropped.
             Message::Reply(reply) if self.is_asked && self.reply.is_none() && reply.id == Some(self.last_id) => {
                 self.reply = Some(reply);
             }
@@ -251,7 +242,7 @@ impl Agent {
     }
 }
 
-/// Sends on what the guest says, up to the end. A line that is too long or makes no sense is left out.
+/// Forwards the guest's messages until the end. A line that is too long or makes no sense is skipped.
 fn listen(stream: UnixStream, sender: &SyncSender<Message>) {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -262,7 +253,7 @@ fn listen(stream: UnixStream, sender: &SyncSender<Message>) {
             Ok(_) => {}
         }
         if line.len() == MAX_LINE_BYTES && line.last() != Some(&b'\n') {
-            // What is in the midst of a line is no line, whatever it looks like.
+            // The rest of a long line is not a message, whatever it looks like.
             if reader.skip_until(b'\n').is_err() {
                 return;
             }

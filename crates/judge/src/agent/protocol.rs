@@ -1,14 +1,15 @@
-//! What the host and the agent say to each other.
+//! The messages between the host and the agent.
 
 use std::time::Duration;
 
-use base64ct::{Base64, Encoding};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_CONTENT_BYTES, Silence};
 
-/// What the host asks for.
+/// A request of the host.
 #[derive(Debug, Serialize)]
 pub(super) struct Request {
     pub(super) id: u64,
@@ -58,7 +59,7 @@ impl Request {
     }
 }
 
-/// What the agent says.
+/// A message of the agent.
 #[derive(Debug)]
 pub(super) enum Message {
     Hello(Hello),
@@ -67,10 +68,10 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// What a line says, if it makes sense.
+    /// The message in a line, if it makes sense.
     ///
-    /// It takes no more memory than the line has bytes: what is asked for are single fields, and whatever else is there
-    /// is passed over without being kept.
+    /// It takes no more memory than the line has bytes: single fields are read, and everything else
+    /// is skipped without being stored.
     pub(super) fn of(line: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Kind {
@@ -86,13 +87,13 @@ impl Message {
     }
 }
 
-/// What an agent says first.
+/// The first message of an agent.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Hello {
-    /// The version of what is spoken.
+    /// The version of the protocol.
     #[serde(rename = "hello")]
     pub version: u32,
-    /// Another one at each boot.
+    /// A different one in each boot.
     pub boot_id: String,
     /// The guest's `/etc/machine-id`.
     pub machine_id: String,
@@ -116,7 +117,7 @@ pub(super) struct CloudInit {
     pub(super) finished: bool,
 }
 
-/// An answer; which of its fields there are is up to what was asked.
+/// An answer, whose fields depend on the request.
 #[derive(Debug, Deserialize)]
 pub(super) struct Reply {
     pub(super) id: Option<u64>,
@@ -140,14 +141,14 @@ pub(super) struct Reply {
     sha256: Option<String>,
 }
 
-/// What a command in the guest did.
+/// The result of a command in the guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// Its exit status; negative is the signal that ended it.
     pub status: i32,
     /// Whether it was ended because it took too long.
     pub timed_out: bool,
-    /// Whether it said more than is told here.
+    /// Whether its output was longer than what is kept here.
     pub is_truncated: bool,
     /// What it wrote to its standard output.
     pub stdout: Vec<u8>,
@@ -172,7 +173,7 @@ pub struct Found {
     pub group: Option<String>,
     /// Its size in bytes.
     pub size_bytes: u64,
-    /// Its SHA-256 in hexadecimal digits, where that was asked for.
+    /// Its SHA-256 in hexadecimal digits, if requested.
     pub sha256: Option<String>,
 }
 
@@ -220,9 +221,9 @@ impl Reply {
 }
 
 fn decoded(text: &str) -> Result<Vec<u8>, Silence> {
-    Base64::decode_vec(text).map_err(|_| senseless())
+    STANDARD.decode(text).map_err(|_| senseless())
 }
 
 fn senseless() -> Silence {
-    Silence::Refused("something that makes no sense".to_owned())
+    Silence::Refused("an answer that makes no sense".to_owned())
 }

@@ -1,106 +1,69 @@
-//! A report in the XML that CI systems take from JUnit.
+//! A report in JUnit's XML, which CI systems read.
 
-use std::fmt::Write;
+use std::time::Duration;
 
-use super::escaped;
-use crate::verdict::{Boot, Outcome, Report};
+use quick_junit::{NonSuccessKind, Report as Suites, TestCase, TestCaseStatus, TestSuite};
+
+use super::shown;
+use crate::verdict::{Boot, Check, Outcome, Report};
 
 /// The report: a suite for each boot, with a case for the boot itself and one for each check.
 pub fn junit(report: &Report) -> String {
-    let mut xml = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned();
-    let counts = report.boots.iter().map(Counts::of).fold(Counts::default(), Counts::plus);
-    let counts = Counts {
-        tests: counts.tests + report.not_looked_at.len(),
-        errors: counts.errors + report.not_looked_at.len(),
-        ..counts
-    };
-    let name = format!("imgraft test {}", report.image.display());
-    let _ = writeln!(xml, "<testsuites name=\"{}\" {counts} time=\"{:.3}\">", escaped(&name), report.took_s);
-    for boot in &report.boots {
-        push_suite(&mut xml, boot);
-    }
+    let mut suites = Suites::new(shown(&format!("imgraft test {}", report.image.display())));
+    suites.set_time(seconds(report.took_s)).add_test_suites(report.boots.iter().map(suite));
     if !report.not_looked_at.is_empty() {
-        let count = report.not_looked_at.len();
-        let counts = Counts { tests: count, failures: 0, errors: count };
-        let _ = writeln!(xml, "  <testsuite name=\"not looked at\" {counts} time=\"0.000\">");
+        let mut suite = TestSuite::new("not looked at");
+        suite.set_time(Duration::ZERO);
         for reason in &report.not_looked_at {
             let what = reason.split(": ").next().unwrap_or_default();
-            push_case(&mut xml, "not looked at", what, 0.0, Some(("error", reason, &[])));
+            suite.add_test_case(case(&suite, what, Duration::ZERO, problem(NonSuccessKind::Error, reason, &[])));
         }
-        xml.push_str("  </testsuite>\n");
+        suites.add_test_suite(suite);
     }
-    xml.push_str("</testsuites>\n");
-    xml
+    // Writing to a `String` cannot fail.
+    suites.to_string().unwrap_or_default()
 }
 
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    tests: usize,
-    failures: usize,
-    errors: usize,
-}
-
-impl Counts {
-    fn of(boot: &Boot) -> Self {
-        let count = |is: fn(&Outcome) -> bool| boot.checks.iter().filter(|check| is(&check.outcome)).count();
-        Self {
-            tests: boot.checks.len() + 1,
-            failures: count(|outcome| matches!(outcome, Outcome::Wrong { .. })) + usize::from(boot.failure.is_some()),
-            errors: count(|outcome| matches!(outcome, Outcome::NotLookedAt { .. })),
-        }
-    }
-
-    fn plus(self, other: Self) -> Self {
-        Self {
-            tests: self.tests + other.tests,
-            failures: self.failures + other.failures,
-            errors: self.errors + other.errors,
-        }
-    }
-}
-
-impl std::fmt::Display for Counts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "tests=\"{}\" failures=\"{}\" errors=\"{}\"", self.tests, self.failures, self.errors)
-    }
-}
-
-fn push_suite(xml: &mut String, boot: &Boot) {
-    let name = escaped(&boot.name);
+fn suite(boot: &Boot) -> TestSuite {
+    let mut suite = TestSuite::new(shown(&boot.name));
     let took_s = boot.end_s - boot.at_s;
-    let _ = writeln!(xml, "  <testsuite name=\"{name}\" {} time=\"{took_s:.3}\">", Counts::of(boot));
     let up_s = boot.stages.last().map_or(took_s, |stage| stage.at.as_secs_f64() - boot.at_s);
-    let failure =
-        boot.failure.as_ref().map(|failure| (format!("{}: {}", failure.stage, failure.problem), &failure.lines));
-    let problem = failure.as_ref().map(|(problem, lines)| ("failure", problem.as_str(), &lines[..]));
-    push_case(xml, &boot.name, "boots", up_s.max(0.0), problem);
+    let status = boot.failure.as_ref().map_or_else(TestCaseStatus::success, |failure| {
+        let text = format!("{}: {}", failure.stage, failure.problem);
+        problem(NonSuccessKind::Failure, &text, &failure.lines)
+    });
+    suite.set_time(seconds(took_s)).set_system_out(shown(&boot.console));
+    suite.add_test_case(case(&suite, "boots", seconds(up_s), status));
     for check in &boot.checks {
-        let problem = match &check.outcome {
-            Outcome::Good => None,
-            Outcome::Wrong { problem } => Some(("failure", problem.as_str(), &check.lines[..])),
-            Outcome::NotLookedAt { reason } => Some(("error", reason.as_str(), &check.lines[..])),
-        };
-        push_case(xml, &boot.name, &check.name, check.took.as_secs_f64(), problem);
+        suite.add_test_case(case(&suite, &check.name, check.took, status_of(check)));
     }
-    let _ = writeln!(xml, "    <system-out>{}</system-out>", escaped(&boot.console));
-    xml.push_str("  </testsuite>\n");
+    suite
 }
 
-/// A case with its problem: what kind, what it is, and the lines that tell it.
-fn push_case(xml: &mut String, class: &str, name: &str, took_s: f64, problem: Option<(&str, &str, &[String])>) {
-    let (class, name) = (escaped(class), escaped(name));
-    let _ = write!(xml, "    <testcase classname=\"{class}\" name=\"{name}\" time=\"{took_s:.3}\"");
-    match problem {
-        None => xml.push_str("/>\n"),
-        Some((kind, problem, lines)) => {
-            let _ = writeln!(
-                xml,
-                ">\n      <{kind} message=\"{}\" type=\"{kind}\">{}</{kind}>\n    </testcase>",
-                escaped(problem),
-                escaped(&lines.join("\n"))
-            );
-        }
+fn status_of(check: &Check) -> TestCaseStatus {
+    match &check.outcome {
+        Outcome::Good => TestCaseStatus::success(),
+        Outcome::Wrong { problem: text } => problem(NonSuccessKind::Failure, text, &check.lines),
+        Outcome::NotLookedAt { reason } => problem(NonSuccessKind::Error, reason, &check.lines),
     }
+}
+
+/// What kind of problem it is, what was found, and the lines that show it.
+fn problem(kind: NonSuccessKind, text: &str, lines: &[String]) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_message(shown(text)).set_description(shown(&lines.join("\n")));
+    status.set_type(if kind == NonSuccessKind::Error { "error" } else { "failure" });
+    status
+}
+
+fn case(suite: &TestSuite, name: &str, took: Duration, status: TestCaseStatus) -> TestCase {
+    let mut case = TestCase::new(shown(name), status);
+    case.set_classname(suite.name.clone()).set_time(took);
+    case
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -142,7 +105,11 @@ print(*["%s|%s" % (case.get("name"), child.get("message")) for case in root.iter
         let read = testkit::judge::judge("python3").args(["-c", READER]).arg(file.path()).succeed();
         let lines: Vec<&str> = read.stdout.lines().collect();
         assert_eq!(lines[0], "8 3 2", "{}", read.stdout);
-        assert!(lines.contains(&"boots|cloud-init: network: nothing went on for 300 s: a hang"), "{}", read.stdout);
+        assert!(
+            lines.contains(&"boots|cloud-init: network: no progress for 300 s: the guest hangs"),
+            "{}",
+            read.stdout
+        );
         assert!(lines.contains(&format!("service `{}` is active|it is inactive", sample::EVIL).as_str()));
         testkit::judge::judge("xmllint").arg("--noout").arg(file.path()).succeed();
     }

@@ -10,41 +10,47 @@ pub use junit::junit;
 pub use page::{Made, page};
 pub use text::text;
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
-/// `text` as it may stand in XML and HTML, in a text and in an attribute. What no XML can have is left out.
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
+use askama::filters::{Escaper, Html};
+
+/// `text` as a report may show it: without control characters, and with the name of each character that changes the
+/// direction of what follows it, because such a character could make a line say something else.
+fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(letter),
+            '\n' | '\t' => shown.push(letter),
             '\0'..' ' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {}
-            // What changes the direction of what follows could make a line say something else.
             '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(escaped, "[U+{:04X}]", u32::from(letter));
+                let _ = write!(shown, "[U+{:04X}]", u32::from(letter));
             }
-            _ => escaped.push(letter),
+            _ => shown.push(letter),
         }
     }
-    escaped
+    shown
 }
 
-/// `text` as HTML, with what stands between two backticks as code.
-fn marked(text: &str) -> String {
-    let mut marked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, behind)) = rest.split_once('`') {
-        let Some((code, after)) = behind.split_once('`') else { break };
-        marked.push_str(&escaped(before));
-        let _ = write!(marked, "<code>{}</code>", escaped(code));
-        rest = after;
+/// How the templates escape every text (`askama.toml`): as [`shown`], and nothing in it is markup.
+#[derive(Clone, Copy, Default)]
+struct Shown;
+
+impl Escaper for Shown {
+    fn write_escaped_str<W: Write>(&self, to: W, text: &str) -> fmt::Result {
+        Html.write_escaped_str(to, &shown(text))
     }
-    marked + &escaped(rest)
+}
+
+/// The parts of `text`, and whether each is code: text between two backticks is.
+fn parts(text: &str) -> Vec<(&str, bool)> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some((before, after)) = rest.split_once('`') {
+        let Some((code, end)) = after.split_once('`') else { break };
+        parts.extend([(before, false), (code, true)]);
+        rest = end;
+    }
+    parts.push((rest, false));
+    parts
 }
 
 #[cfg(test)]
@@ -52,14 +58,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_between_backticks_is_code() {
-        assert_eq!(marked("`a <b>` says ``, a ` and c"), "<code>a &lt;b&gt;</code> says <code></code>, a ` and c");
-        assert_eq!(marked("no code"), "no code");
+    fn text_between_backticks_is_code() {
+        let found = parts("`a <b>` says ``, a ` and c");
+        assert_eq!(found, [("", false), ("a <b>", true), (" says ", false), ("", true), (", a ` and c", false)]);
+        assert_eq!(parts("no code"), [("no code", false)]);
     }
 
     #[test]
-    fn nothing_of_a_text_is_markup() {
-        assert_eq!(escaped("<a b='c' d=\"e\">&amp;"), "&lt;a b=&#39;c&#39; d=&quot;e&quot;&gt;&amp;amp;");
+    fn no_text_is_markup() {
+        let escaped = |text| {
+            let mut escaped = String::new();
+            Shown.write_escaped_str(&mut escaped, text).unwrap();
+            escaped
+        };
+        assert_eq!(escaped("<a b='c' d=\"e\">&amp;"), "&#60;a b=&#39;c&#39; d=&#34;e&#34;&#62;&#38;amp;");
         assert_eq!(escaped("a\x1b[0m\u{9b}b\u{202e}c\n\t…"), "a[0mb[U+202E]c\n\t…");
     }
 }

@@ -42,10 +42,10 @@ pub(super) fn report() -> Report {
             at: seconds(50.25),
         }],
         checks: vec![
-            check("cloud-init has done its work", Outcome::Good, 77.5, 2.25, &[]),
+            check("cloud-init has finished", Outcome::Good, 77.5, 2.25, &[]),
             Check {
                 stage: Some(Stage::Network),
-                ..check("cloud-init has nothing to complain about", wrong("1 complaint in its log"), 80.0, 1.0, &[EVIL])
+                ..check("cloud-init reports no problem", wrong("1 complaint in its log"), 80.0, 1.0, &[EVIL])
             },
             check(
                 "`app --version` succeeds and prints a match of `^app`",
@@ -79,7 +79,7 @@ pub(super) fn report() -> Report {
         stages: stages[..7].iter().map(shift).collect(),
         failure: Some(Failure {
             stage: Stage::Network,
-            problem: "nothing went on for 300 s: a hang".to_owned(),
+            problem: "no progress for 300 s: the guest hangs".to_owned(),
             lines: vec!["[ ***  ] A start job is running for cloud-init".to_owned(), EVIL.to_owned()],
             is_hosts: false,
         }),
@@ -90,7 +90,7 @@ pub(super) fn report() -> Report {
         image: PathBuf::from(format!("my & {EVIL}.img")),
         accelerator: "tcg".to_owned(),
         took_s: 460.5,
-        not_looked_at: vec!["another first boot: nothing is known of the first one's machine-id".to_owned()],
+        not_looked_at: vec!["another first boot: the machine-id of the first one is unknown".to_owned()],
         boots: vec![first, second],
     }
 }

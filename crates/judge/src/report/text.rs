@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::stage::Stage;
 use crate::verdict::{Boot, Check, Outcome, Report, Verdict};
 
-/// The most lines of what is behind a check.
+/// The most lines of a check.
 const MAX_LINES: usize = 12;
 
-/// The report: what was looked at, boot by boot, what is wrong first, and the word in the last line.
+/// The report: the checks of each boot, problems first, and the verdict in the last line.
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
     let (wrong, others): (Vec<&Boot>, Vec<&Boot>) = report.boots.iter().partition(|boot| boot.is_wrong());
@@ -22,14 +21,14 @@ pub fn text(report: &Report) -> String {
     text
 }
 
-/// The word, in one line: where something is wrong, with the name of all that is.
+/// The verdict in one line, with all problems.
 fn last_line(report: &Report) -> String {
     let image = report.image.display();
     let checks = report.boots.iter().map(|boot| boot.checks.len()).sum::<usize>();
     let took_s = report.took_s;
     match report.verdict {
-        Verdict::Good => format!("ok: `{image}` is as it should be ({checks} checks, {took_s:.1} s)"),
-        Verdict::NotLookedAt => format!("not known: not all of `{image}` could be looked at ({took_s:.1} s)"),
+        Verdict::Good => format!("ok: `{image}` passed all checks ({checks} checks, {took_s:.1} s)"),
+        Verdict::NotLookedAt => format!("unknown: not everything in `{image}` could be checked ({took_s:.1} s)"),
         Verdict::Wrong => {
             let failed: usize = report.boots.iter().map(|boot| boot.wrong().count()).sum();
             let count = (failed > 0).then(|| format!("{failed} of {checks} checks failed: "));
@@ -39,7 +38,7 @@ fn last_line(report: &Report) -> String {
     }
 }
 
-/// What is wrong with a boot, each with its place.
+/// The problems of a boot, each with its place.
 pub(super) fn problems(boot: &Boot) -> Vec<String> {
     let name = &boot.name;
     let failure = boot.failure.as_ref().map(|failure| format!("{name}, {}: {}", failure.stage, failure.problem));
@@ -55,8 +54,7 @@ fn push_boot(text: &mut String, boot: &Boot) {
     let seconds = |at_s: f64| at_s - boot.at_s;
     match &boot.failure {
         None => {
-            let finished = boot.stages.iter().find(|stage| stage.stage == Stage::Finished);
-            let up = finished.map(|stage| format!(": up in {:.1} s", seconds(stage.at.as_secs_f64())));
+            let up = boot.up_s().map(|up_s| format!(": up in {up_s:.1} s"));
             let _ = writeln!(text, "{}{}", boot.name, up.unwrap_or_default());
         }
         Some(failure) => {
@@ -68,7 +66,7 @@ fn push_boot(text: &mut String, boot: &Boot) {
     for check in boot.checks_worst_first() {
         push_check(text, check);
     }
-    // A boot that came to its end has told these in its checks.
+    // If the boot came to its end, its checks report these.
     if boot.failure.is_some() {
         for trouble in boot.troubles.iter().take(MAX_LINES) {
             let _ = writeln!(text, "  {:6.1} s  {}", seconds(trouble.at.as_secs_f64()), trouble.line);
@@ -115,9 +113,9 @@ mod tests {
         assert!(last.starts_with("FAILED: `my & "), "{last}");
         for part in [
             ": 2 of 5 checks failed: ",
-            "first boot, cloud-init: network: cloud-init has nothing to complain about: 1 complaint in its log; ",
+            "first boot, cloud-init: network: cloud-init reports no problem: 1 complaint in its log; ",
             " is active: it is inactive; ",
-            "after a restart, cloud-init: network: nothing went on for 300 s: a hang (460.5 s)",
+            "after a restart, cloud-init: network: no progress for 300 s: the guest hangs (460.5 s)",
         ] {
             assert!(last.contains(part), "{part}: {last}");
         }
@@ -128,7 +126,7 @@ mod tests {
         let begins: Vec<&str> = begins.into_iter().filter(|word| ["FAILED", "unknown", "ok"].contains(word)).collect();
         assert_eq!(begins, ["FAILED", "FAILED", "unknown", "ok", "ok"]);
         assert!(lines.contains(
-            &"after a restart: failed in cloud-init: network after 365.0 s: nothing went on for 300 s: a hang"
+            &"after a restart: failed in cloud-init: network after 365.0 s: no progress for 300 s: the guest hangs"
         ));
         assert!(lines.contains(&"  unknown  port 80 answers: no port leads there"));
         assert!(text.contains("not looked at: another first boot"));
@@ -139,9 +137,9 @@ mod tests {
         let text = text(&sample::good_report());
         assert_eq!(
             text,
-            "first boot: up in 77.3 s\n  ok       cloud-init has done its work\n  \
+            "first boot: up in 77.3 s\n  ok       cloud-init has finished\n  \
              ok       `app --version` succeeds and prints a match of `^app`\n\
-             ok: `my.img` is as it should be (2 checks, 460.5 s)\n"
+             ok: `my.img` passed all checks (2 checks, 460.5 s)\n"
         );
     }
 }

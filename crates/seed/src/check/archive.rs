@@ -12,7 +12,7 @@ const MAX_PARTS: usize = 1000;
 /// Looks at each part of the archive.
 pub(super) fn check(checker: &mut Checker, place: Place<'_>, name: &str) {
     if checker.archives == MAX_ARCHIVES {
-        return checker.limit(name, format!("archives are in archives more than {MAX_ARCHIVES} deep"));
+        return checker.limit(name, format!("archives are nested more than {MAX_ARCHIVES} deep"));
     }
     checker.archives += 1;
     archive(checker, place, name);

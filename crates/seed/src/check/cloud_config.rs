@@ -5,7 +5,7 @@ use std::cell::LazyCell;
 use super::facts::Facts;
 use super::finding::{Finding, Findings};
 use super::schema::{self, Schema};
-use super::{Role, lint, suggest};
+use super::{Role, lint};
 use crate::yaml::{Positions, Tree, Value, parse};
 
 /// Keys that belong to another file.
@@ -15,16 +15,16 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("instance-id", "it is in `meta-data`"),
     ("instance_id", "`instance-id` is in `meta-data`"),
     ("local-hostname", "it is in `meta-data`; here it is `hostname`"),
-    ("files", "files are written by `write_files`"),
-    ("commands", "commands are run by `runcmd`"),
-    ("cmd", "commands are run by `runcmd`"),
-    ("scripts", "commands are run by `runcmd`"),
-    ("install", "packages are installed by `packages`"),
-    ("passwd", "the password of a user is in `users`, that of the stock user is `password`"),
-    ("autoinstall", "this is for Ubuntu's installer, which has a schema of its own"),
+    ("files", "use `write_files` to write files"),
+    ("commands", "use `runcmd` to run commands"),
+    ("cmd", "use `runcmd` to run commands"),
+    ("scripts", "use `runcmd` to run commands"),
+    ("install", "use `packages` to install packages"),
+    ("passwd", "a user's password belongs in `users`, the stock user's in `password`"),
+    ("autoinstall", "this is for Ubuntu's installer and is not checked here"),
 ];
 
-/// Looks at the cloud-config that the findings' text is.
+/// Checks a cloud-config: the text that `findings` belong to.
 pub(super) fn check(findings: &mut Findings<'_>, role: Role, facts: &mut Facts, source: usize) {
     let tree = match parse(findings.text) {
         Ok(tree) => tree,
@@ -34,7 +34,7 @@ pub(super) fn check(findings: &mut Findings<'_>, role: Role, facts: &mut Facts, 
     match &root.value {
         Value::Null => {
             let end = findings.text.lines().next().unwrap_or_default().len();
-            return findings.push(Finding::note("empty", "this cloud-config says nothing", 0..end));
+            return findings.push(Finding::note("empty", "this cloud-config is empty", 0..end));
         }
         Value::Mapping(_) => {}
         _ => {
@@ -50,18 +50,18 @@ pub(super) fn check(findings: &mut Findings<'_>, role: Role, facts: &mut Facts, 
     facts.cloud_config(root, source, role);
 }
 
-/// Tells of keys of which only the last one counts.
+/// Reports keys that occur more than once: only the last one counts.
 pub(super) fn duplicates(tree: &Tree, findings: &mut Findings<'_>) {
     let positions = Positions::new(findings.text);
     for duplicate in &tree.duplicates {
-        let message = format!("the key `{}` is there again: this one is lost", duplicate.key);
+        let message = format!("the key `{}` occurs again below: this one is ignored", duplicate.key);
         let line = positions.of(duplicate.kept.start).line;
-        let hint = format!("the one in line {line} counts; put both together, or take one away");
+        let hint = format!("the one in line {line} counts; merge the two, or remove one");
         findings.push(Finding::warning("duplicate-key", message, duplicate.lost.clone()).hint(hint));
     }
 }
 
-/// Says where keys belong that are not known at the top.
+/// Says where unknown keys of the top level belong.
 fn explain_strangers(findings: &mut Findings<'_>) {
     let within = LazyCell::new(|| Schema::CloudConfig.keys_within());
     let text = findings.text;
@@ -80,7 +80,7 @@ fn explain_strangers(findings: &mut Findings<'_>) {
         let owners: Vec<&str> = within.iter().filter(|(name, _)| *name == key).map(|(_, owner)| *owner).collect();
         match owners[..] {
             [_] | [_, _] => {
-                let hint = format!("it is a key of {}: is it indented?", suggest::list(&owners, "and"));
+                let hint = format!("it is a key of {}: is it indented?", words::quoted_list(&owners, "and"));
                 Some(Finding { label: None, ..finding }.hint(hint))
             }
             _ => Some(finding),

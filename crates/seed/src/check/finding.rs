@@ -1,4 +1,4 @@
-//! What is found, and where.
+//! Findings and their places.
 
 use std::ops::Range;
 
@@ -7,11 +7,11 @@ use crate::yaml::{Node, Style};
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Something that one may want to know.
+    /// Worth knowing.
     Note,
-    /// cloud-init goes on, but perhaps not as is wanted.
+    /// cloud-init continues, but perhaps not as wanted.
     Warning,
-    /// cloud-init does not do what is said here.
+    /// cloud-init does not do what this says.
     Error,
 }
 
@@ -31,15 +31,15 @@ impl Severity {
 pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
-    /// What kind of thing it is, in a word or two with lines between: `yaml`, `schema`, `deprecated`, or a rule's name.
+    /// Its kind, as words joined by `-`: `yaml`, `schema`, `deprecated`, or a rule's name.
     pub rule: &'static str,
     /// What it is.
     pub message: String,
     /// Where it is: which of the report's sources.
     pub source: usize,
-    /// Where it is: bytes of that source; `None` where it is about all of it.
+    /// Where it is: bytes of that source; `None` if it is about all of it.
     pub span: Option<Range<usize>>,
-    /// What to say at the place itself.
+    /// What to write at the place itself.
     pub label: Option<String>,
     /// What to do about it.
     pub hint: Option<String>,
@@ -75,7 +75,7 @@ impl Finding {
     }
 }
 
-/// How much of one text is told: who has that much to do looks again.
+/// The most findings that are kept for one text.
 const MAX_FINDINGS: usize = 1000;
 
 /// The findings in one text.
@@ -134,7 +134,7 @@ impl<'text> Findings<'text> {
         self.text.get(node.span.clone()).unwrap_or_default()
     }
 
-    /// What a scalar that is read as something else than a text was meant to be, as a hint.
+    /// A hint for a scalar that was meant as a string but is read as something else.
     pub(super) fn surprise(&self, node: &Node) -> Option<String> {
         use crate::yaml::Value;
 
@@ -150,12 +150,12 @@ impl<'text> Findings<'text> {
             Value::Null if !written.is_empty() => "nothing".to_owned(),
             _ => return None,
         };
-        Some(format!("`{written}` without quotes is {read} in YAML 1.1; a text is `\"{written}\"`"))
+        Some(format!("`{written}` without quotes is {read} in YAML 1.1; for a string write `\"{written}\"`"))
     }
 }
 
 impl Finding {
-    /// What a text that is no YAML is.
+    /// The finding for a text that is not YAML.
     pub(super) fn of_yaml(error: crate::yaml::Error) -> Self {
         let rule = if error.is_limit { "limit" } else { "yaml" };
         Self { hint: error.hint, ..Self::error(rule, error.message, error.span) }

@@ -1,9 +1,8 @@
-//! Which kind of user-data a text is: cloud-init goes by how it begins, and by nothing else.
+//! Which kind of user-data a text is. Only its beginning tells cloud-init.
 
 use super::Role;
 use super::finding::{Finding, Findings};
 use super::schema::Schema;
-use super::suggest;
 
 /// What a text is to cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,17 +89,15 @@ impl Kind {
     }
 }
 
-/// Tells of a header that is taken, although it is not as it should be.
+/// Reports a header that cloud-init accepts although it is not exact.
 pub(super) fn look(kind: Kind, findings: &mut Findings<'_>) {
     let text = findings.text;
     let start = text.len() - text.trim_start().len();
     let line = text[start..].lines().next().unwrap_or_default();
     let span = start..start + line.trim_end().len();
     if start > 0 && kind != Kind::Script {
-        let message = format!("`{}` does not begin in the first line", kind.header());
-        findings.push(
-            Finding::note("header", message, span.clone()).hint("some programs that look for it find it nowhere else"),
-        );
+        let message = format!("`{}` is not at the start of its line", kind.header());
+        findings.push(Finding::note("header", message, span.clone()).hint("some programs find it only there"));
     }
     let rest = line.get(kind.header().len()..).unwrap_or_default();
     let goes_on = rest.starts_with(|next: char| !next.is_whitespace());
@@ -116,43 +113,33 @@ pub(super) fn unknown(findings: &mut Findings<'_>) {
     let start = text.len() - text.trim_start().len();
     let line = text[start..].lines().next().unwrap_or_default().trim_end();
     let span = start..start + line.len();
-    let ignored = "cloud-init ignores this: its first line says no kind";
+    let ignored = "cloud-init ignores this: its first line does not say what it is";
     let finding = Finding::error("header", ignored, span.clone());
     findings.push(if let Some(rest) = text[start..].strip_prefix('\u{feff}') {
-        let finding =
-            Finding::error("header", "cloud-init ignores this: a byte order mark stands before the first line", span);
+        let finding = Finding::error("header", "cloud-init ignores this: it begins with a byte order mark", span);
         match Kind::of(rest) {
-            Some(kind) => {
-                finding.hint(format!("save the file without it: the first character is that of `{}`", kind.header()))
-            }
+            Some(kind) => finding.hint(format!("save the file without it, so that it begins with `{}`", kind.header())),
             None => finding.hint("save the file without it"),
         }
     } else if let Some(kind) = meant(line) {
         finding.label(format!("did you mean `{}`?", kind.header()))
     } else if let Some((at, kind)) = later(text) {
         let finding = Finding::error("header", format!("`{}` is not the first line", kind.header()), at);
-        finding.hint("cloud-init looks at the first line only, and ignores this as it is")
+        finding.hint("cloud-init looks at the first line only, so it ignores this file")
     } else if looks_like_network(text) {
-        finding.hint("this looks like a network-config, which is a file of its own")
+        finding.hint("this looks like a network-config, which belongs in a file of its own")
     } else if looks_like_cloud_config(text) {
         finding.hint("the first line of a cloud-config is `#cloud-config`")
     } else if line.starts_with('<') {
         finding.hint("this is not for cloud-init on Linux")
     } else {
         let headers: Vec<&str> = Kind::ALL.iter().map(|kind| kind.header()).collect();
-        finding.hint(format!("it begins with one of {}", suggest::list(&headers, "and")))
+        finding.hint(format!("the first line must be one of {}", words::quoted_list(&headers, "and")))
     });
 }
 
-/// The longest line that may be meant for a header, in bytes.
-const MAX_MEANT_BYTES: usize = 256;
-
 /// The kind whose header was meant.
 fn meant(line: &str) -> Option<Kind> {
-    // The distance to what is longer costs as much as it is long, and is never small.
-    if line.len() > MAX_MEANT_BYTES {
-        return None;
-    }
     let plain = |text: &str| {
         text.chars().filter(|character| character.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase()
     };
@@ -161,8 +148,9 @@ fn meant(line: &str) -> Option<Kind> {
         return None;
     }
     let kinds = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Script);
-    let distances = kinds.map(|kind| (strsim::damerau_levenshtein(&plain(kind.header()), &wanted), kind));
-    distances.filter(|(distance, _)| *distance <= 2).min_by_key(|(distance, _)| *distance).map(|(_, kind)| kind)
+    let headers: Vec<(String, Kind)> = kinds.map(|kind| (plain(kind.header()), kind)).collect();
+    let meant = words::nearest(&wanted, headers.iter().map(|(header, _)| header.as_str()))?;
+    headers.iter().find(|(header, _)| header == meant).map(|(_, kind)| *kind)
 }
 
 /// A header after comments and empty lines.
@@ -199,8 +187,8 @@ pub(super) fn looks_like_network(text: &str) -> bool {
     has("network") || has("ethernets") || has("version") && (has("config") || has("bonds") || has("wifis"))
 }
 
-/// What a file is, and why that is thought. A name that cloud-init has goes before the content, so that what is wrong
-/// in `network-config` is said of a network-config; a name that is only like it goes behind what the first line says.
+/// What a file is, and how that was decided. A name that cloud-init uses decides first, so that an error
+/// in `network-config` is reported for a network-config; a similar name only decides after the first line.
 pub(super) fn guess(name: &str, bytes: &[u8]) -> (Role, &'static str) {
     let name = name.rsplit('/').next().unwrap_or(name).to_ascii_lowercase().replace('_', "-");
     let by_name = "by its name";
@@ -238,5 +226,5 @@ pub(super) fn guess(name: &str, bytes: &[u8]) -> (Role, &'static str) {
     if is_meta_data && !looks_like_cloud_config(&text) {
         return (Role::MetaData, by_content);
     }
-    (Role::UserData, "as nothing else fits")
+    (Role::UserData, "because nothing else fits")
 }

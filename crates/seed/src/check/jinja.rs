@@ -1,7 +1,7 @@
-//! Templates: cloud-init fills them in with what it knows about the instance, which is not known here.
+//! Templates: cloud-init fills them in with facts about the instance, which are unknown here.
 //!
-//! Expressions are blanked out, place by place, and the rest is looked at as it is then. What a template's
-//! statements take away or put in is not known, so that what is found beside them is a warning only.
+//! Expressions are replaced by letters of the same length, and the rest is checked as it is then. What a template's
+//! statements remove or insert is unknown, so a template with statements gets warnings only.
 
 use super::finding::{Finding, Findings, Severity};
 use super::header::{self, Kind};
@@ -10,7 +10,7 @@ use super::{Checker, cloud_config, script};
 
 const PAIRS: [(&str, &str); 3] = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")];
 
-/// A template without what is not known.
+/// A template whose unknown parts are replaced.
 struct Blanked {
     text: String,
     /// Where expressions are.
@@ -18,7 +18,7 @@ struct Blanked {
     has_statements: bool,
 }
 
-/// Looks at what the template is when it is filled in.
+/// Checks the template as if it were filled in.
 pub(super) fn check(checker: &mut Checker, findings: &mut Findings<'_>, place: Place<'_>) {
     let text = findings.text;
     let body = text.find('\n').map_or(text.len(), |newline| newline + 1);
@@ -74,7 +74,7 @@ fn blank(text: &str, from: usize) -> Result<Blanked, Box<Finding>> {
     while let Some((start, (open, close))) = next(text, at) {
         blanked.text.push_str(&text[at..start]);
         let Some(length) = text[start..].find(close) else {
-            let message = format!("`{open}` is not closed by a `{close}`");
+            let message = format!("`{open}` has no closing `{close}`");
             return Err(Box::new(Finding::error("jinja", message, start..start + 2)));
         };
         let end = start + length + 2;
@@ -84,7 +84,7 @@ fn blank(text: &str, from: usize) -> Result<Blanked, Box<Finding>> {
             false => blanked.has_statements |= open == "{%",
         }
         let stand_in = if is_expression { 'x' } else { ' ' };
-        // Breaks stay, so that lines do; what has several bytes becomes several characters.
+        // Line breaks stay, so that lines do; a character of several bytes becomes several characters.
         let blanks = text[start..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { stand_in });
         blanked.text.extend(blanks);
         at = end;

@@ -1,12 +1,12 @@
-//! What the guest is called, and whether it has booted before.
+//! The guest's name, and whether it has booted before.
 
 use super::finding::{Finding, Findings};
 use super::lint::hostname;
 use super::schema::first_line;
-use super::{Checker, Document, cloud_config, suggest};
+use super::{Checker, Document, cloud_config};
 use crate::yaml::{Node, Value, parse};
 
-/// The keys that the data source NoCloud, or what comes after it, looks at.
+/// The keys that the data source NoCloud, or code that runs after it, reads.
 const KEYS: [&str; 17] = [
     "instance-id",
     "local-hostname",
@@ -52,7 +52,7 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
 
 fn no_instance_id(span: std::ops::Range<usize>) -> Finding {
     Finding::warning("instance-id", "there is no `instance-id`", span)
-        .hint("cloud-init takes `nocloud` for it, so that a guest that has booted once takes no other seed for new")
+        .hint("cloud-init uses `nocloud` then, and a guest that has booted once does not see that a seed is new")
 }
 
 fn keys(root: &Node, findings: &mut Findings<'_>) {
@@ -79,7 +79,7 @@ fn keys(root: &Node, findings: &mut Findings<'_>) {
         .get("dsmode")
         .filter(|mode| !["local", "net", "pass", "disabled"].contains(&mode.as_str().unwrap_or_default()))
     {
-        let message = "`dsmode` is `local`, `net`, `pass` or `disabled`";
+        let message = "`dsmode` must be `local`, `net`, `pass` or `disabled`";
         findings.push(Finding::error("meta-data", message, mode.span.clone()));
     }
     if let Some(entry) = root.entry("network-interfaces") {
@@ -97,9 +97,9 @@ fn keys(root: &Node, findings: &mut Findings<'_>) {
     }
     for entry in root.entries().unwrap_or_default() {
         let Some(key) = entry.key.as_str().filter(|key| !KEYS.contains(key)) else { continue };
-        // Whatever is in it can be used in templates.
-        if let Some(label) = suggest::did_you_mean(key, KEYS.into_iter()) {
-            let message = format!("cloud-init does not look at `{key}`");
+        // Templates can use any of its keys.
+        if let Some(label) = words::did_you_mean(key, KEYS.into_iter()) {
+            let message = format!("cloud-init ignores `{key}`");
             findings.push(Finding::warning("meta-data", message, entry.key.span.clone()).label(label));
         }
     }

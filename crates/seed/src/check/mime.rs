@@ -5,14 +5,14 @@ use std::ops::Range;
 use super::finding::{Finding, Findings};
 use crate::base64;
 
-/// cloud-init looks for `MIME-Version:` in so many bytes.
+/// cloud-init looks for `MIME-Version:` in this many bytes.
 const MAX_HEADER_BYTES: usize = 4096;
-/// How deep messages are in messages.
+/// How deep messages may be nested.
 const MAX_DEPTH: usize = 8;
 /// How many parts are looked at.
 const MAX_PARTS: usize = 1000;
 
-/// A part that is no container.
+/// A part that is not a container.
 #[derive(Debug)]
 pub(super) struct Part<'text> {
     /// In lower case, without parameters.
@@ -22,19 +22,19 @@ pub(super) struct Part<'text> {
     pub(super) header: Range<usize>,
     /// Where its content is.
     pub(super) span: Range<usize>,
-    /// The content, where it is encoded; what is wrong where it cannot be decoded.
+    /// The decoded content, if the part is encoded; an error if it cannot be decoded.
     pub(super) decoded: Option<Result<Vec<u8>, &'text str>>,
 }
 
-/// Whether cloud-init takes the text for a message.
+/// Whether cloud-init reads the text as a message.
 pub(super) fn is_message(text: &str) -> bool {
     let bytes = &text.as_bytes()[..text.len().min(MAX_HEADER_BYTES)];
     let has_version = bytes.to_ascii_lowercase().windows(13).any(|window| window == b"mime-version:");
-    // A text that mentions it and has no headers is taken for what it is, too.
+    // So is a text that only mentions it and has no headers.
     has_version && text.lines().next().is_some_and(|line| field(line).is_some())
 }
 
-/// The parts of a message, those of containers in it with them.
+/// The parts of a message, including those of its containers.
 pub(super) fn parts<'text>(text: &'text str, findings: &mut Findings<'_>) -> Vec<Part<'text>> {
     let mut reader = Reader { text, parts: Vec::new(), findings };
     reader.message(0..text.len(), 0);
@@ -101,7 +101,7 @@ impl<'text> Reader<'text, '_, '_> {
         let content_type = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if content_type.starts_with("multipart/") {
             if depth >= MAX_DEPTH {
-                let message = format!("messages are in messages more than {MAX_DEPTH} deep");
+                let message = format!("messages are nested more than {MAX_DEPTH} deep");
                 return self.findings.push(Finding::error("mime", message, place));
             }
             return self.container(&value, place, body, depth);
@@ -118,13 +118,13 @@ impl<'text> Reader<'text, '_, '_> {
         let content = &self.text[body.clone()];
         let decoded =
             headers.encoding.and_then(|(encoding, place)| match encoding.trim().to_ascii_lowercase().as_str() {
-                "base64" => Some(base64::decode(content).ok_or("the part's base64 ends too early")),
+                "base64" => Some(base64::decode(content).ok_or("the part's base64 text is cut off")),
                 "quoted-printable" => Some(Ok(quoted_printable(content))),
                 "7bit" | "8bit" | "binary" | "" => None,
                 _ => {
-                    let message = format!("there is no encoding `{}`", encoding.trim());
+                    let message = format!("the encoding `{}` is unknown", encoding.trim());
                     self.findings.push(
-                        Finding::warning("mime", message, place).hint("it is `base64`, `quoted-printable` or `8bit`"),
+                        Finding::warning("mime", message, place).hint("use `base64`, `quoted-printable` or `8bit`"),
                     );
                     None
                 }
@@ -134,7 +134,7 @@ impl<'text> Reader<'text, '_, '_> {
 
     fn container(&mut self, value: &str, place: Range<usize>, body: Range<usize>, depth: usize) {
         let Some(boundary) = parameter(value, "boundary").filter(|boundary| !boundary.is_empty()) else {
-            let message = "this multipart message does not say what is between its parts";
+            let message = "this multipart message has no boundary";
             return self.findings.push(Finding::error("mime", message, place).hint("add `; boundary=\"…\"`"));
         };
         let delimiter = format!("--{boundary}");
@@ -170,10 +170,10 @@ impl<'text> Reader<'text, '_, '_> {
         }
     }
 
-    /// The headers, and where what is behind them is.
+    /// The headers, and where the content after them begins.
     fn headers(&mut self, span: Range<usize>) -> (Headers, Range<usize>) {
         let mut headers = Headers::default();
-        // The header that goes on in a line that begins with a blank; of the others, nothing is kept.
+        // The header that continues in a line that begins with a blank; the other headers are not kept.
         let mut last: Option<Field> = None;
         let mut is_first = true;
         let mut at = span.start;
@@ -195,7 +195,7 @@ impl<'text> Reader<'text, '_, '_> {
                 last = Name::of(name).map(|name| Field { name, value: value.to_owned(), place });
                 is_first = false;
             } else {
-                // Whatever is no header is content.
+                // Anything that is not a header is content.
                 break;
             }
             at += line.len();
@@ -212,12 +212,12 @@ fn field(line: &str) -> Option<(&str, &str)> {
     (is_name && !name.starts_with('#')).then(|| (name, value.trim()))
 }
 
-/// A parameter behind a header's value.
+/// A parameter after a header's value.
 fn parameter(value: &str, name: &str) -> Option<String> {
     let mut rest = value;
     while let Some((_, parameters)) = rest.split_once(';') {
         rest = parameters;
-        // Not looked for beyond the next one: that would be all of the rest for each.
+        // Only up to the next one: searching the whole rest for each would take too long.
         let this = parameters.split(';').next().unwrap_or_default();
         let Some((found, _)) = this.split_once('=') else { continue };
         let text = &parameters[found.len() + 1..];

@@ -1,8 +1,8 @@
-//! Whether cloud-init does with a seed what its user wants, found out before the first boot.
+//! Finds out before the first boot whether cloud-init will do with a seed what its user wants.
 //!
-//! [`check`] looks at [`Document`]s as cloud-init would: which kind of user-data it is, what each part of it is
-//! as YAML, whether that fits cloud-init's own schemas, and then at what those cannot say. It reads and writes
-//! nothing, and no text can make it panic.
+//! [`check`] reads [`Document`]s as cloud-init would: which kind of user-data it is, what each part of it is
+//! as YAML, whether that matches cloud-init's own schemas, and then what those cannot express. It reads and writes
+//! no files, and no text can make it panic.
 //!
 //! ```
 //! use seed::check::{Document, Role, Severity, check};
@@ -28,7 +28,6 @@ mod network;
 mod part;
 mod schema;
 mod script;
-mod suggest;
 mod whole;
 
 use crate::yaml::{Position, Positions};
@@ -41,9 +40,9 @@ pub use whole::check_seed;
 /// What a document is to cloud-init.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// What the guest's user wants.
+    /// `user-data`: what the guest's user wants.
     UserData,
-    /// What the platform wants.
+    /// `vendor-data`: what the platform wants.
     VendorData,
     /// The guest's network.
     NetworkConfig,
@@ -62,28 +61,28 @@ impl Role {
         }
     }
 
-    /// What a file is by its name and its content; why is told in the second place.
+    /// What a file is by its name and its content, and how that was decided.
     pub fn guess(name: &str, bytes: &[u8]) -> (Self, &'static str) {
         header::guess(name, bytes)
     }
 }
 
-/// What sets up the network of a guest, of what cloud-init is told.
+/// The program that sets up a guest's network from what cloud-init gives it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Renderer {
-    /// It is not known: what only one of the others refuses is a warning.
+    /// Unknown: what only one of the others refuses is a warning.
     #[default]
     Unknown,
-    /// netplan, as in Ubuntu: it reads version 2 itself, and cloud-init's schema is not asked.
+    /// netplan, as in Ubuntu: it reads version 2 itself, and cloud-init's schema does not matter.
     Netplan,
-    /// cloud-init writes the files of another: networkd, NetworkManager, ifupdown or sysconfig.
+    /// Another one, whose files cloud-init writes: networkd, NetworkManager, ifupdown or sysconfig.
     CloudInit,
 }
 
 /// A file of a seed.
 #[derive(Clone, Copy, Debug)]
 pub struct Document<'content> {
-    /// What people call it.
+    /// Its name, for people.
     pub name: &'content str,
     /// What it is.
     pub role: Role,
@@ -91,27 +90,27 @@ pub struct Document<'content> {
     pub bytes: &'content [u8],
 }
 
-/// A text that findings are in: a document, or a part of one that is packed in it.
+/// A text with findings: a document, or a part that is packed in one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
-    /// What is in it. What is not UTF-8 is replaced.
+    /// Its content; invalid UTF-8 is replaced.
     pub text: String,
 }
 
-/// A document that was looked at.
+/// A document that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// What people call it.
+    /// Its name, for people.
     pub name: String,
-    /// What it was taken for.
+    /// Its role.
     pub role: Role,
-    /// What cloud-init takes it for, such as `cloud-config`; of several parts, each.
+    /// What cloud-init reads it as, such as `cloud-config`; for several parts, each of them.
     pub kinds: Vec<&'static str>,
 }
 
-/// What was looked at and what was found.
+/// What was checked and what was found.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// The texts that findings are in.
@@ -123,12 +122,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// How many findings are as bad as this.
+    /// How many findings have this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// Where a finding begins; `None` where it is about all of a document.
+    /// Where a finding begins; `None` if it is about all of a document.
     pub fn position(&self, finding: &Finding) -> Option<Position> {
         let text = &self.sources.get(finding.source)?.text;
         Some(Positions::new(text).of(finding.span.as_ref()?.start))
@@ -159,7 +158,7 @@ pub fn check_for(renderer: Renderer, documents: &[Document<'_>]) -> Report {
     checker.report
 }
 
-/// A look at a seed on its way.
+/// A check of a seed while it runs.
 #[derive(Default)]
 struct Checker {
     renderer: Renderer,
@@ -167,13 +166,13 @@ struct Checker {
     facts: Facts,
     /// What was unpacked so far: parts, and bytes.
     unpacked: (usize, usize),
-    /// How many archives are one in the other at hand.
+    /// How many archives the current part is in.
     archives: usize,
 }
 
-/// The most parts that are taken out of a seed's documents, what they have together in bytes, and how deep archives are
-/// in archives: aliases and gzip make much of little, each of the parts may be an archive again, and none of that
-/// is bounded by the bounds of one text.
+/// The most parts of a seed's documents, their size together in bytes, and how deep archives may be nested:
+/// aliases and gzip turn a small text into a large one, each part may be an archive again, and the bounds of a
+/// single text do not limit that.
 const MAX_UNPACKED_PARTS: usize = 1000;
 const MAX_UNPACKED_BYTES: usize = 64 << 20;
 const MAX_ARCHIVES: usize = 8;
@@ -185,7 +184,7 @@ impl Checker {
         self.report.sources.len() - 1
     }
 
-    /// What the document at hand is, or a part of it.
+    /// Adds what cloud-init reads the current document, or a part of it, as.
     fn kind(&mut self, kind: &'static str) {
         if let Some(document) = self.report.documents.last_mut() {
             document.kinds.push(kind);
@@ -196,15 +195,15 @@ impl Checker {
         self.report.findings.extend(findings.into_vec());
     }
 
-    /// Whether there is room for another part of `size_bytes`, of which this one is one then. Where there is none for the
-    /// first time, that is said.
+    /// Whether there is room for another part of `size_bytes`; if so, it is counted. The first time that there is
+    /// none is reported.
     fn has_room(&mut self, name: &str, size_bytes: usize) -> bool {
         let was_full = self.is_full();
         let (parts, bytes) = self.unpacked;
         self.unpacked = (parts.saturating_add(1), bytes.saturating_add(size_bytes));
         if !was_full && self.is_full() {
             let message = format!(
-                "the parts of this are more than is looked at: {MAX_UNPACKED_PARTS} parts and {} MiB are the limit",
+                "this has too many parts: the limit is {MAX_UNPACKED_PARTS} parts and {} MiB",
                 MAX_UNPACKED_BYTES >> 20
             );
             self.limit(name, message);
@@ -212,13 +211,13 @@ impl Checker {
         !self.is_full()
     }
 
-    /// Whether more was unpacked than is looked at.
+    /// Whether a bound on what is unpacked was reached.
     fn is_full(&self) -> bool {
         let (parts, bytes) = self.unpacked;
         parts > MAX_UNPACKED_PARTS || bytes > MAX_UNPACKED_BYTES
     }
 
-    /// Says that a bound was met at the part `name`.
+    /// Reports that a bound was reached at the part `name`.
     fn limit(&mut self, name: &str, message: String) {
         let source = self.source(name, "");
         let mut findings = Findings::new("", source);
@@ -226,7 +225,7 @@ impl Checker {
         self.add(findings);
     }
 
-    /// The document as a text, if it is one; it is said where it is none.
+    /// The document as a text, if it is one; otherwise that is reported.
     fn text<'bytes>(&mut self, document: &Document<'bytes>) -> Option<(&'bytes str, usize)> {
         match std::str::from_utf8(document.bytes) {
             Ok(text) => Some((text, self.source(document.name, text))),
@@ -237,8 +236,8 @@ impl Checker {
                 // What is before the error is the same in both.
                 const REPLACEMENT: usize = char::REPLACEMENT_CHARACTER.len_utf8();
                 let at = error.valid_up_to();
-                let finding = Finding::error("text", format!("`{}` is no UTF-8", document.name), at..at + REPLACEMENT);
-                findings.push(finding.hint("cloud-init reads texts as UTF-8; binary content is put in as base64"));
+                let finding = Finding::error("text", format!("`{}` is not UTF-8", document.name), at..at + REPLACEMENT);
+                findings.push(finding.hint("cloud-init reads texts as UTF-8; encode binary content in base64"));
                 self.add(findings);
                 None
             }

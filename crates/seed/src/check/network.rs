@@ -1,4 +1,4 @@
-//! The guest's network: versions 1 and 2, by cloud-init's schemas and by what the interfaces say.
+//! The guest's network: versions 1 and 2, checked by cloud-init's schemas and by rules of our own.
 
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
 fn look(root: &Node, renderer: Renderer, findings: &mut Findings<'_>, mut kind: impl FnMut(&'static str)) -> bool {
     if root.value == Value::Null {
         kind("nothing");
-        findings.push(Finding::note("empty", "this network-config says nothing", 0..0).anywhere());
+        findings.push(Finding::note("empty", "this network-config is empty", 0..0).anywhere());
         return true;
     }
     if root.entries().is_none() {
@@ -43,7 +43,7 @@ fn look(root: &Node, renderer: Renderer, findings: &mut Findings<'_>, mut kind: 
     }
     if is_user_data(root, findings.text) {
         kind("user-data");
-        let message = "this is user-data, and was given as network-config";
+        let message = "this is user-data, but it was given as network-config";
         findings.push(Finding::error("network", message, first_line(root)));
         return false;
     }
@@ -80,17 +80,17 @@ fn look(root: &Node, renderer: Renderer, findings: &mut Findings<'_>, mut kind: 
         }
         (_, Some(entry)) => {
             kind("network-config");
-            let message = "there is no such version of a network-config: 1 and 2 are";
+            let message = "unknown version of a network-config: 1 and 2 are valid";
             let finding = Finding::error(schema::RULE, message, entry.value.span.clone());
             let is_quoted = matches!(entry.value.as_str(), Some("1" | "2"));
-            findings.push(if is_quoted { finding.hint("it is a number, without quotes") } else { finding });
+            findings.push(if is_quoted { finding.hint("it must be a number, without quotes") } else { finding });
             true
         }
         (_, None) => {
             kind("network-config");
             let finding = Finding::error(schema::RULE, "the `version` is missing", first_line(config));
             findings.push(match config.get("ethernets").is_some() {
-                true => finding.hint("`ethernets` is of version 2: add `version: 2`"),
+                true => finding.hint("`ethernets` belongs to version 2: add `version: 2`"),
                 false => finding.hint("add `version: 1` or `version: 2`"),
             });
             true
@@ -110,7 +110,7 @@ fn is_user_data(root: &Node, text: &str) -> bool {
     !has_network && (has_other || Kind::of(text) == Some(Kind::CloudConfig))
 }
 
-/// Weighs what cloud-init's schema forbids, and what netplan does: a guest that has netplan asks netplan alone.
+/// Combines the errors of cloud-init's schema with those of netplan: a guest with netplan uses only netplan's.
 fn of_netplan(faults: Vec<Fault>, renderer: Renderer, findings: &mut Findings<'_>) {
     let text = findings.text;
     let refused = |span: &Range<usize>| faults.iter().find(|fault| fault.span.start == span.start);
@@ -125,18 +125,18 @@ fn of_netplan(faults: Vec<Fault>, renderer: Renderer, findings: &mut Findings<'_
             let label = finding.label.clone().or_else(|| fault.label.clone());
             return Some(Finding { label, ..finding });
         }
-        // The version and where a route leads are needed by both, and neither takes keys beside `network`.
+        // Both need the version and a route's target, and neither accepts keys beside `network`.
         if finding.message.contains(" lacks the key ") || finding.message.contains("cannot stand beside") {
             return Some(finding);
         }
-        // What cloud-init hands on to netplan is the number that YAML 1.1 makes of `12:34:56`.
+        // cloud-init gives netplan the number that YAML 1.1 makes of `12:34:56`.
         let written = format!("not the integer `{}`", text.get(span.clone()).unwrap_or_default());
         if finding.message.contains("not the integer `") && !finding.message.contains(&written) {
             return Some(finding);
         }
         if !finding.message.starts_with("there is no key") {
             let hint =
-                "netplan takes it, and only cloud-init's own schema does not: `--renderer` says what the guest has";
+                "netplan accepts it, only cloud-init's own schema does not: `--renderer` says what the guest uses";
             return match renderer {
                 Renderer::Netplan => None,
                 Renderer::Unknown => Some(Finding { severity: Severity::Warning, ..finding }.hint(hint)),
@@ -149,17 +149,18 @@ fn of_netplan(faults: Vec<Fault>, renderer: Renderer, findings: &mut Findings<'_
         match renderer {
             Renderer::Netplan => None,
             Renderer::Unknown => {
-                let hint =
-                    "guests without netplan, such as Debian's, do without it: `--renderer` says what the guest has";
+                let hint = "guests without netplan, such as Debian's, ignore it: `--renderer` says what the guest uses";
                 Some(Finding { severity: Severity::Warning, ..finding }.hint(hint))
             }
-            Renderer::CloudInit => Some(finding.hint("cloud-init does without it in this guest")),
+            Renderer::CloudInit => Some(finding.hint("cloud-init ignores it in this guest")),
         }
     });
     for fault in faults.into_iter().filter(|fault| !told.contains(&fault.span.start)) {
         let Fault { message, span, label, is_key } = fault;
         let finding = match renderer {
-            Renderer::Netplan => Finding::error("netplan", message, span).hint("netplan refuses the whole file for it"),
+            Renderer::Netplan => {
+                Finding::error("netplan", message, span).hint("netplan rejects the whole file because of it")
+            }
             _ if is_key => {
                 let key = message.trim_start_matches("netplan does not know ");
                 Finding::warning("network", format!("neither cloud-init nor netplan knows {key}"), span)

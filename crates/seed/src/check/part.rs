@@ -5,14 +5,14 @@ use std::io::Read;
 use super::finding::{Finding, Findings};
 use super::header::{self, Kind};
 use super::mime::{self, Part};
-use super::{Checker, Document, Role, archive, cloud_config, jinja, script, suggest};
+use super::{Checker, Document, Role, archive, cloud_config, jinja, script};
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// The most that a packed document may unpack to.
+/// The largest size that a compressed document may unpack to.
 const MAX_UNPACKED_BYTES: u64 = 16 << 20;
-/// What EC2 takes, which others have taken over.
+/// EC2's limit, which other clouds have adopted.
 const MAX_EC2_BYTES: usize = 16 << 10;
-/// The MIME types that say that a part is packed.
+/// The MIME types of compressed parts.
 const PACKED_TYPES: [&str; 8] = [
     "application/gzip",
     "application/gzip-compressed",
@@ -25,7 +25,7 @@ const PACKED_TYPES: [&str; 8] = [
 ];
 /// The MIME types that leave it to the part's first line.
 const OPEN_TYPES: [&str; 2] = ["text/plain", "text/x-not-multipart"];
-/// The MIME type of scripts. cloud-init goes by the part's first line here, too, if it knows that.
+/// The MIME type of scripts. The part's first line decides here too, if cloud-init knows it.
 const SCRIPT_TYPE: &str = "text/x-shellscript";
 
 /// A text in which a part is.
@@ -60,7 +60,7 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
         Some(Err(problem)) => {
             let source = checker.source(document.name, "");
             let mut findings = Findings::new("", source);
-            findings.push(Finding::error("gzip", format!("this begins as gzip does, and {problem}"), 0..0).anywhere());
+            findings.push(Finding::error("gzip", format!("this begins like gzip, but {problem}"), 0..0).anywhere());
             checker.add(findings);
         }
         None => plain(checker, document),
@@ -69,20 +69,18 @@ pub(super) fn check(checker: &mut Checker, document: &Document<'_>) {
         let source = checker.report.sources.len() - 1;
         let text = checker.report.sources[source].text.clone();
         let mut findings = Findings::new(&text, source);
-        let message = format!(
-            "this is larger than EC2 takes: size_bytes={}, and {MAX_EC2_BYTES} is the limit there",
-            document.bytes.len()
-        );
+        let message =
+            format!("this is too large for EC2: size_bytes={}, the limit is {MAX_EC2_BYTES}", document.bytes.len());
         findings.push(
             Finding::note("size", message, 0..0)
                 .anywhere()
-                .hint("a seed's disk takes it; gzip makes it smaller elsewhere"),
+                .hint("a seed on a disk may be larger; elsewhere gzip makes it smaller"),
         );
         checker.add(findings);
     }
 }
 
-/// What gzip holds, where it is gzip.
+/// The uncompressed content, if this is gzip.
 fn unpacked(bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     if !bytes.starts_with(&GZIP_MAGIC) {
         return None;
@@ -91,7 +89,7 @@ fn unpacked(bytes: &[u8]) -> Option<Result<Vec<u8>, String>> {
     let read = flate2::read::MultiGzDecoder::new(bytes).take(MAX_UNPACKED_BYTES + 1).read_to_end(&mut unpacked);
     Some(match read {
         Ok(size) if size as u64 > MAX_UNPACKED_BYTES => {
-            Err(format!("it unpacks to more than is looked at: {MAX_UNPACKED_BYTES} is the limit"))
+            Err(format!("it unpacks to more than {MAX_UNPACKED_BYTES} bytes"))
         }
         Ok(_) => Ok(unpacked),
         Err(error) => Err(format!("it cannot be unpacked: {error}")),
@@ -143,16 +141,16 @@ fn mime_part(checker: &mut Checker, whole: Place<'_>, name: &str, found: &Part<'
     };
     let (bytes, content_type) = match PACKED_TYPES.contains(&found.content_type.as_str()) {
         false => (bytes, found.content_type.as_str()),
-        // What cannot be unpacked to its end may have come as far.
+        // A part whose end cannot be unpacked may have yielded something before.
         true if checker.is_full() => return,
         true => match unpacked(&bytes) {
             Some(Ok(bytes)) => (bytes, "text/plain"),
             Some(Err(problem)) => {
-                refuse(checker, format!("the part is said to be packed, and {problem}"));
+                refuse(checker, format!("the part claims to be compressed, but {problem}"));
                 checker.has_room(name, MAX_UNPACKED_BYTES as usize);
                 return;
             }
-            None => return refuse(checker, "the part is said to be packed, and is no gzip".to_owned()),
+            None => return refuse(checker, "the part claims to be compressed, but it is not gzip".to_owned()),
         },
     };
     if !checker.has_room(name, bytes.len()) {
@@ -186,14 +184,14 @@ pub(super) fn part(checker: &mut Checker, place: Place<'_>, name: &str, content_
     if looks == Some(kind) {
         header::look(kind, &mut findings);
         if content_type == SCRIPT_TYPE && kind != Kind::Script {
-            let message = format!("this is not run as a script: cloud-init takes it for a {}", kind.name());
+            let message = format!("this does not run as a script: cloud-init reads it as a {}", kind.name());
             let start = text.len() - text.trim_start().len();
             let line = text[start..].lines().next().unwrap_or_default().trim_end().len();
-            let hint = format!("the part is said to be `{SCRIPT_TYPE}`, and a script begins with `#!`");
+            let hint = format!("the part claims to be `{SCRIPT_TYPE}`, but a script begins with `#!`");
             findings.push(Finding::warning("mime", message, start..start + line).hint(hint));
         }
     } else if let Some(looks) = looks.filter(|looks| *looks != Kind::Jinja) {
-        let message = format!("the part is said to be `{content_type}`, and begins as a {} does", looks.name());
+        let message = format!("the part claims to be `{content_type}`, but it begins like a {}", looks.name());
         let line = text.lines().next().unwrap_or_default().len();
         findings.push(Finding::warning("mime", message, 0..line));
     }
@@ -225,10 +223,9 @@ fn unknown_type(content_type: &str, text: &str) -> Finding {
         "text/jinja2",
     ];
     let line = text.lines().next().unwrap_or_default().len();
-    let message = format!("cloud-init does nothing with a part of type `{content_type}`");
-    let finding =
-        Finding::warning("mime", message, 0..line).hint("a part handler can, where one is in an earlier part");
-    match suggest::did_you_mean(content_type, TYPES.into_iter()) {
+    let message = format!("cloud-init ignores a part of type `{content_type}`");
+    let finding = Finding::warning("mime", message, 0..line).hint("a part handler in an earlier part could handle it");
+    match words::did_you_mean(content_type, TYPES.into_iter()) {
         Some(label) => finding.label(label),
         None => finding,
     }

@@ -1,12 +1,12 @@
-//! User-data that is run or fetched, and not read.
+//! User-data that the guest runs or fetches: scripts, boothooks, part handlers, includes.
 
 use super::finding::{Finding, Findings};
 use crate::yaml::{Value, parse};
 
-/// Kernels look for an interpreter in so many bytes.
+/// The kernel looks for an interpreter in this many bytes.
 const MAX_SHEBANG_BYTES: usize = 255;
 
-/// A script: a file that the kernel has to start.
+/// A script: a file that the kernel starts.
 pub(super) fn check(findings: &mut Findings<'_>, content_type: &str) {
     let text = findings.text;
     if text.starts_with("#!") {
@@ -15,33 +15,33 @@ pub(super) fn check(findings: &mut Findings<'_>, content_type: &str) {
     let start = text.len() - text.trim_start().len();
     let end = start + text[start..].lines().next().unwrap_or_default().trim_end().len();
     findings.push(match text[start..].starts_with("#!") {
-        true => Finding::error("script", "something stands before the script's `#!`", 0..start + 2)
-            .hint("a script is started only if `#!` are its first two characters"),
+        true => Finding::error("script", "something precedes the script's `#!`", 0..start + 2)
+            .hint("a script runs only if `#!` are its first two characters"),
         false => {
             Finding::error("script", format!("a part of type `{content_type}` does not begin with `#!`"), start..end)
-                .hint("the first line of a script says what runs it, as `#!/bin/sh` does")
+                .hint("the first line of a script names its interpreter, as in `#!/bin/sh`")
         }
     });
 }
 
-/// The line that says what runs a script.
+/// Checks the line that names a script's interpreter.
 fn shebang(findings: &mut Findings<'_>, start: usize) {
     let text = findings.text;
     let line = text[start..].split('\n').next().unwrap_or_default();
     let span = start..start + line.trim_end().len();
     let interpreter = line[2..].trim_start_matches([' ', '\t']).trim_end();
     if line.ends_with('\r') {
-        let message = "the script's lines end as on Windows: there is no such interpreter";
-        findings.push(Finding::error("script", message, span).hint("save the file with the line ends of Unix"));
+        let message = "the script has Windows line ends, which become part of the interpreter's name";
+        findings.push(Finding::error("script", message, span).hint("save the file with Unix line ends"));
     } else if !interpreter.starts_with('/') {
-        let message = "the script's interpreter is no absolute path";
+        let message = "the script's interpreter is not an absolute path";
         findings.push(Finding::error("script", message, span).hint("as in `#!/bin/sh` or `#!/usr/bin/env python3`"));
     } else if line.len() > MAX_SHEBANG_BYTES {
-        findings.push(Finding::error("script", "the script's first line is longer than kernels read", span));
+        findings.push(Finding::error("script", "the script's first line is too long for the kernel", span));
     }
 }
 
-/// A boothook: its header goes, and the rest is run.
+/// A boothook: its header is removed, and the rest runs.
 pub(super) fn check_boothook(findings: &mut Findings<'_>) {
     let text = findings.text;
     let Some(header) = text.find(|character: char| !character.is_whitespace()) else { return };
@@ -55,7 +55,8 @@ pub(super) fn check_boothook(findings: &mut Findings<'_>) {
         let end = start + text[start..].lines().next().unwrap_or_default().trim_end().len();
         let message = "a boothook's second line does not begin with `#!`";
         findings.push(
-            Finding::warning("script", message, start..end).hint("without it the kernel does not know what runs it"),
+            Finding::warning("script", message, start..end)
+                .hint("without `#!` the kernel does not know the interpreter"),
         );
     }
 }
@@ -89,20 +90,19 @@ pub(super) fn check_include(findings: &mut Findings<'_>) {
             let span = start..start + words.len();
             let schemes = ["http://", "https://", "file://", "ftp://", "ftps://"];
             if words.contains("{{") {
-                // Whoever makes the seed may fill it in before cloud-init reads it.
-                let message = "cloud-init fills in nothing here: it takes `{{` as a part of the address";
-                findings
-                    .push(Finding::warning("include", message, span).hint("write the address as it is to be fetched"));
+                // The seed's maker may fill it in before cloud-init reads it.
+                let message = "cloud-init does not replace `{{` here: it is part of the address";
+                findings.push(Finding::warning("include", message, span).hint("write out the whole address"));
             } else if words.contains(char::is_whitespace) {
-                findings.push(Finding::error("include", "a line has one address", span));
+                findings.push(Finding::error("include", "a line can have only one address", span));
             } else if !schemes.iter().any(|scheme| words.starts_with(scheme)) && !words.starts_with('/') {
                 findings.push(
-                    Finding::error("include", format!("`{words}` is no address"), span)
+                    Finding::error("include", format!("`{words}` is not an address"), span)
                         .hint("an address begins with `https://`, `http://` or `file://`"),
                 );
             } else if words.starts_with("http://") {
                 findings.push(
-                    Finding::note("include", "whoever is on the way can change what comes from here", span)
+                    Finding::note("include", "anyone on the network path can change this download", span)
                         .hint("use `https://`"),
                 );
             }
@@ -112,7 +112,7 @@ pub(super) fn check_include(findings: &mut Findings<'_>) {
     if count == 0 {
         findings.push(Finding::warning(
             "include",
-            "this includes nothing",
+            "this includes no address",
             0..text.lines().next().unwrap_or_default().len(),
         ));
     }
@@ -127,10 +127,10 @@ pub(super) fn check_jsonp(findings: &mut Findings<'_>) {
             let line =
                 text[start..].split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum::<usize>();
             let at = start + line + error.column().saturating_sub(1);
-            findings.push(Finding::error("jsonp", format!("this is no JSON: {}", reason(&error)), at..at + 1));
+            findings.push(Finding::error("jsonp", format!("this is not JSON: {}", reason(&error)), at..at + 1));
         }
         Ok(_) => {
-            // JSON is YAML, which has places.
+            // JSON is YAML, whose parser gives places.
             let Ok(tree) = parse(&text[start..]) else { return };
             let move_span = |span: &std::ops::Range<usize>| span.start + start..span.end + start;
             let Value::Sequence(operations) = &tree.root.value else {
@@ -142,7 +142,7 @@ pub(super) fn check_jsonp(findings: &mut Findings<'_>) {
                     .contains(&operation.text("op").unwrap_or_default());
                 let has_path = operation.text("path").is_some_and(|path| path.is_empty() || path.starts_with('/'));
                 if !is_known || !has_path {
-                    let message = "an operation has an `op` and a `path` that begins with `/`";
+                    let message = "an operation needs an `op`, and a `path` that begins with `/`";
                     findings.push(Finding::error("jsonp", message, move_span(&operation.span)));
                 }
             }

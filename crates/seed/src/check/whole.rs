@@ -1,21 +1,21 @@
-//! A whole seed: whether cloud-init finds it, and all that it needs.
+//! A whole seed: whether cloud-init finds it and everything that it needs.
 
 use super::finding::{Finding, Findings};
 use super::{Checked, Document, Renderer, Report, Role, check_for};
 
-/// As [`check_for`], of all that the seed `name` has. A disk has a `label`, by which cloud-init finds it.
+/// Like [`check_for`], for everything in the seed `name`. A disk has a `label`, by which cloud-init finds it.
 pub fn check_seed(renderer: Renderer, name: &str, label: Option<&str>, documents: &[Document<'_>]) -> Report {
     let mut report = check_for(renderer, documents);
     let mut findings = Findings::new("", report.sources.len());
     if let Some(label) = label.filter(|label| !["cidata", "CIDATA"].contains(label)) {
         let message = format!("cloud-init does not find this disk: its label is `{label}`");
         findings.push(
-            Finding::error("label", message, 0..0).anywhere().hint("the label is `cidata` or `CIDATA`, not mixed"),
+            Finding::error("label", message, 0..0).anywhere().hint("the label must be `cidata` or `CIDATA`, not mixed"),
         );
     }
     for (role, content) in [(Role::UserData, "it may be empty"), (Role::MetaData, "it needs an `instance-id`")] {
         if !documents.iter().any(|document| document.role == role) {
-            let message = format!("cloud-init passes this seed over: it has no `{}`", role.name());
+            let message = format!("cloud-init ignores this seed: it has no `{}`", role.name());
             findings.push(Finding::error("missing-file", message, 0..0).anywhere().hint(content));
         }
     }

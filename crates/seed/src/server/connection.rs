@@ -7,13 +7,13 @@ use super::response::Response;
 use super::wire::Wire;
 use super::{Exchange, Service};
 
-/// What a client still sends while it is told that this is too much: how much of it is listened to, in bytes, and
-/// for how long. Were it not read, the connection would be reset, and the answer might be lost.
+/// How many bytes of a refused request are still read, and for how long. If they were not read, the connection would
+/// be reset, and the client might not get the answer.
 const LINGER_BYTES: usize = 1 << 20;
 const LINGER: Duration = Duration::from_secs(2);
 
 impl Service {
-    /// Answers the requests of one connection until it ends. `peer` is who is named in the log.
+    /// Answers the requests of one connection until it ends. `peer` is the client's name in the log.
     pub fn serve(&self, wire: &mut dyn Wire, peer: &str) {
         let mut requests = Requests::new();
         for left in (0..self.limits.requests).rev() {
@@ -43,7 +43,7 @@ impl Service {
         }
     }
 
-    /// Says why something is no request, and hears the client out.
+    /// Answers why something is not a request, and reads what the client still sends.
     pub(super) fn refuse(&self, wire: &mut dyn Wire, peer: &str, status: u16, reason: &str, head: &str) {
         let response = Response::refusal(status, reason);
         let sent = response.send(wire, true, true, &self.limits);

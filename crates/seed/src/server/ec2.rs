@@ -1,19 +1,19 @@
-//! The tree of Amazon's metadata service, as far as an image that is no one else's has anything in it.
+//! The tree of Amazon's metadata service, as far as it makes sense outside of Amazon's cloud.
 
 use super::seeds::{SeedFile, Seeds};
 use crate::Content;
 
-/// The versions of the tree that there are; all are the same here.
+/// The versions of the tree; all are the same here.
 const VERSIONS: [&str; 5] = ["2009-04-04", "2016-09-02", "2018-09-24", "2021-03-23", LATEST];
 const LATEST: &str = "latest";
 /// How many digits of the digest an instance's id has, as Amazon's do.
 const ID_DIGITS: usize = 17;
 const ACCOUNT: &str = "000000000000";
 
-/// What the metadata service says of an instance besides what its seed says.
+/// What the metadata service knows about an instance besides its seed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ec2 {
-    /// Keys that let in as the image's own user, a line of `authorized_keys` each.
+    /// SSH keys for the image's own user, each a line of `authorized_keys`.
     pub public_keys: Vec<String>,
     /// The instance's name.
     pub hostname: String,
@@ -32,13 +32,13 @@ impl Default for Ec2 {
             hostname: "instance".to_owned(),
             instance_type: "t3.micro".to_owned(),
             availability_zone: "us-east-1a".to_owned(),
-            // What QEMU's user network gives its first guest in the network of the service.
+            // The address that QEMU's user network gives its first guest in the network of the service.
             local_ipv4: "169.254.2.15".to_owned(),
         }
     }
 }
 
-/// Something in the tree.
+/// An entry of the tree.
 enum Node {
     Leaf(String),
     Folder(Vec<Entry>),
@@ -46,12 +46,12 @@ enum Node {
 
 struct Entry {
     name: String,
-    /// What a list of the folder says.
+    /// The listing of the folder.
     listed: String,
     node: Node,
 }
 
-/// What is at a place of the tree.
+/// The entry at a place of the tree.
 pub(super) enum Found {
     Text(String),
     Json(String),
@@ -59,7 +59,7 @@ pub(super) enum Found {
     Nothing,
 }
 
-/// Whether it is a version, be it one that there is or not: no instance has such a name.
+/// Whether it looks like a version, existing or not: no instance has such a name.
 pub(super) fn is_version(segment: &str) -> bool {
     let is_date = |segment: &str| {
         segment.len() == 10

@@ -1,21 +1,21 @@
-//! What cloud-init's `phone_home` posts.
+//! The form that cloud-init's `phone_home` posts.
 
 use std::collections::BTreeMap;
 
 use super::path::decode;
 
-/// Fields that a form may have; cloud-init has seven.
+/// The most fields of a form; cloud-init sends seven.
 const MAX_FIELDS: usize = 32;
 
-/// A guest that says that its first boot is done.
+/// A call by a guest whose first boot is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PhoneHome {
-    /// What it said, by name: `instance_id`, `hostname`, `fqdn`, `pub_key_ed25519` and the like.
+    /// Its fields by name: `instance_id`, `hostname`, `fqdn`, `pub_key_ed25519` and the like.
     pub fields: BTreeMap<String, String>,
 }
 
 impl PhoneHome {
-    /// The fields of a form: `application/x-www-form-urlencoded`. Nothing where it is malformed.
+    /// The fields of a form, `application/x-www-form-urlencoded`; `None` if it is malformed.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(body).ok()?;
         let mut fields = BTreeMap::new();
@@ -31,7 +31,7 @@ impl PhoneHome {
         (!fields.is_empty()).then_some(Self { fields })
     }
 
-    /// What the guest says of itself, such as `instance_id`; empty where it does not.
+    /// A field, such as `instance_id`; empty if the guest did not send it.
     pub fn field(&self, name: &str) -> &str {
         self.fields.get(name).map_or("", String::as_str)
     }

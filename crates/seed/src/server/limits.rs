@@ -1,25 +1,25 @@
 use std::time::Duration;
 
-/// What a client may ask of a server. What is beyond is refused, and costs no more than that.
+/// The limits for each client. Requests beyond them are refused, so they cost no more than that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The first line of a request and its headers, in bytes: 431 beyond.
+    /// The first line of a request and its headers, in bytes; more is answered by 431.
     pub head_bytes: usize,
-    /// The address in the first line, in bytes: 414 beyond.
+    /// The address in the first line, in bytes; more is answered by 414.
     pub target_bytes: usize,
-    /// The body of a request, in bytes: 413 beyond.
+    /// The body of a request, in bytes; more is answered by 413.
     pub body_bytes: usize,
-    /// Connections at a time: 503 beyond.
+    /// Connections at a time; more are answered by 503.
     pub connections: usize,
-    /// Requests of one connection, which is closed behind the last one.
+    /// Requests of one connection, which is closed after the last one.
     pub requests: usize,
     /// How long a connection may be open with no request on it.
     pub idle: Duration,
-    /// How long a request may take to arrive, from its first byte to its last: 408 beyond.
+    /// How long a request may take to arrive, from its first byte to its last; a later one is answered by 408.
     pub request: Duration,
-    /// How long an answer may take to be read, besides the time for its length.
+    /// How long a client may take to read an answer, besides the time for its length.
     pub answer: Duration,
-    /// How slowly an answer may be read, for its length.
+    /// The slowest rate at which a client may read an answer.
     pub slowest_bytes_per_second: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The server: who connects, and how many at a time.
+//! The server: accepts connections and limits their number.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,17 +13,17 @@ use super::response::Response;
 use super::wire::Wire;
 use super::{Exchange, Service};
 
-/// The stack of a connection's thread, in bytes: nothing in it recurses.
+/// The stack of a connection's thread, in bytes; its code does not recurse.
 const STACK_BYTES: usize = 256 << 10;
-/// How long nobody is let in after the host could not let anybody in, such as for want of file descriptors.
+/// How long to wait after the host could not accept a connection, for example for lack of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long whoever is turned away may take to be told so: nobody else is let in meanwhile.
+/// How long refusing a connection may take; no other one is accepted meanwhile.
 const TURN_AWAY: Duration = Duration::from_millis(100);
-/// How long answers that are under way may take when the server ends.
+/// How long unfinished answers may take when the server ends.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// A service that listens, with a thread for each connection. It ends when this is dropped: requests that are there
-/// are answered still, for two seconds at most.
+/// A service that listens, with a thread for each connection. It ends when this is dropped: requests that have arrived
+/// are still answered, for at most two seconds.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -41,11 +41,11 @@ struct Open {
 }
 
 impl Server {
-    /// Answers whoever connects to `listener`.
+    /// Answers all connections to `listener`.
     ///
     /// # Errors
     ///
-    /// What the host says to the question for the address, and to a new thread.
+    /// If the host does not tell the address or cannot start a thread.
     pub fn start(listener: TcpListener, service: Arc<Service>) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let open = Arc::new(Open::default());
@@ -61,7 +61,7 @@ impl Server {
         self.address
     }
 
-    /// Waits for an end that does not come by itself.
+    /// Waits forever.
     pub fn wait(mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -72,7 +72,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.open.ends.store(true, Ordering::SeqCst);
-        // Only another connection makes the thread look. One to any address goes to this machine's own.
+        // Only another connection wakes the thread. One to the unspecified address reaches this machine.
         let mut address = self.address;
         if address.ip().is_unspecified() {
             address.set_ip(match address {
@@ -90,7 +90,7 @@ impl Drop for Server {
             }
         };
         let mut streams = self.open.streams();
-        // Nothing more is heard; what was heard is answered.
+        // No more requests are read; those that were read are answered.
         shut(&streams, Shutdown::Read);
         let deadline = Instant::now() + FAREWELL;
         while !streams.is_empty()
@@ -118,7 +118,7 @@ fn accept(listener: &TcpListener, service: &Arc<Service>, open: &Arc<Open>) {
             std::thread::sleep(PAUSE);
             continue;
         };
-        // Answers are written whole: there is nothing to wait for.
+        // Answers are written whole, so small packets need not be collected.
         let _ = stream.set_nodelay(true);
         let has_room = open.streams().len() < service.limits.connections;
         let kept = stream.try_clone().ok().filter(|_| has_room);
@@ -140,7 +140,7 @@ fn accept(listener: &TcpListener, service: &Arc<Service>, open: &Arc<Open>) {
     }
 }
 
-/// Gives up a connection's place, whatever its thread ends by.
+/// Frees a connection's place however its thread ends.
 struct Leave<'a> {
     open: &'a Open,
     number: u64,
@@ -153,7 +153,7 @@ impl Drop for Leave<'_> {
     }
 }
 
-/// Says that there is no room. Not in a thread of its own, which would be what there is no room for.
+/// Answers that there are too many connections. It uses no thread of its own, because threads are what is limited.
 fn turn_away(mut stream: TcpStream, service: &Service, peer: SocketAddr) {
     let response = Response::refusal(503, "there are too many connections").header("Retry-After", "1");
     let limits = Limits { answer: TURN_AWAY, ..service.limits };
@@ -167,6 +167,6 @@ fn turn_away(mut stream: TcpStream, service: &Service, peer: SocketAddr) {
         body_bytes: response.body_bytes(),
     });
     Wire::finish(&mut stream);
-    // Were the request not read, the connection would be reset, and the answer might be lost.
+    // If the request were not read, the connection would be reset, and the answer might be lost.
     let _ = Wire::read(&mut stream, &mut [0; 1024], Instant::now() + TURN_AWAY);
 }

@@ -1,19 +1,19 @@
-//! Seeds over HTTP: for `ds=nocloud;s=http://…/`, and as Amazon's metadata service has them.
+//! Seeds over HTTP: for `ds=nocloud;s=http://…/`, and as in Amazon's metadata service.
 //!
-//! A [`Service`] answers requests, over any [`Wire`]; a [`Server`] listens for them. What is asked for that is not
-//! there is answered with an empty file where cloud-init asks for it in any case, because it asks ten times, a
-//! second apart, where it gets a 404.
+//! A [`Service`] answers requests over any [`Wire`]; a [`Server`] listens for them. A missing file that cloud-init
+//! asks for in any case is answered with an empty file, because after a 404 cloud-init would ask ten times, a
+//! second apart.
 //!
 //! | address | what is there |
 //! | --- | --- |
-//! | `/user-data`, `/meta-data`, … | the seed that all share |
+//! | `/user-data`, `/meta-data`, … | the seed for all guests |
 //! | `/NAME/user-data`, … | the seed of an instance |
 //! | `/latest/…`, `/2021-03-23/…`, … | Amazon's tree |
 //! | `/latest/api/token` | tokens for it (`PUT`) |
 //! | `/phone-home…` | where guests say that their first boot is done (`POST`) |
-//! | anything else | that file of the folder, where those are handed out; nothing hidden |
+//! | anything else | that file of the folder, if other files are served; no hidden files |
 //!
-//! Not spoken: TLS, transfer encodings, ranges, conditional requests.
+//! Not supported: TLS, transfer encodings, ranges, conditional requests.
 //!
 //! ```
 //! use std::net::TcpListener;
@@ -57,14 +57,14 @@ pub use wire::{Pair, Wire};
 
 use token::Tokens;
 
-/// Which versions of Amazon's metadata service are spoken.
+/// Which versions of Amazon's metadata service are supported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Imds {
-    /// No tokens: there are none, and whatever is said of them is ignored.
+    /// Version 1 only: there are no tokens, and headers about tokens are ignored.
     V1,
-    /// Not without a token.
+    /// Version 2 only: every request needs a token.
     V2,
-    /// A token that is sent has to be good, and none need be.
+    /// Both: a request needs no token, but a token in a request must be valid.
     #[default]
     Both,
 }
@@ -72,37 +72,37 @@ pub enum Imds {
 /// A request that was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange<'a> {
-    /// Who asked.
+    /// The client.
     pub peer: &'a str,
-    /// Empty where there was no request that made sense.
+    /// The method; empty if there was no valid request.
     pub method: &'a str,
-    /// The address as it was sent, or the beginning of what was no request.
+    /// The address as it was sent, or the beginning of what was not a request.
     pub target: &'a str,
-    /// What the client calls itself; empty where it does not say.
+    /// The client's `User-Agent`; empty if it sent none.
     pub user_agent: &'a str,
     /// The answer's status.
     pub status: u16,
-    /// The length of the answer's body, which `HEAD` is told of and not sent.
+    /// The length of the answer's body; for `HEAD` it is stated, but the body is not sent.
     pub body_bytes: u64,
 }
 
-/// Who is told of what a service does. From several threads at a time.
+/// Gets reports of what a service does, from several threads at a time.
 pub trait Watch: Send + Sync {
     /// A request was answered, and its answer sent or not.
     fn answered(&self, exchange: &Exchange<'_>);
 
-    /// A guest says that its first boot is done.
+    /// A guest reports that its first boot is done.
     ///
     /// # Errors
     ///
-    /// That this could not be noted: the guest is told to try again.
+    /// If this could not be recorded: the guest is asked to try again.
     fn phoned_home(&self, call: &PhoneHome) -> io::Result<()>;
 
-    /// Something that is not the client's fault.
+    /// An error that is not the client's fault.
     fn trouble(&self, what: &str, error: &io::Error);
 }
 
-/// Nobody watches.
+/// Ignores all reports.
 #[derive(Clone, Copy, Debug)]
 pub struct Unwatched;
 
@@ -116,25 +116,25 @@ impl Watch for Unwatched {
     fn trouble(&self, _what: &str, _error: &io::Error) {}
 }
 
-/// What answers requests.
+/// Answers requests.
 pub struct Service {
     seeds: Seeds,
     watch: Arc<dyn Watch>,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
     tokens: Tokens,
-    /// What Amazon's tree says.
+    /// The content of Amazon's tree.
     pub ec2: Ec2,
-    /// Which versions of it are spoken. This says nothing about the seeds' own addresses, which take no tokens.
+    /// Which versions of it are supported. The seeds' own addresses never need tokens.
     pub imds: Imds,
     /// Whether seeds have addresses of their own, for `ds=nocloud`.
     pub has_nocloud: bool,
-    /// What clients may ask of it.
+    /// The limits for clients.
     pub limits: Limits,
 }
 
 impl Service {
-    /// A service with `seeds`. `clock` says the time in seconds, since whenever; whoever has the same clock and
-    /// `secret` accepts the same tokens.
+    /// A service with `seeds`. `clock` gives the time in seconds from any start; services with the same clock and
+    /// `secret` accept each other's tokens.
     pub fn new(
         seeds: Seeds,
         watch: Arc<dyn Watch>,

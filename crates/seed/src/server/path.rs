@@ -1,11 +1,11 @@
 //! The path in an address.
 
-/// The decoded segments of a path, none of which leads anywhere but down; nothing where it is malformed.
+/// The decoded segments of a path, none of them `..`; `None` if it is malformed.
 ///
-/// A question behind it is left out, and so are segments with nothing in them.
+/// A query after it is ignored, and so are empty segments.
 pub(super) fn segments(target: &str) -> Option<Vec<String>> {
     let path = target.split(['?', '#']).next().unwrap_or_default();
-    // RFC 9112, "absolute-form": with the host in front, as a proxy is asked.
+    // RFC 9112, "absolute-form": with the host before it, as in a request to a proxy.
     let path = match path.split_once("://") {
         Some(("http" | "https", rest)) => rest.find('/').map_or("/", |slash| &rest[slash..]),
         _ => path,
@@ -18,7 +18,7 @@ pub(super) fn segments(target: &str) -> Option<Vec<String>> {
     segments.filter(|segments| segments.iter().all(leads_down))
 }
 
-/// Decodes `%41`; nothing where what is behind a `%` is no number, and where the result is not UTF-8.
+/// Decodes `%41`; `None` if a `%` is not followed by a number, or if the result is not UTF-8.
 pub(super) fn decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Requests: RFC 9112, and what of it is refused.
+//! Requests: RFC 9112, with limits.
 
 use std::io;
 use std::time::Instant;
@@ -8,7 +8,7 @@ use super::wire::Wire;
 
 /// Headers of a request.
 const MAX_HEADERS: usize = 64;
-/// What is asked of the network at a time, in bytes.
+/// How many bytes are read from the network at a time.
 const STEP_BYTES: usize = 4 << 10;
 
 /// A request that arrived whole.
@@ -26,14 +26,14 @@ pub(super) struct Request {
 /// Why there is no request.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The client has gone, or was silent for too long: there is nobody to tell.
+    /// The client has gone, or was silent for too long: no answer is possible.
     Gone,
-    /// The client is told this. The start of what it sent is kept for the log.
+    /// The client gets this answer. The start of what it sent is kept for the log.
     Answer { status: u16, reason: &'static str, head: Vec<u8> },
 }
 
 impl Request {
-    /// The header's value; where there are several of that name, the first.
+    /// The header's value; the first one, if several have that name.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         find(&self.headers, name)
     }
@@ -43,7 +43,7 @@ fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
     headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }
 
-/// A connection's requests, one behind the other; what was read too much belongs to the next.
+/// A connection's requests, one after the other; bytes beyond one request belong to the next.
 #[derive(Debug)]
 pub(super) struct Requests {
     buffer: Vec<u8>,
@@ -115,17 +115,17 @@ impl Requests {
         }
     }
 
-    /// The head, where all of it is there.
+    /// The head, if all of it has arrived.
     fn head(&self, limits: &Limits) -> Result<Option<Head>, Refusal> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut parsed = httparse::Request::new(&mut headers);
         let available = &self.buffer[..self.buffer.len().min(limits.head_bytes)];
         let status = parsed.parse(available).map_err(|error| match error {
-            httparse::Error::Version => self.refusal(505, "the versions that are spoken here are 1.0 and 1.1"),
+            httparse::Error::Version => self.refusal(505, "only versions 1.0 and 1.1 are supported"),
             httparse::Error::TooManyHeaders => self.refusal(431, "there are too many headers"),
-            _ => self.refusal(400, "this is no request of HTTP"),
+            _ => self.refusal(400, "this is not an HTTP request"),
         })?;
-        // Of an address that has not come to its end, what is there counts, and nothing that is before it.
+        // An unfinished address counts as far as it has arrived.
         let target_bytes = match (parsed.path, parsed.method) {
             (Some(target), _) => target.len(),
             (None, Some(_)) => available.iter().skip_while(|&&byte| byte != b' ').skip(1).count(),
@@ -164,16 +164,16 @@ impl Requests {
             .collect();
         let is_coded = find(&request.headers, "transfer-encoding").is_some();
         match lengths[..] {
-            [] if is_coded => Err(self.refusal(411, "a body has to say its length, and have no transfer encoding")),
+            [] if is_coded => Err(self.refusal(411, "a body needs a length and must not have a transfer encoding")),
             [] => Ok(0),
-            // Who reads one, and who reads the other, would read two different requests.
+            // Two programs that each believe one of the headers would read two different requests.
             [length] if !is_coded && !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit()) => {
                 match length.parse::<usize>() {
                     Ok(length) if length <= limits.body_bytes => Ok(length),
                     _ => Err(self.refusal(413, "the body is too long")),
                 }
             }
-            _ => Err(self.refusal(400, "how long the body is cannot be said")),
+            _ => Err(self.refusal(400, "the body's length is unclear")),
         }
     }
 

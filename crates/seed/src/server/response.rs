@@ -10,7 +10,7 @@ use super::limits::Limits;
 use super::wire::Wire;
 use crate::Content;
 
-/// What is written at a time, in bytes.
+/// How many bytes are written at a time.
 const STEP_BYTES: u64 = 64 << 10;
 
 /// An answer about to be sent.
@@ -35,7 +35,7 @@ impl Response {
         Self { content_type: "application/json", ..Self::text(text) }
     }
 
-    /// Says why there is nothing.
+    /// An answer with the reason for an error.
     pub(super) fn refusal(status: u16, reason: &str) -> Self {
         Self { status, ..Self::text(format!("{status} {}: {reason}\n", phrase(status))) }
     }
@@ -69,7 +69,7 @@ impl Response {
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();
         let mut at = 0;
-        // The first piece goes with the head, in one packet where it fits.
+        // The first piece is sent with the head, in one packet if it fits.
         loop {
             if with_body {
                 let step = (size_bytes - at).min(STEP_BYTES) as usize;

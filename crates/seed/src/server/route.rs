@@ -12,14 +12,14 @@ use super::{Imds, Service};
 
 const TOKEN_HEADER: &str = "X-aws-ec2-metadata-token";
 const TTL_HEADER: &str = "X-aws-ec2-metadata-token-ttl-seconds";
-/// Where guests say that they are done; what is below is theirs.
+/// Where guests report that they are done; the rest of the path is theirs to choose.
 const PHONE_HOME: &str = "phone-home";
 
 impl Service {
     /// The answer to a request.
     pub(super) fn answer(&self, request: &Request) -> Response {
         let Some(segments) = path::segments(&request.target) else {
-            return Response::refusal(400, "the address is malformed, or leads out of what is served");
+            return Response::refusal(400, "the address is malformed, or leads out of the served folder");
         };
         let is_read = matches!(request.method.as_str(), "GET" | "HEAD");
         let names: Vec<&str> = segments.iter().map(String::as_str).collect();
@@ -33,12 +33,12 @@ impl Service {
                 Ok(()) => self.ec2(version, path),
                 Err(refusal) => return refusal,
             },
-            _ if !self.has_nocloud => return Response::refusal(404, "there is nothing here but Amazon's tree"),
+            _ if !self.has_nocloud => return Response::refusal(404, "only Amazon's tree is served here"),
             _ => self.nocloud(&names, &segments),
         };
         answer.unwrap_or_else(|error| {
             self.watch.trouble(&format!("`{}` cannot be answered", request.target), &error);
-            Response::refusal(500, "what is asked for cannot be read")
+            Response::refusal(500, "the file cannot be read")
         })
     }
 
@@ -62,13 +62,13 @@ impl Service {
         })
     }
 
-    /// Whether the tree may be read: with a token that is good, or where that is not required, without any.
+    /// Whether the tree may be read: with a valid token, or without any if none is required.
     fn let_in(&self, request: &Request) -> Result<(), Response> {
         let now_seconds = (self.clock)();
         match (request.header(TOKEN_HEADER), self.imds) {
             (_, Imds::V1) | (None, Imds::Both) => Ok(()),
             (Some(token), _) if self.tokens.are_good(token, now_seconds) => Ok(()),
-            (Some(_), _) => Err(Response::refusal(401, "the token is not one of ours, or too old")),
+            (Some(_), _) => Err(Response::refusal(401, "the token is invalid or has expired")),
             (None, Imds::V2) => Err(Response::refusal(401, "a token is required: PUT /latest/api/token gives one")),
         }
     }
@@ -88,32 +88,32 @@ impl Service {
         };
         match self.tokens.make(ttl, (self.clock)()) {
             Some((token, ttl)) => Response::text(token).header(TTL_HEADER, ttl.to_string()),
-            None => Response::refusal(400, "a token is good for 1 to 21600 seconds"),
+            None => Response::refusal(400, "a token is valid for 1 to 21600 seconds"),
         }
     }
 
     fn phone_home(&self, request: &Request) -> Response {
         let Some(call) = PhoneHome::parse(&request.body) else {
-            return Response::refusal(400, "this is no form");
+            return Response::refusal(400, "this is not a form");
         };
         match self.watch.phoned_home(&call) {
             Ok(()) => Response::text(""),
             Err(error) => {
-                self.watch.trouble("a guest that phoned home cannot be noted", &error);
-                Response::refusal(503, "this cannot be noted")
+                self.watch.trouble("the call of this guest cannot be recorded", &error);
+                Response::refusal(503, "this call cannot be recorded")
             }
         }
     }
 }
 
 fn not_allowed(allowed: &str) -> Response {
-    Response::refusal(405, "another method is expected here").header("Allow", allowed)
+    Response::refusal(405, "this address needs another method").header("Allow", allowed)
 }
 
-/// Methods that there are may be tried elsewhere; others never.
+/// 405 for a method that another address may support, 501 for an unknown one.
 fn unread(method: &str) -> Response {
     match method {
         "POST" | "PUT" | "DELETE" | "OPTIONS" | "PATCH" | "CONNECT" | "TRACE" => not_allowed("GET, HEAD"),
-        _ => Response::refusal(501, "there is no such method"),
+        _ => Response::refusal(501, "unknown method"),
     }
 }

@@ -1,4 +1,4 @@
-//! Where the seeds come from that are served.
+//! The source of the seeds that are served.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -15,7 +15,7 @@ use crate::{Content, Error, MetaData, Seed};
 const ID_DIGITS: usize = 32;
 /// The longest name of an instance, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// The longest name of a host that a guest is given, in bytes.
+/// The longest host name that a guest gets, in bytes.
 const MAX_HOSTNAME_BYTES: usize = 63;
 
 /// One of a seed's files.
@@ -53,26 +53,26 @@ impl SeedFile {
     }
 }
 
-/// What instances are given: the seed that all of them share, and in a folder, what some have for themselves.
+/// The seeds of all instances: a shared one and, in a folder, files for single instances.
 ///
-/// In the folder, `user-data`, `meta-data`, `network-config` and `vendor-data` stand for those of the shared seed;
-/// a folder in it is an instance of that name, with files that go before the shared ones. Files are read when they
-/// are asked for. Nothing else of the folder is handed out, unless [`Seeds::with_other_files`] says so, and never what
-/// is hidden. Without a folder, every name is an instance's.
+/// In the folder, `user-data`, `meta-data`, `network-config` and `vendor-data` replace those of the shared seed;
+/// a folder in it is an instance of that name, whose files replace the shared ones. Files are read when they
+/// are requested. Other files of the folder are served only with [`Seeds::with_other_files`], and never
+/// hidden ones. Without a folder, every name is that of an instance.
 #[derive(Debug)]
 pub struct Seeds {
     shared: Seed,
-    /// What tells the shared seed from others.
+    /// The digest of the shared seed.
     digest: [u8; 32],
-    /// What is in each meta-data that is made here; nothing where everybody gets the shared one.
+    /// The content of each generated `meta-data`; `None` if all instances get the shared one.
     meta_data: Option<MetaData>,
-    /// Real and absolute.
+    /// Absolute and without symlinks.
     folder: Option<PathBuf>,
-    /// Whether what is no seed's file is handed out, too.
+    /// Whether files that do not belong to seeds are served, too.
     has_other_files: bool,
 }
 
-/// Where an instance may have files for itself.
+/// The folder of an instance's own files.
 enum Place {
     /// There is no such instance.
     Nowhere,
@@ -83,22 +83,22 @@ enum Place {
 }
 
 impl Seeds {
-    /// Instances that are given `shared`. Where there is a `meta_data`, each has one of its own that says the same,
-    /// but with another instance-id, and with the instance's name where a host can be called that.
+    /// Instances that get `shared`. With `meta_data`, each gets its own copy of it,
+    /// with another instance-id, and with the instance's name if that is a valid host name.
     ///
     /// # Errors
     ///
-    /// [`Error::Storage`] where the seed cannot be read.
+    /// [`Error::Storage`] if the seed cannot be read.
     pub fn new(shared: Seed, meta_data: Option<MetaData>) -> Result<Self, Error> {
         let digest = ContentDigest::of_files(shared.files().into_iter())?.finish();
         Ok(Self { shared, digest, meta_data, folder: None, has_other_files: false })
     }
 
-    /// The same, with what is in a folder.
+    /// The same, with the files of a folder.
     ///
     /// # Errors
     ///
-    /// What the host says, and that it is no folder.
+    /// If it cannot be read or is not a folder.
     pub fn with_folder(mut self, folder: &Path) -> io::Result<Self> {
         let folder = folder.canonicalize()?;
         if !folder.is_dir() {
@@ -108,14 +108,14 @@ impl Seeds {
         Ok(self)
     }
 
-    /// The same, with all files of the folder but hidden ones, such as for `#include` in a seed.
+    /// The same, with all files of the folder except hidden ones, for `#include` in a seed for example.
     #[must_use]
     pub fn with_other_files(self) -> Self {
         Self { has_other_files: true, ..self }
     }
 
-    /// A seed's file: the instance's, or without one everybody's. It is empty where nobody has anything to say, and
-    /// nothing where there is no such instance.
+    /// A seed's file: the instance's own, or else the shared one. It is empty if neither exists, and
+    /// `None` if there is no such instance.
     pub(super) fn file(&self, instance: Option<&str>, file: SeedFile) -> io::Result<Option<Content>> {
         let place = self.place(instance)?;
         if let Place::Nowhere = place {
@@ -130,8 +130,8 @@ impl Seeds {
         }
     }
 
-    /// Any other file of the folder, where those are handed out. A name that begins with a dot is nobody's, such as of a
-    /// repository or of keys; a symlink in the folder leads where it leads, as Kubernetes has `user-data` lead to
+    /// Any other file of the folder, if those are served. Names that begin with a dot are not served: they may be a
+    /// repository or keys. Symlinks in the folder are followed within it, as Kubernetes makes `user-data` lead to
     /// `..data/user-data`.
     pub(super) fn other(&self, segments: &[String]) -> io::Result<Option<Content>> {
         match &self.folder {
@@ -144,11 +144,11 @@ impl Seeds {
         }
     }
 
-    /// What tells what everybody gets from anything else.
+    /// A digest of what all instances share.
     ///
     /// # Errors
     ///
-    /// What the host says of files in the folder.
+    /// If a file in the folder cannot be read.
     pub fn digest(&self) -> io::Result<[u8; 32]> {
         self.digest_of("", &self.place(None)?).map(|(digest, _)| digest)
     }
@@ -209,7 +209,7 @@ impl Seeds {
         Ok(Place::Nowhere)
     }
 
-    /// The regular file at `path`, if there is one, and if it is in the folder wherever symlinks lead.
+    /// The regular file at `path`, if it exists and is in the folder after symlinks are followed.
     fn open(&self, path: &Path) -> io::Result<Option<Content>> {
         let Some(folder) = &self.folder else { return Ok(None) };
         let real = match path.canonicalize() {
@@ -218,7 +218,7 @@ impl Seeds {
             Err(error) if is_absent(&error) => return Ok(None),
             Err(error) => return Err(error),
         };
-        // Asked before it is opened: a pipe would not open before somebody writes to it.
+        // This is checked before it is opened: opening a pipe would wait for a writer.
         if !fs::metadata(&real)?.is_file() {
             return Ok(None);
         }
@@ -236,14 +236,14 @@ fn is_hidden(name: &str) -> bool {
     name.starts_with('.')
 }
 
-/// Whether an instance can have this name: one that is one of a file, too, and not a hidden one's.
+/// Whether an instance can have this name: a valid file name that is not hidden.
 fn is_name(name: &str) -> bool {
     (1..=MAX_NAME_BYTES).contains(&name.len())
         && !is_hidden(name)
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
-/// The name as it is, and what firmware may have made of it: serial numbers and UUIDs in capitals, hardware
+/// The name itself and the forms that firmware may give it: serial numbers and UUIDs in capitals, hardware
 /// addresses with `-`.
 fn spellings(name: &str) -> Vec<String> {
     let lower = name.to_ascii_lowercase();

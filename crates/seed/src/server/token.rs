@@ -2,14 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
-/// The longest that a token may be good for, in seconds.
+/// The longest time for which a token may be valid, in seconds.
 const MAX_TTL_SECONDS: u64 = 21_600;
-/// Digits of a token: when it ends, and what proves that it is ours.
+/// Digits of a token: its end, and the proof that this service made it.
 const END_DIGITS: usize = 16;
 const PROOF_DIGITS: usize = 64;
 
-/// Makes tokens, and knows its own again without keeping them: none can fill its memory, and processes with the
-/// same secret know each other's.
+/// Makes tokens and recognises them without storing them: tokens cannot fill the memory, and processes with the
+/// same secret recognise each other's.
 #[derive(Clone)]
 pub(super) struct Tokens {
     secret: [u8; 32],
@@ -20,7 +20,7 @@ impl Tokens {
         Self { secret }
     }
 
-    /// A token that is good for as many seconds as the header says; nothing where it says no number that it may.
+    /// A token that is valid for as many seconds as the header says; `None` if that number is invalid.
     pub(super) fn make(&self, ttl: &str, now_seconds: u64) -> Option<(String, u64)> {
         let is_number = !ttl.is_empty() && ttl.bytes().all(|byte| byte.is_ascii_digit());
         let ttl = ttl.parse().ok().filter(|ttl| is_number && (1..=MAX_TTL_SECONDS).contains(ttl))?;
@@ -29,16 +29,16 @@ impl Tokens {
         Some((end + &proof, ttl))
     }
 
-    /// Whether the token is ours, and not too old.
+    /// Whether this service made the token, and it has not expired.
     pub(super) fn are_good(&self, token: &str, now_seconds: u64) -> bool {
         let (Some(end), Some(proof)) = (token.get(..END_DIGITS), token.get(END_DIGITS..)) else { return false };
         let expected = self.proof(end);
-        // As long for a proof that is nearly right.
+        // This takes as long for a proof that is nearly right.
         let differs = proof.bytes().zip(expected.bytes()).fold(0, |all, (one, other)| all | (one ^ other));
         proof.len() == PROOF_DIGITS && differs == 0 && u64::from_str_radix(end, 16).is_ok_and(|end| now_seconds < end)
     }
 
-    /// What follows `end`, which always has the same length, behind the secret can be told by nobody else.
+    /// A digest of the secret and `end`. Only this service can compute it; `end` always has the same length.
     fn proof(&self, end: &str) -> String {
         let digest = Sha256::new().chain_update(self.secret).chain_update(end).finalize();
         digest.iter().map(|byte| format!("{byte:02x}")).collect()

@@ -1,4 +1,4 @@
-//! What a request comes over.
+//! The connection that a request arrives on.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// A stream in both directions.
 pub trait Wire {
-    /// Reads what there is, up to the whole of `buffer`. Nothing has come by `deadline`:
+    /// Reads what has arrived, up to the length of `buffer`. If nothing arrives by `deadline`:
     /// [`io::ErrorKind::TimedOut`].
     ///
     /// # Errors
@@ -18,10 +18,10 @@ pub trait Wire {
     ///
     /// # Errors
     ///
-    /// What the host says, [`io::ErrorKind::TimedOut`] where not all went by `deadline`.
+    /// Errors of the host; [`io::ErrorKind::TimedOut`] if not all was sent by `deadline`.
     fn write_all(&mut self, bytes: &[u8], deadline: Instant) -> io::Result<()>;
 
-    /// Says that nothing more will be written.
+    /// Tells the other side that nothing more will be written.
     fn finish(&mut self);
 }
 
@@ -49,7 +49,7 @@ impl Wire for TcpStream {
     }
 }
 
-/// Two streams that are one; nobody waits for them in vain but whoever made them, so that there are no deadlines.
+/// Two streams as one connection, without deadlines: only the process that made them waits for them.
 #[derive(Debug)]
 pub struct Pair<R, W> {
     /// What is read from.
@@ -81,7 +81,7 @@ fn left(deadline: Instant) -> io::Result<std::time::Duration> {
     }
 }
 
-/// A socket whose time is over says that it would block.
+/// A socket whose deadline has passed reports that it would block.
 fn timed_out(error: io::Error) -> io::Error {
     if error.kind() == io::ErrorKind::WouldBlock { io::ErrorKind::TimedOut.into() } else { error }
 }

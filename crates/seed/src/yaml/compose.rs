@@ -11,7 +11,7 @@ use super::scanner::{Placed, Scanner, Token};
 use super::tag::{CORE, Tag};
 use super::{MAX_DEPTH, MAX_NODES, MAX_TAG_BYTES};
 
-/// A node whose value is not made yet.
+/// A node whose value has not been made yet.
 #[derive(Debug)]
 pub(super) struct Raw {
     pub(super) tag: Tag,
@@ -19,7 +19,7 @@ pub(super) struct Raw {
     pub(super) content: Content,
     pub(super) span: Range<usize>,
     pub(super) style: Style,
-    /// How many collections are one in the other here, with those that aliases stand for: [`MAX_DEPTH`] at most.
+    /// How deep collections are nested in this node, counting what aliases stand for: at most [`MAX_DEPTH`].
     height: usize,
 }
 
@@ -47,7 +47,7 @@ impl Raw {
 ///
 /// # Errors
 ///
-/// For what PyYAML does not parse, and for a second document.
+/// If PyYAML cannot parse the text, and for a second document.
 pub(super) fn compose(text: &str) -> Result<Option<Rc<Raw>>, Error> {
     let mut composer =
         Composer { scanner: Scanner::new(text)?, handles: HashMap::new(), anchors: HashMap::new(), nodes: 0, end: 0 };
@@ -56,26 +56,26 @@ pub(super) fn compose(text: &str) -> Result<Option<Rc<Raw>>, Error> {
     match composer.document(false)? {
         None => Ok(Some(root)),
         Some(_) => Err(Error::new("a second document begins here", end)
-            .hint("cloud-init reads one document; several texts are parts of a MIME message or of an archive")),
+            .hint("cloud-init reads one document; put several into a MIME message or an archive")),
     }
 }
 
 struct Composer<'text> {
     scanner: Scanner<'text>,
-    /// What `%TAG` has handles stand for.
+    /// What tag handles stand for, from `%TAG`.
     handles: HashMap<String, String>,
-    /// What anchors stand for; `None` while that is not complete.
+    /// What anchors stand for; `None` until that node is complete.
     anchors: HashMap<String, Option<Rc<Raw>>>,
     nodes: usize,
     /// Where the last token ended.
     end: usize,
 }
 
-/// What stands before a node.
+/// The properties before a node.
 #[derive(Default)]
 struct Properties {
     anchor: Option<String>,
-    /// A tag that is written; within, `None` for a `!` that leaves it to the looks.
+    /// An explicit tag; the inner `None` is a `!`, with which the value's form decides.
     tag: Option<Option<Tag>>,
     start: Option<usize>,
 }
@@ -106,7 +106,7 @@ impl Composer<'_> {
         Ok(Error::new(message, placed.span.clone()))
     }
 
-    /// A document; `None` where the text ends. Only the first one needs no `---`.
+    /// A document; `None` at the end of the text. Only the first one needs no `---`.
     fn document(&mut self, is_first: bool) -> Result<Option<Rc<Raw>>, Error> {
         if !is_first {
             while self.take(&Token::DocumentEnd)? {}
@@ -140,14 +140,14 @@ impl Composer<'_> {
                 Token::VersionDirective => {
                     let span = self.next()?.span;
                     if std::mem::replace(&mut has_version, true) {
-                        return Err(Error::new("the version is there twice", span));
+                        return Err(Error::new("the version is given twice", span));
                     }
                 }
                 Token::Directive => drop(self.next()?),
                 Token::TagDirective { handle, prefix } => {
                     let span = self.next()?.span;
                     if self.handles.insert(handle, prefix).is_some() {
-                        return Err(Error::new("this tag handle is there twice", span));
+                        return Err(Error::new("this tag handle is declared twice", span));
                     }
                 }
                 _ => return Ok(()),
@@ -180,15 +180,15 @@ impl Composer<'_> {
         Ok(raw)
     }
 
-    /// What an alias stands for. It brings its own nesting: whatever goes down the tree recurses, and so does dropping
-    /// it, and none of that asks how deep the text is.
+    /// The node that an alias stands for. It adds its own nesting, which counts: all code that walks the tree recurses,
+    /// even dropping it, and the depth of the text alone would not limit that.
     fn alias(&self, name: &str, span: Range<usize>, depth: usize) -> Result<Rc<Raw>, Error> {
         match self.anchors.get(name) {
             Some(Some(raw)) if depth + raw.height > MAX_DEPTH => Err(too_deep(span)),
             Some(Some(raw)) => Ok(Rc::clone(raw)),
-            Some(None) => Err(Error::new(format!("`*{name}` is in what it stands for"), span)),
-            None => Err(Error::new(format!("there is no `&{name}` that `*{name}` stands for"), span)
-                .hint("a text that begins with `*` is put in quotes")),
+            Some(None) => Err(Error::new(format!("`*{name}` is inside the value that it stands for"), span)),
+            None => Err(Error::new(format!("there is no anchor `&{name}` for `*{name}`"), span)
+                .hint("put a text that begins with `*` in quotes")),
         }
     }
 
@@ -199,8 +199,8 @@ impl Composer<'_> {
                 Token::Anchor(name) if properties.anchor.is_none() => {
                     let span = self.next()?.span;
                     if self.anchors.contains_key(&name) {
-                        return Err(Error::new(format!("the anchor `&{name}` is there twice"), span)
-                            .hint("PyYAML wants each anchor to have a name of its own"));
+                        return Err(Error::new(format!("the anchor `&{name}` is defined twice"), span)
+                            .hint("PyYAML needs a different name for each anchor"));
                     }
                     properties.start.get_or_insert(span.start);
                     properties.anchor = Some(name);
@@ -222,10 +222,10 @@ impl Composer<'_> {
                 Some(prefix) => prefix,
                 None if handle == "!" => "!",
                 None if handle == "!!" => CORE,
-                None => return Err(Error::new(format!("no `%TAG` says what `{handle}` stands for"), span)),
+                None => return Err(Error::new(format!("no `%TAG` defines `{handle}`"), span)),
             },
         };
-        // One line says what a handle stands for, however often that is used.
+        // One line defines a handle that can be used many times.
         if prefix.len() + suffix.len() > MAX_TAG_BYTES {
             return Err(Error::limit(format!("a tag has more than {MAX_TAG_BYTES} bytes"), span));
         }
@@ -274,7 +274,7 @@ impl Composer<'_> {
             _ => Tag::Mapping,
         });
         let end = match &content {
-            // A block ends where its last value does, and not where the next line is.
+            // A block ends where its last value does, not at the next line.
             Content::Sequence(items) => items.last().map(|item| item.span.end),
             Content::Mapping(entries) => entries.last().map(|(key, value)| value.span.end.max(key.span.end)),
             Content::Scalar(_) => None,
@@ -292,7 +292,7 @@ impl Composer<'_> {
         Rc::new(Raw { tag, is_tagged: properties.tag.is_some(), content, span, style: Style::Collection, height })
     }
 
-    /// Nothing, where a value could be.
+    /// An empty value.
     fn empty(&self, properties: Properties) -> Rc<Raw> {
         let span = properties.start.unwrap_or(self.end)..self.end;
         Rc::new(scalar(&properties, String::new(), Style::Plain, span))
@@ -349,12 +349,12 @@ impl Composer<'_> {
 
     fn block_end(&mut self, what: &str) -> Result<(), Error> {
         if self.peek()? == &Token::BlockEnd {
-            // It is where the next line begins, which is not where the block ends.
+            // The token is at the start of the next line, but the block ends before.
             self.scanner.next()?;
             return Ok(());
         }
-        let mut error = self.unexpected(&format!("{what} goes on or ends here"))?;
-        error.hint = Some("what belongs together is indented by the same number of spaces".to_owned());
+        let mut error = self.unexpected(&format!("{what} must continue or end here"))?;
+        error.hint = Some("indent lines that belong together by the same number of spaces".to_owned());
         Err(error)
     }
 
@@ -423,9 +423,9 @@ impl Composer<'_> {
     fn flow_unexpected(&mut self, expected: &str) -> Result<Error, Error> {
         let error = self.unexpected(expected)?;
         Ok(match self.peek()? {
-            Token::Key => error.hint("a text with `?` in brackets or braces is put in quotes"),
+            Token::Key => error.hint("put a text with `?` in brackets or braces in quotes"),
             Token::StreamEnd => error,
-            _ => error.hint("a text with `,`, `:`, brackets or braces is put in quotes"),
+            _ => error.hint("put a text with `,`, `:`, brackets or braces in quotes"),
         })
     }
 }
@@ -434,20 +434,20 @@ impl Composer<'_> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Block,
-    /// A list may be there that is not indented.
+    /// A list here need not be indented.
     BlockOrIndentless,
     /// In brackets or braces.
     Flow,
 }
 
 fn too_deep(span: Range<usize>) -> Error {
-    Error::limit(format!("the text is nested more than {MAX_DEPTH} deep, with what aliases stand for"), span)
+    Error::limit(format!("the text is nested more than {MAX_DEPTH} deep, counting what aliases stand for"), span)
 }
 
 fn scalar(properties: &Properties, text: String, style: Style, span: Range<usize>) -> Raw {
     let tag = match (&properties.tag, style) {
         (Some(Some(tag)), _) => tag.clone(),
-        // A tag that is `!` and no more leaves it to the looks, in quotes too.
+        // With the tag `!` the value's form decides, in quotes too.
         (None, Style::Quoted | Style::Block) => Tag::Scalar(Kind::String),
         _ => Tag::Scalar(resolve::kind(&text)),
     };
@@ -455,7 +455,7 @@ fn scalar(properties: &Properties, text: String, style: Style, span: Range<usize
     Raw { tag, is_tagged: properties.tag.is_some(), content: Content::Scalar(text), span, style, height: 0 }
 }
 
-/// The place of a node; with its tag, where that is what will be spoken of.
+/// The place of a node; with its tag, if an error would be about that.
 fn placed(properties: &Properties, tag: &Tag, span: Range<usize>) -> Range<usize> {
     match (tag, properties.start) {
         (Tag::Unknown(_), Some(start)) => start..span.end,

@@ -1,4 +1,4 @@
-//! From nodes to values: merges, keys that are there twice, and what aliases make of a small text.
+//! From nodes to values: merges, duplicate keys, and limits on what aliases multiply.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,15 +11,15 @@ use super::tag::Tag;
 use super::{Error, Integer, MAX_NODES, MAX_TEXT_BYTES};
 use crate::base64;
 
-/// The most bytes in the scalars of a tree, with what aliases stand for.
+/// The most bytes in the scalars of a tree, counting what aliases stand for.
 const MAX_SCALAR_BYTES: usize = 4 * MAX_TEXT_BYTES;
 
 /// What a text is.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    /// Its one document; nothing where there is none.
+    /// Its one document; `None` if there is none.
     pub root: Node,
-    /// Keys that are there twice.
+    /// Duplicate keys.
     pub duplicates: Vec<Duplicate>,
 }
 
@@ -28,7 +28,7 @@ pub struct Tree {
 pub struct Duplicate {
     /// The key.
     pub key: String,
-    /// The one that is lost.
+    /// The one that is ignored.
     pub lost: Range<usize>,
     /// The one that counts.
     pub kept: Range<usize>,
@@ -38,10 +38,10 @@ pub struct Duplicate {
 ///
 /// # Errors
 ///
-/// For what PyYAML's `SafeLoader` refuses, and for what goes beyond a bound.
+/// If PyYAML's `SafeLoader` rejects the text, or it exceeds a bound.
 pub fn parse(text: &str) -> Result<Tree, Error> {
     if text.len() > MAX_TEXT_BYTES {
-        let message = format!("the text is too long: size_bytes={}, and {MAX_TEXT_BYTES} is the limit", text.len());
+        let message = format!("the text is too long: size_bytes={}, the limit is {MAX_TEXT_BYTES}", text.len());
         return Err(Error::limit(message, 0..0));
     }
     let mut constructor = Constructor { nodes: 0, scalar_bytes: 0, duplicates: Vec::new() };
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Result<Tree, Error> {
     Ok(Tree { root, duplicates: constructor.duplicates })
 }
 
-/// Makes values of nodes, and counts what aliases make of them.
+/// Makes values from nodes, and counts how aliases multiply them.
 struct Constructor {
     nodes: usize,
     scalar_bytes: usize,
@@ -66,8 +66,8 @@ impl Constructor {
         self.count(raw)?;
         let value = match (&raw.tag, &raw.content) {
             (Tag::Unknown(tag), _) => {
-                return Err(Error::new(format!("the tag `{tag}` means nothing to cloud-init"), raw.span.clone())
-                    .hint("a text that begins with `!` is put in quotes"));
+                return Err(Error::new(format!("cloud-init does not know the tag `{tag}`"), raw.span.clone())
+                    .hint("put a text that begins with `!` in quotes"));
             }
             (Tag::Scalar(kind), Content::Scalar(text)) => {
                 resolve::value(*kind, text).map_err(|problem| self.unreadable(raw, problem))?
@@ -76,7 +76,7 @@ impl Constructor {
                 let bytes = Some(text)
                     .filter(|text| text.is_ascii())
                     .and_then(|text| base64::decode(text))
-                    .ok_or_else(|| Error::new("this is no base64", raw.span.clone()))?;
+                    .ok_or_else(|| Error::new("this is not base64", raw.span.clone()))?;
                 Value::Binary(bytes)
             }
             (Tag::Sequence, Content::Sequence(items)) => {
@@ -88,7 +88,7 @@ impl Constructor {
                 Value::Other("a set")
             }
             (Tag::Pairs, Content::Sequence(items)) => self.pairs(items)?,
-            _ => return Err(Error::new(format!("the tag does not fit {}", raw.kind()), raw.span.clone())),
+            _ => return Err(Error::new(format!("the tag does not match {}", raw.kind()), raw.span.clone())),
         };
         Ok(Node { value, span: raw.span.clone(), style: raw.style, is_tagged: raw.is_tagged })
     }
@@ -107,7 +107,7 @@ impl Constructor {
             self.scalar_bytes += text.len();
         }
         if self.nodes > MAX_NODES || self.scalar_bytes > MAX_SCALAR_BYTES {
-            let message = "the aliases in this text make too much of it";
+            let message = "the aliases make this text too large";
             return Err(Error::limit(message, raw.span.clone()));
         }
         Ok(())
@@ -131,7 +131,7 @@ impl Constructor {
         let mut flat = Vec::new();
         let merged = self.flatten(raw, entries, &mut flat)?;
         let mut made: Vec<Entry> = Vec::with_capacity(flat.len());
-        // Where an entry is, and whether it is the mapping's own.
+        // The index of an entry, and whether it is the mapping's own.
         let mut known: HashMap<String, (usize, bool)> = HashMap::new();
         for (index, (key, value)) in flat.into_iter().enumerate() {
             let is_own = index >= merged;
@@ -160,7 +160,7 @@ impl Constructor {
     }
 
     fn key(&mut self, raw: &Raw) -> Result<Node, Error> {
-        // A `=` is a text where it is a key.
+        // A `=` as a key is a string.
         if raw.tag == Tag::Scalar(Kind::Value)
             && let Content::Scalar(text) = &raw.content
         {
@@ -172,13 +172,13 @@ impl Constructor {
         match node.value {
             Value::Sequence(_) | Value::Mapping(_) | Value::Other(_) => {
                 let error = Error::new(format!("{} cannot be a key", node.kind()), node.span);
-                Err(error.hint("a text with braces or brackets is put in quotes"))
+                Err(error.hint("put a text with braces or brackets in quotes"))
             }
             _ => Ok(node),
         }
     }
 
-    /// The entries with those that `<<` brings before them; how many those are.
+    /// The entries, after those that `<<` merges; and the number of the merged ones.
     fn flatten<'raw>(
         &mut self,
         raw: &Raw,
@@ -186,25 +186,25 @@ impl Constructor {
         flat: &mut Vec<Pair<'raw>>,
     ) -> Result<usize, Error> {
         for (key, value) in entries.iter().filter(|(key, _)| key.tag == Tag::Scalar(Kind::Merge)) {
-            // Also one that brings nothing: it is looked at again wherever it is merged itself.
+            // An empty merge counts too: it is read again wherever it is merged itself.
             self.count(key)?;
             match &value.content {
                 Content::Mapping(entries) => {
                     self.flatten(raw, entries, flat)?;
                 }
                 Content::Sequence(items) => {
-                    // The first one counts, so it comes last.
+                    // The first one wins, so it comes last.
                     for item in items.iter().rev() {
                         self.count(item)?;
                         let Content::Mapping(entries) = &item.content else {
-                            let message = format!("`<<` takes a mapping or a list of mappings, not {}", item.kind());
+                            let message = format!("`<<` needs a mapping or a list of mappings, not {}", item.kind());
                             return Err(Error::new(message, item.span.clone()));
                         };
                         self.flatten(raw, entries, flat)?;
                     }
                 }
                 Content::Scalar(_) => {
-                    let message = "`<<` takes a mapping or a list of mappings, not a scalar";
+                    let message = "`<<` needs a mapping or a list of mappings, not a scalar";
                     return Err(Error::new(message, value.span.clone()));
                 }
             }
@@ -212,7 +212,7 @@ impl Constructor {
         let merged = flat.len();
         for (key, value) in entries.iter().filter(|(key, _)| key.tag != Tag::Scalar(Kind::Merge)) {
             if flat.len() >= MAX_NODES {
-                return Err(Error::limit("the merges in this text make too much of it", raw.span.clone()));
+                return Err(Error::limit("the merges make this text too large", raw.span.clone()));
             }
             flat.push((key, value));
         }
@@ -220,7 +220,7 @@ impl Constructor {
     }
 }
 
-/// Two keys that Python takes for one have the same identity.
+/// Two keys that are equal in Python have the same identity.
 fn identity(value: &Value, index: usize) -> String {
     match value {
         Value::Null => "null".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Python refuses decimal integers of more digits; nobody needs longer ones in another base.
+/// Python rejects decimal integers of more digits; nobody needs longer ones in another base.
 pub(super) const MAX_DIGITS: usize = 4300;
 const LIMB: u64 = 1_000_000_000;
 const LIMB_DIGITS: usize = 9;
@@ -16,7 +16,7 @@ pub struct Integer {
 }
 
 impl Integer {
-    /// The number that `digits` are in `base`; `None` where one of them is none.
+    /// The number that `digits` are in `base`; `None` if one of them is not a digit.
     pub(super) fn from_digits(digits: &str, base: u32) -> Option<Self> {
         let mut number = Self { is_negative: false, limbs: Vec::new() };
         for digit in digits.chars() {
@@ -25,12 +25,12 @@ impl Integer {
         (!digits.is_empty()).then_some(number)
     }
 
-    /// Becomes itself times `base` plus `digit`.
+    /// Multiplies it by `base` and adds `digit`.
     pub(super) fn push(&mut self, base: u32, digit: u32) {
         let mut carry = u64::from(digit);
         for limb in &mut self.limbs {
             let value = u64::from(*limb) * u64::from(base) + carry;
-            // Both fit: a remainder of 10^9, and 10^9 times a base of at most 36 over 10^9.
+            // Both fit: a remainder below 10^9, and a carry of at most 36.
             *limb = (value % LIMB) as u32;
             carry = value / LIMB;
         }

@@ -1,11 +1,28 @@
 //! YAML as cloud-init reads it: through PyYAML's `SafeLoader`, which is YAML 1.1.
 //!
-//! `yes` is a truth value there, `0644` the number 420, `1:30` the number 90, and a later key takes the place
-//! of an earlier one without a word. [`parse`] makes a tree of [`Node`]s, each with its place in the text, so
-//! that what is found in the tree can be shown in the text.
+//! A text becomes a tree in three steps. Take this one:
 //!
-//! Refused besides what PyYAML refuses: texts, trees and nesting beyond the stated bounds, and an alias in
-//! what it stands for.
+//! ```text
+//! users:
+//! - name: &me ada
+//!   mode: 0644
+//! ```
+//!
+//! 1. `scanner` cuts it into tokens. It recognises a key when it reaches the `:`, and a block when the indentation grows:
+//!    `BlockMappingStart Key Scalar(users) Value`, `BlockEntry BlockMappingStart Key Scalar(name) Value Anchor(me)
+//!    Scalar(ada) Key Scalar(mode) Value Scalar(0644)`, `BlockEnd BlockEnd`. As the `-` is not indented, the list has no
+//!    start and no end of its own.
+//! 2. `compose` builds nodes from tokens: a mapping with the key `users`, whose value is a list with one mapping. For an
+//!    alias `*me` it uses the node that `&me` names. Each text without quotes gets a type by its form (`resolve`): `ada`
+//!    is a string, and `0644` is an integer because it looks like one.
+//! 3. `construct` makes values: `0644` is octal, so it is 420; `"0644"` in quotes would be a string. In the same way
+//!    `yes` is true, `1:30` is 90 (base 60) and `2030-12-31` is a date.
+//!
+//! [`parse`] does all three. Each [`Node`] keeps its place in the text, `0644` here the bytes 31 to 34, so that a finding
+//! in the tree can be shown in the text. A key that occurs twice has its last value; the tree reports the other ones.
+//!
+//! Refused besides what PyYAML refuses: texts, trees and nesting beyond the stated bounds, and an alias inside the value
+//! that it names.
 
 mod compose;
 mod construct;
@@ -29,20 +46,20 @@ pub use position::{Position, Positions};
 pub(crate) use text::named;
 pub(crate) use timestamp::is_date;
 
-use std::fmt;
 use std::ops::Range;
 
-/// The longest text that is looked at.
+/// The longest text that is parsed.
 pub const MAX_TEXT_BYTES: usize = 16 << 20;
-/// The most nodes of a tree, with what aliases stand for.
+/// The most nodes of a tree, counting what aliases stand for.
 pub const MAX_NODES: usize = 500_000;
-/// The deepest nesting, with what aliases stand for. Python's own stack ends at some 300.
+/// The deepest nesting, counting what aliases stand for. Python's own stack ends at about 300.
 pub const MAX_DEPTH: usize = 128;
-/// The longest tag, with what its handle stands for, in bytes: the longest that means something has a third of it.
+/// The longest tag, with its handle expanded, in bytes: three times as long as the longest known one.
 const MAX_TAG_BYTES: usize = 256;
 
-/// Why a text is no YAML.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text is not valid YAML.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct Error {
     /// What is wrong.
     pub message: String,
@@ -50,7 +67,7 @@ pub struct Error {
     pub span: Range<usize>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// Whether it is a bound of ours that was met, and not a rule of YAML.
+    /// Whether a bound of this parser was exceeded, not a rule of YAML broken.
     pub is_limit: bool,
 }
 
@@ -67,11 +84,3 @@ impl Error {
         Self { hint: Some(hint.into()), ..self }
     }
 }
-
-impl fmt::Display for Error {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}

@@ -1,4 +1,4 @@
-//! The tree that a text is.
+//! The tree of a text.
 
 use std::ops::Range;
 
@@ -9,11 +9,11 @@ use super::Integer;
 pub struct Node {
     /// What it is.
     pub value: Value,
-    /// Where it is, in bytes of the text. What an alias or a merge brought is where it was written.
+    /// Where it is, in bytes of the text. A value from an alias or a merge is where it was written.
     pub span: Range<usize>,
     /// How it is written.
     pub style: Style,
-    /// Whether its tag is written.
+    /// Whether it has an explicit tag.
     pub is_tagged: bool,
 }
 
@@ -30,7 +30,7 @@ pub enum Style {
     Collection,
 }
 
-/// What Python has in the place of a node.
+/// The Python value of a node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `None`.
@@ -51,7 +51,7 @@ pub enum Value {
     Sequence(Vec<Node>),
     /// `dict`: each key once, in the order in which Python has them.
     Mapping(Vec<Entry>),
-    /// `set`, and a list of pairs, where YAML's `!!set`, `!!omap` or `!!pairs` made one.
+    /// `set`, or a list of pairs: from YAML's `!!set`, `!!omap` or `!!pairs`.
     Other(&'static str),
 }
 
@@ -104,7 +104,7 @@ impl Node {
         self.get(key)?.as_str()
     }
 
-    /// Whether Python takes it for true.
+    /// Whether it is true in Python.
     pub fn is_truthy(&self) -> bool {
         match &self.value {
             Value::Null => false,

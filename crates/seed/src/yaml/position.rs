@@ -23,7 +23,7 @@ impl<'text> Positions<'text> {
         Self { text, starts: std::iter::once(0).chain(ends).collect() }
     }
 
-    /// Where the byte at `offset` is; beyond the end it is the end, within a character that character.
+    /// The place of the byte at `offset`: past the end it is the end, within a character that character.
     pub fn of(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary_(offset);
         let line = self.starts.partition_point(|&start| start <= offset);
@@ -32,7 +32,7 @@ impl<'text> Positions<'text> {
     }
 }
 
-/// What the standard library has from Rust 1.91 on.
+/// As in the standard library from Rust 1.91 on.
 trait FloorCharBoundary {
     fn floor_char_boundary_(&self, offset: usize) -> usize;
 }

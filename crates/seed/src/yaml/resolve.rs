@@ -1,4 +1,4 @@
-//! What a scalar without quotes is: YAML 1.1's types, as PyYAML tells them apart and reads them.
+//! The types of scalars without quotes in YAML 1.1, as PyYAML recognises and reads them.
 
 use super::integer::{Integer, MAX_DIGITS};
 use super::node::Value;
@@ -12,9 +12,9 @@ pub(super) enum Kind {
     Integer,
     Float,
     Timestamp,
-    /// `<<`, which is only of use as a key.
+    /// `<<`, which makes sense only as a key.
     Merge,
-    /// `=`, which is only of use as a key.
+    /// `=`, which makes sense only as a key.
     Value,
     String,
 }
@@ -33,17 +33,17 @@ pub(super) fn kind(text: &str) -> Kind {
     }
 }
 
-/// The value of a scalar of this type, whether it looks like one or not; what is wrong where it has none.
+/// The value of a scalar of this type, whatever its form; an error if it has none.
 pub(super) fn value(kind: Kind, text: &str) -> Result<Value, String> {
     match kind {
         Kind::Null => Ok(Value::Null),
-        Kind::Bool => boolean(text).map(Value::Bool).ok_or_else(|| "this is no boolean".to_owned()),
+        Kind::Bool => boolean(text).map(Value::Bool).ok_or_else(|| "this is not a boolean".to_owned()),
         Kind::Integer => integer(text).map(Value::Integer),
-        Kind::Float => float(text).map(Value::Float).ok_or_else(|| "this is no number".to_owned()),
+        Kind::Float => float(text).map(Value::Float).ok_or_else(|| "this is not a number".to_owned()),
         Kind::Timestamp => match timestamp(text) {
             Some(Timestamp::Valid(text)) => Ok(Value::Timestamp(text)),
-            Some(Timestamp::Invalid(problem)) => Err(format!("this is read as a date, and {problem}")),
-            None => Err("this is no date".to_owned()),
+            Some(Timestamp::Invalid(problem)) => Err(format!("this is read as a date, but {problem}")),
+            None => Err("this is not a date".to_owned()),
         },
         Kind::Merge => Err("`<<` without quotes is only a key".to_owned()),
         Kind::Value => Err("`=` without quotes is only a key".to_owned()),
@@ -79,7 +79,7 @@ fn is_digit_or_line(byte: u8) -> bool {
     byte.is_ascii_digit() || byte == b'_'
 }
 
-/// Digits with lines between them, the first one a digit.
+/// Digits with `_` between them, beginning with a digit.
 fn is_number(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_digit()) && text.bytes().all(is_digit_or_line)
 }
@@ -146,21 +146,21 @@ fn integer(text: &str) -> Result<Integer, String> {
     let text = text.replace('_', "");
     let digits = unsigned(&text);
     if digits.len() > MAX_DIGITS {
-        return Err(format!("this integer is too long: digits={}, and {MAX_DIGITS} is the limit", digits.len()));
+        return Err(format!("this integer is too long: digits={}, the limit is {MAX_DIGITS}", digits.len()));
     }
     let number = if let Some(binary) = digits.strip_prefix("0b") {
         Integer::from_digits(binary, 2)
     } else if let Some(hexadecimal) = digits.strip_prefix("0x") {
         Integer::from_digits(hexadecimal, 16)
     } else if digits.len() > 1 && digits.starts_with('0') {
-        // Python takes the prefix, too.
+        // Python accepts the prefix, too.
         Integer::from_digits(digits.strip_prefix("0o").unwrap_or(digits), 8)
     } else if digits.contains(':') {
         sexagesimal(digits)
     } else {
         Integer::from_digits(digits, 10)
     };
-    number.map(|number| number.negated(text.starts_with('-'))).ok_or_else(|| "this is no integer".to_owned())
+    number.map(|number| number.negated(text.starts_with('-'))).ok_or_else(|| "this is not an integer".to_owned())
 }
 
 fn sexagesimal(digits: &str) -> Option<Integer> {
@@ -181,7 +181,7 @@ fn float(text: &str) -> Option<f64> {
         ".nan" => return Some(f64::NAN),
         _ if digits.contains(':') => {
             let parts: Option<Vec<f64>> = digits.split(':').map(|part| part.parse().ok()).collect();
-            // From the lowest on, as PyYAML adds them up: the order is seen in the last bit.
+            // From the lowest on, in PyYAML's order of additions, which affects the last bit.
             let mut base = 1.0;
             parts?.into_iter().rev().fold(0.0, |sum, part| {
                 let sum = sum + part * base;

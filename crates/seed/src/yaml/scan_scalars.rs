@@ -8,11 +8,11 @@ use super::text::{END, Mark, is_blank, is_break, is_line_end};
 /// What happens to line breaks at a block's end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chomping {
-    /// One stays.
+    /// One is kept.
     Clip,
-    /// None stays: `-`.
+    /// None is kept: `-`.
     Strip,
-    /// All stay: `+`.
+    /// All are kept: `+`.
     Keep,
 }
 
@@ -76,8 +76,8 @@ impl Scanner<'_> {
                 ' ' => break,
                 character if is_line_end(character) => break,
                 _ => {
-                    let error = self.text.unexpected("a block's text begins on the next line");
-                    return Err(error.hint("a text that begins with `|` or `>` is put in quotes"));
+                    let error = self.text.unexpected("the text of a block must begin on the next line");
+                    return Err(error.hint("put a text that begins with `|` or `>` in quotes"));
                 }
             }
             self.text.forward();
@@ -85,7 +85,7 @@ impl Scanner<'_> {
         Ok((chomping.unwrap_or(Chomping::Clip), increment.map(|digit| digit as usize)))
     }
 
-    /// Past empty lines; the deepest indentation in them, that of the text's first line with them.
+    /// Skips empty lines; returns the deepest indentation, including that of the first line with text.
     fn block_indentation(&mut self, breaks: &mut String, end: &mut Mark) -> usize {
         let mut deepest = 0;
         loop {
@@ -165,8 +165,8 @@ impl Scanner<'_> {
             _ => {
                 let Some(meant) = escaped(character) else {
                     self.text.forward();
-                    let hint = "in single quotes a backslash is a backslash; in double ones it is written twice";
-                    return Err(Error::new("there is no such escape", self.text.since(start)).hint(hint));
+                    let hint = "write a backslash twice in double quotes, or use single quotes";
+                    return Err(Error::new("unknown escape", self.text.since(start)).hint(hint));
                 };
                 text.push(meant);
                 self.text.forward();
@@ -181,7 +181,7 @@ impl Scanner<'_> {
         if number > u32::from(char::MAX) {
             return Err(Error::new("there is no such character", self.text.since(start)));
         }
-        // Python has halves of characters; nothing that follows can do anything with them.
+        // Python allows surrogates; cloud-init cannot use them.
         text.push(char::from_u32(number).unwrap_or(char::REPLACEMENT_CHARACTER));
         self.text.forward_by(digits);
         Ok(())
@@ -268,7 +268,7 @@ impl Scanner<'_> {
         rest.len()
     }
 
-    /// What stands for the white space before the next word; nothing where the scalar ends.
+    /// What the white space before the next word becomes; `None` if the scalar ends.
     fn plain_blanks(&mut self, blanks: &mut String) {
         let spaces = self.text.take_while(|character| character == ' ');
         let Some(line_break) = self.text.line_break() else {

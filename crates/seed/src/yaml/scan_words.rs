@@ -16,8 +16,8 @@ impl Scanner<'_> {
         if name.is_empty() || !(self.text.peek() == ' ' || is_line_end(self.text.peek())) {
             return Err(self
                 .text
-                .unexpected("a directive's name is needed behind `%`")
-                .hint("a text that begins with `%` is put in quotes"));
+                .unexpected("a directive's name is needed after `%`")
+                .hint("put a text that begins with `%` in quotes"));
         }
         let token = match name {
             "YAML" => self.scan_version()?,
@@ -32,7 +32,7 @@ impl Scanner<'_> {
         Ok(Placed { token, span })
     }
 
-    /// Past a comment; nothing else may be in the rest of the line.
+    /// Skips a comment; nothing else may be in the rest of the line.
     pub(super) fn skip_to_line_end(&mut self) -> Result<(), Error> {
         self.text.take_while(|character| character == ' ');
         if self.text.peek() == '#' {
@@ -51,9 +51,7 @@ impl Scanner<'_> {
         let version = self.text.take_while(|character| character.is_ascii_digit() || character == '.');
         let is_known = version.strip_prefix("1.").is_some_and(|minor| minor.parse::<u32>().is_ok());
         if !is_known || !(self.text.peek() == ' ' || is_line_end(self.text.peek())) {
-            return Err(
-                Error::new("this version of YAML is not known", self.text.since(start)).hint("PyYAML knows 1.1")
-            );
+            return Err(Error::new("this version of YAML is unknown", self.text.since(start)).hint("PyYAML knows 1.1"));
         }
         Ok(Token::VersionDirective)
     }
@@ -62,7 +60,7 @@ impl Scanner<'_> {
         self.text.take_while(|character| character == ' ');
         let handle = self.scan_tag_handle()?;
         if self.text.peek() != ' ' {
-            return Err(self.text.unexpected("a space is needed behind a tag's handle"));
+            return Err(self.text.unexpected("a space is needed after a tag's handle"));
         }
         self.text.take_while(|character| character == ' ');
         let prefix = self.scan_tag_uri()?;
@@ -80,7 +78,7 @@ impl Scanner<'_> {
         let is_end = |next: char| is_blank(next) || "?:,]}%@`".contains(next);
         if name.is_empty() || !is_end(self.text.peek()) {
             let error = self.text.unexpected("an anchor's name has letters, digits, `-` and `_`");
-            return Err(error.hint("a text that begins with `*` or `&` is put in quotes"));
+            return Err(error.hint("put a text that begins with `*` or `&` in quotes"));
         }
         let token = if is_alias { Token::Alias(name) } else { Token::Anchor(name) };
         Ok(Placed { token, span: self.text.since(start) })
@@ -93,7 +91,7 @@ impl Scanner<'_> {
             self.text.forward_by(2);
             let suffix = self.scan_tag_uri()?;
             if self.text.peek() != '>' {
-                return Err(self.text.unexpected("a `>` is needed behind a tag"));
+                return Err(self.text.unexpected("a `>` is needed after a tag"));
             }
             self.text.forward();
             (None, suffix)
@@ -114,8 +112,8 @@ impl Scanner<'_> {
         if !(self.text.peek() == ' ' || is_line_end(self.text.peek())) {
             return Err(self
                 .text
-                .unexpected("a space is needed behind a tag")
-                .hint("a text that begins with `!` is put in quotes"));
+                .unexpected("a space is needed after a tag")
+                .hint("put a text that begins with `!` in quotes"));
         }
         Ok(Placed { token: Token::Tag { handle, suffix }, span: self.text.since(start) })
     }
@@ -143,12 +141,9 @@ impl Scanner<'_> {
         let start = self.text.mark;
         let uri = self.text.take_while(is_part);
         if uri.is_empty() {
-            return Err(self
-                .text
-                .unexpected("a tag is needed here")
-                .hint("a text that begins with `!` is put in quotes"));
+            return Err(self.text.unexpected("a tag is needed here").hint("put a text that begins with `!` in quotes"));
         }
-        unescaped(uri).ok_or_else(|| Error::new("this tag has an escape that is none", self.text.since(start)))
+        unescaped(uri).ok_or_else(|| Error::new("this tag has an invalid escape", self.text.since(start)))
     }
 }
 

@@ -1,7 +1,7 @@
-//! From a text to tokens, by the rules of YAML 1.1 as PyYAML has them.
+//! From a text to tokens, by PyYAML's rules for YAML 1.1.
 //!
-//! A key is known as one when its `:` is met. Until then a token that may be a key is remembered, a line and
-//! 1024 characters long; the tokens that the key needs are put before it then.
+//! A key is recognised when its `:` is reached. Until then a token that may be a key is remembered, for a line and
+//! 1024 characters; then the tokens that the key needs are inserted before it.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -10,14 +10,14 @@ use super::Error;
 use super::node::Style;
 use super::text::{END, Mark, Text, is_blank, is_line_end, named};
 
-/// How far behind its beginning a key's `:` may be.
+/// How far after its beginning a key's `:` may be.
 const MAX_KEY_LENGTH: usize = 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     /// `%YAML`.
     VersionDirective,
-    /// One that means nothing.
+    /// A directive without a meaning.
     Directive,
     /// `%TAG`: what a handle stands for.
     TagDirective {
@@ -57,7 +57,7 @@ pub(super) struct Placed {
     pub(super) span: Range<usize>,
 }
 
-/// A token that is a key if a `:` comes.
+/// A token that is a key if a `:` follows.
 #[derive(Clone, Copy, Debug)]
 struct PossibleKey {
     mark: Mark,
@@ -101,7 +101,7 @@ impl<'text> Scanner<'text> {
         while self.needs_more()? {
             self.fetch()?;
         }
-        // A text has a token at least: its end, which is not taken.
+        // A text has at least one token, its end, which is never removed.
         self.tokens.front().ok_or_else(|| Error::new("the text ends here", self.text.here()))
     }
 
@@ -182,10 +182,10 @@ impl<'text> Scanner<'text> {
     }
 
     fn nothing_begins_with(&self, character: char) -> Error {
-        let error = Error::new(format!("nothing begins with {} here", named(character)), self.text.here());
+        let error = Error::new(format!("no value can begin with {} here", named(character)), self.text.here());
         match character {
-            '\t' => error.hint("YAML is indented and spaced with spaces; a tab is part of a value in quotes"),
-            _ => error.hint("a text that begins with it is put in quotes"),
+            '\t' => error.hint("indent and separate with spaces; put a text with a tab in quotes"),
+            _ => error.hint("put a text that begins with it in quotes"),
         }
     }
 
@@ -230,7 +230,7 @@ impl<'text> Scanner<'text> {
             if key.mark.line == line && at - key.mark.at <= MAX_KEY_LENGTH {
                 continue;
             }
-            // Characters are counted where bytes are too many.
+            // Characters are counted only if there are too many bytes.
             let is_near = || self.text.text[key.mark.at..at].chars().count() <= MAX_KEY_LENGTH;
             if key.mark.line == line && is_near() {
                 continue;
@@ -310,10 +310,7 @@ impl<'text> Scanner<'text> {
     fn fetch_flow_end(&mut self, token: Token) -> Result<(), Error> {
         self.forget_key()?;
         if self.flow_level == 0 {
-            return Err(Error::new(
-                format!("nothing is open that {} closes", named(self.text.peek())),
-                self.text.here(),
-            ));
+            return Err(Error::new(format!("{} closes nothing", named(self.text.peek())), self.text.here()));
         }
         self.flow_level -= 1;
         self.possible_keys.pop();
@@ -326,7 +323,7 @@ impl<'text> Scanner<'text> {
         if self.flow_level == 0 {
             if !self.allows_key {
                 return Err(Error::new("a list cannot begin here", self.text.here())
-                    .hint("its `-` stands on a line of its own; a text that begins with `- ` is put in quotes"));
+                    .hint("begin the list on a line of its own; put a text that begins with `- ` in quotes"));
             }
             if self.add_indent(self.column()) {
                 self.push(Token::BlockSequenceStart, 0);
@@ -367,8 +364,8 @@ impl<'text> Scanner<'text> {
         } else {
             if is_block {
                 if !self.allows_key {
-                    return Err(Error::new("a `:` cannot be here: the line has a key and a value", self.text.here())
-                        .hint("put the value in quotes, or begin a line for the key"));
+                    return Err(Error::new("unexpected `:`: the line has a key and a value already", self.text.here())
+                        .hint("put the value in quotes, or begin a new line for the key"));
                 }
                 if self.add_indent(self.column()) {
                     self.push(Token::BlockMappingStart, 0);
@@ -385,9 +382,9 @@ impl<'text> Scanner<'text> {
 /// A line that should have been a key.
 fn no_colon(text: &str, mark: Mark) -> Error {
     let line = text[mark.at..].lines().next().unwrap_or_default().trim_end();
-    let error = Error::new("a `:` is missing behind this key", mark.at..mark.at + line.len());
+    let error = Error::new("a `:` is missing after this key", mark.at..mark.at + line.len());
     match line.find(':') {
-        Some(_) => error.hint("a `:` behind a key is followed by a space"),
+        Some(_) => error.hint("a key's `:` must be followed by a space"),
         None => error,
     }
 }

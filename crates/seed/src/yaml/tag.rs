@@ -5,7 +5,7 @@ use super::resolve::Kind;
 /// What `!!` stands for.
 pub(super) const CORE: &str = "tag:yaml.org,2002:";
 
-/// The tag of a node, written or found by its looks.
+/// The tag of a node, explicit or by its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
     Scalar(Kind),
@@ -14,12 +14,12 @@ pub(super) enum Tag {
     Mapping,
     Set,
     Pairs,
-    /// One that the loader refuses.
+    /// A tag that the loader rejects.
     Unknown(String),
 }
 
 impl Tag {
-    /// The tag that is written; `None` for `!`, which leaves it to the looks.
+    /// The explicit tag; `None` for `!`, with which the value's form decides.
     pub(super) fn written(whole: &str) -> Option<Self> {
         if whole == "!" || whole.is_empty() {
             return None;

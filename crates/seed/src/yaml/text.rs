@@ -13,16 +13,16 @@ pub(super) struct Mark {
     pub(super) column: usize,
 }
 
-/// A text and where one is in it.
+/// A text and the current place in it.
 pub(super) struct Text<'text> {
     pub(super) text: &'text str,
     pub(super) mark: Mark,
 }
 
-/// Where the text ends, [`Text::peek`] says this. It is a character that no text has.
+/// [`Text::peek`] at the end of the text. No text has this character.
 pub(super) const END: char = '\0';
 
-/// The line breaks of YAML 1.1; later versions take the last three for letters.
+/// The line breaks of YAML 1.1; in later versions the last three are letters.
 pub(super) fn is_break(character: char) -> bool {
     matches!(character, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
@@ -42,11 +42,11 @@ impl<'text> Text<'text> {
     ///
     /// # Errors
     ///
-    /// For characters that PyYAML has nowhere, in quotes neither.
+    /// For characters that PyYAML does not allow anywhere, not even in quotes.
     pub(super) fn new(text: &'text str) -> Result<Self, Error> {
         if let Some((at, character)) = text.char_indices().find(|(_, character)| !is_printable(*character)) {
             let message = format!("the character U+{:04X} is not allowed in YAML", u32::from(character));
-            let hint = "in double quotes it is written as an escape, such as `\\x1b`";
+            let hint = "write it as an escape in double quotes, such as `\\x1b`";
             return Err(Error::new(message, at..at + character.len_utf8()).hint(hint));
         }
         let mut text = Self { text, mark: Mark { at: 0, line: 0, column: 0 } };
@@ -70,7 +70,7 @@ impl<'text> Text<'text> {
         self.rest().chars().nth(ahead).unwrap_or(END)
     }
 
-    /// Goes on by a character and returns it.
+    /// Moves past a character and returns it.
     pub(super) fn forward(&mut self) -> char {
         let character = self.peek();
         if character == END {
@@ -86,14 +86,14 @@ impl<'text> Text<'text> {
         character
     }
 
-    /// Goes on by `count` characters.
+    /// Moves past `count` characters.
     pub(super) fn forward_by(&mut self, count: usize) {
         for _ in 0..count {
             self.forward();
         }
     }
 
-    /// Goes on as long as characters are `is_one`; what they were.
+    /// Moves past characters that are `is_one` and returns them.
     pub(super) fn take_while(&mut self, is_one: impl Fn(char) -> bool) -> &'text str {
         let start = self.mark.at;
         while self.peek() != END && is_one(self.peek()) {
@@ -102,7 +102,7 @@ impl<'text> Text<'text> {
         &self.text[start..self.mark.at]
     }
 
-    /// Goes past a line break; what it is in a value, if there is one.
+    /// Moves past a line break and returns what it is in a value, if there is one.
     pub(super) fn line_break(&mut self) -> Option<char> {
         let character = self.peek();
         if !is_break(character) {
@@ -132,7 +132,7 @@ impl<'text> Text<'text> {
         self.mark.at..self.mark.at + length
     }
 
-    /// An error at the next character, which is named in it.
+    /// An error at the next character, which it names.
     pub(super) fn unexpected(&self, expected: &str) -> Error {
         Error::new(format!("{expected}, but found {}", named(self.peek())), self.here())
     }

@@ -1,14 +1,14 @@
-//! Dates and times, which Python makes objects of.
+//! Dates and times, which become objects in Python.
 
 /// What a text that looks like a date is.
 pub(super) enum Timestamp {
     /// In ISO 8601, as Python writes it.
     Valid(String),
-    /// A date that there is not; what is wrong with it.
+    /// A date that does not exist, and the reason.
     Invalid(&'static str),
 }
 
-/// `None` where `text` does not look like a date.
+/// `None` if `text` does not look like a date.
 pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     let mut rest = Cursor(text.as_bytes());
     let year = rest.digits(4, 4)?;
@@ -41,7 +41,7 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
         return Some(Timestamp::Invalid(problem));
     }
     if hour > 23 || minute > 59 || second > 59 {
-        return Some(Timestamp::Invalid("there is no such time of the day"));
+        return Some(Timestamp::Invalid("this time of day does not exist"));
     }
     let fraction = match fraction {
         Some(microseconds) if microseconds > 0 => format!(".{microseconds:06}"),
@@ -50,12 +50,12 @@ pub(super) fn timestamp(text: &str) -> Option<Timestamp> {
     Some(Timestamp::Valid(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}{zone}")))
 }
 
-/// Whether `text` is a date that there is, such as `2030-12-31`.
+/// Whether `text` is an existing date, such as `2030-12-31`.
 pub(crate) fn is_date(text: &str) -> bool {
     text.len() == 10 && matches!(timestamp(text), Some(Timestamp::Valid(_)))
 }
 
-/// The zone at the end, where there is one; `None` where something else is there.
+/// The zone at the end, if there is one; `None` if something else is there.
 fn zone(rest: &mut Cursor) -> Option<Result<String, &'static str>> {
     if rest.0.is_empty() {
         return Some(Ok(String::new()));
@@ -93,10 +93,10 @@ fn invalid_date(year: u32, month: u32, day: u32) -> Option<&'static str> {
         4 | 6 | 9 | 11 => 30,
         2 if is_leap => 29,
         2 => 28,
-        _ => return Some("a month is 1 to 12"),
+        _ => return Some("a month must be from 1 to 12"),
     };
     match (year, day) {
-        (0, _) => Some("the first year is 1"),
+        (0, _) => Some("a year must be 1 or later"),
         (_, day) if day == 0 || day > days => Some("the month has no such day"),
         _ => None,
     }
@@ -128,7 +128,7 @@ impl Cursor<'_> {
         (count >= min).then_some((number, count))
     }
 
-    /// Microseconds; further digits are let go.
+    /// Microseconds; further digits are ignored.
     fn fraction(&mut self) -> u32 {
         let count = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let (digits, rest) = self.0.split_at(count);

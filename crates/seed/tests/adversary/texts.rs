@@ -158,7 +158,7 @@ fn what_is_packed_is_unpacked_within_bounds() {
     };
     let bomb = packed(&vec![b'a'; 64 << 20]);
     let report = check(&[Document { name: "x", role: Role::UserData, bytes: &bomb }]);
-    assert!(report.findings[0].message.contains("more than is looked at"), "{:?}", report.findings);
+    assert!(report.findings[0].message.contains("unpacks to more than 16777216 bytes"), "{:?}", report.findings);
     let cut = packed(b"#cloud-config\n");
     look(&cut[..cut.len() - 9]);
     let report = check(&[Document { name: "x", role: Role::UserData, bytes: &packed(b"#cloud-config\nhostnam: a\n") }]);

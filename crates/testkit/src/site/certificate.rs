@@ -1,4 +1,4 @@
-//! An authority that nobody but the test trusts, and a server's certificate by it.
+//! An authority that only the test trusts, and a server's certificate signed by it.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 
-/// What the server shows, and how a client may know it.
+/// The server's certificate, and the authority by which a client can verify it.
 pub(super) struct Certificate {
     pub(super) config: Arc<ServerConfig>,
     /// The authority's own certificate.
     pub(super) authority_pem: String,
 }
 
-/// A certificate for `127.0.0.1` and `localhost`, that has ended where `expired`.
+/// A certificate for `127.0.0.1` and `localhost`, which has expired if `expired`.
 pub(super) fn make(expired: bool) -> Certificate {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.distinguished_name.push(DnType::CommonName, "imgraft test authority");

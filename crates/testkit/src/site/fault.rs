@@ -1,21 +1,21 @@
-//! What a server can do wrong.
+//! A server's faults.
 
 use std::sync::Arc;
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug)]
 pub enum Fault {
-    /// The connection ends after so many bytes of the body.
+    /// The connection ends after this many bytes of the body.
     Cut {
         /// How many bytes of the body are sent.
         after_bytes: u64,
     },
-    /// Nothing comes any more after so many bytes of the body, but the connection stays.
+    /// Nothing is sent after this many bytes of the body, but the connection stays open.
     Stall {
         /// How many bytes of the body are sent.
         after_bytes: u64,
     },
-    /// A byte comes now and then after so many bytes of the body.
+    /// Single bytes are sent now and then after this many bytes of the body.
     Trickle {
         /// How many bytes of the body are sent as usual.
         after_bytes: u64,
@@ -24,17 +24,17 @@ pub enum Fault {
     Status {
         /// The status.
         code: u16,
-        /// What `Retry-After` says.
+        /// The value of `Retry-After`.
         retry_after: Option<String>,
     },
     /// A redirect.
     Redirect {
-        /// What `Location` says.
+        /// The value of `Location`.
         location: String,
     },
-    /// `Content-Length` says that, whatever is sent. A connection with fewer bytes ends there.
+    /// `Content-Length` has this value, whatever is sent. A connection with fewer bytes ends there.
     ContentLength(String),
-    /// `Content-Range` says that.
+    /// `Content-Range` has this value.
     ContentRange(String),
     /// No `Content-Length`, but chunks.
     Chunked,
@@ -42,7 +42,7 @@ pub enum Fault {
     UntilClosed,
     /// `Content-Encoding: gzip`, which nobody asked for.
     Encoded,
-    /// `Range` is not known here: the whole file is sent with 200.
+    /// `Range` is ignored: the whole file is sent with 200.
     NoRange,
     /// Ranges are answered with 206 although the file has changed since.
     IgnoreIfRange,
@@ -54,9 +54,9 @@ pub enum Fault {
     Change(Arc<[u8]>),
     /// The headers come a byte at a time, and never end.
     SlowHeaders,
-    /// The headers are larger than anybody wants to read.
+    /// The headers are very large.
     HugeHeaders,
-    /// It is not HTTP at all.
+    /// The answer is not HTTP at all.
     Garbage,
     /// The connection ends before anything is said.
     Hangup,

@@ -35,7 +35,7 @@ pub struct Site {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What was asked, and what came of it.
+/// A request and its answer.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// `GET`.
@@ -44,7 +44,7 @@ pub struct Request {
     pub path: String,
     /// The headers: names in lower case, and values.
     pub headers: HashMap<String, String>,
-    /// What was answered; 0 where nothing was.
+    /// The status of the answer; 0 if there was none.
     pub status: u16,
     /// How many bytes of the body were sent, or are about to be.
     pub sent_bytes: u64,
@@ -74,7 +74,7 @@ struct Content {
     requests: Vec<Request>,
 }
 
-/// What a path has.
+/// The content of a path.
 #[derive(Clone, Debug)]
 enum Body {
     Bytes(Arc<[u8]>),
@@ -129,7 +129,7 @@ impl Site {
         format!("{scheme}://{}{path}", self.state.address)
     }
 
-    /// The port that it listens at.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.state.address.port()
     }
@@ -146,13 +146,13 @@ impl Site {
         self
     }
 
-    /// From now on, `path` is not there.
+    /// From now on, `path` does not exist.
     pub fn remove(&self, path: &str) -> &Self {
         self.state.content().files.remove(path);
         self
     }
 
-    /// From now on, what is in `folder` is below `prefix`, which ends with a slash.
+    /// From now on, the files of `folder` are below `prefix`, which ends with a slash.
     pub fn put_folder(&self, prefix: &str, folder: impl AsRef<Path>) -> &Self {
         self.state.content().folders.push((prefix.to_owned(), folder.as_ref().to_owned()));
         self
@@ -163,7 +163,7 @@ impl Site {
         self.once_all(path, [fault])
     }
 
-    /// As [`once`](Self::once), with several faults in one answer.
+    /// Like [`once`](Self::once), with several faults in one answer.
     pub fn once_all(&self, path: &str, faults: impl IntoIterator<Item = Fault>) -> &Self {
         self.state.content().once.entry(path.to_owned()).or_default().push_back(faults.into_iter().collect());
         self
@@ -184,12 +184,12 @@ impl Site {
         self
     }
 
-    /// What was asked so far, in the order of the answers' beginnings.
+    /// The requests so far, in the order of the answers' beginnings.
     pub fn requests(&self) -> Vec<Request> {
         self.state.content().requests.clone()
     }
 
-    /// What was asked of `path` so far.
+    /// The requests for `path` so far.
     pub fn requests_of(&self, path: &str) -> Vec<Request> {
         self.state.content().requests.iter().filter(|request| request.path == path).cloned().collect()
     }

@@ -14,7 +14,7 @@ pub enum ProxyKind {
     Socks5,
 }
 
-/// A proxy; it goes on until the process ends.
+/// A proxy; it runs until the process ends.
 #[derive(Debug)]
 pub struct Proxy {
     kind: ProxyKind,
@@ -46,7 +46,7 @@ impl Proxy {
         format!("{scheme}://{}", self.address)
     }
 
-    /// What it was asked to connect to: `127.0.0.1:443`.
+    /// The connections that it was asked for: `127.0.0.1:443`.
     pub fn targets(&self) -> Vec<String> {
         self.targets.lock().unwrap().clone()
     }

@@ -89,8 +89,8 @@ struct Answer {
     faults: Vec<Fault>,
 }
 
-/// Answers one request; says whether the connection may go on. What is noted of it is noted before it is sent, so
-/// that a client which has seen it finds it noted.
+/// Answers one request and returns whether the connection may continue. The answer is recorded before it is sent, so
+/// that a client which has seen it finds it recorded.
 fn answer(state: &State, mut request: Request, stream: &mut BufReader<Box<dyn Stream>>) -> io::Result<bool> {
     let answer = compose(state, &request)?;
     let faults = &answer.faults;

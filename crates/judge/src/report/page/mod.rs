@@ -1,17 +1,14 @@
-//! A report as one page that needs nothing besides itself.
+//! A report as one self-contained page.
 
 mod timeline;
 
-use std::fmt::Write;
+use askama::Template;
 
 use super::text::problems;
-use super::{escaped, marked};
-use crate::stage::Stage;
-use crate::verdict::{Boot, Check, Outcome, Report, Verdict};
+use crate::verdict::{Boot, Outcome, Report, Verdict};
+use timeline::Timeline;
 
-const STYLE: &str = include_str!("style.css");
-
-/// By what a page was made, and when.
+/// Which version made a page, and when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// The program's version.
@@ -20,150 +17,59 @@ pub struct Made {
     pub date: String,
 }
 
-/// The page: the word, all that is wrong, then boot by boot its timeline, its checks, what went wrong, logs and the console.
+/// `templates/page.html`, which escapes every text that it is given.
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    report: &'a Report,
+    made: &'a Made,
+    class: &'static str,
+    word: &'static str,
+    image: String,
+    /// How many checks there are, how many found nothing wrong and how many did.
+    all: usize,
+    good: usize,
+    failed: usize,
+    problems: Vec<String>,
+    boots: Vec<(&'a Boot, Timeline)>,
+}
+
+/// The page: the verdict, all problems, then for each boot its timeline, its checks, what went wrong, logs and the console.
 ///
-/// It is self-contained: no script, no font, no picture from elsewhere, and a policy that would refuse them.
+/// It is self-contained: it has no script and loads no font or picture, and its policy would refuse them.
 pub fn page(report: &Report, made: &Made) -> String {
-    let image = escaped(&report.image.display().to_string());
+    let checks = || report.boots.iter().flat_map(|boot| &boot.checks);
+    let count = |is: fn(&Outcome) -> bool| checks().filter(|check| is(&check.outcome)).count();
     let (class, word) = match report.verdict {
         Verdict::Good => ("good", "ok"),
         Verdict::Wrong => ("wrong", "FAILED"),
         Verdict::NotLookedAt => ("unknown", "not known"),
     };
-    let mut page = format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{word}: {image}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
-         <header>\n<p class=\"word {class}\">{word}</p>\n<h1>{image}</h1>\n"
-    );
-    let checks: Vec<&Check> = report.boots.iter().flat_map(|boot| &boot.checks).collect();
-    let count = |is: fn(&Outcome) -> bool| checks.iter().filter(|check| is(&check.outcome)).count();
-    let _ = writeln!(
-        page,
-        "<p class=\"facts\"><span>{} of {} checks are ok</span> <span>{:.1} s</span> <span>{}</span> \
-         <span>imgraft {}</span> <span>{}</span></p>",
-        count(|outcome| *outcome == Outcome::Good),
-        checks.len(),
-        report.took_s,
-        escaped(&report.accelerator),
-        escaped(&made.version),
-        escaped(&made.date)
-    );
-    page.push_str("</header>\n<main>\n");
-    let problems: Vec<String> = report.boots.iter().flat_map(problems).collect();
-    if !problems.is_empty() {
-        let failed = count(|outcome| matches!(outcome, Outcome::Wrong { .. }));
-        let _ = writeln!(page, "<div class=\"banner wrong\">\n<p>{failed} of {} checks failed</p>\n<ul>", checks.len());
-        for problem in &problems {
-            let _ = writeln!(page, "<li>{}</li>", marked(problem));
+    let page = Page {
+        report,
+        made,
+        class,
+        word,
+        image: report.image.display().to_string(),
+        all: checks().count(),
+        good: count(|outcome| *outcome == Outcome::Good),
+        failed: count(|outcome| matches!(outcome, Outcome::Wrong { .. })),
+        problems: report.boots.iter().flat_map(problems).collect(),
+        boots: report.boots.iter().map(|boot| (boot, Timeline::of(boot))).collect(),
+    };
+    // Writing to a `String` cannot fail.
+    page.render().unwrap_or_default()
+}
+
+impl Outcome {
+    /// The class and the word of a row, and what was found.
+    fn words(&self) -> (&'static str, &'static str, Option<&str>) {
+        match self {
+            Self::Good => ("good", "ok", None),
+            Self::Wrong { problem } => ("wrong", "FAILED", Some(problem)),
+            Self::NotLookedAt { reason } => ("unknown", "not known", Some(reason)),
         }
-        page.push_str("</ul>\n</div>\n");
     }
-    for reason in &report.not_looked_at {
-        let _ = writeln!(page, "<p class=\"banner unknown\">Not looked at: {}</p>", marked(reason));
-    }
-    for boot in &report.boots {
-        push_boot(&mut page, boot);
-    }
-    page.push_str("</main>\n<footer>made by imgraft test</footer>\n</body>\n</html>\n");
-    page
-}
-
-fn push_boot(page: &mut String, boot: &Boot) {
-    let finished = boot.stages.iter().find(|stage| stage.stage == Stage::Finished);
-    let up = finished.filter(|_| boot.failure.is_none()).map(|stage| stage.at.as_secs_f64() - boot.at_s);
-    let up = up.map(|up_s| format!(" <small>up in {up_s:.1} s</small>")).unwrap_or_default();
-    let _ = writeln!(page, "<section>\n<h2>{}{up}</h2>", escaped(&boot.name));
-    if let Some(failure) = &boot.failure {
-        let _ = writeln!(
-            page,
-            "<div class=\"banner wrong\"><p>It failed in stage <strong>{}</strong>: {}</p>",
-            failure.stage,
-            marked(&failure.problem)
-        );
-        push_lines(page, &failure.lines);
-        page.push_str("</div>\n");
-    }
-    page.push_str(&timeline::svg(boot));
-    push_checks(page, boot);
-    push_troubles(page, boot);
-    for log in &boot.logs {
-        push_details(page, &log.path, None, &log.lines.join("\n"));
-    }
-    let lines = boot.console.lines().count();
-    push_details(page, "console", Some(&format!("{lines} lines")), &boot.console);
-    page.push_str("</section>\n");
-}
-
-fn push_checks(page: &mut String, boot: &Boot) {
-    if boot.checks.is_empty() {
-        return;
-    }
-    page.push_str(
-        "<table class=\"checks\">\n<thead><tr><th>result</th><th>expected</th><th>took</th></tr></thead>\n<tbody>\n",
-    );
-    for check in boot.checks_worst_first() {
-        let (class, word, problem) = match &check.outcome {
-            Outcome::Good => ("good", "ok", ""),
-            Outcome::Wrong { problem } => ("wrong", "FAILED", problem.as_str()),
-            Outcome::NotLookedAt { reason } => ("unknown", "not known", reason.as_str()),
-        };
-        let _ = write!(
-            page,
-            "<tr class=\"{class}\"><td><span class=\"word {class}\">{word}</span></td><td>{}",
-            marked(&check.name)
-        );
-        if !problem.is_empty() {
-            let stage = check.stage.map(|stage| format!(" <small>({stage})</small>")).unwrap_or_default();
-            let _ = write!(page, "<div class=\"problem\">{}{stage}</div>", marked(problem));
-        }
-        match (&check.outcome, check.lines.is_empty()) {
-            (_, true) => {}
-            (Outcome::Good, false) => {
-                page.push_str("<details><summary>what it said</summary>");
-                push_lines(page, &check.lines);
-                page.push_str("</details>");
-            }
-            _ => push_lines(page, &check.lines),
-        }
-        let _ = writeln!(page, "</td><td class=\"number\">{:.1} s</td></tr>", check.took.as_secs_f64());
-    }
-    page.push_str("</tbody>\n</table>\n");
-}
-
-fn push_troubles(page: &mut String, boot: &Boot) {
-    if boot.troubles.is_empty() {
-        return;
-    }
-    page.push_str("<h3>What the console complained of</h3>\n<table class=\"troubles\">\n<tbody>\n");
-    for trouble in &boot.troubles {
-        let at_s = trouble.at.as_secs_f64() - boot.at_s;
-        let line = escaped(&trouble.line);
-        let _ = writeln!(
-            page,
-            "<tr><td class=\"number\">{at_s:.1} s</td><td>{}</td><td><code>{line}</code></td></tr>",
-            trouble.stage
-        );
-    }
-    page.push_str("</tbody>\n</table>\n");
-}
-
-fn push_lines(page: &mut String, lines: &[String]) {
-    if !lines.is_empty() {
-        let _ = writeln!(page, "<pre tabindex=\"0\">{}</pre>", escaped(&lines.join("\n")));
-    }
-}
-
-fn push_details(page: &mut String, name: &str, more: Option<&str>, text: &str) {
-    let more = more.map(|more| format!(" <small>{}</small>", escaped(more))).unwrap_or_default();
-    let _ = writeln!(
-        page,
-        "<details><summary>{}{more}</summary>\n<pre tabindex=\"0\">{}</pre>\n</details>",
-        escaped(name),
-        escaped(text.trim_end())
-    );
 }
 
 #[cfg(test)]
@@ -181,7 +87,8 @@ mod tests {
         let place = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}: {page}"));
         assert!(place("2 of 5 checks failed") < place("<section>"));
         assert!(
-            place("<li>after a restart, cloud-init: network: nothing went on for 300 s: a hang</li>") < place("<svg")
+            place("<li>after a restart, cloud-init: network: no progress for 300 s: the guest hangs</li>")
+                < place("<svg")
         );
         let table = &page[place("<table class=\"checks\">")..];
         assert!(table.find(">FAILED<").unwrap() < table.find(">ok<").unwrap());
@@ -196,7 +103,7 @@ mod tests {
         {
             assert!(!page.contains(part), "{part}");
         }
-        let text = "&lt;/pre&gt;&lt;script&gt;";
+        let text = "&#60;/pre&#62;&#60;script&#62;";
         // The image's name twice, a trouble, two lines of checks, a service's name in a row and in the drawing, a module, …
         assert!(page.matches(text).count() >= 9, "{}", page.matches(text).count());
         // Two boots, each drawn for wide and for narrow screens.
@@ -255,7 +162,7 @@ mod tests {
         assert!(measured["owned"].as_str().unwrap().starts_with("FAILED: my & </pre><script>"), "{measured}");
         assert_eq!(measured["images"], 0, "{measured}");
         assert_eq!(measured["rows"], 5, "{measured}");
-        // Ten stages, three modules that are no stage, two units, five checks; seven stages of the second boot.
+        // Ten stages, three modules that are not stages, two units, five checks; seven stages of the second boot.
         assert_eq!(measured["bars"], 27, "{measured}");
         assert_eq!(
             (&measured["clash"], &measured["empty"], &measured["wide"]),

@@ -1,20 +1,17 @@
 //! A boot's timeline, drawn.
 
-use std::fmt::Write;
-
-use super::escaped;
 use crate::stage::Stage;
 use crate::verdict::{Boot, Outcome, Span};
 
-/// Where things are, in the drawing's own units.
-struct Layout {
-    class: &'static str,
-    width: f64,
-    /// Where names are; without it, they are above their bars.
-    gutter: f64,
-    margin: f64,
+/// The drawing's geometry, in its own units.
+pub(super) struct Layout {
+    pub(super) class: &'static str,
+    pub(super) width: f64,
+    /// The width for names; if it is 0, they are above their bars.
+    pub(super) gutter: f64,
+    pub(super) margin: f64,
     /// The most ticks on the axis.
-    ticks: f64,
+    pub(super) ticks: f64,
 }
 
 const WIDE: Layout = Layout { class: "wide", width: 1000.0, gutter: 250.0, margin: 50.0, ticks: 11.0 };
@@ -26,52 +23,90 @@ const BAR: f64 = 14.0;
 const STAGE_BAR: f64 = 26.0;
 const AXIS: f64 = 22.0;
 const HEADING: f64 = 28.0;
-/// The width of a letter, about.
+/// The approximate width of a letter.
 const LETTER: f64 = 6.6;
-/// What took less is not drawn, in seconds.
+/// The shortest time that is drawn, in seconds.
 const SHORTEST_S: f64 = 0.05;
 /// The most rows of a kind.
 const MAX_ROWS: usize = 16;
 /// The longest name in the gutter, in letters.
 const MAX_NAME: usize = 36;
 
-/// The drawing, as an element of HTML: for a wide and for a narrow screen, of which the style shows one.
-pub(super) fn svg(boot: &Boot) -> String {
-    let length_s = (boot.end_s - boot.at_s).max(1.0);
-    let draw = |layout: &'static Layout| {
-        let mut drawing = Drawing { layout, at_s: boot.at_s, length_s, y: 0.0, body: String::new() };
+/// What `templates/timeline.html` draws: how long each stage took, in words because some stages are too short for a
+/// name in the drawing; and the drawing for a wide and for a narrow screen. The style shows one of the two.
+pub(super) struct Timeline {
+    /// Of each stage its class, its name and the seconds that it took.
+    pub(super) legend: Vec<(&'static str, &'static str, f64)>,
+    pub(super) drawings: [Drawing; 2],
+}
+
+impl Timeline {
+    pub(super) fn of(boot: &Boot) -> Self {
+        let stages = stages(boot).filter(|(stage, ..)| *stage != Stage::Finished);
+        let legend = stages.map(|(stage, begin_s, end_s)| (class_in(boot, stage), stage.name(), end_s - begin_s));
+        Self { legend: legend.collect(), drawings: [Drawing::of(boot, &WIDE), Drawing::of(boot, &NARROW)] }
+    }
+}
+
+/// A drawing in units of its layout, rounded to tenths.
+pub(super) struct Drawing {
+    pub(super) layout: &'static Layout,
+    pub(super) at_s: f64,
+    pub(super) length_s: f64,
+    /// Where the next row begins; in the end, the drawing's height.
+    pub(super) y: f64,
+    pub(super) ticks: Vec<Text>,
+    pub(super) headings: Vec<Text>,
+    pub(super) bars: Vec<Bar>,
+}
+
+pub(super) struct Bar {
+    pub(super) class: &'static str,
+    pub(super) title: String,
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) width: f64,
+    pub(super) height: f64,
+    pub(super) texts: Vec<Text>,
+}
+
+pub(super) struct Text {
+    pub(super) class: &'static str,
+    pub(super) x: f64,
+    pub(super) y: f64,
+    pub(super) text: String,
+}
+
+impl Text {
+    fn new(class: &'static str, x: f64, y: f64, text: impl Into<String>) -> Self {
+        Self { class, x: tenths(x), y: tenths(y), text: text.into() }
+    }
+}
+
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
+impl Drawing {
+    fn of(boot: &Boot, layout: &'static Layout) -> Self {
+        let length_s = (boot.end_s - boot.at_s).max(1.0);
+        let (ticks, headings, bars) = Default::default();
+        let mut drawing = Self { layout, at_s: boot.at_s, length_s, y: 0.0, ticks, headings, bars };
         drawing.stages(boot);
         drawing.spans("cloud-init's modules that took longest", "module", &longest(boot, &boot.modules));
         drawing.spans("units of systemd that took longest", "unit", &longest(boot, &boot.units));
         drawing.spans("checks", "check", &checks(boot));
-        drawing.finish(&boot.name)
-    };
-    format!("{}<div class=\"timeline\">{}{}</div>\n", legend(boot), draw(&WIDE), draw(&NARROW))
-}
-
-/// How long each stage took, in words: some are too short for a name in the drawing.
-fn legend(boot: &Boot) -> String {
-    let mut list = "<ol class=\"legend\">\n".to_owned();
-    for (index, stage) in boot.stages.iter().enumerate().filter(|(_, stage)| stage.stage != Stage::Finished) {
-        let end_s = boot.stages.get(index + 1).map_or(boot.end_s, |next| next.at.as_secs_f64());
-        let (class, name) = (class_in(boot, stage.stage), stage.stage.name());
-        let took_s = end_s - stage.at.as_secs_f64();
-        let _ = writeln!(list, "<li><i class=\"{class}\"></i>{name} <small>{took_s:.1} s</small></li>");
+        drawing.y += 8.0;
+        let step_s = step(length_s, layout.ticks);
+        let mut tick_s = 0.0;
+        while tick_s <= length_s {
+            let x = drawing.x(boot.at_s + tick_s);
+            drawing.ticks.push(Text::new("tick", x, 12.0, format!("{tick_s} s")));
+            tick_s += step_s;
+        }
+        drawing
     }
-    list.push_str("</ol>\n");
-    list
-}
 
-struct Drawing {
-    layout: &'static Layout,
-    at_s: f64,
-    length_s: f64,
-    /// Where the next row begins.
-    y: f64,
-    body: String,
-}
-
-impl Drawing {
     fn x(&self, at_s: f64) -> f64 {
         let Layout { width, gutter, margin, .. } = self.layout;
         gutter + ((at_s - self.at_s) / self.length_s).clamp(0.0, 1.0) * (width - gutter - margin)
@@ -79,97 +114,69 @@ impl Drawing {
 
     fn stages(&mut self, boot: &Boot) {
         self.y += AXIS;
+        let text_y = self.y + STAGE_BAR / 2.0 + 4.0;
         if self.layout.gutter > 0.0 {
-            self.label("stages", "heading", self.y + STAGE_BAR / 2.0 + 4.0);
+            self.headings.push(Text::new("heading", 0.0, text_y, "stages"));
         }
-        for (index, stage) in boot.stages.iter().enumerate() {
-            let begin_s = stage.at.as_secs_f64();
-            let end_s = boot.stages.get(index + 1).map_or(boot.end_s, |next| next.at.as_secs_f64());
+        for (stage, begin_s, end_s) in stages(boot) {
+            let (name, short) = match stage {
+                Stage::Finished => ("after cloud-init's end", "checks"),
+                _ => (stage.name(), stage.name().trim_start_matches("cloud-init: ")),
+            };
             let (x, width) = (self.x(begin_s), (self.x(end_s) - self.x(begin_s)).max(1.0));
-            let class = class_in(boot, stage.stage);
-            let name = if stage.stage == Stage::Finished { "checks" } else { short_name(stage.stage) };
-            let y = self.y;
-            let _ = writeln!(
-                self.body,
-                "<g><title>{}: {:.1} s, from {:.1} s on</title>\
-                 <rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{STAGE_BAR}\"/>",
-                if stage.stage == Stage::Finished { "after cloud-init's end" } else { stage.stage.name() },
-                end_s - begin_s,
-                begin_s - self.at_s
-            );
-            if width > name.len() as f64 * LETTER + 6.0 {
-                let (x, y) = (x + width / 2.0, y + STAGE_BAR / 2.0 + 4.0);
-                let _ = writeln!(self.body, "<text class=\"inside\" x=\"{x:.1}\" y=\"{y:.1}\">{name}</text>");
-            }
-            self.body.push_str("</g>\n");
+            let is_room = width > short.len() as f64 * LETTER + 6.0;
+            let text = is_room.then(|| Text::new("inside", x + width / 2.0, text_y, short));
+            let texts = text.into_iter().collect();
+            self.bar(class_in(boot, stage), name, (begin_s, end_s - begin_s), STAGE_BAR, width, texts);
         }
         self.y += STAGE_BAR + 4.0;
     }
 
-    fn spans(&mut self, heading: &str, class: &str, spans: &[Span]) {
+    fn spans(&mut self, heading: &str, class: &'static str, spans: &[Span]) {
         if spans.is_empty() {
             return;
         }
         self.y += HEADING;
-        self.label(heading, "heading", self.y - 9.0);
+        self.headings.push(Text::new("heading", 0.0, self.y - 9.0, heading));
         for span in spans {
             let (x, end) = (self.x(span.at_s), self.x(span.at_s + span.took_s));
             let width = (end - x).max(2.0);
             let class = if span.is_failed { "failed" } else { class };
-            let text = format!("{:.1} s", span.took_s);
-            let is_above = self.layout.gutter == 0.0;
+            let name = span.name.replace('`', "");
             let name_y = self.y + ROW / 2.0 + 4.0;
-            if is_above {
+            let (name_class, name_x) = match self.layout.gutter {
+                0.0 => ("above", 0.0),
+                gutter => ("name", gutter - 10.0),
+            };
+            if name_class == "above" {
                 self.y += ROW - 4.0;
             }
-            let (y, text_y) = (self.y + (ROW - BAR) / 2.0, self.y + ROW / 2.0 + 4.0);
-            // Beside the bar, where there is room.
-            let is_room_behind = x + width + text.len() as f64 * LETTER + 4.0 < self.layout.width;
-            let (name_class, name_x) = if is_above { ("above", 0.0) } else { ("name", self.layout.gutter - 10.0) };
-            let (anchor, text_x) = if is_room_behind { ("behind", x + width + 5.0) } else { ("before", x - 5.0) };
-            let _ = writeln!(
-                self.body,
-                "<g><title>{}: {:.2} s, from {:.1} s on</title>\
-                 <text class=\"{name_class}\" x=\"{name_x:.1}\" y=\"{name_y:.1}\">{}</text>\
-                 <rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\"/>\
-                 <text class=\"{anchor}\" x=\"{text_x:.1}\" y=\"{text_y:.1}\">{text}</text></g>",
-                plain(&span.name),
-                span.took_s,
-                span.at_s - self.at_s,
-                escaped(&shortened(&span.name.replace('`', ""))),
-            );
-            self.y += ROW;
+            let (text, text_y) = (format!("{:.1} s", span.took_s), self.y + ROW / 2.0 + 4.0);
+            // After the bar, if there is room.
+            let is_room = x + width + text.len() as f64 * LETTER + 4.0 < self.layout.width;
+            let (text_class, text_x) = if is_room { ("behind", x + width + 5.0) } else { ("before", x - 5.0) };
+            let texts = vec![
+                Text::new(name_class, name_x, name_y, shortened(&name)),
+                Text::new(text_class, text_x, text_y, text),
+            ];
+            self.y += (ROW - BAR) / 2.0;
+            self.bar(class, &name, (span.at_s, span.took_s), BAR, width, texts);
+            self.y += ROW - (ROW - BAR) / 2.0;
         }
     }
 
-    fn label(&mut self, text: &str, class: &str, y: f64) {
-        let _ = writeln!(self.body, "<text class=\"{class}\" x=\"0\" y=\"{y:.1}\">{}</text>", escaped(text));
+    fn bar(&mut self, class: &'static str, name: &str, time: (f64, f64), height: f64, width: f64, texts: Vec<Text>) {
+        let (at_s, took_s) = time;
+        let title = format!("{name}: {took_s:.2} s, from {:.1} s on", at_s - self.at_s);
+        let (x, y, width) = (tenths(self.x(at_s)), tenths(self.y), tenths(width));
+        self.bars.push(Bar { class, title, x, y, width, height, texts });
     }
+}
 
-    fn finish(self, name: &str) -> String {
-        let height = self.y + 8.0;
-        let mut svg = format!(
-            "<svg class=\"{}\" viewBox=\"0 0 {} {height:.0}\" role=\"img\" aria-label=\"timeline of the {}\">\n",
-            self.layout.class,
-            self.layout.width,
-            plain(name)
-        );
-        let step_s = step(self.length_s, self.layout.ticks);
-        let mut tick_s = 0.0;
-        while tick_s <= self.length_s {
-            let x = self.x(self.at_s + tick_s);
-            let _ = writeln!(
-                svg,
-                "<line class=\"tick\" x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{height:.1}\"/>\
-                 <text class=\"tick\" x=\"{x:.1}\" y=\"12\">{tick_s} s</text>",
-                AXIS - 5.0
-            );
-            tick_s += step_s;
-        }
-        svg.push_str(&self.body);
-        svg.push_str("</svg>\n");
-        svg
-    }
+/// The stages that were seen, each with the seconds at which it began and ended.
+fn stages(boot: &Boot) -> impl Iterator<Item = (Stage, f64, f64)> {
+    let ends = boot.stages.iter().skip(1).map(|next| next.at.as_secs_f64()).chain([boot.end_s]);
+    boot.stages.iter().zip(ends).map(|(stage, end_s)| (stage.stage, stage.at.as_secs_f64(), end_s))
 }
 
 /// The seconds between ticks, so that there are no more than `ticks`.
@@ -180,7 +187,7 @@ fn step(length_s: f64, ticks: f64) -> f64 {
 
 /// The spans that took longest, and those that failed, in their order.
 fn longest(boot: &Boot, spans: &[Span]) -> Vec<Span> {
-    // A stage of cloud-init is drawn above; its parts are what is looked for here.
+    // The stages of cloud-init are drawn above; these are their parts.
     let stages = ["init-local", "init-network", "modules-config", "modules-final"];
     let mut spans: Vec<Span> = spans
         .iter()
@@ -206,11 +213,6 @@ fn checks(boot: &Boot) -> Vec<Span> {
     boot.checks.iter().take(3 * MAX_ROWS).map(span).collect()
 }
 
-/// A text where there is no markup.
-fn plain(text: &str) -> String {
-    escaped(&text.replace('`', ""))
-}
-
 fn shortened(name: &str) -> String {
     if name.chars().count() <= MAX_NAME {
         return name.to_owned();
@@ -234,8 +236,4 @@ fn class_of(stage: Stage) -> &'static str {
         Stage::Network | Stage::Final => "cloud-init other",
         Stage::Finished => "after",
     }
-}
-
-fn short_name(stage: Stage) -> &'static str {
-    stage.name().trim_start_matches("cloud-init: ")
 }

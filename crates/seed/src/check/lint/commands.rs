@@ -1,9 +1,9 @@
-//! Commands: what YAML makes of them, and those that wait for an answer.
+//! Commands: how YAML reads them, and those that wait for an answer.
 
 use crate::check::finding::{Finding, Findings};
 use crate::yaml::{Node, Value};
 
-/// What of `apt` asks before it goes on.
+/// The commands of `apt` that ask before they continue.
 const ASKING: [&str; 7] = ["install", "remove", "purge", "upgrade", "dist-upgrade", "full-upgrade", "autoremove"];
 
 pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
@@ -26,21 +26,22 @@ fn one(key: &str, command: &Node, findings: &mut Findings<'_>) {
     };
     let span = if command.span.len() > 200 { command.span.start..command.span.start } else { command.span.clone() };
     if asks(&words) {
-        let message = "this waits for an answer, and nobody is there to give it";
+        let message = "this command waits for an answer, but nobody is there to give it";
         findings.push(Finding::warning("asks", message, span).hint("add `-y`, or use `packages`"));
     } else if matches!(words[..], ["reboot" | "poweroff" | "halt"] | ["shutdown", ..]) && key == "runcmd" {
-        let message = "cloud-init is cut off in its work by this";
-        findings.push(Finding::note("command", message, span).hint("`power_state` does it when all is done"));
+        let message = "this stops cloud-init before it has finished";
+        findings
+            .push(Finding::note("command", message, span).hint("`power_state` does it after cloud-init has finished"));
     } else if let (Value::Sequence(items), [first]) = (&command.value, &words[..])
         && items.len() == 1
         && first.contains(' ')
     {
-        let message = "this is one word: a program of this name is looked for";
-        findings.push(Finding::warning("command", message, span).hint("without the brackets a shell reads it"));
+        let message = "this is a list with one item: the guest looks for a program with this name";
+        findings.push(Finding::warning("command", message, span).hint("remove the brackets to have a shell run it"));
     }
 }
 
-/// Whether `apt` or `apt-get` is to change something, and is not told to go on.
+/// Whether this makes `apt` or `apt-get` change something without an option that answers its question.
 fn asks(words: &[&str]) -> bool {
     let commands = words.split(|word| matches!(*word, "&&" | "||" | ";" | "|"));
     commands.into_iter().any(|words| {

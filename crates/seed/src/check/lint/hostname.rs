@@ -3,7 +3,7 @@
 use crate::check::finding::{Finding, Findings};
 use crate::yaml::{Node, Value};
 
-/// Linux has no longer ones.
+/// The longest that Linux allows.
 const MAX_HOSTNAME: usize = 64;
 const MAX_LABEL: usize = 63;
 
@@ -15,12 +15,12 @@ pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
     }
     if let Some(entry) = root.entry("fqdn").filter(|entry| entry.value.as_str().is_some_and(|text| !text.contains('.')))
     {
-        let finding = Finding::note("hostname", "a fully qualified name has a domain", entry.value.span.clone());
-        findings.push(finding.hint("as in `web.example.org`; the name alone is `hostname`"));
+        let finding = Finding::note("hostname", "a fully qualified name needs a domain", entry.value.span.clone());
+        findings.push(finding.hint("as in `web.example.org`; a name without a domain goes into `hostname`"));
     }
     let keeps = root.get("preserve_hostname").is_some_and(Node::is_truthy);
     if let Some(entry) = root.entry("hostname").or_else(|| root.entry("fqdn")).filter(|_| keeps) {
-        let message = "this is not used: `preserve_hostname` keeps the image's name";
+        let message = "this has no effect: `preserve_hostname` keeps the image's name";
         findings.push(Finding::warning("hostname", message, entry.key.span.clone()));
     }
 }
@@ -37,12 +37,12 @@ pub(in crate::check) fn check_name(key: &str, node: &Node, findings: &mut Findin
         return;
     };
     if problem(&name.replace('_', "x")).is_none() && name.contains('_') {
-        let message = format!("`{name}` has a `_`, which no name server and not every program takes");
+        let message = format!("`{name}` has a `_`, which name servers and some programs reject");
         findings.push(Finding::warning("hostname", message, node.span.clone()).hint("use `-`"));
     } else if let Some(problem) = problem(name) {
         findings.push(Finding::error(
             "hostname",
-            format!("`{name}` is no name of a host: {problem}"),
+            format!("`{name}` is not a valid host name: {problem}"),
             node.span.clone(),
         ));
     }
@@ -62,7 +62,7 @@ fn problem(name: &str) -> Option<String> {
     }
     for label in name.trim_end_matches('.').split('.') {
         if label.is_empty() {
-            return Some("something is missing beside a dot".to_owned());
+            return Some("a part of it is empty".to_owned());
         }
         if label.len() > MAX_LABEL {
             return Some(format!("a part of it is longer than {MAX_LABEL} characters"));

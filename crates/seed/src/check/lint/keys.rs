@@ -1,4 +1,4 @@
-//! Keys that are no texts.
+//! Keys that are not strings.
 
 use crate::check::finding::{Finding, Findings};
 use crate::yaml::{Node, Value, key_text};

@@ -1,4 +1,4 @@
-//! What no schema can say: things that are valid, and not what anybody wants. A file each.
+//! What no schema can express: things that are valid, but that nobody wants. Each has a file.
 
 mod commands;
 pub(super) mod hostname;
@@ -28,7 +28,7 @@ pub(super) fn cloud_config(root: &Node, role: Role, findings: &mut Findings<'_>)
     hostname::check(root, findings);
 }
 
-/// The users that are made: their names, and what is said of them. The stock user, `default`, is not among them.
+/// The users that are created: names and settings. The stock user, `default`, is not among them.
 fn named_users(root: &Node) -> impl Iterator<Item = (&str, &Node)> {
     let items = root.get("users").and_then(Node::items).unwrap_or_default();
     items.iter().filter_map(|user| Some((user.text("name")?, user)))

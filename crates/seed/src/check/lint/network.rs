@@ -1,9 +1,9 @@
-//! Interfaces, addresses and what refers to what.
+//! Interfaces, addresses and references between them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::check::finding::{Finding, Findings, Severity};
-use crate::check::{Renderer, netplan, suggest};
+use crate::check::{Renderer, netplan};
 use crate::yaml::{Entry, Node};
 
 /// Looks at a configuration of version 2; whether it has an interface.
@@ -16,7 +16,7 @@ pub(in crate::check) fn version_2(config: &Node, renderer: Renderer, findings: &
         return false;
     }
     let names: Vec<&str> = interfaces.iter().filter_map(|(_, entry)| entry.key.as_str()).collect();
-    // netplan refuses an interface that is not defined; the others take one that is there.
+    // netplan refuses an interface that is not defined; the others accept one that exists.
     let severity = if renderer == Renderer::Netplan { Severity::Error } else { Severity::Warning };
     let mut gateways: Vec<&Entry> = Vec::new();
     for (kind, entry) in &interfaces {
@@ -44,7 +44,7 @@ pub(in crate::check) fn version_2(config: &Node, renderer: Renderer, findings: &
         }
     }
     if let [_, again, ..] = gateways[..] {
-        let message = "a second interface has a default gateway: which one is used nobody can say";
+        let message = "a second interface has a default gateway: it is not defined which one is used";
         findings.push(Finding::warning("gateway", message, again.key.span.clone()));
     }
     true
@@ -52,7 +52,7 @@ pub(in crate::check) fn version_2(config: &Node, renderer: Renderer, findings: &
 
 fn no_interface(config: &Node) -> Finding {
     let span = crate::check::schema::first_line(config);
-    Finding::warning("no-interface", "this configures no interface: the guest has no network", span)
+    Finding::warning("no-interface", "this configures no interface, so the guest has no network", span)
 }
 
 fn matching(kind: &str, entry: &Entry, findings: &mut Findings<'_>) {
@@ -70,8 +70,8 @@ fn matching(kind: &str, entry: &Entry, findings: &mut Findings<'_>) {
     }
     let name = entry.key.as_str().unwrap_or_default();
     if kind == "ethernets" && found.is_none() && name.contains(['*', '?', '[']) {
-        let message = format!("`{name}` is taken for the name of one interface");
-        let hint = format!("several are matched by `match: {{name: \"{name}\"}}` under any name");
+        let message = format!("`{name}` is read as the name of one interface");
+        let hint = format!("to match several, use any name with `match: {{name: \"{name}\"}}`");
         findings.push(Finding::warning("match", message, entry.key.span.clone()).hint(hint));
     }
 }
@@ -83,7 +83,7 @@ fn mac(node: &Node, findings: &mut Findings<'_>) {
             && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     if let Some(text) = node.as_str().filter(|text| !is_mac(text)) {
-        let message = format!("`{text}` is no MAC address");
+        let message = format!("`{text}` is not a MAC address");
         findings.push(Finding::error("mac", message, node.span.clone()).hint("as in `\"52:54:00:12:34:56\"`"));
     }
 }
@@ -104,28 +104,28 @@ fn addresses(interface: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-/// An address, with or without the length of its network's part.
+/// An address, with or without a prefix length.
 fn address(node: &Node, has_prefix: bool, findings: &mut Findings<'_>) {
     let Some(text) = node.as_str() else { return };
     let (host, prefix) = text.split_once('/').map_or((text, None), |(host, prefix)| (host, Some(prefix)));
     let Ok(ip) = host.parse::<IpAddr>() else {
-        let message = format!("`{text}` is no IP address");
+        let message = format!("`{text}` is not an IP address");
         return findings.push(Finding::error("address", message, node.span.clone()));
     };
     let most = if ip.is_ipv4() { 32 } else { 128 };
     match prefix {
         None if has_prefix => {
             let example = if ip.is_ipv4() { 24 } else { 64 };
-            let message = format!("`{text}` does not say how much of it is the network's");
+            let message = format!("`{text}` has no prefix length");
             findings
                 .push(Finding::error("address", message, node.span.clone()).hint(format!("as in `{text}/{example}`")));
         }
         Some(length) if length.parse::<u32>().map_or(true, |length| length > most) => {
-            let message = format!("`/{length}` is no length of a network's part: 0 to {most} is");
+            let message = format!("`/{length}` is not a prefix length: it must be from 0 to {most}");
             findings.push(Finding::error("address", message, node.span.clone()));
         }
         Some(_) if !has_prefix => {
-            let message = format!("`{text}` is a network, and one address is needed");
+            let message = format!("`{text}` is a network, but one address is needed");
             findings.push(Finding::error("address", message, node.span.clone()));
         }
         _ => {}
@@ -142,7 +142,7 @@ fn routes(interface: &Node, findings: &mut Findings<'_>) {
         if let Some(text) = to.as_str().filter(|text| *text != "default")
             && host.is_none_or(|host| host.parse::<IpAddr>().is_err())
         {
-            let message = format!("`{text}` is no network");
+            let message = format!("`{text}` is not a network");
             findings.push(Finding::error("address", message, to.span.clone()).hint("as in `10.0.0.0/8`, or `default`"));
         }
     }
@@ -163,9 +163,9 @@ fn refers(node: &Node, names: &[&str], severity: Severity, findings: &mut Findin
     let Some(name) = node.as_str().filter(|name| !names.contains(name)) else { return };
     let message = format!("there is no interface `{name}` here");
     let finding = Finding { severity, ..Finding::error("reference", message, node.span.clone()) };
-    findings.push(match suggest::did_you_mean(name, names.iter().copied()) {
+    findings.push(match words::did_you_mean(name, names.iter().copied()) {
         Some(label) => finding.label(label),
-        None => finding.hint("an interface without settings of its own is `NAME: {}` under `ethernets`"),
+        None => finding.hint("add `NAME: {}` under `ethernets` for an interface without settings of its own"),
     });
 }
 
@@ -212,20 +212,20 @@ fn subnet_1(subnet: &Node, findings: &mut Findings<'_>) {
         address(node, false, findings);
     }
     let is_ipv6 = subnet.text("address").is_some_and(|text| text.contains(':'));
-    // cloud-init looks at no mask where the address says it, nor at that of what is not static.
+    // cloud-init ignores the mask if the address has a prefix length, and that of a subnet that is not static.
     let counts = is_static && !subnet.text("address").is_some_and(|text| text.contains('/'));
     if let Some(node) = subnet.get("netmask")
         && node.as_str().is_some_and(|text| !is_mask(text, is_ipv6))
     {
-        let message = format!("`{}` is no mask of a network", node.as_str().unwrap_or_default());
+        let message = format!("`{}` is not a network mask", node.as_str().unwrap_or_default());
         let example = if is_ipv6 { "as in `64`" } else { "as in `255.255.255.0` or `24`" };
         let severity = if counts { Severity::Error } else { Severity::Warning };
         findings.push(Finding { severity, ..Finding::error("address", message, node.span.clone()) }.hint(example));
     }
 }
 
-/// An address of version 1. Without the length of its network's part cloud-init takes the `netmask`, or else 24 or
-/// 64; with a mask in its place it takes that.
+/// An address of version 1. Without a prefix length cloud-init uses the `netmask`, or else 24 or
+/// 64; a mask in the place of the length is valid too.
 fn address_1(node: &Node, findings: &mut Findings<'_>) {
     let has_mask = node
         .as_str()
@@ -237,7 +237,7 @@ fn address_1(node: &Node, findings: &mut Findings<'_>) {
     }
 }
 
-/// A length, or a mask: ones and then zeros. Python's module for addresses takes the opposite of one, too.
+/// A prefix length, or a mask: ones and then zeros. Python's `ipaddress` accepts an inverted mask, too.
 fn is_mask(text: &str, is_ipv6: bool) -> bool {
     let most = if is_ipv6 { 128 } else { 32 };
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Passwords, and whether SSH takes them.
+//! Passwords, and whether SSH accepts them.
 
 use crate::check::finding::{Finding, Findings};
 use crate::yaml::{Node, Value};
@@ -11,17 +11,18 @@ pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
         let Some(password) = user.get("password") else { continue };
         match (kind, password.as_str()) {
             (None | Some("hash"), Some(text)) if !is_hash(text) => {
-                let message = "this is no hash: no password fits it";
+                let message = "this is not a password hash: no password matches it";
                 let hint = match kind {
-                    None => "where no `type` is said it is `hash`: add `type: text`",
-                    Some(_) => "a password as it is has `type: text`",
+                    None => "the default `type` is `hash`: add `type: text`",
+                    Some(_) => "use `type: text` for a plain password",
                 };
                 findings.push(Finding::error("password", message, password.span.clone()).hint(hint));
             }
             (Some("text"), Some(text)) if looks_like_hash(text) => {
-                let message = "the password itself is needed here, and this is a hash";
-                findings
-                    .push(Finding::warning("password", message, password.span.clone()).hint("a hash has `type: hash`"));
+                let message = "the plain password is needed here, but this is a hash";
+                findings.push(
+                    Finding::warning("password", message, password.span.clone()).hint("use `type: hash` for a hash"),
+                );
             }
             _ => {}
         }
@@ -34,20 +35,20 @@ fn stock_user(root: &Node, findings: &mut Findings<'_>) {
     let users = root.get("users").and_then(Node::items);
     let has_default = users.is_none_or(|users| users.iter().any(|user| user.as_str() == Some("default")));
     if !has_default {
-        let message = "this is the stock user's password, and `users` has no `default`";
+        let message = "this is the stock user's password, but `users` has no `default`";
         findings.push(
-            Finding::warning("password", message, span.clone()).hint("the password of another user is in `users`"),
+            Finding::warning("password", message, span.clone()).hint("another user's password belongs in `users`"),
         );
     }
     if let Some(entry) = root.entry("ssh_pwauth").filter(|entry| entry.value.value == Value::Bool(false)) {
-        let message = "SSH takes no password: this one is for the console only";
+        let message = "SSH does not accept passwords: this one works on the console only";
         let _ = entry;
-        findings.push(Finding::note("password", message, span.clone()).hint("`ssh_pwauth: true` lets SSH take it"));
+        findings.push(Finding::note("password", message, span.clone()).hint("`ssh_pwauth: true` makes SSH accept it"));
     }
     let expires = root.get("chpasswd").and_then(|chpasswd| chpasswd.get("expire")).is_none_or(Node::is_truthy);
     if expires && has_default {
-        let message = "the password has to be changed at the first login";
-        findings.push(Finding::note("password", message, span).hint("`chpasswd: {expire: false}` keeps it"));
+        let message = "the user must change the password at the first login";
+        findings.push(Finding::note("password", message, span).hint("`chpasswd: {expire: false}` avoids that"));
     }
 }
 
@@ -58,7 +59,7 @@ pub(super) fn looks_like_hash(text: &str) -> bool {
     is_id && text.len() > 12
 }
 
-/// Whether it can be in `/etc/shadow`: a hash, or what locks.
+/// Whether it can be in `/etc/shadow`: a hash, or a text that locks the account.
 pub(super) fn is_hash(text: &str) -> bool {
     let text = text.trim_start_matches('!');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');

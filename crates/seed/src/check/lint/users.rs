@@ -1,4 +1,4 @@
-//! Users: whether they can log in, and whether the stock user is still there.
+//! Users: whether they can log in, and whether the stock user is created.
 
 use super::passwords::{is_hash, looks_like_hash};
 use super::{named_users, ssh_key};
@@ -13,10 +13,10 @@ pub(super) fn check(root: &Node, role: Role, findings: &mut Findings<'_>) {
     let has_default = items.iter().any(|item| item.as_str() == Some("default") || item.text("name") == Some("default"));
     if !has_default && role == Role::UserData {
         let message = match items.is_empty() {
-            true => "no user is made, the stock user neither",
-            false => "the image's stock user, such as `ubuntu` or `debian`, is not made",
+            true => "this creates no user, not even the stock user",
+            false => "the image's stock user, such as `ubuntu` or `debian`, is not created",
         };
-        let hint = "to keep it, let the list begin with `- default`";
+        let hint = "to keep it, begin the list with `- default`";
         findings.push(Finding::warning("no-default-user", message, entry.key.span.clone()).hint(hint));
     }
     for user in items {
@@ -39,8 +39,8 @@ fn one(user: &Node, findings: &mut Findings<'_>) {
         let rules: Vec<&Node> = sudo.items().map_or_else(|| vec![sudo], |items| items.iter().collect());
         for rule in rules {
             if rule.as_str().is_some_and(|text| !text.contains('=') && !text.trim().is_empty()) {
-                let message = "this is no rule of sudo";
-                let hint = "as in `ALL=(ALL) NOPASSWD:ALL`: hosts, `=`, who one may be, and what one may run";
+                let message = "this is not a sudo rule";
+                let hint = "as in `ALL=(ALL) NOPASSWD:ALL`: hosts, `=`, target users, commands";
                 findings.push(Finding::error("sudo", message, rule.span.clone()).hint(hint));
             }
         }
@@ -48,22 +48,22 @@ fn one(user: &Node, findings: &mut Findings<'_>) {
     if let Some(groups) = user.get("groups")
         && groups.as_str().is_some_and(|text| text.trim().contains(' ') && !text.contains(','))
     {
-        let message = "these groups are one group's name with spaces in it";
-        findings.push(Finding::warning("groups", message, groups.span.clone()).hint("put commas between groups"));
+        let message = "this is read as the name of one group, with spaces in it";
+        findings.push(Finding::warning("groups", message, groups.span.clone()).hint("separate groups by commas"));
     }
     if let Some(shell) = user.get("shell").filter(|shell| shell.as_str().is_some_and(|text| !text.starts_with('/'))) {
-        findings.push(Finding::error("shell", "a shell is an absolute path", shell.span.clone()));
+        findings.push(Finding::error("shell", "a shell must be an absolute path", shell.span.clone()));
     }
     let keys = user.entry("ssh_authorized_keys").or_else(|| user.entry("ssh-authorized-keys"));
     if let (Some(keys), Some(home)) = (keys, user.entry("no_create_home").filter(|entry| entry.value.is_truthy())) {
-        let message = "the keys have nowhere to be: the user gets no home";
+        let message = "the keys cannot be stored: the user gets no home";
         let _ = home;
         findings.push(Finding::warning("no-home", message, keys.key.span.clone()));
     }
     ssh_key::check_user(user, findings);
 }
 
-/// As `useradd` wants it.
+/// Whether `useradd` accepts the name.
 fn name(node: &Node, findings: &mut Findings<'_>) {
     let Some(name) = node.as_str() else { return };
     let is_start = |first: char| first.is_ascii_lowercase() || first == '_';
@@ -71,8 +71,8 @@ fn name(node: &Node, findings: &mut Findings<'_>) {
     let stem = name.strip_suffix('$').unwrap_or(name);
     let is_valid = stem.starts_with(is_start) && stem.chars().all(is_part) && name.len() <= 32;
     if !is_valid {
-        let message = format!("`useradd` does not take the name `{name}`");
-        let hint = "it takes 32 lower-case letters, digits, `-` and `_` at most, a letter or `_` first";
+        let message = format!("`useradd` rejects the name `{name}`");
+        let hint = "a name has at most 32 lower-case letters, digits, `-` and `_`, and begins with a letter or `_`";
         findings.push(Finding::warning("user-name", message, node.span.clone()).hint(hint));
     }
 }
@@ -84,24 +84,24 @@ fn password(user: &Node, findings: &mut Findings<'_>) {
         let Some(entry) = user.entry(key).filter(|entry| entry.value.value != Value::Null) else { continue };
         let text = entry.value.as_str();
         if is_locked && !text.is_some_and(|text| text.starts_with(['!', '*'])) {
-            let message = format!("`{key}` is of no use: the password is locked");
+            let message = format!("`{key}` has no effect: the password is locked");
             let hint = match lock {
                 Some(_) => "`lock_passwd: false` lets the user log in with it",
-                None => "`lock_passwd` is true where nothing is said: add `lock_passwd: false`",
+                None => "`lock_passwd` is true by default: add `lock_passwd: false`",
             };
             findings.push(Finding::warning("locked-password", message, entry.key.span.clone()).hint(hint));
         }
         match text {
             Some(text) if key == "plain_text_passwd" && looks_like_hash(text) => {
-                let message = "the password itself is needed here, and this is a hash";
+                let message = "the plain password is needed here, but this is a hash";
                 findings.push(
                     Finding::warning("password", message, entry.value.span.clone())
-                        .hint("a hash goes to `hashed_passwd`"),
+                        .hint("put a hash into `hashed_passwd`"),
                 );
             }
             Some(text) if key != "plain_text_passwd" && !is_hash(text) => {
-                let message = format!("`{key}` is no hash: no password fits it");
-                let hint = "`openssl passwd -6` makes one; a password as it is goes to `plain_text_passwd`";
+                let message = format!("`{key}` is not a password hash: no password matches it");
+                let hint = "`openssl passwd -6` makes a hash; a plain password goes into `plain_text_passwd`";
                 findings.push(Finding::error("password", message, entry.value.span.clone()).hint(hint));
             }
             _ => {}
@@ -113,13 +113,13 @@ fn twice(items: &[Node], findings: &mut Findings<'_>) {
     for (index, item) in items.iter().enumerate() {
         let Some(name) = item.text("name") else { continue };
         if items[..index].iter().any(|other| other.text("name") == Some(name)) {
-            let message = format!("the user `{name}` is there again: cloud-init makes it once");
+            let message = format!("the user `{name}` is listed twice: cloud-init creates it once");
             findings.push(Finding::warning("user-name", message, first_line(item)));
         }
     }
 }
 
-/// Whether anybody can log in, as far as this says.
+/// Whether anybody can log in, as far as this shows.
 fn has_way_in(root: &Node) -> bool {
     let has = |node: &Node, keys: &[&str]| keys.iter().any(|key| node.get(key).is_some_and(Node::is_truthy));
     // Passwords can be set later, and commands can do anything.

@@ -1,4 +1,4 @@
-//! Files that are written: whether they are still there, and whose they are.
+//! Files that are written: whether they last, and who owns them.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::check::finding::{Finding, Findings};
 use crate::check::schema::first_line;
 use crate::yaml::{Node, Value};
 
-/// Folders that are empty after a boot, and what is known about each.
+/// Folders that are empty after a boot, each with the reason.
 const PASSING: &[(&str, &str)] = &[
-    ("/run", "is in memory, and empty after the next boot"),
-    ("/var/run", "is in memory, and empty after the next boot"),
-    ("/dev/shm", "is in memory, and empty after the next boot"),
+    ("/run", "is in memory, and is empty after the next boot"),
+    ("/var/run", "is in memory, and is empty after the next boot"),
+    ("/dev/shm", "is in memory, and is empty after the next boot"),
     ("/tmp", "is emptied while the guest starts"),
-    ("/proc", "is the kernel's"),
-    ("/sys", "is the kernel's"),
-    ("/dev", "is the kernel's"),
+    ("/proc", "belongs to the kernel"),
+    ("/sys", "belongs to the kernel"),
+    ("/dev", "belongs to the kernel"),
 ];
 
 pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
@@ -40,10 +40,9 @@ pub(super) fn check(root: &Node, findings: &mut Findings<'_>) {
         }
         let appends = file.get("append").is_some_and(Node::is_truthy);
         if !appends && let Some(before) = seen.insert(path, node) {
-            let message = format!("`{path}` is written again: this one is lost");
+            let message = format!("`{path}` is written again later: this content is lost");
             findings.push(
-                Finding::warning("written-twice", message, before.span.clone())
-                    .hint("`append: true` adds to what is there"),
+                Finding::warning("written-twice", message, before.span.clone()).hint("`append: true` adds to the file"),
             );
         }
     }
@@ -55,10 +54,10 @@ fn is_within(path: &str, folder: &str) -> bool {
 
 fn place(path: &str, node: &Node, findings: &mut Findings<'_>) {
     if !path.starts_with('/') {
-        let finding = Finding::error("path", format!("`{path}` is no absolute path"), node.span.clone());
+        let finding = Finding::error("path", format!("`{path}` is not an absolute path"), node.span.clone());
         let hint = match path.starts_with('~') || path.starts_with('$') {
-            true => "nothing stands for a home here: it is written out",
-            false => "where it would be written nobody can say",
+            true => "`~` is not replaced here: write out the home's path",
+            false => "the folder in which it is written is not defined",
         };
         findings.push(finding.hint(hint));
     }
@@ -103,8 +102,8 @@ fn owner(root: &Node, file: &Node, findings: &mut Findings<'_>) {
     let Some(text) = node.as_str() else { return };
     let user = text.split(':').next().unwrap_or_default();
     if named_users(root).any(|(name, _)| name == user) {
-        let message = format!("there is no `{user}` yet when the file is written");
-        let hint = "`defer: true` writes it when the users are there";
+        let message = format!("`{user}` does not exist yet when the file is written");
+        let hint = "`defer: true` writes it after the users have been created";
         findings.push(Finding::error("too-early", message, node.span.clone()).hint(hint));
     }
 }
@@ -116,19 +115,19 @@ fn permissions(file: &Node, findings: &mut Findings<'_>) {
         Value::Integer(number) => {
             let number = number.as_i64().unwrap_or(-1);
             if !written.starts_with('0') {
-                let message = format!("the mode is {number:#o}, and not {written}");
-                let hint = format!("in quotes, `\"0{written}\"`, it is what it seems to be");
+                let message = format!("the mode is {number:#o}, not {written}");
+                let hint = format!("write `\"0{written}\"` in quotes for that mode");
                 findings.push(Finding::error("mode", message.replace("0o", "0"), node.span.clone()).hint(hint));
             } else if number > 0o7777 {
-                findings.push(Finding::error("mode", "a mode has four octal digits", node.span.clone()));
+                findings.push(Finding::error("mode", "a mode is written as four octal digits", node.span.clone()));
             }
         }
         Value::String(text) => {
             let digits = text.strip_prefix("0o").unwrap_or(text);
             let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| *mode <= 0o7777);
             if mode.is_none() {
-                let message = format!("`{text}` is no mode: the file gets 0644");
-                let hint = "a mode has octal digits, as in `\"0755\"`";
+                let message = format!("`{text}` is not a mode: the file gets 0644");
+                let hint = "a mode is written in octal digits, as in `\"0755\"`";
                 findings.push(Finding::error("mode", message, node.span.clone()).hint(hint));
             }
         }
@@ -155,12 +154,12 @@ fn content(file: &Node, findings: &mut Findings<'_>) {
         _ => return,
     };
     if content.as_str().is_some_and(|text| text.contains("...")) {
-        let message = "the content is to be put in here";
+        let message = "put the content here: this is a placeholder";
         return findings.push(Finding::warning("encoding", message, content.span.clone()));
     }
     let problem = match bytes {
-        None => "the content is no base64",
-        Some(bytes) if is_packed && !bytes.starts_with(&[0x1f, 0x8b]) => "the content is no gzip",
+        None => "the content is not base64",
+        Some(bytes) if is_packed && !bytes.starts_with(&[0x1f, 0x8b]) => "the content is not gzip",
         Some(_) => return,
     };
     let span = if content.span.len() > 80 { file.entry("content").map(|entry| entry.key.span.clone()) } else { None };

@@ -1,6 +1,6 @@
-//! netplan's keys and what each takes, of all kinds of interfaces. The facts are of netplan 1.2's `src/parse.c`.
+//! netplan's keys and their values, for all kinds of interfaces. The facts come from netplan 1.2's `src/parse.c`.
 
-/// What a key takes.
+/// What the value of a key can be.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Shape {
     /// Any scalar.
@@ -13,7 +13,7 @@ pub(super) enum Shape {
     Word(&'static [&'static str]),
     /// A list of scalars.
     Scalars,
-    /// A list, of which each item is a scalar or a mapping of one scalar to options.
+    /// A list whose items are scalars or mappings from one scalar to options.
     Addresses,
     /// A list of lists.
     Pairs,
@@ -40,7 +40,7 @@ use Shape::{
 
 pub(super) const RENDERERS: Shape = Word(&["networkd", "NetworkManager"]);
 
-/// The keys of `network` that are no kinds of interfaces.
+/// The keys of `network` that are not kinds of interfaces.
 pub(super) const TOP: &[(&str, Shape)] = &[
     ("version", Number),
     ("renderer", RENDERERS),
@@ -61,7 +61,7 @@ pub(super) const KINDS: &[(&str, Keys)] = &[
     ("ethernets", &[ANY, BACKENDS, PHYSICAL, ETHERNET]),
     ("bonds", &[ANY, BACKENDS, &[("interfaces", Scalars), ("parameters", Mapping(&[BOND]))]]),
     ("bridges", &[ANY, BACKENDS, &[("interfaces", Scalars), ("parameters", Mapping(&[BRIDGE]))]]),
-    // Before what all have: this kind has one renderer more.
+    // Before the common keys: this kind has one more renderer.
     (
         "vlans",
         &[

@@ -1,6 +1,6 @@
-//! What netplan refuses of a configuration of version 2, as it would where it renders.
+//! What netplan rejects in a configuration of version 2.
 //!
-//! A guest that has netplan asks it, and cloud-init's own schema is passed over there.
+//! A guest that has netplan uses netplan's own checks instead of cloud-init's schema.
 
 mod keys;
 
@@ -8,10 +8,9 @@ use std::ops::Range;
 
 use self::keys::{KINDS, Keys, RENDERERS, Shape, TOP};
 use super::schema::first_line;
-use super::suggest;
 use crate::yaml::{Entry, Node, Value, key_text};
 
-/// What netplan refuses.
+/// Something that netplan rejects.
 pub(super) struct Fault {
     pub(super) message: String,
     pub(super) span: Range<usize>,
@@ -26,7 +25,7 @@ pub(super) fn kinds() -> impl Iterator<Item = &'static str> {
     KINDS.iter().map(|(kind, _)| *kind)
 }
 
-/// All that netplan refuses of `config`, as far as its keys and their kinds of values say.
+/// All that netplan rejects in `config`, as far as keys and the kinds of their values show.
 pub(super) fn faults(config: &Node) -> Vec<Fault> {
     let mut faults = Vec::new();
     for entry in config.entries().unwrap_or_default() {
@@ -55,7 +54,7 @@ fn kind(group: &Entry, keys: Keys, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Holds `node`, which is in the value of `entry`, against `shape`. It goes no deeper than the shapes do.
+/// Compares `node`, which is in the value of `entry`, with `shape`. It goes no deeper than the shapes do.
 fn value(entry: &Entry, node: &Node, shape: Shape, faults: &mut Vec<Fault>) {
     let expected = match shape {
         Shape::Scalar | Shape::ScalarOr(_) | Shape::ScalarOrScalars if is_scalar(node) => return,
@@ -65,7 +64,7 @@ fn value(entry: &Entry, node: &Node, shape: Shape, faults: &mut Vec<Fault>) {
         Shape::Number if is_number(node) => return,
         Shape::Number => "a whole number".to_owned(),
         Shape::Word(words) if is_word(node, words) => return,
-        Shape::Word(words) => suggest::list(words, "or"),
+        Shape::Word(words) => words::quoted_list(words, "or"),
         Shape::Scalars | Shape::ScalarOrScalars => match node.items() {
             Some(items) if items.iter().all(is_scalar) => return,
             Some(items) => {
@@ -112,18 +111,18 @@ fn mapping(entries: &[Entry], keys: Keys, faults: &mut Vec<Fault>) {
 
 fn stranger(key: &Node, known: impl Iterator<Item = &'static str>) -> Fault {
     let name = key_text(&key.value);
-    let label = suggest::did_you_mean(&name, known);
+    let label = words::did_you_mean(&name, known);
     Fault { message: format!("netplan does not know `{name}`"), span: key.span.clone(), label, is_key: true }
 }
 
-/// A value of another kind; at the place where a schema's error is.
+/// A value of another kind, at the place where a schema's error would be.
 fn other(entry: &Entry, node: &Node, expected: &str) -> Fault {
     let is_in_list = !std::ptr::eq(&raw const entry.value, node);
     let span = match &node.value {
         Value::Mapping(_) | Value::Sequence(_) | Value::Null if !is_in_list => entry.key.span.clone(),
         _ => first_line(node),
     };
-    let message = format!("netplan takes {expected} for `{}`, not {}", key_text(&entry.key.value), node.kind());
+    let message = format!("netplan expects {expected} for `{}`, not {}", key_text(&entry.key.value), node.kind());
     Fault { message, span, label: None, is_key: false }
 }
 

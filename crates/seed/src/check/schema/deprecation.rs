@@ -1,4 +1,4 @@
-//! What is still taken, and since when it should not be used.
+//! What is still accepted but deprecated, and since when.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::instance::Found;
 use crate::check::finding::{Finding, Findings};
 use crate::yaml::Node;
 
-/// Tells of each `deprecated` and `changed` that applies.
+/// Reports each `deprecated` and `changed` that applies.
 pub(super) fn warnings(evaluation: &Evaluation, root: &Node, schema: &Json, findings: &mut Findings<'_>) {
     let mut search = Search { root, schema, seen: BTreeSet::new(), findings };
     search.unit(evaluation.root());
@@ -18,7 +18,7 @@ pub(super) fn warnings(evaluation: &Evaluation, root: &Node, schema: &Json, find
 struct Search<'search, 'tree, 'text> {
     root: &'tree Node,
     schema: &'search Json,
-    /// Places of the text and what was said there.
+    /// Places of the text and what was reported there.
     seen: BTreeSet<(usize, String)>,
     findings: &'search mut Findings<'text>,
 }
@@ -37,7 +37,7 @@ impl Search<'_, '_, '_> {
             let path = child.evaluation_path().as_str();
             match branch(path) {
                 Some("not") => continue,
-                // Only the first branch that fits tells of itself.
+                // Only the first branch that matches is reported.
                 Some("anyOf") if !child.valid() || std::mem::replace(&mut any_of, true) => continue,
                 Some("oneOf") if !child.valid() || std::mem::replace(&mut one_of, true) => continue,
                 _ => self.unit(child),
@@ -54,7 +54,7 @@ impl Search<'_, '_, '_> {
         let version = text("version").unwrap_or("an unknown version");
         let hint = text("description").map(plain).filter(|hint| !hint.is_empty());
         let span = found.entry.map_or(&found.node.span, |entry| &entry.key.span).clone();
-        let what = if keyword == "deprecated" { "is deprecated" } else { "has a form that is deprecated" };
+        let what = if keyword == "deprecated" { "is deprecated" } else { "has a deprecated form" };
         let message = format!("`{}` {what} since cloud-init {version}", found.path);
         if self.seen.insert((span.start, message.clone())) {
             self.findings.push(Finding { hint, ..Finding::warning("deprecated", message, span) });

@@ -1,20 +1,20 @@
-//! A schema's errors in words: of several forms that a value can have, the one that was meant.
+//! A schema's errors in words. If a value can have several forms, the error is about the one that was meant.
 
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value as Json;
+use words::{did_you_mean, quoted_list as list};
 
 use super::instance::{Found, StandIn, json, shown_key};
 use crate::check::finding::{Finding, Findings, Severity};
-use crate::check::suggest::{did_you_mean, list};
 use crate::yaml::{Node, Value, key_text};
 
 /// The rule's name.
 pub(crate) const RULE: &str = "schema";
-/// The most errors of one text that are told.
+/// The most errors of one text that are reported.
 const MAX_ERRORS: usize = 200;
 
-/// Tells of `errors`.
+/// Reports `errors`.
 pub(super) fn errors<'a>(
     errors: impl Iterator<Item = ValidationError<'a>>,
     root: &Node,
@@ -54,7 +54,7 @@ impl<'tree> Explainer<'_, 'tree, '_> {
         }
     }
 
-    /// None of several forms fits: tells of the one that comes nearest.
+    /// None of several forms matches: reports the errors of the one that comes nearest.
     fn branches(&mut self, found: &Found<'tree>, here: &str, context: &[Vec<ValidationError<'_>>]) {
         let of_its_kind: Vec<&Vec<ValidationError<'_>>> =
             context.iter().filter(|errors| !errors.iter().any(|error| is_other_kind(error, here))).collect();
@@ -63,7 +63,7 @@ impl<'tree> Explainer<'_, 'tree, '_> {
             let expected = expectation(errors);
             return self.tell(self.other_kind(found, &expected));
         }
-        // A `type` tells which form is meant.
+        // The `type` shows which form is meant.
         let discriminator = format!("{here}/type");
         let is_other_type = |errors: &[ValidationError<'_>]| {
             errors.iter().any(|error| {
@@ -136,12 +136,12 @@ impl<'tree> Explainer<'_, 'tree, '_> {
         Finding { hint, ..finding }
     }
 
-    /// That a text in a list has a `: ` in it, which makes a mapping of it.
+    /// Reports that a text in a list has a `: ` in it, which turns it into a mapping.
     fn split_by_colon(&self, found: &Found<'tree>) -> Option<String> {
         let is_item = found.entry.is_none() && !found.path.is_empty();
         let [entry] = found.node.entries()? else { return None };
         let is_block = self.findings.written(found.node).starts_with(|first| first != '{');
-        let hint = "the `: ` makes a mapping of this text: put all of it in quotes";
+        let hint = "the `: ` turns this text into a mapping: put all of it in quotes";
         (is_item && is_block && entry.value.entries().is_none()).then(|| hint.to_owned())
     }
 
@@ -157,41 +157,41 @@ impl<'tree> Explainer<'_, 'tree, '_> {
             Kind::Required { property } => {
                 let property = property.as_str().unwrap_or_default();
                 let message = format!("{name} lacks the key `{property}`");
-                let mut near = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
-                let near = near.find(|key| strsim::damerau_levenshtein(key, property) <= 2);
+                let others = found.node.entries().unwrap_or_default().iter().filter_map(|entry| entry.key.as_str());
+                let near = words::nearest(property, others);
                 let finding = Finding::error(RULE, message, place(found));
                 return self.tell(match near {
-                    Some(near) => finding.hint(format!("`{near}` is another key")),
+                    Some(near) => finding.hint(format!("`{near}` is a different key")),
                     None => finding,
                 });
             }
             Kind::MinItems { limit: 1 } | Kind::MinProperties { limit: 1 } => format!("{name} is empty"),
-            Kind::MinItems { limit } => format!("{name} needs {limit} items at least"),
-            Kind::MaxItems { limit } => format!("{name} can have {limit} items at most"),
-            Kind::MinProperties { limit } => format!("{name} needs {limit} keys at least"),
-            Kind::MaxProperties { limit } => format!("{name} can have {limit} keys at most"),
+            Kind::MinItems { limit } => format!("{name} needs at least {limit} items"),
+            Kind::MaxItems { limit } => format!("{name} can have at most {limit} items"),
+            Kind::MinProperties { limit } => format!("{name} needs at least {limit} keys"),
+            Kind::MaxProperties { limit } => format!("{name} can have at most {limit} keys"),
             Kind::MinLength { .. } => format!("{name} is too short"),
-            Kind::MaxLength { limit } => format!("{name} is too long: {limit} characters at most"),
-            Kind::Minimum { limit } => format!("{name} is {limit} at least"),
-            Kind::Maximum { limit } => format!("{name} is {limit} at most"),
+            Kind::MaxLength { limit } => format!("{name} is too long: the limit is {limit} characters"),
+            Kind::Minimum { limit } => format!("{name} must be at least {limit}"),
+            Kind::Maximum { limit } => format!("{name} must be at most {limit}"),
             Kind::UniqueItems => return self.twice(found),
-            Kind::AdditionalItems { limit } => format!("{name} can have {limit} items at most"),
+            Kind::AdditionalItems { limit } => format!("{name} can have at most {limit} items"),
             Kind::OneOfMultipleValid { .. } => format!("{name} can be read in more than one way"),
-            Kind::Pattern { pattern } => format!("{name} does not fit the pattern `{pattern}`"),
-            Kind::Format { format } if format == "date" => format!("{name} is no date such as `2030-12-31`"),
-            Kind::Format { format } => format!("{name} is no {format}"),
+            Kind::Pattern { pattern } => format!("{name} does not match the pattern `{pattern}`"),
+            Kind::Format { format } if format == "date" => format!("{name} is not a date such as `2030-12-31`"),
+            Kind::Format { format } => format!("{name} is not a valid {format}"),
             Kind::Not { schema } => match both(schema) {
                 Some(keys) => format!("{name} cannot have {keys} at the same time"),
-                None => format!("{name} cannot be this"),
+                None => format!("{name} cannot have this value"),
             },
-            _ => format!("{name} is not what it can be: {error}"),
+            _ => format!("{name} is invalid: {error}"),
         };
         let finding = Finding::error(RULE, message, place(found));
-        // What stands in braces may be filled in before cloud-init reads it.
+        // Text in braces may be filled in before cloud-init reads it.
         let has_braces = found.node.as_str().is_some_and(|text| text.contains("{{"));
         self.tell(match matches!(kind, Kind::Format { .. }) && has_braces {
             true => Finding { severity: Severity::Warning, ..finding }
-                .hint("cloud-init fills it in where the first line is `## template: jinja`"),
+                .hint("cloud-init fills it in if the first line is `## template: jinja`"),
             false => finding,
         });
     }
@@ -203,11 +203,11 @@ impl<'tree> Explainer<'_, 'tree, '_> {
         let twice =
             items.iter().enumerate().find(|(index, item)| items[..*index].iter().any(|other| same(item, other)));
         let span = twice.map_or_else(|| place(found), |(_, item)| first_line(item));
-        self.tell(Finding::error(RULE, format!("{} has this twice", subject(found)), span));
+        self.tell(Finding::error(RULE, format!("{} has this item twice", subject(found)), span));
     }
 }
 
-/// The keys that the schema has where `pointer` says that there are no others.
+/// The keys that the schema allows at `pointer`, where it forbids all others.
 fn keys_beside<'schema>(schema: &'schema Json, pointer: &str) -> Vec<&'schema str> {
     let parent = pointer.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent));
     let properties = parent.and_then(|schema| schema.get("properties")?.as_object());
@@ -220,7 +220,7 @@ fn is_other_kind(error: &ValidationError<'_>, here: &str) -> bool {
         && matches!(error.kind(), ValidationErrorKind::Type { .. } | ValidationErrorKind::Enum { .. })
 }
 
-/// How far a value is from a form.
+/// How different a value is from a form.
 fn weight(errors: &[ValidationError<'_>]) -> usize {
     let one = |error: &ValidationError<'_>| match error.kind() {
         ValidationErrorKind::AdditionalProperties { unexpected } => unexpected.len(),
@@ -249,9 +249,7 @@ impl Expectation {
 
     fn text(&self) -> String {
         let options = self.options.iter().map(|option| format!("`{option}`"));
-        let all: Vec<String> = options.chain(self.kinds.iter().cloned()).collect();
-        let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        crate::check::suggest::join(&all, "or")
+        words::list(options.chain(self.kinds.iter().cloned()), "or")
     }
 }
 
@@ -281,7 +279,7 @@ fn expectation<'a, 'b: 'a>(errors: impl Iterator<Item = &'a ValidationError<'b>>
             _ => {}
         }
     }
-    // Nothing comes last.
+    // An empty value comes last.
     if let Some(place) = expected.kinds.iter().position(|kind| kind == "nothing") {
         let nothing = expected.kinds.remove(place);
         expected.kinds.push(nothing);
@@ -313,7 +311,7 @@ fn described(node: &Node) -> String {
     format!("the {kind} `{text}`")
 }
 
-/// That a text without its quotes is what is wanted.
+/// The value that the schema needs, if the text without its quotes is one.
 fn unquoted(node: &Node, expected: &Expectation) -> Option<String> {
     let text = node.as_str()?;
     let meant = crate::yaml::parse(text).ok()?.root;
@@ -321,7 +319,7 @@ fn unquoted(node: &Node, expected: &Expectation) -> Option<String> {
     fits.then(|| format!("without quotes it is {}", meant.kind()))
 }
 
-/// What is spoken of.
+/// The name of what an error is about.
 fn subject(found: &Found<'_>) -> String {
     match found.path.is_empty() {
         true => "this".to_owned(),
@@ -341,7 +339,7 @@ fn place(found: &Found<'_>) -> std::ops::Range<usize> {
 pub(crate) fn first_line(node: &Node) -> std::ops::Range<usize> {
     match &node.value {
         Value::Mapping(entries) => {
-            // What a merge brought comes first, and is elsewhere.
+            // Merged keys come first, and are elsewhere in the text.
             let own = entries.iter().filter(|entry| node.span.contains(&entry.key.span.start));
             own.min_by_key(|entry| entry.key.span.start)
                 .map_or_else(|| node.span.clone(), |entry| entry.key.span.clone())

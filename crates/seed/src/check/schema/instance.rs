@@ -1,16 +1,16 @@
-//! A tree as JSON, for a schema, and the way back from a JSON pointer to the tree.
+//! A tree as JSON for a schema, and from a JSON pointer back to the tree.
 
 use serde_json::{Map, Number, Value as Json};
 
 use crate::yaml::{Entry, Node, Value, key_text};
 
-/// What stands for a value that JSON does not have. It is no key that can be written in YAML.
+/// Represents a value that JSON does not have. No key in YAML can be written like this.
 const NO_JSON: &str = "\0";
 
-/// Larger than any bound in a schema, and no integer.
+/// Larger than any bound in a schema, and not an integer.
 const OUT_OF_BOUNDS: f64 = 4_503_599_627_370_495.5;
 
-/// What a value that JSON does not have is taken for.
+/// What replaces a value that JSON does not have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum StandIn {
     Number,
@@ -19,8 +19,8 @@ pub(super) enum StandIn {
 
 /// The tree as JSON.
 ///
-/// No type of JSON is a date's. Where a schema takes neither a number nor an object it takes no date, and where it
-/// takes both it has nothing against one.
+/// JSON has no type for dates. A schema that accepts neither a number nor an object does not accept a date, and one
+/// that accepts both does.
 pub(super) fn json(node: &Node, stand_in: StandIn) -> Json {
     let json = |node: &Node| json(node, stand_in);
     match &node.value {
@@ -33,12 +33,12 @@ pub(super) fn json(node: &Node, stand_in: StandIn) -> Json {
             None => Json::from(u64::MAX),
         },
         Value::Float(value) => {
-            // What is not finite is no integer, and beyond all bounds.
+            // An infinite number is not an integer and is beyond all bounds.
             let finite = if value.is_finite() { *value } else { OUT_OF_BOUNDS.copysign(*value) };
             Number::from_f64(finite).map_or(Json::Null, Json::Number)
         }
         Value::String(text) => Json::String(text.clone()),
-        // cloud-init's schemas take bytes for a string.
+        // cloud-init's schemas accept bytes as a string.
         Value::Binary(bytes) => Json::String(String::from_utf8_lossy(bytes).into_owned()),
         Value::Timestamp(_) | Value::Other(_) => {
             let object = || Json::Object(Map::from_iter([(NO_JSON.to_owned(), Json::Null)]));
@@ -61,7 +61,7 @@ pub(super) fn has_stand_in(node: &Node) -> bool {
     }
 }
 
-/// A key as JSON has it. One that is no text in YAML is no text that a schema has.
+/// A key in JSON. A key that is not a string in YAML must not equal a string of the schema.
 fn key(node: &Node) -> String {
     match &node.value {
         Value::String(text) => text.clone(),
@@ -69,7 +69,7 @@ fn key(node: &Node) -> String {
     }
 }
 
-/// The key as people know it.
+/// The key as people write it.
 pub(super) fn shown_key(key: &str) -> &str {
     key.strip_prefix(NO_JSON).unwrap_or(key)
 }
@@ -89,7 +89,7 @@ impl<'tree> Found<'tree> {
         Self { node, entry: None, path: String::new() }
     }
 
-    /// What the JSON pointer `pointer` leads to.
+    /// The value at the JSON pointer `pointer`.
     pub(super) fn at(root: &'tree Node, pointer: &str) -> Option<Self> {
         let mut found = Self::root(root);
         for segment in pointer.split('/').skip(1) {

@@ -1,7 +1,7 @@
 //! cloud-init's own JSON Schemas.
 //!
-//! cloud-init reads them as draft 4, whatever they say, with two changes: keywords beside a `$ref` count, and
-//! `deprecated` and `changed` are told of. `deprecated` in a branch that does not fit tells nothing.
+//! cloud-init reads them as draft 4, whatever they declare, with two changes: keywords beside a `$ref` count, and
+//! `deprecated` and `changed` are reported, except in a branch that does not match.
 
 mod deprecation;
 mod explain;
@@ -38,7 +38,7 @@ impl Schema {
         }
     }
 
-    /// The definition that a configuration has to fit, where the schema has several for it to be wrapped in.
+    /// The definition for a configuration, if the schema has several that wrap it.
     fn definition(self) -> Option<&'static str> {
         match self {
             Self::CloudConfig => None,
@@ -47,7 +47,7 @@ impl Schema {
         }
     }
 
-    /// The schema; nothing where the one that we ship were none, which a test excludes.
+    /// The schema; `None` if the one that we ship were invalid, which a test excludes.
     fn whole(self) -> &'static Json {
         static CLOUD_CONFIG: OnceLock<Json> = OnceLock::new();
         static NETWORK_V1: OnceLock<Json> = OnceLock::new();
@@ -72,8 +72,8 @@ impl Schema {
 
     /// The part of the schema that says something about the keys of `node`.
     ///
-    /// A schema of cloud-config is one of some sixty modules, each of which looks at its own keys: what is not
-    /// there need not be made ready, which takes longer than all else.
+    /// A schema of cloud-config consists of some sixty modules, each with its own keys: modules without keys in the
+    /// document need not be compiled, which would take longer than everything else.
     fn part(self, node: &Node) -> Json {
         let whole = self.whole();
         let concerns = |module: &Json| {
@@ -87,7 +87,7 @@ impl Schema {
             Self::NetworkV1 | Self::NetworkV2 => modules.cloned().collect(),
         };
         let mut part = json!({});
-        // A list of none is no schema.
+        // An empty list is not a valid schema.
         if !modules.is_empty() {
             part["allOf"] = Json::Array(modules);
         }
@@ -102,20 +102,20 @@ impl Schema {
         part
     }
 
-    /// `None` where the schema is none.
+    /// `None` if the schema is invalid.
     fn compile(schema: &Json) -> Option<Validator> {
         jsonschema::options()
             .with_draft(Draft::Draft4)
             .should_validate_formats(true)
             .with_format("date", is_date)
-            // cloud-init has it checked where a module for it is there, which Debian and Ubuntu do not have.
+            // cloud-init checks it if Python has a module for it, which Debian and Ubuntu do not install.
             .with_format("hostname", |_| true)
             .offline()
             .build(schema)
             .ok()
     }
 
-    /// Holds `node` against the schema.
+    /// Compares `node` with the schema.
     pub(super) fn check(self, node: &Node, findings: &mut Findings<'_>) {
         let schema = self.part(node);
         let Some(validator) = Self::compile(&schema) else { return };
@@ -151,7 +151,7 @@ impl Schema {
     }
 }
 
-/// The definitions that `schema` refers to, and those that these do.
+/// The definitions that `schema` refers to, directly or indirectly.
 fn collect_definitions(whole: &Json, schema: &Json, definitions: &mut Map<String, Json>) {
     match schema {
         Json::Array(schemas) => schemas.iter().for_each(|schema| collect_definitions(whole, schema, definitions)),
@@ -171,7 +171,7 @@ fn collect_definitions(whole: &Json, schema: &Json, definitions: &mut Map<String
     }
 }
 
-/// How deep forms are in forms that keys are looked for in.
+/// How deep nested forms are searched for keys.
 const MAX_COMBINED: usize = 6;
 
 /// The keys of a mapping, or of those in a list, in any of the forms that `schema` has.
@@ -193,13 +193,13 @@ fn collect_keys<'schema>(root: &'schema Json, schema: &'schema Json, depth: usiz
     }
 }
 
-/// Puts each `$ref` that has keywords beside it into an `allOf`: draft 4 would have those ignored.
+/// Puts each `$ref` that has keywords beside it into an `allOf`, because draft 4 would ignore the keywords.
 fn count_beside_references(schema: &mut Json) {
     match schema {
         Json::Array(schemas) => schemas.iter_mut().for_each(count_beside_references),
         Json::Object(keywords) => {
             keywords.values_mut().for_each(count_beside_references);
-            // Where `$ref` is a property's name it is no text.
+            // If `$ref` is a property's name, its value is not a string.
             if keywords.len() > 1
                 && keywords.get("$ref").is_some_and(Json::is_string)
                 && !keywords.contains_key("allOf")
