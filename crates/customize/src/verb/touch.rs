@@ -15,9 +15,9 @@ use crate::report::Report;
 /// A file that is to be there, and to be as new as all that is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// The file; a symlink stands for what it points to.
+    /// The file; a symlink stands for what it points to, where that is allowed.
     pub path: GuestPath,
-    /// Whether what is there has to be a regular file.
+    /// Whether what is there has to be a regular file, and no symlink to one.
     pub only_regular: bool,
 }
 
@@ -34,7 +34,8 @@ impl Touch {
 
 impl Work<'_> {
     pub(crate) fn touch(&mut self, touch: &Touch) -> Result<Report, Error> {
-        let place = self.place(&touch.path, LastLink::Follow)?;
+        let last = if touch.only_regular { LastLink::Keep } else { LastLink::Follow };
+        let place = self.place(&touch.path, last)?;
         match &place.found {
             Some(node) => {
                 if touch.only_regular {

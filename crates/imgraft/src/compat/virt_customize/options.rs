@@ -301,10 +301,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     verb(
         &["--no-selinux-relabel"],
         None,
-        "Label nothing anew (since 1.50)",
-        Ignored("nothing is labelled that is not asked for"),
+        "Label nothing anew, whatever else is said (since 1.50)",
+        Same,
         |request, _| {
-            request.relabel = false;
+            request.no_relabel = true;
             Ok(())
         },
     )
