@@ -22,6 +22,7 @@
 //! ```
 
 mod boot_sector;
+mod check;
 mod create;
 mod device;
 mod edit;

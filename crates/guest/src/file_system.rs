@@ -196,7 +196,10 @@ impl FileSystem {
     pub fn examine(&self) -> Result<Option<ext4::Checked>> {
         match self {
             Self::Ext4(ext4) => Ok(Some(ext4.examine()?)),
-            Self::Fat(_) => Ok(None),
+            Self::Fat(fat) => {
+                let findings = fat.file_system.check()?;
+                Ok(Some(ext4::Checked { findings, not_checked: Vec::new() }))
+            }
         }
     }
 

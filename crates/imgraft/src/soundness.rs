@@ -107,7 +107,8 @@ fn judge(before: &[Finding], after: &[Finding]) -> Verdict {
 /// What makes a finding the same after an edit: a count of free blocks or inodes that was wrong is so by
 /// another number then, everything else to the letter.
 fn kind(finding: &Finding) -> (&str, String) {
-    let counts = finding.object == "super block" || finding.object.starts_with("group ");
+    let object = finding.object.as_str();
+    let counts = matches!(object, "super block" | "FSInfo sector") || object.starts_with("group ");
     let is_number = |character: char| counts && character.is_ascii_digit();
     (&finding.object, finding.problem.replace(is_number, ""))
 }
