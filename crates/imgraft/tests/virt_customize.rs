@@ -408,7 +408,7 @@ pub(crate) const SYSTEMS: [u64; 2] = [1 << 20, 40 << 20];
 pub(crate) fn two_systems() -> World {
     let world = World::empty();
     for (id, hosts) in [
-        ("debian", "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.9 db old  web # old\n# old\n::1 older localhost\n"),
+        ("debian", "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.9 db old  web # of old\n# old\n::1 older localhost\n"),
         ("fedora", "127.0.0.1 localhost\n127.0.1.1 old\n"),
     ] {
         let tree = format!("t/{id}");

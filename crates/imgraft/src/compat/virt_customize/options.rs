@@ -241,7 +241,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Set the hostname",
         Differs(
             "in `/etc/hosts`, the old name is replaced before its domain, too, and an alias behind the new name with \
-             its domain is the short one; openSUSE's is written to `/etc/hostname`",
+             its domain is the short one; a comment stays; openSUSE's is written to `/etc/hostname`",
         ),
         |request, name| act(request, Action::Hostname { name }),
     ),
