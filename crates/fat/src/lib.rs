@@ -46,6 +46,7 @@
 //! ```
 
 mod boot_sector;
+mod check;
 mod create;
 mod device;
 mod edit;

@@ -34,17 +34,106 @@ pub(crate) fn link(storage: &dyn ReadAt, geometry: &Geometry, cluster: u32) -> R
     };
     storage.read_at(geometry.fat_offset + offset, &mut bytes[..length])?;
     let raw = u32::from_le_bytes(bytes);
-    let (entry, reserved_from) = match geometry.fat_type {
-        FatType::Fat12 => (if cluster.is_multiple_of(2) { raw & 0xfff } else { raw >> 4 }, 0xff8),
-        FatType::Fat16 => (raw, 0xfff8),
-        FatType::Fat32 => (raw & 0x0fff_ffff, 0x0fff_fff8),
-    };
-    Ok(match entry {
+    Ok(match geometry.fat_type {
+        FatType::Fat12 => parse(geometry, if cluster.is_multiple_of(2) { raw & 0xfff } else { raw >> 4 }),
+        FatType::Fat16 => parse(geometry, raw),
+        FatType::Fat32 => parse(geometry, raw & 0x0fff_ffff),
+    })
+}
+
+/// The first entry that says that nothing follows; the one before it says that its cluster is bad.
+fn end_from(geometry: &Geometry) -> u32 {
+    match geometry.fat_type {
+        FatType::Fat12 => 0xff8,
+        FatType::Fat16 => 0xfff8,
+        FatType::Fat32 => 0x0fff_fff8,
+    }
+}
+
+fn parse(geometry: &Geometry, entry: u32) -> Link {
+    match entry {
         0 => Link::Free,
-        entry if entry >= reserved_from => Link::End,
+        entry if entry >= end_from(geometry) => Link::End,
         entry if geometry.has(entry) => Link::Next(entry),
         entry => Link::Invalid(entry),
+    }
+}
+
+/// Whether `entry` says that its cluster is not to be used.
+pub(crate) fn is_bad(geometry: &Geometry, entry: u32) -> bool {
+    entry == end_from(geometry) - 1
+}
+
+/// Calls `visit` with each data cluster and what the first table says of it.
+pub(crate) fn for_each(
+    storage: &dyn ReadAt,
+    geometry: &Geometry,
+    visit: &mut dyn FnMut(u32, Link),
+) -> Result<(), Error> {
+    pieces(storage, geometry, geometry.fat_offset, &mut |first, count, piece| {
+        for index in 0..count {
+            let at = index as usize;
+            let entry = match geometry.fat_type {
+                FatType::Fat12 => u32::from(twelve_bits(piece, at)),
+                FatType::Fat16 => u32::from(u16::from_le_bytes([piece[at * 2], piece[at * 2 + 1]])),
+                FatType::Fat32 => {
+                    let bytes = [piece[at * 4], piece[at * 4 + 1], piece[at * 4 + 2], piece[at * 4 + 3]];
+                    u32::from_le_bytes(bytes) & 0x0fff_ffff
+                }
+            };
+            let cluster = first + index as u32;
+            if cluster >= 2 {
+                visit(cluster, parse(geometry, entry));
+            }
+        }
+        Ok(())
     })
+}
+
+/// The first cluster whose entry is not the same in the table at the byte `other` of the file system.
+pub(crate) fn first_difference(storage: &dyn ReadAt, geometry: &Geometry, other: u64) -> Result<Option<u32>, Error> {
+    let (per_group, group_bytes) = group(geometry.fat_type);
+    let mut difference = None;
+    pieces(storage, geometry, geometry.fat_offset, &mut |first, _, piece| {
+        let mut copy = vec![0; piece.len()];
+        storage.read_at(other + u64::from(first) / per_group * group_bytes, &mut copy)?;
+        if let (None, Some(at)) = (difference, piece.iter().zip(&copy).position(|(one, two)| one != two)) {
+            difference = Some(first + (at as u64 / group_bytes * per_group) as u32);
+        }
+        Ok(())
+    })?;
+    Ok(difference)
+}
+
+/// How many entries fill whole bytes, and how many bytes.
+fn group(fat_type: FatType) -> (u64, u64) {
+    match fat_type {
+        FatType::Fat12 => (2, 3),
+        FatType::Fat16 => (2, 4),
+        FatType::Fat32 => (1, 4),
+    }
+}
+
+/// Calls `visit` with the first entry of each piece of the table at `offset`, how many it has, and its bytes.
+fn pieces(
+    storage: &dyn ReadAt,
+    geometry: &Geometry,
+    offset: u64,
+    visit: &mut dyn FnMut(u32, u64, &[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let entries = u64::from(geometry.clusters) + 2;
+    let (per_group, group_bytes) = group(geometry.fat_type);
+    let piece_entries = PIECE_BYTES / group_bytes * per_group;
+    let mut first = 0;
+    while first < entries {
+        let count = piece_entries.min(entries - first);
+        // An odd number of 12-bit entries ends in half a byte.
+        let mut piece = vec![0; (count * group_bytes).div_ceil(per_group) as usize];
+        storage.read_at(offset + first / per_group * group_bytes, &mut piece)?;
+        visit(first as u32, count, &piece)?;
+        first += count;
+    }
+    Ok(())
 }
 
 /// The cluster that follows `cluster` in the chain of `object`; none after the last.
@@ -67,33 +156,8 @@ pub(crate) fn next(
 
 /// The number of free clusters, counted: FAT32's own count is only a hint.
 pub(crate) fn count_free(storage: &dyn ReadAt, geometry: &Geometry) -> Result<u32, Error> {
-    let entries = u64::from(geometry.clusters) + 2;
-    let (per_group, group_bytes) = match geometry.fat_type {
-        FatType::Fat12 => (2, 3),
-        FatType::Fat16 => (2, 4),
-        FatType::Fat32 => (1, 4),
-    };
-    let piece_entries = PIECE_BYTES / group_bytes * per_group;
     let mut free = 0;
-    let mut first = 0;
-    while first < entries {
-        let count = piece_entries.min(entries - first);
-        // An odd number of 12-bit entries ends in half a byte.
-        let length = (count * group_bytes).div_ceil(per_group);
-        let mut piece = vec![0; length as usize];
-        storage.read_at(geometry.fat_offset + first / per_group * group_bytes, &mut piece)?;
-        // The first two entries belong to no cluster.
-        let skip = if first == 0 { 2 } else { 0 };
-        free += match geometry.fat_type {
-            FatType::Fat12 => (skip..count as usize).filter(|&index| twelve_bits(&piece, index) == 0).count(),
-            FatType::Fat16 => piece.chunks_exact(2).skip(skip).filter(|entry| **entry == [0; 2]).count(),
-            FatType::Fat32 => {
-                let is_free = |entry: &&[u8]| entry[..3] == [0; 3] && entry[3] & 0x0f == 0;
-                piece.chunks_exact(4).skip(skip).filter(is_free).count()
-            }
-        } as u32;
-        first += count;
-    }
+    for_each(storage, geometry, &mut |_, link| free += u32::from(link == Link::Free))?;
     Ok(free)
 }
 

@@ -182,7 +182,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// The size of one table in bytes.
-    fn table_bytes(&self) -> u64 {
+    pub(crate) fn table_bytes(&self) -> u64 {
         let tables_end = match self.geometry.root {
             Root::Fixed { offset, .. } => offset,
             Root::Cluster(_) => self.geometry.data_offset,

@@ -93,6 +93,7 @@ fn theirs(bytes: &[u8]) -> Tree {
     let image = folder.path().join("fat");
     std::fs::write(&image, bytes).unwrap();
     assert_fsck_vfat_clean(&image);
+    assert_eq!(open(bytes.to_vec()).1.check().unwrap(), []);
     let root = folder.path().join("root");
     std::fs::create_dir(&root).unwrap();
     judge("mcopy")

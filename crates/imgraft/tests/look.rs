@@ -290,7 +290,8 @@ fn check_says_on_a_terminal_what_it_looks_at() {
 fn check_finds_nothing_in_a_sound_image() {
     let world = World::new();
     world.run("check base.img").succeeds().prints("").says(
-        "nothing is wrong with `base.img`: qcow2, GPT, partition 1 (ext4 `cloudimg-rootfs`), partition 16 (ext4 `BOOT`)\n",
+        "nothing is wrong with `base.img`: qcow2, GPT, partition 1 (ext4 `cloudimg-rootfs`), partition 15 (fat `UEFI`), \
+         partition 16 (ext4 `BOOT`)\n",
     );
 }
 

@@ -408,7 +408,7 @@ pub(crate) const SYSTEMS: [u64; 2] = [1 << 20, 40 << 20];
 pub(crate) fn two_systems() -> World {
     let world = World::empty();
     for (id, hosts) in [
-        ("debian", "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.9 db old  web # old\n# old\n::1 older localhost\n"),
+        ("debian", "127.0.0.1\tlocalhost\n127.0.1.1\told\n10.0.0.9 db old  web # of old\n# old\n::1 older localhost\n"),
         ("fedora", "127.0.0.1 localhost\n127.0.1.1 old\n"),
     ] {
         let tree = format!("t/{id}");
@@ -416,7 +416,7 @@ pub(crate) fn two_systems() -> World {
         for folder in ["bin", "tmp", "root", "usr/sbin", "var/log"] {
             fs::create_dir_all(world.path(&format!("{tree}/{folder}"))).unwrap();
         }
-        file("etc/os-release", &format!("ID={id}\nNAME={id}\nVERSION_ID=12\nPRETTY_NAME={id}\n"));
+        file("etc/os-release", &format!("ID={id}\nNAME={id}\nVERSION_ID=39\nPRETTY_NAME={id}\n"));
         file(&format!("etc/{id}_version"), "12.0\n");
         file("etc/fstab", &format!("LABEL={id} / ext4 defaults 0 1\n"));
         file("etc/hostname", "old\n");
@@ -590,6 +590,8 @@ fn touching_a_directory_and_emptying_below_a_file_are_refused() {
     let before = world.contents();
     virt_customize(&world, &["-a", "disk.img", "--touch", "/etc"])
         .refuses("virt-customize: error: `/etc` is a directory\n");
+    virt_customize(&world, &["-a", "disk.img", "--link", "fstab:/etc/link", "--touch", "/etc/link"])
+        .refuses("virt-customize: error: `/etc/link` is not a regular file\n");
     virt_customize(&world, &["-a", "disk.img", "--truncate-recursive", "/etc/fstab"])
         .refuses("virt-customize: error: `/etc/fstab` is not a directory\n");
     assert!(before == world.contents());
@@ -620,6 +622,14 @@ fn labels_are_asked_for_where_there_is_selinux_and_warned_of_by_the_option_of_th
          […] Asking the guest for SELinux relabelling at its next boot\n[…] Finishing off\n"
     );
     assert_eq!(world.content("disk.img", ROOT, "/.autorelabel"), b"");
+    virt_customize(&world, &["-q", "-a", "disk.img", "--delete", "/.autorelabel"]).succeeds();
+    // That nothing is to be labelled wins, before and after.
+    for options in [["--no-selinux-relabel", "--selinux-relabel"], ["--selinux-relabel", "--no-selinux-relabel"]] {
+        let said = virt_customize(&world, &[&line[..4], &options[..]].concat()).succeeds();
+        assert!(!said.stdout.contains("relabelling"), "{}", said.stdout);
+        virt_customize(&world, &["-q", "-a", "disk.img", "--truncate", "/.autorelabel"])
+            .refuses("virt-customize: error: `/.autorelabel` is not in the guest\n");
+    }
 }
 
 /// Lines and patterns of a MiB, which is the limit of a file of commands. Without bounds each takes minutes or gigabytes.

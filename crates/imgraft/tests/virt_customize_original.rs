@@ -283,8 +283,6 @@ const OF_EACH_SYSTEM: &[&str] = &[
     "/srv/new",
     "--touch",
     "/srv/old",
-    "--touch",
-    "/srv/link",
     "--truncate",
     "/srv/setuid",
     "--truncate",

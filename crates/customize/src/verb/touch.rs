@@ -16,9 +16,9 @@ use crate::report::Report;
 /// Makes an empty file, or sets the times of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// The file; a symlink is followed.
+    /// The file; a symlink is followed, unless only regular files are allowed.
     pub path: GuestPath,
-    /// Whether an existing file must be a regular one.
+    /// Whether an existing file must be a regular one, and not a symlink.
     pub only_regular: bool,
 }
 
@@ -50,7 +50,8 @@ impl Touch {
 
 impl Apply for Touch {
     fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
-        let place = work.place(&self.path, LastLink::Follow)?;
+        let last = if self.only_regular { LastLink::Keep } else { LastLink::Follow };
+        let place = work.place(&self.path, last)?;
         match &place.found {
             Some(node) => {
                 if self.only_regular {

@@ -104,7 +104,7 @@ pub(crate) enum Command {
     /// Copy a file or a tree out of an image
     #[command(after_help = flowing(GET_EXAMPLES))]
     Get(Get),
-    /// Look for damage in an image: qcow2, partition table, ext4
+    /// Look for damage in an image: qcow2, partition table, ext4, FAT
     #[command(after_help = flowing(CHECK_EXAMPLES))]
     Check(Check),
     /// List what differs between two images, path by path, and outside of files

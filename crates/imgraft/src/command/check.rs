@@ -191,8 +191,6 @@ fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Resu
     }
     let replayed = volumes.iter().filter(|volume| volume.journal_replayed());
     found.not_shut_down = replayed.map(ToString::to_string).collect();
-    // A FAT is read and written, and its own damage is not looked for.
-    let mut fats = Vec::new();
     let mut file_systems = 0;
     for volume in &volumes {
         let name = volume.to_string();
@@ -209,7 +207,9 @@ fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Resu
                     found.add(&name, checked.findings);
                     found.not_checked.extend(checked.not_checked.iter().map(|part| format!("{name}: {part}")));
                 }
-                Ok(None) => fats.push(format!("{name}: damage in this kind of file system is not looked for")),
+                Ok(None) => {
+                    found.not_checked.push(format!("{name}: damage in this kind of file system is not looked for"))
+                }
                 Err(error) => return Err(guest::Error::FileSystem { volume: name, path: None, error }),
             },
             (None, None, Some(kind)) if volume.is_unsupported() => {
@@ -219,10 +219,7 @@ fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Resu
         }
     }
     if file_systems == 0 && found.not_checked.is_empty() {
-        match fats.is_empty() {
-            true => found.not_checked.push("file systems: none was found on the disk".to_owned()),
-            false => found.not_checked.append(&mut fats),
-        }
+        found.not_checked.push("file systems: none was found on the disk".to_owned());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use storage::{Finding, ReadAt};
 
-use super::{Bytes, Child, FileSystem, FileSystemError, FileSystemProblem, Kind, Node, Result, Support};
+use super::{Bytes, Checked, Child, FileSystem, FileSystemError, FileSystemProblem, Kind, Node, Result, Support};
 use crate::diff::{Accounted, Explanation};
 use crate::metadata::{Attributes, FileKind, FreeSpace, Metadata, Time};
 
@@ -63,6 +63,10 @@ impl FileSystem for Fat {
             fat::FatType::Fat32 => "fat32",
         };
         vec![name.to_owned()]
+    }
+
+    fn examine(&self) -> Result<Option<Checked>> {
+        Ok(Some(Checked { findings: self.engine.check()?, not_checked: Vec::new() }))
     }
 
     fn block_size_bytes(&self) -> u32 {

@@ -48,7 +48,7 @@ pub(super) fn frame(request: &Request, steps: Vec<Step>, guest: &Guest) -> Resul
     all.extend(steps);
     set_hostname_as_the_original(&mut all, guest)?;
     all.extend(passwords(request)?);
-    if request.relabel {
+    if request.relabel && !request.no_relabel {
         let is_labelled = kind(guest, "/usr/sbin/load_policy") == Some(FileKind::Regular)
             && kind(guest, "/etc/selinux/config") == Some(FileKind::Regular);
         if is_labelled {

@@ -241,7 +241,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "Set the hostname",
         Differs(
             "in `/etc/hosts`, the old name is replaced before its domain, too, and an alias behind the new name with \
-             its domain is the short one; openSUSE's is written to `/etc/hostname`",
+             its domain is the short one; a comment stays; openSUSE's is written to `/etc/hostname`",
         ),
         |request, name| act(request, Action::Hostname { name }),
     ),
@@ -301,10 +301,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     verb(
         &["--no-selinux-relabel"],
         None,
-        "Label nothing anew (since 1.50)",
-        Ignored("nothing is labelled that is not asked for"),
+        "Label nothing anew, whatever else is said (since 1.50)",
+        Same,
         |request, _| {
-            request.relabel = false;
+            request.no_relabel = true;
             Ok(())
         },
     )

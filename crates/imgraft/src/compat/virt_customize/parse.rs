@@ -27,6 +27,8 @@ pub(super) struct Request {
     pub(super) dry_run: bool,
     pub(super) scrub_log_file: bool,
     pub(super) relabel: bool,
+    /// It wins, wherever it stands.
+    pub(super) no_relabel: bool,
     pub(super) password_crypto: Option<Crypto>,
     pub(super) differences: Differences,
     format: Option<OsString>,
@@ -98,6 +100,7 @@ impl Request {
             dry_run: false,
             scrub_log_file: false,
             relabel: false,
+            no_relabel: false,
             password_crypto: None,
             differences: Differences::default(),
             format: None,

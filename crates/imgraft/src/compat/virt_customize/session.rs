@@ -146,7 +146,7 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
     let report = job.run(&watcher).map_err(stop)?;
     let unlabelled = Warning::Unlabelled.to_string();
     for warning in &report.warnings {
-        match (*warning == unlabelled, request.relabel) {
+        match (*warning == unlabelled, request.relabel && !request.no_relabel) {
             (false, _) => request.voice.warning(warning),
             (true, false) => request.voice.warning(UNLABELLED),
             (true, true) => request.voice.warning(UNLABELLABLE),
