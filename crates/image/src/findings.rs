@@ -39,8 +39,7 @@ impl Findings {
 
     /// Adds and returns the finding that `object` is in the bytes `offset..end`, which are not all in the file.
     pub(crate) fn push_outside(&mut self, object: impl Into<String>, offset: u64, end: u64) -> Finding {
-        self.outside += 1;
-        self.needed_bytes = self.needed_bytes.max(end);
+        self.count_outside(end);
         let size = self.file_size_bytes;
         let problem = format!("{offset:#x}..{end:#x} is not inside the file, file_size={size:#x}");
         let finding = Finding::new(object, problem);
@@ -48,6 +47,22 @@ impl Findings {
             self.push(finding.clone());
         }
         finding
+    }
+
+    /// Counts a reference to bytes before `end`, which are not all in the file, and does not list it.
+    fn count_outside(&mut self, end: u64) {
+        self.outside += 1;
+        self.needed_bytes = self.needed_bytes.max(end);
+    }
+
+    /// As [`push_outside`](Self::push_outside) for a reference that need not be listed. Returns `false`, and does
+    /// nothing, while such references are listed: a file may have many millions of them, and a text for each takes time.
+    pub(crate) fn has_counted_outside(&mut self, offset: u64, end: u64) -> bool {
+        let is_counted = offset >= self.file_size_bytes && self.outside >= CUT_OFF_MAX;
+        if is_counted {
+            self.count_outside(end);
+        }
+        is_counted
     }
 
     /// Adds and returns the finding that `error` is; an error of the host remains one.

@@ -7,6 +7,7 @@
 use storage::Finding;
 
 use super::Vmdk;
+use super::layout::RawGrainMarker;
 use super::read::Grain;
 use crate::error::{Error, Result};
 use crate::findings::Findings;
@@ -30,6 +31,7 @@ impl Vmdk {
             };
             for (number, entry) in (index * self.header.table_entries..self.header.grains()).zip(table.iter()) {
                 if let Grain::At { offset } = self.parse_entry(*entry)
+                    && !findings.has_counted_outside(offset, offset + self.least_bytes(number))
                     && let Err(error) = self.check_grain(number, offset, &mut bytes)
                 {
                     findings.push_error(error)?;
@@ -39,12 +41,19 @@ impl Vmdk {
         Ok(findings.into_list())
     }
 
+    /// The bytes that a grain needs in the file: its own inside the disk, or those of its marker.
+    fn least_bytes(&self, number: u64) -> u64 {
+        if self.header.compressed {
+            return size_of::<RawGrainMarker>() as u64;
+        }
+        (self.size_bytes() - number * self.header.grain_bytes()).min(self.header.grain_bytes())
+    }
+
     fn check_grain(&self, number: u64, offset: u64, bytes: &mut [u8]) -> Result<()> {
         if self.header.compressed {
             return self.decompress(number, offset, bytes);
         }
-        let rest = self.size_bytes() - number * self.header.grain_bytes();
-        let (length_bytes, file_size_bytes) = (rest.min(bytes.len() as u64), self.file().size_bytes());
+        let (length_bytes, file_size_bytes) = (self.least_bytes(number), self.file().size_bytes());
         if offset + length_bytes <= file_size_bytes {
             return Ok(());
         }

@@ -1,6 +1,9 @@
 //! VMDK: directories that share a table, and tables that share a grain.
 
-use crate::not_converted;
+use image::Image;
+use storage::Memory;
+
+use crate::{not_converted, within_limit};
 
 const SECTOR: u64 = 512;
 const TABLE: u64 = 512 * 4;
@@ -45,4 +48,16 @@ fn tables_of_one_grain_are_not_converted_for_as_long_as_their_disk_is_large() {
     rest.resize(rest.len() + (2 << 20), 0);
     let said = not_converted(image(4096, (0..tables as usize).map(|table| table as u64 * TABLE / SECTOR), &rest));
     assert!(said.starts_with("corrupt VMDK image: its tables claim 2147483648 bytes of data"), "{said}");
+}
+
+/// 65,536 tables at one sector each, whose entries all lead past the file's end: 33 million grains.
+#[test]
+fn grains_past_the_end_are_counted_and_not_described() {
+    let rest = u32::MAX.to_le_bytes().repeat((65536 + 3) * SECTOR as usize / 4);
+    let image = Image::open(Memory::from(image(8, (0..65536u32).map(u64::from), &rest)), None).unwrap();
+    let found = within_limit(|| image.check().unwrap());
+    let end = u64::from(u32::MAX) * SECTOR + 4096;
+    let first = found[0].to_string();
+    assert!(first.contains(&format!(" of {end} bytes: it was cut off, or 33554432 references are wrong")), "{first}");
+    assert_eq!(found.len(), 11);
 }
