@@ -339,6 +339,40 @@ impl FileSystem {
         Ok(Ok(()))
     }
 
+    /// Gives the parts of a file of `size_bytes` bytes that are not holes to `visit`, each with its offset, and returns
+    /// what `visit` says.
+    pub(crate) fn read_data(
+        &self,
+        file: &Node,
+        size_bytes: u64,
+        visit: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>> {
+        let extents = match self {
+            Self::Ext4(ext4) => ext4.content_extents(&ext4.inode(file.inode())?)?,
+            Self::Fat(_) => None,
+        };
+        let whole = 0..size_bytes;
+        let parts = extents.map_or(vec![whole], |extents| {
+            extents.into_iter().map(|extent| extent.offset..extent.offset + extent.length_bytes).collect()
+        });
+        let mut buffer = vec![0; size_bytes.min(READ_BUFFER_BYTES) as usize];
+        for part in parts {
+            let (mut at, end) = (part.start, part.end.min(size_bytes));
+            while at < end {
+                let length = (end - at).min(READ_BUFFER_BYTES) as usize;
+                let read = self.read_at(file, at, &mut buffer[..length])?;
+                if read == 0 {
+                    break;
+                }
+                if let Err(error) = visit(at, &buffer[..read]) {
+                    return Ok(Err(error));
+                }
+                at += read as u64;
+            }
+        }
+        Ok(Ok(()))
+    }
+
     pub(crate) fn create_file(
         &mut self,
         parent: &Node,
