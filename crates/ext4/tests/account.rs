@@ -287,7 +287,7 @@ fn what_is_changed_behind_the_engines_back_is_named() {
         ("a byte of another inode's slot", slot + 0x7E, inode(&image, "/keep/deep"), slot / SIZE, "i_reserved"),
         ("its time of access", slot + 0x08, inode(&image, "/keep/deep"), slot / SIZE, "i_atime"),
         ("bits of the block bitmap", bitmap * SIZE + 1000, "group 0".to_owned(), bitmap, "which nothing uses"),
-        ("bits of the inode bitmap", last_inode, "group 0".to_owned(), inodes, "is taken now"),
+        ("bits of the inode bitmap", last_inode, "group 0".to_owned(), inodes, "is now taken"),
         ("content of an untouched file", data * SIZE, inode(&image, "/many/file-7"), data, "its content differs"),
         ("entries of an untouched directory", entries * SIZE + 100, inode(&image, "/keep/deep"), entries, "content"),
         ("a field of the super block", 1024 + 0x50, "super block".to_owned(), 1, "s_def_resuid"),

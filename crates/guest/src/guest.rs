@@ -245,6 +245,32 @@ impl Guest {
     ///
     /// As [`find`](Self::find), [`PathProblem::IsADirectory`], [`PathProblem::NotARegularFile`].
     pub fn read_to(&self, path: &GuestPath, out: &mut dyn Write) -> Result<std::io::Result<()>, Error> {
+        let (location, size_bytes) = self.find_regular(path)?;
+        let read = self.file_system(&location).read_to(&location.node, size_bytes, out);
+        read.map_err(|error| self.error(&location, Some(path), error))
+    }
+
+    /// Gives the parts of the regular file at `path` that are not holes to `visit`, in order, each with its offset, and
+    /// returns the file's size in bytes; symlinks are followed.
+    ///
+    /// The inner result is what `visit` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_to`](Self::read_to).
+    pub fn read_data(
+        &self,
+        path: &GuestPath,
+        visit: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<u64>, Error> {
+        let (location, size_bytes) = self.find_regular(path)?;
+        let read = self.file_system(&location).read_data(&location.node, size_bytes, visit);
+        let visited = read.map_err(|error| self.error(&location, Some(path), error))?;
+        Ok(visited.map(|()| size_bytes))
+    }
+
+    /// The regular file at `path`, and its size in bytes.
+    fn find_regular(&self, path: &GuestPath) -> Result<(Location, u64), Error> {
         let found = self.find(path, LastLink::Follow)?;
         match found.node.kind {
             FileKind::Regular => {}
@@ -252,10 +278,7 @@ impl Guest {
             _ => return Err(Error::path(path, PathProblem::NotARegularFile)),
         }
         let size_bytes = self.metadata(&found.node)?.size_bytes;
-        let file_system = self.file_system(&found.node);
-        file_system
-            .read_to(&found.node.node, size_bytes, out)
-            .map_err(|error| self.error(&found.node, Some(path), error))
+        Ok((found.node, size_bytes))
     }
 
     /// The text of the file at `path`, of at most `limit_bytes` bytes. Bytes that are not UTF-8 are replaced.

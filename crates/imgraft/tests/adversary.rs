@@ -161,6 +161,39 @@ fn directories_of_a_fat_that_are_in_themselves_end() {
     }
 }
 
+#[test]
+fn files_that_share_blocks_do_not_fill_the_disk_of_the_host() {
+    let world = World::empty();
+    world.file("root/etc/os-release", "ID=debian\n").file("root/srv/0", vec![7u8; 1 << 20]);
+    fs::create_dir(world.path("root/usr")).unwrap();
+    let disk = world.path("x.img");
+    let mkfs = judge("mke2fs").args(["-q", "-F", "-t", "ext4", "-b", "1024", "-O", "^has_journal", "-d"]);
+    mkfs.arg(world.path("root")).arg(&disk).arg("8M").succeed();
+    let first = judge("debugfs").args(["-R", "bmap /srv/0 0"]).arg(&disk).succeed().stdout;
+    // An extent tree's root with one extent: 1,024 blocks from the first of `0` on.
+    let words = [0x0001_F30A, 4, 0, 0, 1024, first.trim().parse::<u32>().unwrap()];
+    let mut commands = String::new();
+    for number in 1..40 {
+        let name = format!("/srv/{number}");
+        commands += &format!("write /dev/null {name}\nsif {name} size 1048576\nsif {name} flags 0x80000\n");
+        for (index, word) in words.iter().enumerate() {
+            commands += &format!("sif {name} block[{index}] {word}\n");
+        }
+    }
+    world.file("commands", commands);
+    judge("debugfs").args(["-w", "-f"]).arg(world.path("commands")).arg(&disk).succeed();
+    let (code, said) = confined(&world, "get x.img /srv/39 one");
+    assert_eq!(code, 0, "{said}");
+    assert_eq!(fs::metadata(world.path("one")).unwrap().len(), 1 << 20);
+    let (code, said) = confined(&world, "get x.img /srv all");
+    assert_eq!(code, 1, "{said}");
+    // Eight of them fit; they are copied in the order of their names.
+    let expected = "error: `/srv/16` is not copied: with it, more was read than the image's file systems can hold, so \
+                    files share blocks\nhint: the image is damaged: `imgraft check` says where\n";
+    assert!(said.ends_with(expected), "{said}");
+    assert!(!world.path("all").exists());
+}
+
 /// A sparse VMDK of grains of 4 KiB that are not compressed, whose directory has `directory` in it and whose tables are
 /// what follows.
 fn vmdk(directory: &[u32], rest_sectors: usize, entry: u32) -> Vec<u8> {

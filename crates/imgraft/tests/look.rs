@@ -263,6 +263,31 @@ fn get_copies_a_tree_and_never_follows_a_symlink() {
 }
 
 #[test]
+fn get_keeps_holes_and_hard_links() {
+    let world = World::with_copy(&Options { format: Format::Raw, ..Options::default() });
+    let content = world.file("content", vec![7u8; 10_000]).path("content");
+    let content = content.display();
+    let commands = format!(
+        "mkdir /srv/kept\nwrite {content} /srv/kept/sparse\nsif /srv/kept/sparse size 0x10000000000\n\
+         write {content} /srv/kept/one\nln /srv/kept/one /srv/kept/two\nsif /srv/kept/one links_count 2\n",
+    );
+    world.file("commands", commands);
+    let disk = world.path("my.img");
+    let place = format!("{}?offset={}", disk.display(), partition_range(&disk, ROOT).start);
+    judge("debugfs").args(["-w", "-f"]).arg(world.path("commands")).arg(place).succeed();
+    // A tebibyte of zeros would fill the disk.
+    world.run("get my.img /srv/kept").succeeds().says("copied /srv/kept to kept (3 files, 1 directory, 1.0 TiB)\n");
+    let metadata = |name: &str| fs::metadata(world.path("kept").join(name)).unwrap();
+    assert_eq!(metadata("sparse").len(), 1 << 40);
+    assert!(metadata("sparse").blocks() * 512 <= 64 << 10, "{} blocks", metadata("sparse").blocks());
+    let mut content = vec![0u8; 12_000];
+    File::open(world.path("kept/sparse")).unwrap().read_exact_at(&mut content, 0).unwrap();
+    assert!(content[..10_000].iter().all(|&byte| byte == 7) && content[10_000..].iter().all(|&byte| byte == 0));
+    assert_eq!((metadata("one").ino(), metadata("one").nlink()), (metadata("two").ino(), 2));
+    assert_eq!(fs::read(world.path("kept/two")).unwrap(), vec![7u8; 10_000]);
+}
+
+#[test]
 fn get_does_not_write_through_a_symlink_of_the_host() {
     let world = World::new();
     fs::create_dir(world.path("elsewhere")).unwrap();

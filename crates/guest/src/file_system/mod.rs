@@ -504,18 +504,48 @@ impl dyn FileSystem {
     }
 
     /// Gives the content of a file of `size_bytes` bytes to `out`, and returns what `out` says.
+    /// Gives the parts of a file of `size_bytes` bytes that are not holes to `visit`, each with its offset, and returns
+    /// the result of `visit`.
+    pub(crate) fn read_data(
+        &self,
+        file: &Node,
+        size_bytes: u64,
+        visit: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>> {
+        let whole = 0..size_bytes;
+        let parts = self.content_extents(file)?.map_or(vec![whole], |extents| {
+            extents.into_iter().map(|extent| extent.offset..extent.offset + extent.length_bytes).collect()
+        });
+        self.read_parts(file, size_bytes, parts, visit)
+    }
+
+    /// Gives the content of a file of `size_bytes` bytes to `out`, and returns what `out` says.
     pub(crate) fn read_to(&self, file: &Node, size_bytes: u64, out: &mut dyn Write) -> Result<std::io::Result<()>> {
+        let whole = 0..size_bytes;
+        self.read_parts(file, size_bytes, vec![whole], &mut |_, bytes| out.write_all(bytes))
+    }
+
+    fn read_parts(
+        &self,
+        file: &Node,
+        size_bytes: u64,
+        parts: Vec<Range<u64>>,
+        visit: &mut dyn FnMut(u64, &[u8]) -> std::io::Result<()>,
+    ) -> Result<std::io::Result<()>> {
         let mut buffer = vec![0; size_bytes.min(READ_BUFFER_BYTES) as usize];
-        let mut offset = 0;
-        while offset < size_bytes {
-            let read = self.read_at(file, offset, &mut buffer)?;
-            if read == 0 {
-                break;
+        for part in parts {
+            let (mut at, end) = (part.start, part.end.min(size_bytes));
+            while at < end {
+                let length = (end - at).min(READ_BUFFER_BYTES) as usize;
+                let read = self.read_at(file, at, &mut buffer[..length])?;
+                if read == 0 {
+                    break;
+                }
+                if let Err(error) = visit(at, &buffer[..read]) {
+                    return Ok(Err(error));
+                }
+                at += read as u64;
             }
-            if let Err(error) = out.write_all(&buffer[..read]) {
-                return Ok(Err(error));
-            }
-            offset += read as u64;
         }
         Ok(Ok(()))
     }

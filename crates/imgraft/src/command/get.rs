@@ -3,15 +3,17 @@
 //! What is in the image decides neither where something is written nor what is opened: every name
 //! is made new in a folder that this command has made itself, and no symlink is followed.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use guest::{FileKind, Guest, GuestPath, LastLink, Metadata};
+use guest::{FileKind, Guest, GuestPath, Identity, LastLink, Metadata, Volume};
 use recipe::ByteSize;
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 
 use crate::cli::Get;
 use crate::command::guest_path;
@@ -34,7 +36,18 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
         return to_stdout(&guest, &found.path, found.node.kind());
     }
     let target = target(&arguments.destination, path.name())?;
-    let mut copy = Copy { guest: &guest, messages, files: 0, directories: 0, symlinks: 0, bytes: 0 };
+    let sizes = guest.volumes().iter().filter(|volume| volume.file_system().is_some());
+    let left_bytes = sizes.map(Volume::file_system_bytes).sum();
+    let mut copy = Copy {
+        guest: &guest,
+        messages,
+        files: 0,
+        directories: 0,
+        symlinks: 0,
+        bytes: 0,
+        left_bytes,
+        linked: BTreeMap::new(),
+    };
     match found.node.kind() {
         FileKind::Regular => copy.file(&found.path, &target)?,
         FileKind::Directory => copy.tree(&found.path, &target)?,
@@ -96,6 +109,11 @@ struct Copy<'a> {
     directories: u64,
     symlinks: u64,
     bytes: u64,
+    /// How much content may still be copied: all files together have no more than the file systems have room for,
+    /// unless damage lets them share blocks.
+    left_bytes: u64,
+    /// Files with several names, and where the first of these was copied to.
+    linked: BTreeMap<Identity, PathBuf>,
 }
 
 /// A directory of the guest, and the folder of the host that it becomes.
@@ -173,7 +191,18 @@ impl Copy<'_> {
                     below.push(Pending { path, folder: directory.folder.join(name) });
                 }
                 FileKind::Regular => {
+                    let node = self.guest.find(&path, LastLink::Keep).map_err(|error| Failure::of(&error))?.node;
+                    let identity = self.guest.identity(&node);
+                    if let Some(first) = identity.and_then(|identity| self.linked.get(&identity)) {
+                        rustix::fs::linkat(CWD, first, &handle, name, AtFlags::empty())
+                            .map_err(|error| failed(error.into()))?;
+                        self.files += 1;
+                        continue;
+                    }
                     let metadata = self.metadata(&path)?;
+                    if let Some(identity) = identity.filter(|_| metadata.links > 1) {
+                        self.linked.insert(identity, directory.folder.join(name));
+                    }
                     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     let file = rustix::fs::openat(&handle, name, flags, Mode::from_raw_mode(0o600));
                     let file = File::from(file.map_err(|error| failed(error.into()))?);
@@ -194,10 +223,23 @@ impl Copy<'_> {
         Ok(below)
     }
 
+    /// Copies a file's content; its holes stay holes.
     fn content(&mut self, path: &GuestPath, file: &File, target: &Path) -> Result<(), Failure> {
-        let mut out = file;
-        let written = self.guest.read_to(path, &mut out).map_err(|error| Failure::of(&error))?;
-        written.map_err(|error| unwritable(target, &error))
+        let mut is_too_much = false;
+        let written = self.guest.read_data(path, &mut |offset, bytes| {
+            let left = self.left_bytes.checked_sub(bytes.len() as u64);
+            is_too_much = left.is_none();
+            self.left_bytes = left.ok_or(io::ErrorKind::StorageFull)?;
+            file.write_all_at(bytes, offset)
+        });
+        let written = written.map_err(|error| Failure::of(&error))?;
+        if is_too_much {
+            return Err(Failure::new(format!(
+                "`{path}` is not copied: with it, more was read than the image's file systems can hold, so files share blocks"
+            ))
+            .hint("the image is damaged: `imgraft check` says where"));
+        }
+        written.and_then(|size_bytes| file.set_len(size_bytes)).map_err(|error| unwritable(target, &error))
     }
 
     /// What is known of the file at `path`, and counted.
