@@ -98,7 +98,7 @@ fn keys(root: &Node, findings: &mut Findings<'_>) {
     for entry in root.entries().unwrap_or_default() {
         let Some(key) = entry.key.as_str().filter(|key| !KEYS.contains(key)) else { continue };
         // Templates can use any of its keys.
-        if let Some(label) = words::did_you_mean(key, KEYS.into_iter()) {
+        if let Some(label) = words::did_you_mean(key, KEYS) {
             let message = format!("cloud-init ignores `{key}`");
             findings.push(Finding::warning("meta-data", message, entry.key.span.clone()).label(label));
         }

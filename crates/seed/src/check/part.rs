@@ -225,7 +225,7 @@ fn unknown_type(content_type: &str, text: &str) -> Finding {
     let line = text.lines().next().unwrap_or_default().len();
     let message = format!("cloud-init ignores a part of type `{content_type}`");
     let finding = Finding::warning("mime", message, 0..line).hint("a part handler in an earlier part could handle it");
-    match words::did_you_mean(content_type, TYPES.into_iter()) {
+    match words::did_you_mean(content_type, TYPES) {
         Some(label) => finding.label(label),
         None => finding,
     }
