@@ -169,15 +169,33 @@ impl Name {
             Some((text, variant)) => (text, Some(variant)),
             None => (text, None),
         };
-        let (distribution_name, distribution, release) = match text.split_once(':') {
-            Some((name, release)) => {
-                let distribution =
-                    catalogue.distribution(name).ok_or_else(|| no_distribution(catalogue, name, text))?;
-                let release = distribution.release(release).ok_or_else(|| no_release(distribution, name, release))?;
-                (name, distribution, release)
+        match text.split_once(':') {
+            Some((distribution, release)) => Self::find(catalogue, distribution, release, variant, pin),
+            None => {
+                let (name, _, release) =
+                    codename(catalogue, text).ok_or_else(|| no_distribution(catalogue, text, text))?;
+                Self::find(catalogue, name, &release.version, variant, pin)
             }
-            None => codename(catalogue, text).ok_or_else(|| no_distribution(catalogue, text, text))?,
-        };
+        }
+    }
+
+    /// The name whose parts these are, for a caller that has them apart.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn find(
+        catalogue: &Catalogue,
+        distribution_name: &str,
+        release: &str,
+        variant: Option<&str>,
+        pin: Option<Pin>,
+    ) -> Result<Self, NameError> {
+        let distribution = catalogue
+            .distribution(distribution_name)
+            .ok_or_else(|| no_distribution(catalogue, distribution_name, &format!("{distribution_name}:{release}")))?;
+        let release =
+            distribution.release(release).ok_or_else(|| no_release(distribution, distribution_name, release))?;
         let name = Self {
             distribution: distribution_name.to_owned(),
             version: release.version.clone(),

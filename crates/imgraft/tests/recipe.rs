@@ -95,7 +95,7 @@ fn a_base_that_is_not_in_the_catalogue_is_refused_by_name() {
         ),
         (
             "name = \"debian:12/generic\"\nvariant = \"nocloud\"",
-            "error: the recipe's base is `debian:12/generic`, and its variant `nocloud`\nhint: say one of them\n",
+            "error: the recipe's base is `debian:12/generic`, and its variant `nocloud`\nhint: give only one of them\n",
         ),
     ] {
         world.file("r.toml", format!("output = \"x.img\"\n[base]\n{base}\n"));

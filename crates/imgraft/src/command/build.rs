@@ -132,18 +132,18 @@ fn input_failure(error: &InputError) -> Failure {
     }
 }
 
-/// The name of the catalogue that a recipe says.
+/// The base of the catalogue that a recipe names.
 pub(super) fn published(name: &BaseName, variant: Option<&str>) -> Result<Name, Failure> {
-    let catalogue = Catalogue::builtin();
-    let parsed = Name::parse(catalogue, &name.to_string()).map_err(|error| name_failure(&error))?;
-    match (variant, &name.variant) {
-        (None, _) => Ok(parsed),
-        (Some(variant), Some(named)) if variant != named => {
-            Err(Failure::new(format!("the recipe's base is `{name}`, and its variant `{variant}`"))
-                .hint("say one of them"))
-        }
-        (Some(variant), _) => parsed.with_variant(catalogue, variant).map_err(|error| name_failure(&error)),
+    if let (Some(variant), Some(named)) = (variant, &name.variant)
+        && variant != named
+    {
+        return Err(Failure::new(format!("the recipe's base is `{name}`, and its variant `{variant}`"))
+            .hint("give only one of them"));
     }
+    let pin = name.pin.as_deref().map(str::parse).transpose().map_err(|error| name_failure(&error))?;
+    let variant = variant.or(name.variant.as_deref());
+    Name::find(Catalogue::builtin(), &name.distribution, &name.release, variant, pin)
+        .map_err(|error| name_failure(&error))
 }
 
 /// How the base is chosen.
