@@ -387,8 +387,10 @@ chown 70000:80000 deep/er; chmod 7755 deep/er; touch -d '1965-04-05 06:07:08' de
         let (tree, image) = (folder.path().join("tree"), folder.path().join("image"));
         host_tree(&tree);
         let mut made = 0;
+        // `./test` takes the inodes that every distribution has, `./test long` all.
+        let is_taken = |size: &&&str| testkit::is_long() || **size == "256";
         for features in FEATURES {
-            for size in inode_bytes {
+            for size in inode_bytes.iter().filter(is_taken) {
                 let options = [features, &["-b", block_bytes, "-I", size][..]].concat();
                 let _ = fs::remove_file(&image);
                 if !make(&options, &tree, &image) {
@@ -403,7 +405,7 @@ chown 70000:80000 deep/er; chmod 7755 deep/er; touch -d '1965-04-05 06:07:08' de
             }
         }
         println!("{made} file systems with blocks of {block_bytes}");
-        assert!(made > FEATURES.len());
+        assert!(made > if testkit::is_long() { FEATURES.len() } else { FEATURES.len() / 2 });
     }
 
     #[test]

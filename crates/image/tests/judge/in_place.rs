@@ -16,7 +16,7 @@ use super::{Random, Seen, open_chain, qemu_img, read_all};
 
 /// How many times a loop goes round.
 pub fn rounds(few: u64) -> u64 {
-    testkit::rounds(cfg!(feature = "full-tests"), [few, few * 3, few * 10])
+    testkit::rounds(cfg!(feature = "full-tests"), [few, few, few * 10])
 }
 
 /// An image, and the disk that it shall have.
