@@ -160,7 +160,7 @@ fn a_hang_is_found_by_that_nothing_goes_on() {
     let report: Value = serde_json::from_str(&stdout).unwrap();
     let failure = &report["boots"][0]["failure"];
     assert_eq!((&failure["stage"], &report["verdict"]), (&"network".into(), &"wrong".into()), "{stdout}");
-    assert!(failure["problem"].as_str().unwrap().ends_with(" s: a hang"), "{stdout}");
+    assert!(failure["problem"].as_str().unwrap().ends_with(" s: the guest hangs"), "{stdout}");
 }
 
 #[test]

@@ -216,7 +216,7 @@ fn bad_yaml() {
     let wrong = judged.checks(0, "wrong");
     let [(stage, name, _), ..] = wrong[..] else { panic!("{judged}") };
     assert_eq!(stage, "network", "{judged}");
-    assert!(name.starts_with("cloud-init has"), "{judged}");
+    assert!(["cloud-init has finished", "cloud-init reports no problem"].contains(&name), "{judged}");
     assert!(judged.report.to_string().contains("Failed loading yaml blob"), "{judged}");
     assert_eq!(judged.code, Some(1));
 }
@@ -273,7 +273,7 @@ fn a_hang() {
     world.file("hang.yaml", "#cloud-config\nbootcmd:\n  - sleep infinity\n");
     let judged = Judged::of(&world, &["base.img", "--user-data", "hang.yaml", "--stall", "90s"]);
     assert_eq!(judged.failure().0, "network", "{judged}");
-    assert!(judged.failure().1.contains("a hang"), "{judged}");
+    assert!(judged.failure().1.contains("the guest hangs"), "{judged}");
     // The agent tells what is waited for.
     let logs = judged.report["boots"][0]["logs"].to_string();
     assert!(logs.contains("sleep infinity") && logs.contains("cloud-init.service"), "{logs}");

@@ -126,8 +126,8 @@ fn a_build_that_has_to_be_locked_fails_where_it_is_not() {
     let refused = run(&world, &build);
     assert_eq!(
         refused.stderr,
-        "error: the lock `recipes/imgraft.lock` cannot be read\n  cause: it is of version 9, but only version 1 is \
-         known here\nhint: `imgraft update` writes a new one where there is none\n"
+        "error: the lock `recipes/imgraft.lock` cannot be read\n  cause: it has version 9, but only version 1 is \
+         supported\nhint: `imgraft update` writes a new one where there is none\n"
     );
 }
 
