@@ -114,13 +114,11 @@ fn group(fat_type: FatType) -> (u64, u64) {
     }
 }
 
+/// Is given the first entry of a piece, how many entries it has, and its bytes.
+type Visit<'a> = dyn FnMut(u32, u64, &[u8]) -> Result<(), Error> + 'a;
+
 /// Calls `visit` with the first entry of each piece of the table at `offset`, how many it has, and its bytes.
-fn pieces(
-    storage: &dyn ReadAt,
-    geometry: &Geometry,
-    offset: u64,
-    visit: &mut dyn FnMut(u32, u64, &[u8]) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn pieces(storage: &dyn ReadAt, geometry: &Geometry, offset: u64, visit: &mut Visit<'_>) -> Result<(), Error> {
     let entries = u64::from(geometry.clusters) + 2;
     let (per_group, group_bytes) = group(geometry.fat_type);
     let piece_entries = PIECE_BYTES / group_bytes * per_group;

@@ -2,9 +2,16 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 
 static LEFT: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+static BEFORE: OnceLock<fn()> = OnceLock::new();
+
+/// Has `prepare` called before each leftover is made, for a program that calls [`remove_all`] when a signal ends it and
+/// waits for signals only if it has to. Only the first call has an effect.
+pub fn before_leftovers(prepare: fn()) {
+    BEFORE.get_or_init(|| prepare);
+}
 
 /// A file or a folder that is removed when this is dropped, and by [`remove_all`].
 #[derive(Debug)]
@@ -20,6 +27,9 @@ impl Leftover {
     ///
     /// What `make` says.
     pub fn make<T>(make: impl FnOnce() -> io::Result<(T, PathBuf)>) -> io::Result<(T, Self)> {
+        if let Some(prepare) = BEFORE.get() {
+            prepare();
+        }
         let mut left = all();
         let (made, path) = make()?;
         left.push(path.clone());

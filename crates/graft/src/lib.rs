@@ -38,7 +38,7 @@ pub use convert::{Conversion, Converted};
 pub use disk::{Looked, Scratch, guest, scratch_disk, scratch_overlay, temporary_folder};
 pub use error::{Error, Obstacle, TargetProblem, describe, host_error, in_one_line, is_full};
 pub use job::{Job, noted_errors};
-pub use leftover::{Leftover, remove_all, remove_all_in_panic};
+pub use leftover::{Leftover, before_leftovers, remove_all, remove_all_in_panic};
 pub use lock::InUse;
 pub use medium::{seed_container, stream_seed, write_seed, write_seed_in};
 pub use output::{Folder, OutputFile, with_temporary_name};

@@ -2,7 +2,7 @@
 //! terminal.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -80,6 +80,7 @@ impl Drop for LeftoverTerminal {
 
 /// Makes something while no signal ends the program.
 fn watched<T, E>(make: impl FnOnce() -> Result<T, E>, left: impl FnOnce(&T) -> Option<Left>) -> Result<T, E> {
+    watch();
     let mut all = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
     let made = make()?;
     all.extend(left(&made));
@@ -90,9 +91,19 @@ fn forget(left: &Left) {
     LEFT.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != left);
 }
 
-/// From now on, a signal that ends this program, and a panic, leave nothing behind. Where that cannot be had, the program
-/// works all the same.
-pub(crate) fn watch() {
+/// Has a signal that ends this program, and a panic, leave nothing behind. Programs that leave nothing are not slowed by
+/// it.
+pub(crate) fn prepare() {
+    graft::before_leftovers(watch);
+}
+
+/// Waits for signals from now on. If that is impossible, the program works all the same.
+fn watch() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(watch_now);
+}
+
+fn watch_now() {
     let _ = watch_signals();
     // Where a panic is the end of the program, nothing is dropped.
     if cfg!(panic = "abort") {

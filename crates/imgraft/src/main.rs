@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    interrupt::watch();
+    interrupt::prepare();
     if let Some(code) = compat::run(std::env::args_os()) {
         return code;
     }

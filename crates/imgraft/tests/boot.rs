@@ -186,7 +186,7 @@ fn wishes_that_do_not_fit_are_refused() {
         ("--firmware bios --secure-boot", "a BIOS knows no secure boot"),
         ("--seed-url ftp://a/", "ftp://a/"),
         ("--append x", "--direct-kernel"),
-        ("--memory 1", "no size of memory"),
+        ("--memory 1", "is not a size of memory"),
         ("--cpus 0", "0"),
         ("--accel xen", "unknown accelerator `xen`: use kvm, hvf or tcg"),
         ("--seed seed.iso --seed-url http://a/", "cannot be used with"),

@@ -293,12 +293,12 @@ fn a_name_that_says_no_format_that_is_written_is_refused() {
     let world = World::new();
     world.refuses(
         "convert base.img y.vhdx",
-        "error: `y.vhdx` ends in `.vhdx`, which is no format that is written\n\
+        "error: `y.vhdx` ends in `.vhdx`, which is not a format that imgraft writes\n\
          hint: Azure takes fixed VHDs only, and Hyper-V takes them too: let the name end in `.vhd`\n",
     );
     let hint = "hint: let the name end in `.qcow2`, `.raw`, `.vmdk`, `.vhd`, `.tar.gz`, or say what it is to be with \
                 `--format`\n";
-    let refused = format!("error: `y.foo` ends in `.foo`, which is no format that is written\n{hint}");
+    let refused = format!("error: `y.foo` ends in `.foo`, which is not a format that imgraft writes\n{hint}");
     for command in ["convert base.img", "build --base base.img --touch /srv/x -o", "resize base.img +1M -o"] {
         world.refuses(&format!("{command} y.foo"), &refused);
         world.refuses(

@@ -124,7 +124,7 @@ fn an_image_of_another_user_is_not_one_to_chmod() {
     assert_eq!(
         (run.code, run.stderr.as_str()),
         (
-            Some(1),
+            Some(2),
             "error: `/etc/passwd` was not changed\n  cause: `/etc/passwd` cannot be written\n  \
              cause: permission denied\nhint: it belongs to root: work on a copy, or make a new image with `imgraft build --base /etc/passwd`\n"
         )

@@ -18,7 +18,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("iso9660", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),
     ("recipe", &["guest", "image", "words"]),
-    ("customize", &["authorized-keys", "guest", "recipe", "storage", "words"]),
+    ("customize", &["authorized-keys", "guest", "image", "recipe", "storage", "words"]),
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),

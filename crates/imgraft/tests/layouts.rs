@@ -146,7 +146,7 @@ fn a_loop_of_logical_partitions_is_damage_and_no_hang() {
     let said = "MBR: extended boot record in sector 81920: the chain of logical partitions comes back to it\n";
     assert_eq!(run.stdout, said);
     let run = disk.world.run("build --base my.img --put app:/srv/app -o out.img");
-    assert!(run.code == Some(1) && run.stderr.contains("comes back to it"), "{}", run.stderr);
+    assert!(run.code == Some(2) && run.stderr.contains("comes back to it"), "{}", run.stderr);
 }
 
 #[test]

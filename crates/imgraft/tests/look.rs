@@ -104,7 +104,7 @@ fn ls_looks_like_ls() {
     world.refuses("ls base.img /nope", "error: `/nope` is not in the guest\n");
     world.refuses(
         "ls base.img nope",
-        "error: `nope` is no path in the guest\n  cause: a path in the guest begins with `/`\n",
+        "error: `nope` is not a path in the guest\n  cause: a path in the guest begins with `/`\n",
     );
 }
 
@@ -162,7 +162,7 @@ fn names_in_findings_and_labels_steer_no_terminal_and_can_be_had_back() {
     };
     let check = without_control(world.run("check my.img"));
     assert!(check.contains(&format!("the whole disk (ext4 {label}): inode ")), "{check}");
-    assert!(check.contains(&format!(": {name} says ")), "{check}");
+    assert!(check.contains(&format!(": {name} is listed as ")), "{check}");
     let build = without_control(world.run("build --base my.img --put app:/srv/app -o out.img").succeeds());
     assert!(build.contains(label) && build.contains(name), "{build}");
     // In JSON, where each `\` is two.
@@ -388,7 +388,7 @@ fn completions_and_manual_pages_come_from_the_definition() {
 #[test]
 fn help_has_examples_and_exit_codes() {
     let world = World::empty();
-    assert!(world.run("--help").succeeds().stdout.contains("Exit codes:\n  0  done\n"));
+    assert!(world.run("--help").succeeds().stdout.contains("Exit codes:\n  0  done; nothing is wrong\n"));
     for command in ["build", "customize", "inspect", "ls", "cat", "get", "check", "completions"] {
         let help = world.run(&format!("{command} --help")).succeeds().stdout;
         assert!(help.contains("Examples:\n  imgraft "), "{command}: {help}");

@@ -208,7 +208,7 @@ fn a_root_with_a_partition_behind_it_stays_and_is_named() {
         "resize my.img 1G",
         "error: `my.img` was not changed\n  cause: the root cannot grow\n  \
          cause: partition 1 cannot grow: partition 2 lies after it on the disk\n\
-         hint: only the partition that lies last on the disk can have what is behind it\n",
+         hint: only the partition that lies last on the disk can have the room after it\n",
     );
 }
 
