@@ -1,4 +1,5 @@
 //! The examples of `docs/library.md`: that they are what is shown there, and that they do what they say.
+#![allow(clippy::unwrap_used, reason = "a test that panics has failed")]
 
 use std::fs;
 use std::path::Path;
