@@ -105,7 +105,9 @@ impl SshKey {
 /// [`SyntaxError`] if there is no key, a line is not a key, or there is a private key.
 pub fn authorized_keys(text: &str) -> Result<Vec<&str>, SyntaxError> {
     if text.contains("PRIVATE KEY-----") {
-        return Err(SyntaxError::other("this is a private key, which must stay secret: the public key is in the `.pub` file"));
+        return Err(SyntaxError::other(
+            "this is a private key, which must stay secret: the public key is in the `.pub` file",
+        ));
     }
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let keys: Vec<&str> = lines.collect();
