@@ -343,7 +343,7 @@ impl Error {
     /// What there is to say besides the causes, a line each.
     pub fn details(&self) -> Vec<String> {
         match self {
-            Self::MoreDamage { findings, .. } | Self::WouldDamage { findings, .. } => lines(findings, finding),
+            Self::MoreDamage { findings, .. } | Self::WouldDamage { findings, .. } => lines(findings, Finding::to_string),
             Self::Unexplained { places } => lines(places, crate::proof::line),
             Self::NotReproducible { offset, place, .. } => {
                 vec![format!("the first byte that differs is at {offset:#x} of the file"), place.clone()]
@@ -353,14 +353,9 @@ impl Error {
     }
 }
 
-/// A finding for a terminal.
-fn finding(finding: &Finding) -> String {
-    guest::Printable(finding.to_string().as_bytes()).to_string()
-}
-
 /// The findings of a damaged base, for a warning.
 pub(crate) fn findings(findings: &[Finding]) -> String {
-    lines(findings, finding).join("; ")
+    lines(findings, Finding::to_string).join("; ")
 }
 
 /// `places`, a line each, and how many more there are.
