@@ -343,8 +343,10 @@ impl Error {
     /// What there is to say besides the causes, a line each.
     pub fn details(&self) -> Vec<String> {
         match self {
-            Self::MoreDamage { findings, .. } | Self::WouldDamage { findings, .. } => lines(findings, Finding::to_string),
-            Self::Unexplained { places } => lines(places, crate::proof::line),
+            Self::MoreDamage { findings, .. } | Self::WouldDamage { findings, .. } => {
+                lines(findings, Finding::to_string)
+            }
+            Self::Unexplained { places } => lines(places, UnexplainedPlace::to_string),
             Self::NotReproducible { offset, place, .. } => {
                 vec![format!("the first byte that differs is at {offset:#x} of the file"), place.clone()]
             }

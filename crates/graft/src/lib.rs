@@ -42,7 +42,6 @@ pub use leftover::{Leftover, before_leftovers, remove_all, remove_all_in_panic};
 pub use lock::InUse;
 pub use medium::{seed_container, stream_seed, write_seed, write_seed_in};
 pub use output::{Folder, OutputFile, with_temporary_name};
-pub use proof::line;
 pub use report::{Change, Clusters, Grown, InPlace, Report};
 pub use seed::{SeedError, SeedFile, SeedSource, SshKeys};
 pub use source::{Backing, OpenedFile, OpenedImage};

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use guest::Guest;
-use guest::diff::{self, Asked, BlockAccount, UnexplainedPlace, View};
+use guest::diff::{self, Asked, BlockAccount, View};
 use image::Image;
 use storage::{Extended, ReadAt, WriteAt};
 
@@ -45,7 +45,10 @@ pub(crate) fn check(
     if is_sound {
         return Err(Error::Unexplained { places: account.unexplained });
     }
-    let warning = format!("not all that changed could be explained: {}", lines(&account.unexplained, line).join("; "));
+    let warning = format!(
+        "not all that changed could be explained: {}",
+        lines(&account.unexplained, ToString::to_string).join("; ")
+    );
     Ok(Changed { account, warning: Some(warning) })
 }
 
@@ -64,14 +67,4 @@ fn account(image: &Arc<Image>, disk: &Arc<Disk>, guest: &Guest, is_grown: bool) 
     let asked = Asked { is_grown, differing: &differing, recovered: &recovered };
     let new = View::open(Arc::clone(disk) as Arc<dyn WriteAt>)?;
     diff::account_for_edits(&base, &new, guest, &asked)
-}
-
-/// `partition 1 (ext4 `root`): block 1234: inode 12 (`/etc/passwd`): its content differs`.
-pub fn line(place: &UnexplainedPlace) -> String {
-    let UnexplainedPlace { place, first_block, last_block, owner, problem } = place;
-    let blocks = match last_block - first_block {
-        0 => format!("block {first_block}"),
-        _ => format!("blocks {first_block} to {last_block}"),
-    };
-    format!("{place}: {blocks}: {owner}: {problem}")
 }

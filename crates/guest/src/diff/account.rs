@@ -2,6 +2,7 @@
 //! for, or it is reported.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -87,6 +88,17 @@ pub struct UnexplainedPlace {
     pub owner: String,
     /// What differs.
     pub problem: String,
+}
+
+impl fmt::Display for UnexplainedPlace {
+    /// ``partition 1 (ext4 `root`): block 1234: inode 12 (`/etc/passwd`): its content differs``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, first_block, last_block, owner, problem } = self;
+        match last_block - first_block {
+            0 => write!(f, "{place}: block {first_block}: {owner}: {problem}"),
+            _ => write!(f, "{place}: blocks {first_block} to {last_block}: {owner}: {problem}"),
+        }
+    }
 }
 
 impl UnexplainedPlace {

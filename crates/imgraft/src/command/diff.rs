@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use graft::{OpenedFile, Scratch, line, scratch_overlay, temporary_folder};
+use graft::{OpenedFile, Scratch, scratch_overlay, temporary_folder};
 use guest::FileKind;
 use guest::diff::{
     self, BlockAccount, Facts, Found, OutsideChange, PathChange, PathChangeKind, Property, Side, TableChange, View,
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Diff, messages: &Messages) -> Result<Exit, Failure
         let account = diff::account_for_listed(&base.view, &image.view, &differing, &listed)
             .map_err(|error| Failure::because("the blocks cannot be accounted for", &error))?;
         if !arguments.json {
-            account.unexplained.iter().try_for_each(|place| print(&format!("! {}\n", line(place))))?;
+            account.unexplained.iter().try_for_each(|place| print(&format!("! {place}\n")))?;
         }
         if !differing.is_empty() {
             tally.differences = tally.differences.max(1);
