@@ -115,7 +115,11 @@ fn what_is_wrong_with_a_step_points_at_it() {
         ),
         ("password = 'a'", "'a'", "this `password` needs exactly one password"),
         ("password = 'a'\ntext = 'x'\nhash = 'y'", "'a'", "this `password` needs exactly one password"),
-        ("ssh-key = 'a'\nkey = 'x'", "'x'", "`x` is not an SSH key: expected one such as `ssh-ed25519 AAAA… comment`"),
+        (
+            "ssh-key = 'a'\nkey = 'x'",
+            "'x'",
+            "`x` is not an SSH public key: a key begins with its type, as in `ssh-ed25519 AAAAC3… ada@example.org`",
+        ),
         ("first-boot = 'c'", "'c'", "there is no input `c`"),
         ("replace = '/a'\nregex = '('\nwith = ''", "'('", "invalid regular expression: unclosed group"),
         ("write = '/a'\ntext = ''\nchmod = '/a'", "chmod", "unknown key `chmod`"),
