@@ -437,7 +437,10 @@ fn values_inodes_that_refer_to_each_other_are_refused() {
     }
     let mut filesystem = FileSystem::open(Memory::from(bytes)).unwrap();
     let refused = filesystem.remove_file(InodeNumber::ROOT, b"one").unwrap_err().to_string();
-    assert!(refused.contains("inode 12: e_value_inum=14, an inode with attributes of its own"), "{refused}");
+    assert!(
+        refused.contains("inode 12: e_value_inum=14, which holds a value and has attributes of its own"),
+        "{refused}"
+    );
     assert_ne!(filesystem.check().unwrap(), Vec::new());
 }
 

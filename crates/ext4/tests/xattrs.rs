@@ -159,7 +159,7 @@ fn what_cannot_be_an_attribute_is_refused_by_name() {
         [2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 4, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255, 255];
     for (inode, name, value, problem) in [
         (file, &b"other.name"[..], &b"v"[..], "`other.name` does not begin with"),
-        (file, b"user.", b"v", "`user.` is not a name"),
+        (file, b"user.", b"v", "`user.` has an invalid name"),
         (file, &[&b"user."[..], &[b'n'; 251]].concat(), b"v", "longer than 255 bytes"),
         (file, b"system.data", b"v", "`system.data` is the file system's own"),
         (link, b"user.name", b"v", "`user.name` is for regular files and directories"),
