@@ -69,13 +69,9 @@ impl Looked {
     ///
     /// As [`open`](Self::open), and [`Error::Guest`].
     pub fn guest(path: &Path, backing: Backing, watcher: &Watcher) -> Result<Guest, Error> {
-        guest(path, Self::open(path, backing, watcher)?.disk)
+        let disk = Self::open(path, backing, watcher)?.disk;
+        Guest::open(disk).map_err(|error| Error::Guest { path: path.to_owned(), error })
     }
-}
-
-/// The guest on `disk`, which is that of the image at `path`.
-pub fn guest(path: &Path, disk: Arc<dyn WriteAt>) -> Result<Guest, Error> {
-    Guest::open(disk).map_err(|error| Error::Guest { path: path.to_owned(), error })
 }
 
 /// Where files without names go that belong to no new image.

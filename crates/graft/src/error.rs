@@ -385,7 +385,7 @@ pub fn is_full(error: &io::Error) -> bool {
 }
 
 /// The host's own error at the end of the chain of causes, if there is one.
-pub fn host_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
+fn host_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a io::Error> {
     let causes = std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| (*error).source());
     causes.filter_map(|error| error.downcast_ref::<io::Error>()).next()
 }
