@@ -6,7 +6,7 @@ use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
 use crate::inode::{Attributes, Inode, InodeNumber, Time};
-use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
+use crate::layout::inode::{EXT4_CHANGEABLE_FL, EXT4_EA_INODE_FL, EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
 
 /// Directories in a directory, and its own two names, at most.
 const LINK_MAX: u16 = 65000;
@@ -39,6 +39,22 @@ impl<S: WriteAt> FileSystem<S> {
     /// As [`set_attributes`](Self::set_attributes).
     pub fn set_times(&mut self, number: InodeNumber, times: &Times) -> Result<()> {
         self.change_inode(number, |inode| inode.set_times(times))
+    }
+
+    /// Sets the flags that `chattr` sets: attributes `s`, `u`, `S`, `i`, `a`, `d`, `A`, `j`, `t`, `D`, `T` as the bits
+    /// of `FS_IOC_SETFLAGS`. All other bits stay as they are. A file that is immutable can be made mutable.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_attributes`](Self::set_attributes).
+    pub fn set_flags(&mut self, number: InodeNumber, flags: u32) -> Result<()> {
+        self.prepare_to_write()?;
+        let mut inode = self.inode(number)?;
+        let old = inode.raw.i_flags.get();
+        inode.raw.i_flags.set(old & !EXT4_IMMUTABLE_FL);
+        self.check_mutable(&inode)?;
+        inode.raw.i_flags.set(old & !EXT4_CHANGEABLE_FL | flags & EXT4_CHANGEABLE_FL);
+        self.write_inode(&mut inode)
     }
 
     fn change_inode(&mut self, number: InodeNumber, change: impl FnOnce(&mut Inode)) -> Result<()> {

@@ -43,6 +43,17 @@ pub struct Location {
     unmounted: Option<usize>,
 }
 
+/// A directory of a volume, mostly its root, and where it is in the guest's tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountedVolume {
+    /// The mount point.
+    pub point: GuestPath,
+    /// The index in [`Guest::volumes`].
+    pub volume: usize,
+    /// The directory of the volume.
+    pub root: Node,
+}
+
 impl Location {
     /// A directory on which nothing is mounted.
     fn of_directory(volume: usize, node: Node) -> Self {
@@ -146,6 +157,38 @@ impl Guest {
         let others =
             self.mounts.iter().filter(|mount| matches!(mount.what, Mounted::Volume { index, .. } if index == volume));
         root.into_iter().chain(others.map(|mount| mount.point.clone())).collect()
+    }
+
+    /// Which directory of which volume is where in the guest's tree: the root first, then the mount points in the order
+    /// in which they are mounted. Of a place with several mounts, only the last is told.
+    pub fn mounted(&self) -> Vec<MountedVolume> {
+        let root = self.root_volume().file_system().map(|file_system| MountedVolume {
+            point: GuestPath::root(),
+            volume: self.root,
+            root: file_system.root(),
+        });
+        let others = self.mounts.iter().enumerate().filter_map(|(index, mount)| match &mount.what {
+            Mounted::Volume { index: volume, root } => {
+                let is_hidden = self.mounts[index + 1..].iter().any(|later| later.point == mount.point);
+                let mounted = MountedVolume { point: mount.point.clone(), volume: *volume, root: root.clone() };
+                (!is_hidden).then_some(mounted)
+            }
+            _ => None,
+        });
+        root.into_iter().chain(others).collect()
+    }
+
+    /// The guest itself, for somebody who needs to own it for a while. What stays here has no files.
+    pub fn lend(&mut self) -> Self {
+        let nothing = Self {
+            volumes: Vec::new(),
+            mounts: Vec::new(),
+            root: 0,
+            roots: Vec::new(),
+            kinds: self.kinds,
+            edited: BTreeMap::new(),
+        };
+        std::mem::replace(self, nothing)
     }
 
     /// Mounts the lines of fstab, outer mount points first, and then the partitions that are mounted because of their

@@ -79,7 +79,7 @@ mod volume;
 
 pub use error::{Error, PathProblem};
 pub use file_system::{FileSystem, FileSystemError, FileSystemProblem, NoSpace};
-pub use guest::{Guest, Location, open_volumes, open_volumes_with};
+pub use guest::{Guest, Location, MountedVolume, open_volumes, open_volumes_with};
 pub use metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Special, Time, Times};
 pub use modify::{Identity, Xattrs};
 pub use os::OperatingSystem;

@@ -206,6 +206,15 @@ impl Guest {
         self.change(path, |file_system, location| file_system.remove_xattr(&location.node, name))
     }
 
+    /// Sets the flags of the file at `path` that `chattr` sets; the others stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_permissions`](Self::set_permissions).
+    pub fn set_flags(&mut self, path: &GuestPath, flags: u32) -> Result<(), Error> {
+        self.change(path, |file_system, location| file_system.set_flags(&location.node, flags))
+    }
+
     /// What two names of the same file have in common, and no other file has. `None` if a file here can only have one
     /// name.
     pub fn identity(&self, location: &Location) -> Option<Identity> {

@@ -21,6 +21,8 @@ pub(crate) const EXT4_PROJINHERIT_FL: u32 = 0x2000_0000;
 pub(crate) const EXT4_CASEFOLD_FL: u32 = 0x4000_0000;
 /// `i_flags`: what follows the content is a tree of its hashes.
 pub(crate) const EXT4_VERITY_FL: u32 = 0x10_0000;
+/// What `chattr` may change of a file as it is stored here: `s`, `u`, `S`, `i`, `a`, `d`, `A`, `j`, `t`, `D`, `T`.
+pub(crate) const EXT4_CHANGEABLE_FL: u32 = 0x3_c0fb;
 /// `i_flags`: the file cannot be changed.
 pub(crate) const EXT4_IMMUTABLE_FL: u32 = 0x10;
 

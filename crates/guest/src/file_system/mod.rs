@@ -395,6 +395,15 @@ pub trait FileSystem: Any + Send {
         Err(self.refuse("extended attributes"))
     }
 
+    /// Sets the flags that `chattr` sets; the others stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_file`](Self::create_file).
+    fn set_flags(&mut self, _node: &Node, _flags: u32) -> Result<()> {
+        Err(self.refuse("the flags of `chattr`"))
+    }
+
     /// Writes `data` at `offset` of a regular file.
     ///
     /// # Errors

@@ -237,6 +237,10 @@ impl FileSystem for Ext4 {
         Ok(self.0.remove_xattr(inode(node), name)?)
     }
 
+    fn set_flags(&mut self, node: &Node, flags: u32) -> Result<()> {
+        Ok(self.0.set_flags(inode(node), flags)?)
+    }
+
     fn write_at(&mut self, file: &Node, offset: u64, data: &[u8]) -> Result<()> {
         Ok(self.0.write_file_at(inode(file), offset, data)?)
     }

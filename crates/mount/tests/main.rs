@@ -1,0 +1,4 @@
+//! A guest's tree in the host's kernel. The kernel judges both sides: the mount, and the image that was grafted.
+#![cfg(feature = "full-tests")]
+
+mod served;
