@@ -78,6 +78,9 @@ pub enum Error {
         #[source]
         error: image::Error,
     },
+    /// A [`Visitor`](crate::Visitor) failed.
+    #[error("the guest was not changed")]
+    Visit(#[source] Box<dyn StdError + Send + Sync>),
     /// No guest could be opened in the image.
     #[error("`{}` cannot be used", path.display())]
     Guest {

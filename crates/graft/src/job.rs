@@ -25,6 +25,16 @@ use crate::source::{Backing, OpenedFile, OpenedImage};
 use crate::target;
 use crate::watch::{Event, Lasting, Stage, Watcher};
 
+/// Changes a guest in a way of its own, as somebody does who has it mounted.
+pub trait Visitor: std::fmt::Debug + Send + Sync {
+    /// Changes `guest`.
+    ///
+    /// # Errors
+    ///
+    /// Then the image is not changed.
+    fn visit(&self, guest: &mut Guest) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
 /// What is to be made of an image.
 ///
 /// Operations are carried out on the image's disk, in an overlay. Before anything gets a name, each file system that
@@ -70,6 +80,11 @@ pub struct Job {
     pub new_clusters: Option<NewClusters>,
     /// Whether file systems are written to although errors were noted in them.
     pub ignore_fs_errors: bool,
+    /// Who changes the guest after the operations.
+    pub visitor: Option<Arc<dyn Visitor>>,
+    /// The partition that is taken for the guest; `Some(None)` is a disk without partitions. Without it, the guest is
+    /// the operating system on the disk.
+    pub partition: Option<Option<u32>>,
     /// Whether it is done twice, to see that the same comes out.
     pub verify_reproducible: bool,
     /// Whether the target is the base, and keeps its mode and owner.
@@ -129,6 +144,8 @@ impl Job {
             expected_base: None,
             new_clusters: None,
             ignore_fs_errors: false,
+            visitor: None,
+            partition: None,
             verify_reproducible: false,
             in_place,
             dry_run: false,
@@ -203,7 +220,11 @@ impl Planned {
         };
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
         let storage = Arc::clone(&disk) as Arc<dyn WriteAt>;
-        let opened = if job.other_systems.is_empty() { Guest::open(storage) } else { Guest::open_first(storage) };
+        let opened = match job.partition {
+            Some(number) => Guest::open_partition(&storage, number),
+            None if job.other_systems.is_empty() => Guest::open(storage),
+            None => Guest::open_first(storage),
+        };
         let mut guest = opened.map_err(|error| Error::Guest { path: base_path.to_owned(), error })?;
 
         for volume in guest.volumes().iter().filter(|volume| volume.journal_replayed()) {
@@ -230,6 +251,10 @@ impl Planned {
             warnings.push("the new image is raw: there are no clusters that could be compressed".to_owned());
         }
         let done = apply(&mut guest, job, folder, watcher)?;
+        if let Some(visitor) = &job.visitor {
+            visitor.visit(&mut guest).map_err(Error::Visit)?;
+            guest.flush()?;
+        }
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;

@@ -37,7 +37,7 @@ pub use content::{of_file, of_stream};
 pub use convert::{Conversion, Converted};
 pub use disk::{Looked, Scratch, scratch_disk, scratch_overlay, temporary_folder};
 pub use error::{Error, Obstacle, TargetProblem, describe, in_one_line, is_full};
-pub use job::{Job, noted_errors};
+pub use job::{Job, Visitor, noted_errors};
 pub use leftover::{Leftover, before_leftovers, remove_all, remove_all_in_panic};
 pub use lock::InUse;
 pub use medium::{seed_container, stream_seed, write_seed, write_seed_in};

@@ -32,6 +32,14 @@ pub enum Error {
         /// Their names.
         volumes: Vec<String>,
     },
+    /// A partition has no file system that can be used.
+    #[error(fmt = no_file_system)]
+    NoFileSystem {
+        /// Its number; `None` for a disk without partitions.
+        number: Option<u32>,
+        /// The names of all partitions.
+        found: Vec<String>,
+    },
     /// A path, or what was asked of it, does not fit what is in the guest.
     #[error(fmt = of_path)]
     Path {
@@ -153,6 +161,14 @@ impl Error {
 }
 
 /// The message of [`Error::NoRoot`], with its fields.
+fn no_file_system(number: &Option<u32>, found: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match number {
+        Some(number) => write!(f, "partition {number} is not there or has no file system that imgraft can use")?,
+        None => write!(f, "the disk has no file system that imgraft can use on the whole of it")?,
+    }
+    if found.is_empty() { Ok(()) } else { write!(f, "; the disk has {}", found.join(", ")) }
+}
+
 fn no_root(found: &[String], unsupported: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if found.is_empty() {
         return write!(f, "there is no file system on the disk");

@@ -15,7 +15,7 @@ use crate::metadata::{DirectoryEntry, FileKind, Metadata};
 use crate::mount::{Mount, Mounted, find_roots};
 use crate::path::GuestPath;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
-use crate::volume::Volume;
+use crate::volume::{Content, Volume};
 
 /// The largest `/etc/fstab` that is read, in bytes.
 const FSTAB_LIMIT_BYTES: u64 = 1 << 20;
@@ -118,6 +118,31 @@ impl Guest {
         let mut guest = Self { volumes, mounts: Vec::new(), root: roots[0], roots, kinds, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
+    }
+
+    /// Opens one file system of `disk`, on the partition with this number or on the whole disk, as if it were a guest.
+    /// It need not be one: nothing else is mounted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Storage`], [`Error::Partition`], [`Error::FileSystem`], and [`Error::NoFileSystem`] if there is none.
+    pub fn open_partition(disk: &Arc<dyn WriteAt>, number: Option<u32>) -> Result<Self, Error> {
+        let mut volumes = open_volumes_with(disk, KINDS)?;
+        let found = volumes.iter().position(|volume| volume.partition().map(|partition| partition.number) == number);
+        let found = found.filter(|&index| volumes[index].file_system().is_some() || volumes[index].problem().is_some());
+        let Some(root) = found else {
+            return Err(Error::NoFileSystem { number, found: volumes.iter().map(ToString::to_string).collect() });
+        };
+        if volumes[root].problem().is_some() {
+            let volume = volumes.swap_remove(root);
+            let name = volume.to_string();
+            return Err(match volume.content {
+                Content::Broken { error, .. } => Error::FileSystem { volume: name, path: None, error },
+                _ => Error::NoFileSystem { number, found: Vec::new() },
+            });
+        }
+        let (mounts, roots, edited) = (Vec::new(), vec![root], BTreeMap::new());
+        Ok(Self { volumes, mounts, root, roots, kinds: KINDS, edited })
     }
 
     /// How many systems are on the disk.

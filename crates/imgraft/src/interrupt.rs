@@ -2,7 +2,8 @@
 //! terminal.
 
 use std::io;
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
@@ -135,6 +136,32 @@ fn watch_signals() -> io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Does `work`. Meanwhile a signal that would end the program has `end` called instead, which has to make `work` end.
+/// Afterwards signals end the program as always.
+///
+/// # Errors
+///
+/// Those of `work`, and of the host.
+pub(crate) fn until_signal(
+    end: impl Fn() + Send + 'static,
+    work: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut signals = Signals::new(TERM_SIGNALS.iter().chain([&SIGHUP]))?;
+    let over = Arc::clone(&is_over);
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in signals.forever() {
+            if over.load(Ordering::SeqCst) {
+                let _ = emulate_default_handler(signal);
+            }
+            end();
+        }
+    })?;
+    let done = work();
+    is_over.store(true, Ordering::SeqCst);
+    done
 }
 
 /// Whether whoever started this program had it ignore a signal.

@@ -2,15 +2,19 @@
 
 mod server;
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
 use std::thread::JoinHandle;
 
-use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
+use fuser::{Config, MountOption, Session, SessionACL};
 
-use scratch::SharedTree;
+use rustix::io::Errno;
+use rustix::mount::UnmountFlags;
+use scratch::{SharedTree, View};
 use server::Server;
 pub use server::Owners;
 
@@ -21,7 +25,6 @@ const THREADS: usize = 2;
 #[derive(Debug)]
 pub struct Served {
     thread: JoinHandle<io::Result<()>>,
-    unmounter: Option<SessionUnmounter>,
 }
 
 /// How a tree is mounted where everybody of the host sees it.
@@ -46,7 +49,7 @@ pub fn serve(tree: &SharedTree, owners: Owners, fuse: OwnedFd) -> io::Result<Ser
         // The kernel asks its first question when the mount is there, and waits for the answer to it.
         Session::from_fd(server, fuse, SessionACL::All, config)?.run()
     })?;
-    Ok(Served { thread, unmounter: None })
+    Ok(Served { thread })
 }
 
 /// Mounts a tree at `point`, a directory of the host.
@@ -58,17 +61,87 @@ pub fn mount(tree: &SharedTree, owners: Owners, point: &Path, options: Options) 
     let root = tree.lock().unwrap_or_else(PoisonError::into_inner).root();
     let server = Server { tree: SharedTree::clone(tree), root, owners };
     let mut config = config(if options.by_permissions { SessionACL::All } else { SessionACL::Owner });
-    config.mount_options = vec![MountOption::FSName("imgraft".to_owned()), MountOption::Subtype("imgraft".to_owned())];
+    config.mount_options = vec![MountOption::FSName(format!("imgraft:{}", std::process::id())), MountOption::Subtype("imgraft".to_owned())];
     if options.read_only {
         config.mount_options.push(MountOption::RO);
     }
     if options.by_permissions {
         config.mount_options.extend([MountOption::DefaultPermissions, MountOption::Dev, MountOption::Suid]);
     }
-    let mut session = Session::new(server, point, &config)?;
-    let unmounter = Some(session.unmount_callable());
+    let session = Session::new(server, point, &config)?;
     let thread = std::thread::Builder::new().name("fuse".to_owned()).spawn(move || session.run())?;
-    Ok(Served { thread, unmounter })
+    Ok(Served { thread })
+}
+
+/// A guest's whole tree, mounted.
+#[derive(Debug)]
+pub struct Mounted {
+    /// Mount points and what is there, outer ones first.
+    served: Vec<(PathBuf, Served)>,
+}
+
+impl Mounted {
+    /// Mounts all trees of `view` at and below `point`, a directory of the host.
+    ///
+    /// # Errors
+    ///
+    /// As [`mount`]; nothing is mounted then.
+    pub fn new(view: &View, owners: Owners, point: &Path, options: Options) -> io::Result<Self> {
+        let mut mounted = Self { served: Vec::new() };
+        for (path, tree) in &view.trees {
+            let names = path.components().map(OsStr::from_bytes);
+            let place = point.join(names.collect::<PathBuf>());
+            match mount(tree, owners, &place, options) {
+                Ok(served) => mounted.served.push((place, served)),
+                Err(error) => {
+                    let _ = unmount(&mounted.places());
+                    mounted.wait()?;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(mounted)
+    }
+
+    /// The places, outer ones first.
+    pub fn places(&self) -> Vec<PathBuf> {
+        self.served.iter().map(|(place, _)| place.clone()).collect()
+    }
+
+    /// Waits until somebody unmounted it.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel's requests could not be read.
+    pub fn wait(self) -> io::Result<()> {
+        self.served.into_iter().try_for_each(|(_, served)| served.wait())
+    }
+}
+
+/// Unmounts what is mounted at `places`, the last first.
+///
+/// # Errors
+///
+/// If something in it is in use: it stays then.
+pub fn unmount(places: &[PathBuf]) -> io::Result<()> {
+    places.iter().rev().try_for_each(|place| match rustix::mount::unmount(place, UnmountFlags::NOFOLLOW) {
+        Ok(()) => Ok(()),
+        // Nothing is mounted there any more.
+        Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(Errno::PERM) => by_helper(place),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Has FUSE's own program unmount, which may do it for users.
+#[expect(clippy::disallowed_methods, reason = "only a set-user-id program can do this for a user")]
+fn by_helper(place: &Path) -> io::Result<()> {
+    let run = |program| std::process::Command::new(program).arg("-u").arg(place).output();
+    let output = run("fusermount3").or_else(|_| run("fusermount"))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
 }
 
 fn config(acl: SessionACL) -> Config {
@@ -79,15 +152,6 @@ fn config(acl: SessionACL) -> Config {
 }
 
 impl Served {
-    /// Takes a tree that [`mount`] mounted from its place.
-    ///
-    /// # Errors
-    ///
-    /// If something in it is in use.
-    pub fn unmount(&mut self) -> io::Result<()> {
-        self.unmounter.as_mut().map_or(Ok(()), SessionUnmounter::unmount)
-    }
-
     /// Waits until the file system is mounted nowhere any more.
     ///
     /// # Errors

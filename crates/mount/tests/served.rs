@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use guest::Guest;
-use mount::{Options, Owners, Served};
+use mount::{Mounted, Options, Owners};
 use scratch::{Difference, Spill, Times, View};
 use storage::FileStorage;
 use tempfile::TempDir;
@@ -54,17 +54,11 @@ impl Lab {
         let view = View::new(&mut guest, spill).unwrap();
         let point = self.folder.path().join("mnt");
         let options = Options { read_only: false, by_permissions: true };
-        let mut served: Vec<Served> = Vec::new();
-        for (path, tree) in &view.trees {
-            let place = point.join(path.to_string().trim_start_matches('/'));
-            served.push(mount::mount(tree, Owners::AsTheyAre, &place, options).unwrap());
-        }
+        let mounted = Mounted::new(&view, Owners::AsTheyAre, &point, options).unwrap();
         work(&point);
         let seen = walk_kernel(&point);
-        while let Some(mut last) = served.pop() {
-            last.unmount().unwrap();
-            last.wait().unwrap();
-        }
+        mount::unmount(&mounted.places()).unwrap();
+        mounted.wait().unwrap();
         let difference = view.finish(&mut guest, &Times::AS_THEY_ARE).unwrap();
         let told = format!("{difference:?}");
         difference.graft(&mut guest).unwrap();

@@ -5,6 +5,7 @@ pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod fetch;
 pub(crate) mod machine;
+pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
@@ -104,6 +105,12 @@ pub(crate) enum Command {
     /// Copy a file or a tree out of an image
     #[command(after_help = flowing(GET_EXAMPLES))]
     Get(Get),
+    /// Mount the guest of an image in a folder; what changes there is committed at the end
+    #[command(after_help = flowing(mount::EXAMPLES))]
+    Mount(mount::Mount),
+    /// Unmount what `imgraft mount` mounted, and wait until the image is written
+    #[command(after_help = flowing(mount::UMOUNT_EXAMPLES))]
+    Umount(mount::Umount),
     /// Look for damage in an image: qcow2, partition table, ext4, FAT
     #[command(after_help = flowing(CHECK_EXAMPLES))]
     Check(Check),

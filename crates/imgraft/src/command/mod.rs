@@ -16,9 +16,11 @@ mod inspect;
 mod install_compat;
 mod ls;
 mod man;
+mod mount;
 mod resize;
 mod seed;
 mod test;
+mod umount;
 mod update;
 
 use std::ffi::OsStr;
@@ -43,6 +45,8 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Ls(arguments) => return ls::run(&arguments, messages),
         Command::Cat(arguments) => cat::run(&arguments, messages)?,
         Command::Get(arguments) => get::run(&arguments, messages)?,
+        Command::Mount(arguments) => mount::run(arguments, messages)?,
+        Command::Umount(arguments) => umount::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Seed { command } => return seed::run(command, messages),
