@@ -65,7 +65,11 @@ impl Work<'_> {
             name,
             program,
             // Nobody is there to answer a package's questions, whoever installs it.
-            environment: vec![(OsString::from("DEBIAN_FRONTEND"), OsString::from("noninteractive"))],
+            environment: vec![
+                (OsString::from("DEBIAN_FRONTEND"), OsString::from("noninteractive")),
+                // Programs that write dates into files, such as `useradd`, take this one.
+                (OsString::from("SOURCE_DATE_EPOCH"), self.now.seconds.max(0).to_string().into()),
+            ],
             network: self.options.network,
             no_services: true,
             modified: self.now,

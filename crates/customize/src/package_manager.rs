@@ -38,8 +38,10 @@ pub(crate) struct PackageManager {
     update: &'static str,
     /// The options of `install` that leave recommended packages out, and that have them.
     recommends: Option<[&'static str; 2]>,
-    /// Removes what was downloaded.
-    clean: &'static str,
+    /// What comes after everything else: it takes away what would differ each time.
+    finish: &'static str,
+    /// What comes before, and after everything else, to have what was downloaded removed.
+    clean: [&'static str; 2],
     /// Takes the packages from the state of the archive that `$snapshot` says.
     snapshot: Option<&'static str>,
     /// The statuses that say that all went well, besides 0.
@@ -60,7 +62,11 @@ const MANAGERS: [PackageManager; 7] = [
         uninstall: "apt-get \"$@\" remove",
         update: "apt-get \"$@\" upgrade",
         recommends: Some(["--no-install-recommends", "--install-recommends"]),
-        clean: include_str!("package_manager/apt-clean"),
+        finish: include_str!("package_manager/apt-finish"),
+        clean: [
+            "old_lists=$(find /var/lib/apt/lists -type f -name '*Packages*' 2>/dev/null | head -n 1)\n",
+            include_str!("package_manager/apt-clean"),
+        ],
         snapshot: Some(include_str!("package_manager/apt-snapshot")),
         fine: &[],
         first_boot: "export DEBIAN_FRONTEND=noninteractive\n\
@@ -71,7 +77,7 @@ const MANAGERS: [PackageManager; 7] = [
     PackageManager {
         program: "microdnf",
         update: "microdnf -y upgrade",
-        clean: "microdnf clean all",
+        clean: ["", "microdnf clean all\n"],
         first_boot: "exec microdnf -y install",
         ..rpm(["microdnf -y install", "microdnf -y remove"])
     },
@@ -79,7 +85,7 @@ const MANAGERS: [PackageManager; 7] = [
         program: "yum",
         update: "yum -y update",
         recommends: None,
-        clean: "yum clean all",
+        clean: ["", "yum clean all\n"],
         first_boot: "exec yum -y install",
         ..rpm(["yum -y install", "yum -y remove"])
     },
@@ -92,7 +98,8 @@ const MANAGERS: [PackageManager; 7] = [
         uninstall: "zypper --non-interactive remove",
         update: "zypper --non-interactive update --auto-agree-with-licenses",
         recommends: Some(["--no-recommends", "--recommends"]),
-        clean: "zypper --non-interactive clean --all",
+        finish: "",
+        clean: ["", "zypper --non-interactive clean --all\n"],
         snapshot: None,
         // The system should be started anew, and zypper itself.
         fine: &[102, 103],
@@ -107,7 +114,8 @@ const MANAGERS: [PackageManager; 7] = [
         uninstall: "apk del",
         update: "apk upgrade",
         recommends: None,
-        clean: "rm -rf /var/cache/apk/*",
+        finish: "",
+        clean: ["", "rm -rf /var/cache/apk/*\n"],
         snapshot: None,
         fine: &[],
         first_boot: "apk update\nexec apk add",
@@ -122,7 +130,8 @@ const MANAGERS: [PackageManager; 7] = [
         uninstall: "pacman -R --noconfirm",
         update: "pacman -Syu --noconfirm",
         recommends: None,
-        clean: "rm -rf /var/cache/pacman/pkg/*",
+        finish: "",
+        clean: ["", "rm -rf /var/cache/pacman/pkg/*\n"],
         snapshot: None,
         fine: &[],
         first_boot: "exec pacman -Sy --noconfirm --needed",
@@ -140,7 +149,8 @@ const fn rpm([install, uninstall]: [&'static str; 2]) -> PackageManager {
         uninstall,
         update: "",
         recommends: Some(["--setopt=install_weak_deps=False", "--setopt=install_weak_deps=True"]),
-        clean: "dnf clean all",
+        finish: "",
+        clean: ["", "dnf clean all\n"],
         snapshot: None,
         fine: &[],
         first_boot: "exec dnf -y install",
@@ -185,6 +195,8 @@ impl PackageManager {
             let _ = write!(script, "snapshot={}\n{text}", quoted(moment));
         }
         let is_downloading = request.action != Action::Uninstall;
+        let [before, after] = if request.clean && is_downloading { self.clean } else { ["", ""] };
+        script.push_str(before);
         if let Some(refresh) = self.refresh.filter(|_| is_downloading) {
             let _ = writeln!(script, "{refresh}");
         }
@@ -214,9 +226,8 @@ impl PackageManager {
                 fine.join(" | ")
             );
         }
-        if request.clean && is_downloading {
-            let _ = writeln!(script, "{}", self.clean.trim_end());
-        }
+        script.push_str(self.finish);
+        script.push_str(after);
         Ok(script)
     }
 
