@@ -1,0 +1,75 @@
+//! A command line for the tests of this crate:
+//! `sandbox-probe [OPTION]… FOLDER COMMAND…` runs a command in a folder, passes on what it says, and writes how it ended
+//! to standard error.
+
+#![allow(clippy::print_stderr, reason = "what the tests read")]
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sandbox::{Confinement, File, Ids, Root, Spec, start};
+
+fn main() -> ExitCode {
+    sandbox::enter_if_asked();
+    let mut arguments = std::env::args_os().skip(1).peekable();
+    let mut spec = Spec::new(Root::Folder("/".into()), [""; 0]);
+    let mut stop_after = None;
+    while let Some(option) = arguments.next_if(|next| next.to_string_lossy().starts_with("--")) {
+        let option = option.into_string().unwrap();
+        let (name, value) = option.split_once('=').unwrap_or((&option, ""));
+        let number = || value.parse::<u64>().unwrap();
+        match name {
+            "--network" => spec.network = true,
+            "--chroot" => spec.confinement = Confinement::Chroot,
+            "--time" => spec.limits.time = Some(Duration::from_millis(number())),
+            "--memory" => spec.limits.memory_bytes = Some(number()),
+            "--processes" => spec.limits.processes = Some(number()),
+            "--stop-after" => stop_after = Some(Duration::from_millis(number())),
+            "--hostname" => spec.hostname = value.to_owned(),
+            "--directory" => spec.directory = value.into(),
+            "--first-id" => spec.ids = Ids::Range { first: value.parse().unwrap() },
+            "--single" => spec.ids = Ids::Single,
+            "--set" => {
+                let (name, value) = value.split_once('=').unwrap();
+                spec.environment.push((name.into(), value.into()));
+            }
+            "--file" => {
+                let (path, content) = value.split_once('=').unwrap();
+                let is_executable = content.starts_with("#!");
+                spec.files.push(File { path: path.into(), content: content.into(), is_executable });
+            }
+            other => panic!("no option {other}"),
+        }
+    }
+    spec.root = Root::Folder(arguments.next().unwrap().into());
+    spec.arguments = arguments.collect();
+    let ended = start(&spec, &mut |_, _| unreachable!()).and_then(|started| {
+        if let Some(after) = stop_after {
+            let stopper = started.stopper()?;
+            std::thread::spawn(move || {
+                std::thread::sleep(after);
+                stopper.stop();
+            });
+        }
+        let mut stdout = std::io::stdout();
+        started.run(&(), &mut |said| {
+            stdout.write_all(said).and_then(|()| stdout.flush()).unwrap();
+        })
+    });
+    match ended {
+        Ok(ended) => eprintln!("{ended:?}"),
+        Err(error) => {
+            let mut source: Option<&dyn std::error::Error> = Some(&error);
+            while let Some(error) = source {
+                eprintln!("{error}");
+                source = error.source();
+            }
+            for remedy in error.remedies() {
+                eprintln!("hint: {remedy}");
+            }
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
