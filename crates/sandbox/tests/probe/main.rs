@@ -1,8 +1,12 @@
 //! A command line for the tests of this crate:
-//! `sandbox-probe [OPTION]… FOLDER COMMAND…` runs a command in a folder, passes on what it says, and writes how it ended
+//! `sandbox-probe [OPTION]… FOLDER COMMAND…` runs a command in a folder (itself, or served through FUSE), passes on what it says, and writes how it ended
 //! to standard error.
 
 #![allow(clippy::print_stderr, reason = "what the tests read")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[cfg(feature = "full-tests")]
+mod serve;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -15,6 +19,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
     let mut spec = Spec::new(Root::Folder("/".into()), [""; 0]);
     let mut stop_after = None;
+    let mut mount_points = Vec::new();
     while let Some(option) = arguments.next_if(|next| next.to_string_lossy().starts_with("--")) {
         let option = option.into_string().unwrap();
         let (name, value) = option.split_once('=').unwrap_or((&option, ""));
@@ -29,6 +34,8 @@ fn main() -> ExitCode {
             "--hostname" => spec.hostname = value.to_owned(),
             "--directory" => spec.directory = value.into(),
             "--first-id" => spec.ids = Ids::Range { first: value.parse().unwrap() },
+            // Such a part of the folder is a file system of its own, served through FUSE; `/` comes first.
+            "--fuse" => mount_points.push(std::path::PathBuf::from(value)),
             "--single" => spec.ids = Ids::Single,
             "--set" => {
                 let (name, value) = value.split_once('=').unwrap();
@@ -42,9 +49,20 @@ fn main() -> ExitCode {
             other => panic!("no option {other}"),
         }
     }
-    spec.root = Root::Folder(arguments.next().unwrap().into());
+    let folder = std::path::PathBuf::from(arguments.next().unwrap());
+    spec.root = match mount_points.is_empty() {
+        true => Root::Folder(folder.clone()),
+        false => Root::Fuse { mount_points: mount_points.clone() },
+    };
     spec.arguments = arguments.collect();
-    let ended = start(&spec, &mut |_, _| unreachable!()).and_then(|started| {
+    let mut serve = |index: usize, connection| {
+        let point = mount_points[index].strip_prefix("/").unwrap();
+        #[cfg(feature = "full-tests")]
+        return serve::serve(folder.join(point), connection);
+        #[cfg(not(feature = "full-tests"))]
+        panic!("the feature full-tests serves {} on {connection:?}", point.display());
+    };
+    let ended = start(&spec, &mut serve).and_then(|started| {
         if let Some(after) = stop_after {
             let stopper = started.stopper()?;
             std::thread::spawn(move || {
