@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::sync::Arc;
 
 use guest::resolve::{Found, LastLink, Lookup};
 use guest::{Attributes, FileKind, FreeSpace, Guest, GuestPath, Location, PathProblem, Time, Times};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::inherit::NEW_DIRECTORY;
 use crate::report::Report;
+use crate::runner::Runner;
 use crate::source::Source;
 use crate::verb::Operation;
 
@@ -26,7 +28,7 @@ pub(crate) const KEPT_SOURCE_BYTES: u64 = 1 << 20;
 pub(crate) const EDIT_LIMIT_BYTES: u64 = 8 << 20;
 
 /// How operations are carried out.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The time of everything new. If this is `None`, a file with a source gets the source's time, and everything else
     /// gets the time at which the root's file system was last written to.
@@ -37,6 +39,10 @@ pub struct Options {
     /// Whether to leave out warnings about frequent slips: a program that nobody may execute, a file that `append`
     /// made.
     pub without_advice: bool,
+    /// Runs commands in the guest. Without it, a verb that needs it is refused.
+    pub runner: Option<Arc<dyn Runner>>,
+    /// Whether commands may use the network.
+    pub network: bool,
 }
 
 /// Something that was done as asked, but may not be what the user wants.
@@ -112,6 +118,11 @@ pub trait Watch {
 
     /// `done_bytes` of the `expected_bytes` that are known so far are done.
     fn progress(&self, done_bytes: u64, expected_bytes: u64);
+
+    /// A command of the step `step` wrote `bytes`, which may begin and end anywhere.
+    fn says(&self, step: &str, bytes: &[u8]) {
+        let _ = (step, bytes);
+    }
 }
 
 impl<F: Fn(u64, u64)> Watch for F {
@@ -133,6 +144,7 @@ pub fn carry_out(
     options: &Options,
     watch: &dyn Watch,
 ) -> Result<Done, Error> {
+    operations.iter().try_for_each(|operation| operation.inner().need().check(options))?;
     let before = free_space(guest)?;
     let now = options.modified.unwrap_or(guest.written());
     let progress = Progress { done_bytes: Cell::new(0), expected_bytes: Cell::new(0), watch };
@@ -210,6 +222,11 @@ pub(crate) struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    /// Hands on what a command of the step `step` wrote.
+    pub(crate) fn says(&self, step: &str, bytes: &[u8]) {
+        self.watch.says(step, bytes);
+    }
+
     /// Adds bytes to do.
     pub(crate) fn expect(&self, bytes: u64) {
         self.expected_bytes.set(self.expected_bytes.get() + bytes);

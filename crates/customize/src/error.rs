@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use guest::{FileKind, GuestPath};
 use recipe::ByteSize;
 
+use crate::runner::RunError;
+
 /// Why an operation could not be carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -145,6 +147,15 @@ pub enum Error {
         #[source]
         error: io::Error,
     },
+    /// A command in the guest was not run, or failed.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A step needs the network, and commands may not use it.
+    #[error("`{step}` needs the network, which commands in the guest may not use")]
+    NoNetwork {
+        /// The step.
+        step: String,
+    },
     /// The guest could not be read or written.
     #[error(transparent)]
     Guest(#[from] guest::Error),
@@ -165,7 +176,7 @@ impl Error {
     /// Turns the error of a full file system into [`NoSpace`](Self::NoSpace) or [`NoInodes`](Self::NoInodes).
     pub(crate) fn no_space(self) -> Self {
         let guest = match &self {
-            Self::Guest(guest) => guest,
+            Self::Guest(guest) | Self::Run(RunError::Guest(guest)) => guest,
             Self::Put { error, .. } => &**error,
             _ => return self,
         };

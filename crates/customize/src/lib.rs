@@ -22,11 +22,16 @@
 
 mod account;
 mod carry_out;
+mod command;
 mod error;
 mod inherit;
 mod keep;
+mod output;
 mod owner;
+mod package_changes;
+mod package_manager;
 mod report;
+mod runner;
 mod source;
 mod space;
 mod step;
@@ -37,12 +42,16 @@ pub use account::Scheme;
 pub use carry_out::{Done, Options, Room, Warning, Watch, carry_out};
 pub use error::Error;
 pub use keep::check_packages;
-pub use report::{MadeUp, PutReport, Report};
+pub use output::Lines;
+pub use package_changes::{PackageChanges, Upgrade};
+pub use report::{Executed, MadeUp, PutReport, Report};
+pub use runner::{Change, Ended, FileChange, Outcome, Program, RunError, Runner, Task};
 pub use step::Step;
 pub use verb::{
     Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Flag, Hardlink, Host, Hostname, HostnameAlso,
-    KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace, Scrub, Secret, SshKey,
-    StepForm, Tar, Timezone, Touch, Truncate, User, VERBS, Verb, Write, authorized_keys, verbs,
+    Install, KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace, Run,
+    RunScript, Scrub, Secret, Snapshot, SshKey, StepForm, Tar, Timezone, Touch, Truncate, Uninstall, Update, User,
+    VERBS, Verb, Write, authorized_keys, verbs,
 };
 
 /// A recipe whose steps are verbs.

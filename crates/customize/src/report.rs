@@ -1,8 +1,11 @@
 use std::fmt;
+use std::path::PathBuf;
 
 use recipe::ByteSize;
 use serde::Serialize;
 
+use crate::package_changes::PackageChanges;
+use crate::runner::{Change, FileChange, Outcome};
 use crate::verb::Put;
 
 /// The result of an operation.
@@ -22,8 +25,26 @@ pub struct Report {
     /// The password that was made up, which is shown nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_up: Option<MadeUp>,
+    /// Further facts of a command in the guest.
+    #[serde(flatten)]
+    pub executed: Option<Executed>,
     /// Directories that were made on the way.
     pub parents: Vec<String>,
+}
+
+/// What a command in the guest came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Executed {
+    /// How it was run: `namespaces`.
+    pub runner: &'static str,
+    /// Every file that it changed.
+    pub changes: Vec<FileChange>,
+    /// The packages that it changed, for a step of the package manager whose list can be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packages: Option<PackageChanges>,
+    /// The file of the host that has all of its output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<PathBuf>,
 }
 
 /// A password that was made up.
@@ -38,12 +59,38 @@ pub struct MadeUp {
 impl Report {
     /// `verb` changed `paths`.
     pub(crate) fn new(verb: &'static str, text: impl Into<String>, paths: Vec<String>, parents: Vec<String>) -> Self {
-        Self { verb, text: text.into(), paths, put: None, made_up: None, parents }
+        Self { verb, text: text.into(), paths, put: None, made_up: None, executed: None, parents }
     }
 
     pub(crate) fn put(put: PutReport, parents: Vec<String>) -> Self {
         Self { put: Some(put.clone()), ..Self::new("put", put.to_string(), Vec::new(), parents) }
     }
+
+    /// A command did `what`.
+    pub(crate) fn executed(verb: &'static str, what: &str, outcome: Outcome, packages: Option<PackageChanges>) -> Self {
+        let Outcome { changes, log, runner } = outcome;
+        let text = format!("{what} ({})", change_counts(&changes));
+        let executed = Executed { runner, changes, packages, log };
+        Self { executed: Some(executed), ..Self::new(verb, text, Vec::new(), Vec::new()) }
+    }
+}
+
+/// `25 files made, 3 changed, 1 removed; 12.3 MiB`.
+fn change_counts(changes: &[FileChange]) -> String {
+    let number = |change| changes.iter().filter(|file| file.change == change).count();
+    let [made, changed, removed] = [Change::Made, Change::Changed, Change::Removed].map(number);
+    let mut counts: Vec<String> = [(made, "made"), (changed, "changed"), (removed, "removed")]
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, what)| format!("{number} {what}"))
+        .collect();
+    let Some(first) = counts.first_mut() else { return "no file changed".to_owned() };
+    let (number, what) = first.split_once(' ').unwrap_or_default();
+    let noun = if number == "1" { "file" } else { "files" };
+    *first = format!("{number} {noun} {what}");
+    let left = changes.iter().filter(|file| file.change != Change::Removed);
+    let size_bytes = left.filter_map(|file| file.size_bytes).fold(0, u64::saturating_add);
+    format!("{}; {}", counts.join(", "), ByteSize(size_bytes))
 }
 
 /// The result of a `put`.

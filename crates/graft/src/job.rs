@@ -373,6 +373,10 @@ impl Watch for Spectator<'_> {
         self.last.set(Seen { done_bytes, expected_bytes, ..self.last.get() });
         self.stage.set(done_bytes, expected_bytes);
     }
+
+    fn says(&self, step: &str, bytes: &[u8]) {
+        self.watcher.on(Event::Output { step, bytes });
+    }
 }
 
 fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Result<Done, Error> {

@@ -28,6 +28,13 @@ pub enum Event<'a> {
     Ends(Stage),
     /// The operation with this index is next; after the last one, all of them are done.
     Operation(usize),
+    /// A command in the guest wrote something. It may begin and end anywhere, also in the middle of a character.
+    Output {
+        /// The step that runs the command.
+        step: &'a str,
+        /// What it wrote.
+        bytes: &'a [u8],
+    },
 }
 
 /// A part of a job that takes time.

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 
+use customize::RunError;
 use graft::{Obstacle, SeedError, TargetProblem};
 
 use crate::exit::Exit;
@@ -13,6 +14,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
     pub(crate) hint: Option<String>,
+    /// The last lines that a command in the guest wrote.
+    pub(crate) output: Vec<String>,
     /// A text that says it all, with the place in the user's own file.
     pub(crate) drawing: Option<String>,
     exit: Exit,
@@ -24,7 +27,15 @@ impl Failure {
     /// A failure without a cause.
     pub(crate) fn new(message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { message, causes: Vec::new(), hint: None, drawing: None, exit: Exit::Trouble, is_final: false }
+        Self {
+            message,
+            causes: Vec::new(),
+            hint: None,
+            output: Vec::new(),
+            drawing: None,
+            exit: Exit::Trouble,
+            is_final: false,
+        }
     }
 
     /// A failure that is `error` itself.
@@ -107,6 +118,9 @@ impl From<graft::Error> for Failure {
     fn from(error: graft::Error) -> Self {
         let mut failure = Self::of(&error).hint_if(hint(&error));
         failure.causes.extend(error.details());
+        if let graft::Error::Operation(customize::Error::Run(RunError::Failed { last_lines, .. })) = &error {
+            failure.output.clone_from(last_lines);
+        }
         // Whatever else is said, the image may have changed.
         failure.is_final = matches!(error, graft::Error::Undecided { .. });
         failure
@@ -234,9 +248,25 @@ fn operation_hint(error: &customize::Error) -> Option<String> {
             let target = guest::Printable(target);
             format!("symlinks are followed inside the guest only: put something at `{target}` first")
         }
+        customize::Error::NoNetwork { .. } => {
+            "let commands use it with `--network`, or with `network = true` at the top of the recipe".to_owned()
+        }
+        customize::Error::Run(error) => return run_hint(error),
         customize::Error::NoPackageList { .. } => "leave out `keep.packages`".to_owned(),
         _ => return None,
     })
+}
+
+/// What to do about a command in the guest that was not run, or failed.
+fn run_hint(error: &RunError) -> Option<String> {
+    match error {
+        RunError::Unavailable { hint, .. } | RunError::Refused { hint, .. } => hint.clone(),
+        RunError::Failed { log: Some(log), .. } => {
+            Some(format!("nothing was changed; all that the command wrote is in {}", log.display()))
+        }
+        RunError::Failed { log: None, .. } => Some("nothing was changed".to_owned()),
+        _ => None,
+    }
 }
 
 /// Whether a file system is not written to because errors were noted in it.

@@ -195,7 +195,7 @@ fn a_file_in_place_of_a_name_is_told_where_it_goes() {
     let world = World::new();
     world.file("app", "x").file(
         "r.toml",
-        "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nrun = \"a\"\n",
+        "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nshell = \"a\"\n",
     );
     let run = world.run("build r.toml -o out.img");
     assert_eq!(run.code, Some(2));
@@ -203,8 +203,8 @@ fn a_file_in_place_of_a_name_is_told_where_it_goes() {
         "  = hint: if you mean a file of yours, write `file = \"noble.img\"`\n",
         "  = hint: a recipe uses files by name: declare `[inputs.x]` with `file = \"dist/x.tar\"`, and write \
          `put = \"x\"` here\n",
-        "  = hint: not possible yet: imgraft runs nothing inside the guest; `first-boot = INPUT` and \
-         `first-boot-command = \"COMMAND\"` have the guest do it when it first boots\n",
+        "  = hint: that is `run = \"COMMAND\"` or `run-script = INPUT` in a `[[step]]`; \
+         `first-boot-command = \"COMMAND\"` has the guest do it when it first boots\n",
     ] {
         assert!(run.stderr.contains(hint), "{hint}\n{}", run.stderr);
     }
@@ -221,10 +221,10 @@ fn words_of_other_programs_are_told_what_they_are_here() {
     let world = World::new();
     for (flag, said) in [
         (
-            "--run",
-            "error: `imgraft build` has no `--run` (a command or a script in the guest, as virt-customize, Packer and \
-             Docker run one)\nhint: not possible yet: imgraft runs nothing inside the guest; \
-             `--first-boot FILE` and `--first-boot-command COMMAND` have the guest do it when it first boots\n",
+            "--run-command",
+            "error: `imgraft build` has no `--run-command` (a command or a script in the guest, as virt-customize, Packer and \
+             Docker run one)\nhint: that is `--run COMMAND` of `imgraft build` and `imgraft customize`, or \
+             `--run-script FILE`; `--first-boot-command COMMAND` has the guest do it when it first boots\n",
         ),
         (
             "--copy-in",

@@ -1,5 +1,5 @@
 //! The words of other programs: virt-customize, Packer, mkosi, Docker and cloud-init. Whoever types one learns what it
-//! is called in imgraft, or that imgraft cannot do it yet.
+//! is called in imgraft.
 
 /// A word of another program, and what it is in imgraft.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,34 +18,28 @@ const WORDS: &[Elsewhere] = &[
     Elsewhere {
         words: &["run", "run-command", "shell", "inline", "script", "scripts", "exec", "provisioner", "provisioners"],
         whose: "a command or a script in the guest, as virt-customize, Packer and Docker run one",
-        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot FILE` and \
-               `--first-boot-command COMMAND` have the guest do it when it first boots",
-        step: "not possible yet: imgraft runs nothing inside the guest; `first-boot = INPUT` and \
-               `first-boot-command = \"COMMAND\"` have the guest do it when it first boots",
+        flag: "that is `--run COMMAND` of `imgraft build` and `imgraft customize`, or `--run-script FILE`; \
+               `--first-boot-command COMMAND` has the guest do it when it first boots",
+        step: "that is `run = \"COMMAND\"` or `run-script = INPUT` in a `[[step]]`; \
+               `first-boot-command = \"COMMAND\"` has the guest do it when it first boots",
     },
     Elsewhere {
         words: &["postinst-script", "finalize-script", "build-script", "prepare-script", "postinstallationscripts"],
         whose: "a script of mkosi's",
-        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot FILE` has the guest \
-               run it when it first boots",
-        step: "not possible yet: imgraft runs nothing inside the guest; `first-boot = INPUT` has the guest \
-               run it when it first boots",
+        flag: "that is `--run-script FILE` here",
+        step: "that is `run-script = INPUT` in a `[[step]]`",
     },
     Elsewhere {
         words: &["install", "package", "packages", "with-package", "apt", "dnf", "pkg"],
         whose: "packages, as virt-customize and mkosi install them",
-        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot-install PACKAGE,…` \
-               has the guest install them when it first boots",
-        step: "not possible yet: imgraft runs nothing inside the guest; \
-               `first-boot-install = [\"PACKAGE\"]` has the guest install them when it first boots",
+        flag: "that is `--install PACKAGE,…` with `--network`, of `imgraft build` and `imgraft customize`",
+        step: "that is `install = [\"PACKAGE\"]` in a `[[step]]`, with `network = true` at the top of the recipe",
     },
     Elsewhere {
         words: &["uninstall", "remove-package", "remove-packages", "update", "upgrade"],
         whose: "the guest's package manager, as virt-customize and mkosi run it",
-        flag: "not possible yet: imgraft runs nothing inside the guest; `--first-boot-command COMMAND` has \
-               the guest do it when it first boots",
-        step: "not possible yet: imgraft runs nothing inside the guest; \
-               `first-boot-command = \"COMMAND\"` has the guest do it when it first boots",
+        flag: "that is `--uninstall PACKAGE,…` or `--update` of `imgraft build` and `imgraft customize`",
+        step: "that is `uninstall = [\"PACKAGE\"]` or `update = true` in a `[[step]]`",
     },
     Elsewhere {
         words: &["copy-in", "upload", "add-file", "file-provisioner", "extra-tree", "extra-trees", "skeleton-tree"],

@@ -22,6 +22,8 @@ pub struct Recipe<S> {
     pub form: Form,
     /// The size of the image's disk; the base's where this is `None`.
     pub size: Option<DiskSize>,
+    /// Whether commands in the guest may use the network.
+    pub network: bool,
     /// The image to begin with.
     pub base: Option<Base>,
     /// The files and trees of the host that go in, by name.
@@ -142,6 +144,7 @@ impl<S> Default for Recipe<S> {
             output: None,
             form: Form::default(),
             size: None,
+            network: false,
             base: None,
             inputs: Inputs::default(),
             steps: Vec::new(),

@@ -62,6 +62,24 @@ fn each_step_is_what_its_flag_is() {
         ("first-boot = 'b'", Operation::FirstBoot(parsed("given", FirstBoot::parse_script))),
         ("first-boot-command = 'a b'", Operation::FirstBoot(parsed("a b", FirstBoot::parse_command))),
         ("first-boot-install = ['a', 'b']", Operation::FirstBoot(parsed("a,b", FirstBoot::parse_packages))),
+        ("run = 'a b'", Operation::Run(parsed("a b", Run::parse))),
+        ("run-script = 'b'", Operation::RunScript(parsed("given", RunScript::parse))),
+        ("install = ['a', 'b']", Operation::Install(parsed("a,b", Install::parse))),
+        (
+            "install = ['a']\nsnapshot = '20261101T000000Z'\nrecommends = false\nclean = true",
+            Operation::Install(Install {
+                packages: vec!["a".to_owned()],
+                snapshot: Some("20261101T000000Z".parse().unwrap()),
+                recommends: Some(false),
+                clean: true,
+            }),
+        ),
+        ("uninstall = ['a', 'b']", Operation::Uninstall(parsed("a,b", Uninstall::parse))),
+        ("update = true", Operation::Update(Update::default())),
+        (
+            "update = true\nsnapshot = '20261101T000000Z'\nclean = true",
+            Operation::Update(Update { snapshot: Some("20261101T000000Z".parse().unwrap()), clean: true }),
+        ),
         ("tar = 'b'\nto = '/x'", Operation::Tar(parsed("given:/x", Tar::parse))),
     ];
     for (step, operation) in &cases {
@@ -130,6 +148,21 @@ fn what_is_wrong_with_a_step_points_at_it() {
             "true",
             "`owner` and `keep-owner` exclude each other",
         ),
+        ("run = ' '", "' '", "expected COMMAND, such as `systemctl enable app`"),
+        ("run-script = 'c'", "'c'", "there is no input `c`"),
+        ("install = []", "[]", "expected PACKAGE[,PACKAGE], such as `nginx,curl`"),
+        (
+            "install = ['a', 'b;c']",
+            "['a', 'b;c']",
+            "`b;c` is not a valid package name: use letters, digits and `+-.:_=~/@^`, a letter or digit first and no \
+             `-` at the end",
+        ),
+        (
+            "install = ['a']\nsnapshot = '2026-11-01'",
+            "'2026-11-01'",
+            "`2026-11-01` is not a moment of an archive: write it as `20261101T000000Z`, in UTC",
+        ),
+        ("update = false", "false", "this step does nothing"),
         ("chmood = '/a'", "chmood", "unknown verb `chmood`"),
     ] {
         let text = format!("[inputs.a]\n[[step]]\n{step}\n");

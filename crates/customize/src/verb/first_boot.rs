@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use guest::FileKind;
 use guest::resolve::LastLink;
 use recipe::SyntaxError;
 
 use super::{Apply, Flag, StepForm, Verb, known, utf8};
 use crate::carry_out::{EDIT_LIMIT_BYTES, Work};
 use crate::error::Error;
+use crate::package_manager::{check_names, parse_names};
 use crate::report::Report;
 use crate::source::read_small;
 
@@ -31,20 +31,6 @@ const RUNNER_TEXT: &str = include_str!("first_boot/run-first-boot");
 const UNIT_TEXT: &str = include_str!("first_boot/imgraft-first-boot.service");
 const PRESET_TEXT: &str = "enable imgraft-first-boot.service\n";
 const NETWORK_TEXT: &str = include_str!("first_boot/network.conf");
-
-/// The known package managers: the program of each, and the commands that install packages without asking.
-const MANAGERS: [(&str, &str); 5] = [
-    (
-        "/usr/bin/apt-get",
-        "export DEBIAN_FRONTEND=noninteractive\n\
-         apt-get -q -y -o DPkg::Lock::Timeout=600 update\n\
-         exec apt-get -q -y -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold install",
-    ),
-    ("/usr/bin/dnf", "exec dnf -y install"),
-    ("/usr/bin/yum", "exec yum -y install"),
-    ("/usr/bin/zypper", "exec zypper --non-interactive install --auto-agree-with-licenses"),
-    ("/usr/bin/pacman", "exec pacman -Sy --noconfirm --needed"),
-];
 
 /// Has the guest do something once, when it first boots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,31 +123,18 @@ impl FirstBoot {
     ///
     /// [`SyntaxError`] if a name is not one that a package can have.
     pub fn parse_packages(text: &OsStr) -> Result<Self, SyntaxError> {
-        let names = utf8(text.as_bytes())?.split([',', ' ']).filter(|name| !name.is_empty());
-        let packages = Self::Packages(names.map(str::to_owned).collect());
-        packages.check()?;
-        Ok(packages)
+        Ok(Self::Packages(parse_names(text)?))
     }
 
     /// Refuses a command that cannot be run, and names that no package has.
     pub(crate) fn check(&self) -> Result<(), SyntaxError> {
-        let is_name = |name: &String| {
-            name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'@')
-                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.:_=~/@".contains(&byte))
-        };
         match self {
             Self::Script(_) => Ok(()),
             Self::Command(command) if command.trim().is_empty() || command.contains('\0') => {
                 Err(SyntaxError::form("COMMAND", "systemctl enable --now app"))
             }
             Self::Command(_) => Ok(()),
-            Self::Packages(names) if names.is_empty() => Err(SyntaxError::form("PACKAGE[,PACKAGE]", "nginx,curl")),
-            Self::Packages(names) => match names.iter().find(|name| !is_name(name)) {
-                Some(name) => {
-                    Err(SyntaxError::invalid(name, "a valid package name", "use letters, digits and `+-.:_=~/@`"))
-                }
-                None => Ok(()),
-            },
+            Self::Packages(names) => check_names(names),
         }
     }
 }
@@ -184,7 +157,7 @@ impl Apply for FirstBoot {
             }
             FirstBoot::Packages(names) => {
                 let names = names.join(" ");
-                let script = format!("#!/bin/sh\nset -e\n{} {names}\n", work.installer()?);
+                let script = format!("#!/bin/sh\nset -e\n{} {names}\n", work.first_boot_installer()?);
                 work.make_file(NETWORK, 0o644, NETWORK_TEXT.as_bytes())?;
                 (b"packages".to_vec(), script.into_bytes(), format!("installation of {names}"))
             }
@@ -234,20 +207,6 @@ impl Work<'_> {
             1..=9999 => Ok(number),
             _ => Err(Error::refused(format!("`{SCRIPTS}` has no number left for another script"))),
         }
-    }
-
-    /// The commands that install packages in this guest.
-    fn installer(&self) -> Result<&'static str, Error> {
-        for (program, commands) in MANAGERS {
-            match self.guest.find(&known(program), LastLink::Follow) {
-                Ok(found) if found.node.kind() == FileKind::Regular => return Ok(commands),
-                Ok(_) => {}
-                Err(error) if error.is_absence() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let known: Vec<&str> = MANAGERS.iter().filter_map(|(program, _)| program.rsplit('/').next()).collect();
-        Err(Error::refused(format!("the guest has none of the known package managers: {}", known.join(", "))))
     }
 }
 

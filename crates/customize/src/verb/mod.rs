@@ -13,12 +13,14 @@ use guest::GuestPath;
 use recipe::SyntaxError;
 
 use crate::carry_out::Work;
+use crate::command::Need;
 use crate::error::Error;
 use crate::report::Report;
 use crate::step::StepReader;
 
 pub use edit::Filter;
 pub use hostname::HostnameAlso;
+pub use install::Snapshot;
 pub use password::Secret;
 pub use put::{Destination, PutOwner};
 pub use ssh_key::{KeySource, authorized_keys};
@@ -82,6 +84,11 @@ verbs! {
     password: Password,
     ssh_key: SshKey,
     first_boot: FirstBoot,
+    run: Run,
+    run_script: RunScript,
+    install: Install,
+    uninstall: Uninstall,
+    update: Update,
     relabel: Relabel,
 }
 
@@ -141,6 +148,11 @@ pub(crate) trait Apply {
     /// is set.
     fn targets(&self) -> Vec<&GuestPath> {
         Vec::new()
+    }
+
+    /// What it needs of whoever carries it out.
+    fn need(&self) -> Need {
+        Need::Nothing
     }
 
     /// The file of the host that it uses. A recipe names an input instead, whose file is known later.

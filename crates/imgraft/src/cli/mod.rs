@@ -3,6 +3,7 @@
 pub(crate) mod base;
 pub(crate) mod boot;
 pub(crate) mod cache;
+pub(crate) mod commands;
 pub(crate) mod fetch;
 pub(crate) mod machine;
 pub(crate) mod mount;
@@ -161,6 +162,7 @@ Examples:
   imgraft build recipes/autonoe.toml --input autonoe=dist/autonoe
   imgraft build --base ubuntu:24.04 --put dist/app:/usr/local/bin/app:0755 -o app.img
   imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
+  imgraft build --base noble.img --network --install nodejs,npm --run 'node --version' -o node.img
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
 
 A base that goes by a name is fetched and verified as `imgraft fetch` does. Its digest is written to
@@ -169,6 +171,10 @@ imgraft.lock beside the recipe, and the next build uses the same bytes; `imgraft
 Changes are carried out in the order given, those of the recipe first. New files get
 the time of SOURCE_DATE_EPOCH if it is set, else that of your files; what comes from no file gets the
 time at which the base's root was last written to.
+Commands in the guest (--run, --run-script, --install, --uninstall, --update) run with the guest's own
+programs on the guest's own files: they see nothing of this machine, no network without --network, and
+services do not start. If one fails, no image is made.
+
 An overlay needs its base, unchanged. It names the base by a path from its own folder, or by an absolute
 path if you give one.";
 
@@ -177,9 +183,12 @@ Examples:
   imgraft customize my.img --put app.conf:/etc/app/
   imgraft customize my.img --put site:/srv/www:0644:www-data:www-data
   imgraft customize my.img --size +2G --put data:/srv/data
+  imgraft customize my.img --network --install jq --run 'systemctl enable app'
   imgraft customize my.img --remove '/var/log/*.gz' --write /etc/motd:Hello --chmod 0600:/etc/motd
 
-Changes are carried out in the order given.";
+Changes are carried out in the order given. Commands in the guest (--run, --run-script, --install,
+--uninstall, --update) run with the guest's own programs on the guest's own files: they see nothing of
+this machine, no network without --network, and services do not start. If one fails, nothing is changed.";
 
 const RESIZE_EXAMPLES: &str = "\
 Examples:
@@ -367,6 +376,9 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) operations: Operations,
 
+    #[command(flatten)]
+    pub(crate) commands: commands::Commands,
+
     /// The image to make
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) output: Option<PathBuf>,
@@ -404,6 +416,9 @@ pub(crate) struct Customize {
 
     #[command(flatten)]
     pub(crate) operations: Operations,
+
+    #[command(flatten)]
+    pub(crate) commands: commands::Commands,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

@@ -21,6 +21,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         job.backing = arguments.backing.into();
         job.size = arguments.size.size;
         job.operations = arguments.operations.0;
+        arguments.commands.apply(&mut job, false);
         arguments.writing.apply(&mut job)?;
         Ok(job.run(&messages.watcher())?)
     };

@@ -8,8 +8,9 @@ use crate::cli::mount::Umount;
 use crate::failure::Failure;
 use crate::show::Messages;
 
-/// The type of our file systems, and the beginning of their source: `imgraft:1234` for the process that serves it.
-const TYPE: &str = "fuse.imgraft";
+/// The types that our file systems can have, and the beginning of their source: `imgraft:1234` for the process that
+/// serves it.
+const TYPES: [&str; 2] = ["fuse", "fuse.imgraft"];
 const SOURCE: &str = "imgraft:";
 
 pub(super) fn run(arguments: &Umount, messages: &Messages) -> Result<(), Failure> {
@@ -20,7 +21,7 @@ pub(super) fn run(arguments: &Umount, messages: &Messages) -> Result<(), Failure
     let (places, server) = mounted_at(&table, &folder);
     let Some(server) = server else {
         return Err(Failure::new(format!("`imgraft mount` has nothing mounted in `{}`", folder.display()))
-            .hint("`findmnt -t fuse.imgraft` lists what it has mounted"));
+            .hint("`findmnt -t fuse,fuse.imgraft` lists what it has mounted"));
     };
     // Before the mount ends, so that it is that process and not a later one with its number.
     let process = Pid::from_raw(server).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -42,9 +43,11 @@ fn mounted_at(table: &str, folder: &Path) -> (Vec<PathBuf>, Option<i32>) {
         let Some((mount, file_system)) = line.split_once(" - ") else { continue };
         let (Some(place), mut file_system) = (mount.split(' ').nth(4), file_system.split(' ')) else { continue };
         let place = PathBuf::from(unescaped(place));
-        let (Some(TYPE), Some(source)) = (file_system.next(), file_system.next()) else { continue };
+        let (Some(kind), Some(source)) = (file_system.next(), file_system.next()) else { continue };
+        let number = source.strip_prefix(SOURCE).filter(|_| TYPES.contains(&kind));
+        let Some(number) = number else { continue };
         if place == folder {
-            server = source.strip_prefix(SOURCE).and_then(|number| number.parse().ok());
+            server = number.parse().ok();
         }
         if place.starts_with(folder) {
             places.push(place);
@@ -68,7 +71,7 @@ mod tests {
     fn mounts_are_found_by_their_folder() {
         let table = "22 1 254:0 / / rw - ext4 /dev/vda rw\n\
                      31 22 0:40 / /mnt/a\\040b rw,nosuid - fuse.imgraft imgraft:77 rw\n\
-                     32 31 0:41 / /mnt/a\\040b/boot rw - fuse.imgraft imgraft:77 rw\n\
+                     32 31 0:41 / /mnt/a\\040b/boot rw - fuse imgraft:77 rw\n\
                      33 22 0:42 / /mnt/a rw - fuse.sshfs host: rw\n";
         let (places, server) = mounted_at(table, Path::new("/mnt/a b"));
         assert_eq!(places, [PathBuf::from("/mnt/a b"), PathBuf::from("/mnt/a b/boot")]);

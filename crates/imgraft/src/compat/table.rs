@@ -41,7 +41,7 @@ pub(crate) enum Standing {
     Same,
     /// It does something else in this respect.
     Differs(&'static str),
-    /// It is refused by name, because what it does runs in the guest.
+    /// It is refused by name, because it needs a program of the guest that is not run for it.
     NeedsGuest,
     /// A warning says that it is not for Linux guests, and nothing else is done.
     NotForLinux,

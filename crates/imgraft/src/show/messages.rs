@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
+use customize::Lines;
 use graft::{Event, Stage, Watch, Watcher};
 
 use super::{Progress, Spinner};
@@ -30,7 +31,7 @@ impl Messages {
 
     /// A teller of what the library does.
     pub(crate) fn watcher(&self) -> Watcher {
-        Watcher::new(Teller { messages: *self, shown: Mutex::default() })
+        Watcher::new(Teller { messages: *self, shown: Mutex::default(), speaker: Mutex::default() })
     }
 
     /// Whether progress is to be shown.
@@ -86,6 +87,9 @@ impl Messages {
         for cause in &failure.causes {
             say(format_args!("  {CAUSE}cause:{CAUSE:#} {cause}"));
         }
+        for line in &failure.output {
+            say(format_args!("  | {line}"));
+        }
         if let Some(hint) = &failure.hint {
             say(format_args!("{HINT}hint:{HINT:#} {hint}"));
         }
@@ -97,6 +101,14 @@ struct Teller {
     messages: Messages,
     /// The stages that last, with what is shown of each.
     shown: Mutex<Vec<(Stage, Shown)>>,
+    /// The command in the guest that writes something now.
+    speaker: Mutex<Option<Speaker>>,
+}
+
+/// A command in the guest that writes something.
+struct Speaker {
+    step: String,
+    lines: Lines,
 }
 
 enum Shown {
@@ -113,7 +125,21 @@ impl Watch for Teller {
             Some((_, Shown::Bar(bar))) => bar.aside(say),
             None => say(),
         };
+        let mut speaker = self.speaker.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(event, Event::Operation(_) | Event::Ends(_))
+            && let Some(rest) = speaker.take().and_then(|mut speaker| speaker.lines.rest())
+        {
+            say(&|| self.messages.note(format_args!("  {rest}")));
+        }
         match event {
+            Event::Output { step, bytes } => {
+                if speaker.as_ref().is_none_or(|speaker| speaker.step != step) {
+                    say(&|| self.messages.note(format_args!("{step}:")));
+                    *speaker = None;
+                }
+                let speaker = speaker.get_or_insert_with(|| Speaker { step: step.to_owned(), lines: Lines::default() });
+                speaker.lines.take(bytes, &mut |line| say(&|| self.messages.note(format_args!("  {line}"))));
+            }
             Event::Note(text) => say(&|| self.messages.note(text)),
             Event::Detail(text) => say(&|| self.messages.detail(text)),
             Event::Warning(text) => say(&|| self.messages.warning(text)),

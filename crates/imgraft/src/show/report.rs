@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use customize::Room;
+use customize::{Executed, FileChange, PackageChanges, Room, Upgrade};
 use graft::{Change, Clusters, Grown, InPlace, Report};
 use recipe::ByteSize;
 
@@ -49,7 +49,10 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
             false => messages.note(format_args!("grew {}", grown.join(", "))),
         }
     }
-    lines(report).iter().for_each(|line| messages.note(line));
+    for operation in &report.operations {
+        operation_lines(operation).iter().for_each(|line| messages.note(line));
+        changes(operation).iter().for_each(|line| messages.detail(line));
+    }
     if !report.kept_packages.is_empty() {
         messages.note(format_args!("kept {}", report.kept_packages.join(", ")));
     }
@@ -87,19 +90,40 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
     ));
 }
 
-/// What each operation came to.
-fn lines(report: &Report) -> Vec<String> {
+/// What an operation came to.
+fn operation_lines(operation: &customize::Report) -> Vec<String> {
+    let parents = operation.parents.iter().map(|parent| format!("made {parent}/ (0755 0:0)"));
+    parents.chain([operation.text.clone()]).collect()
+}
+
+/// Every package and every file that a command in the guest changed.
+fn changes(operation: &customize::Report) -> Vec<String> {
+    let Some(Executed { changes, packages, log, .. }) = &operation.executed else { return Vec::new() };
     let mut lines = Vec::new();
-    for operation in &report.operations {
-        lines.extend(operation.parents.iter().map(|parent| format!("made {parent}/ (0755 0:0)")));
-        lines.push(operation.text.clone());
+    if let Some(PackageChanges { installed, upgraded, removed }) = packages {
+        lines.extend(installed.iter().map(|package| format!("  + package {} {}", package.name, package.version)));
+        lines.extend(upgraded.iter().map(|package| {
+            let Upgrade { name, from, to, .. } = package;
+            format!("  M package {name} {from} to {to}")
+        }));
+        lines.extend(removed.iter().map(|package| format!("  - package {} {}", package.name, package.version)));
     }
+    lines.extend(changes.iter().map(|FileChange { change, path, size_bytes }| {
+        let sign = match change {
+            customize::Change::Made => '+',
+            customize::Change::Changed => 'M',
+            customize::Change::Removed => '-',
+        };
+        let size = size_bytes.map(|bytes| format!(" ({})", ByteSize(bytes))).unwrap_or_default();
+        format!("  {sign} {path}{size}")
+    }));
+    lines.extend(log.iter().map(|log| format!("  its output is in {}", log.display())));
     lines
 }
 
 /// What would be done, and the room that it takes.
 fn plan(report: &Report) -> String {
-    let mut lines = lines(report);
+    let mut lines: Vec<String> = report.operations.iter().flat_map(operation_lines).collect();
     for Room { volume, needed_bytes, available_bytes, needed_inodes, available_inodes } in &report.room {
         let (needed, available) = (ByteSize(*needed_bytes), ByteSize(*available_bytes));
         let mut line = format!("{volume} needs {needed} of {available} that are free");

@@ -19,12 +19,15 @@ pub(super) enum Action {
     FirstBootCommand { command: OsString },
     FirstBootInstall { packages: Vec<OsString> },
     Hostname { name: OsString },
+    Install { packages: Vec<OsString> },
     Link { target: OsString, links: Vec<OsString> },
     Mkdir { path: OsString },
     Move { from: OsString, to: OsString },
     NotForLinux { option: &'static str },
     Password { user: OsString, selector: PasswordSelector },
     Replace { argument: OsString },
+    Run { script: PathBuf },
+    RunCommand { command: OsString },
     Scrub { path: OsString },
     SshInject { user: OsString, selector: KeySelector },
     TarIn { archive: PathBuf, directory: OsString },
@@ -32,6 +35,8 @@ pub(super) enum Action {
     Touch { path: OsString },
     Truncate { path: OsString },
     TruncateRecursive { path: OsString },
+    Uninstall { packages: Vec<OsString> },
+    Update,
     Upload { source: PathBuf, destination: OsString },
     Write { path: OsString, content: OsString },
 }
@@ -56,6 +61,7 @@ impl Action {
                 format!("Installing firstboot packages: {}", packages(names).display())
             }
             Self::Hostname { name } => format!("Setting the hostname: {}", name.display()),
+            Self::Install { packages: names } => format!("Installing packages: {}", packages(names).display()),
             Self::Link { target, links } => {
                 let message = |link: &OsString| format!("Linking: {} -> {}", link.display(), target.display());
                 return links.iter().map(message).collect();
@@ -65,6 +71,8 @@ impl Action {
             // A warning is all there is, or all of them are set at the end.
             Self::NotForLinux { .. } | Self::Password { .. } => return Vec::new(),
             Self::Replace { argument } => format!("Replacing: {}", argument.display()),
+            Self::Run { script } => format!("Running: {}", script.display()),
+            Self::RunCommand { command } => format!("Running: {}", command.display()),
             Self::Scrub { path } => format!("Scrubbing: {}", path.display()),
             Self::SshInject { user, .. } => format!("SSH key inject: {}", user.display()),
             Self::TarIn { archive, directory } => {
@@ -74,6 +82,8 @@ impl Action {
             Self::Touch { path } => format!("Running touch: {}", path.display()),
             Self::Truncate { path } => format!("Truncating: {}", path.display()),
             Self::TruncateRecursive { path } => format!("Recursively truncating: {}", path.display()),
+            Self::Uninstall { packages: names } => format!("Uninstalling packages: {}", packages(names).display()),
+            Self::Update => "Updating packages".to_owned(),
             Self::Upload { source, destination } => {
                 format!("Uploading: {} to {}", source.display(), destination.display())
             }

@@ -16,7 +16,7 @@ virt-customize: change the guest in a disk image, as imgraft does it: no root, n
 
 Nothing is changed before all of it is known to work. What is marked
   ~  differs from the original in what docs/compat/virt-customize.md states
-  !  runs in the guest, which imgraft cannot do yet: it is refused, and nothing is changed
+  !  needs subscription-manager in the guest: it is refused, and nothing is changed
   -  is taken and has no effect here
   w  is not for Linux guests: it gets a warning
   x  is refused

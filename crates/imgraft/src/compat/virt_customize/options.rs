@@ -261,7 +261,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         |request, _| not_for_linux(request, "--inject-virtio-win"),
     )
     .since("1.50"),
-    verb(&["--install"], Some("PKG,PKG.."), "Install packages", NeedsGuest, nothing),
+    verb(&["--install"], Some("PKG,PKG.."), "Install packages", Differs(PACKAGES), |request, value| {
+        act(request, Action::Install { packages: split(&value, b',') })
+    }),
     tool(&["--key"], Some("SELECTOR"), "Key of an encrypted disk", Ignored(NO_ENCRYPTION), |_, value| {
         match split(&value, b':')[..] {
             [_, ref kind, _, ..] if kind == "key" || kind == "file" => Ok(()),
@@ -292,12 +294,30 @@ pub(super) const ENTRIES: &[Entry] = &[
         let (from, to) = pair("move", &value)?;
         act(request, Action::Move { from, to })
     }),
-    tool(&["--network"], None, "Network for programs in the guest", Ignored(NO_NETWORK), nothing),
-    verb(&["--no-logfile"], None, "Remove /tmp/builder.log, which --run and --install write", Same, |request, _| {
-        request.scrub_log_file = true;
+    tool(&["--network"], None, "Network for commands in the guest, which is the default", Same, |request, _| {
+        request.network = true;
         Ok(())
     }),
-    tool(&["--no-network"], None, "No network for programs in the guest", Ignored(NO_NETWORK), nothing),
+    verb(
+        &["--no-logfile"],
+        None,
+        "Remove /tmp/builder.log, which --run and --install write",
+        Differs(LOG),
+        |request, _| {
+            request.scrub_log_file = true;
+            Ok(())
+        },
+    ),
+    tool(
+        &["--no-network"],
+        None,
+        "No network for commands in the guest",
+        Differs("`--install` and `--update` are refused with it, before anything is done"),
+        |request, _| {
+            request.network = false;
+            Ok(())
+        },
+    ),
     verb(
         &["--no-selinux-relabel"],
         None,
@@ -348,8 +368,16 @@ pub(super) const ENTRIES: &[Entry] = &[
             act(request, Action::Password { user: "root".into(), selector })
         },
     ),
-    verb(&["--run"], Some("SCRIPT"), "Run a script in the guest", NeedsGuest, nothing),
-    verb(&["--run-command"], Some("'CMD+ARGS'"), "Run a command in the guest", NeedsGuest, nothing),
+    verb(&["--run"], Some("SCRIPT"), "Run a script in the guest", Differs(COMMANDS), |request, script| {
+        act(request, Action::Run { script: script.into() })
+    }),
+    verb(
+        &["--run-command"],
+        Some("'CMD+ARGS'"),
+        "Run a command in the guest",
+        Differs(COMMANDS),
+        |request, command| act(request, Action::RunCommand { command }),
+    ),
     verb(&["--scrub"], Some("FILE"), "Overwrite a file and remove it", Differs("with zeros, once"), |request, path| {
         act(request, Action::Scrub { path })
     }),
@@ -430,8 +458,10 @@ pub(super) const ENTRIES: &[Entry] = &[
     verb(&["--truncate-recursive"], Some("PATH"), "Empty all files below a directory", Same, |request, path| {
         act(request, Action::TruncateRecursive { path })
     }),
-    verb(&["--uninstall"], Some("PKG,PKG.."), "Uninstall packages", NeedsGuest, nothing),
-    verb(&["--update"], None, "Update the packages", NeedsGuest, nothing),
+    verb(&["--uninstall"], Some("PKG,PKG.."), "Uninstall packages", Differs(PACKAGES), |request, value| {
+        act(request, Action::Uninstall { packages: split(&value, b',') })
+    }),
+    verb(&["--update"], None, "Update the packages", Differs(PACKAGES), |request, _| act(request, Action::Update)),
     verb(
         &["--upload"],
         Some("FILE:DEST"),
@@ -508,7 +538,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     ),
 ];
 
-const NO_NETWORK: &str = "the network is not used";
+const COMMANDS: &str = "it runs in a sandbox on this machine, and not in an appliance; what it writes is in a log on this \
+                        machine and in no `/tmp/builder.log` of the guest; if it fails, the image is as it was";
+const PACKAGES: &str = "as `--run-command`; apt keeps the guest's own configuration files where the original takes the \
+                        package's, and pacman updates everything when it installs something";
+const LOG: &str = "the commands of imgraft write none; one that is there is removed";
 const FIRST_BOOT: &str = "a systemd unit of imgraft's runs it, once and in order, and logs; there is no script for \
                           other init systems";
 
@@ -559,8 +593,6 @@ mod tests {
             .filter(|entry| entry.opt.standing == Standing::NeedsGuest)
             .map(|entry| entry.opt.name())
             .collect();
-        for option in ["--run", "--run-command", "--install", "--uninstall", "--update"] {
-            assert!(needy.contains(&option), "{option}");
-        }
+        assert_eq!(needy, ["--sm-attach", "--sm-credentials", "--sm-register", "--sm-remove", "--sm-unregister"]);
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Request {
     /// The options that were given and have no effect, and why not.
     pub(super) without_effect: Vec<(&'static str, &'static str)>,
     pub(super) dry_run: bool,
+    /// Whether commands in the guest may use the network.
+    pub(super) network: bool,
     pub(super) scrub_log_file: bool,
     pub(super) relabel: bool,
     /// It wins, wherever it stands.
@@ -98,6 +100,7 @@ impl Request {
             need_guest: Vec::new(),
             without_effect: Vec::new(),
             dry_run: false,
+            network: true,
             scrub_log_file: false,
             relabel: false,
             no_relabel: false,
@@ -158,8 +161,10 @@ impl Request {
             (false, None) => {}
         }
         if let Some(option) = self.need_guest.first() {
-            return Err(Stop::error(format!("{option} runs programs in the guest, which imgraft cannot do yet"))
-                .hint("nothing was changed; `--firstboot-command` and `--firstboot-install` run at its first boot"));
+            return Err(Stop::error(format!(
+                "{option} needs subscription-manager in the guest, which imgraft does not run"
+            ))
+            .hint("nothing was changed; `--run-command` runs it with what you give it"));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use customize::{Operation, Warning};
+use customize::{Lines, Operation, RunError, Warning};
 use graft::{Backing, Event, Job, OpenedFile, OpenedImage, Watcher, scratch_disk, temporary_folder};
 use guest::Guest;
 use image::{Format, NewClusters};
@@ -135,10 +135,19 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
     job.other_systems = operations.collect();
     job.new_clusters = request.differences.plain_clusters.then_some(NewClusters::Plain);
     job.options.modified = environment::source_date_epoch().map_err(failed)?;
+    job.options.network = request.network;
     job.options.existing_parents = true;
     job.options.without_advice = true;
     let narrate = narrator(request.voice, systems.concat());
+    let voice = request.voice;
+    let lines = Mutex::new(Lines::default());
     let watcher = Watcher::new(move |event: Event<'_>| {
+        let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Output { bytes, .. } => lines.take(bytes, &mut |line| voice.output(line)),
+            Event::Operation(_) | Event::Ends(_) => lines.rest().iter().for_each(|line| voice.output(line)),
+            _ => {}
+        }
         if let Event::Operation(index) = event {
             narrate(index);
         }
@@ -181,7 +190,18 @@ fn narrator(voice: Voice, steps: Vec<Step>) -> Box<dyn Fn(usize) + Send + Sync> 
 }
 
 fn stop(error: graft::Error) -> Stop {
-    failed(error.into())
+    let ended = match &error {
+        graft::Error::Operation(customize::Error::Run(RunError::Failed { name, .. })) => Some(ended(name)),
+        _ => None,
+    };
+    let Stop::Error(text, hint) = failed(error.into()) else { return Stop::Done };
+    Stop::Error(ended.unwrap_or(text), hint)
+}
+
+/// What the original says of a command that failed: it was called by itself, and what it wrote is told already.
+fn ended(name: &str) -> String {
+    let command = name.strip_prefix("run ").or_else(|| name.strip_prefix("run-script ")).unwrap_or(name);
+    format!("{command}: command exited with an error")
 }
 
 fn failed(failure: Failure) -> Stop {

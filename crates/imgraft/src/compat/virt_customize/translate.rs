@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use customize::{
-    Append, Chmod, Chown, Copy, Destination, Edit, FirstBoot, Hostname, KeySource, Link, Mkdir, Move, Operation, Put,
-    PutOwner, Remove, Replace, Scrub, SshKey, Tar, Timezone, Touch, Truncate, Write,
+    Append, Chmod, Chown, Copy, Destination, Edit, FirstBoot, Hostname, Install, KeySource, Link, Mkdir, Move,
+    Operation, Put, PutOwner, Remove, Replace, Run, RunScript, Scrub, SshKey, Tar, Timezone, Touch, Truncate,
+    Uninstall, Update, Write,
 };
 use guest::GuestPath;
 use recipe::{Mode, Owner, Principal};
@@ -147,12 +148,28 @@ fn operations(action: &Action, differences: &Differences) -> Result<Vec<Operatio
         Action::Hostname { name } => {
             Operation::Hostname(Hostname::parse(name).map_err(|error| bad("hostname", error))?)
         }
+        Action::Install { packages } => {
+            let parsed = Install::parse(&packages.join(OsStr::new(",")));
+            Operation::Install(parsed.map_err(|error| bad("install", error))?)
+        }
+        Action::Run { script } => {
+            let parsed = RunScript::parse(script.as_os_str());
+            Operation::RunScript(parsed.map_err(|error| bad("run", error))?)
+        }
+        Action::RunCommand { command } => {
+            Operation::Run(Run::parse(command).map_err(|error| bad("run-command", error))?)
+        }
         Action::SshInject { user, selector } => {
             Operation::SshKey(SshKey { user: text("ssh-inject", user)?, key: key(selector)? })
         }
         Action::TarIn { archive, directory } => {
             Operation::Tar(Tar { source: archive.clone(), directory: guest_path("tar-in", directory)? })
         }
+        Action::Uninstall { packages } => {
+            let parsed = Uninstall::parse(&packages.join(OsStr::new(",")));
+            Operation::Uninstall(parsed.map_err(|error| bad("uninstall", error))?)
+        }
+        Action::Update => Operation::Update(Update::default()),
         Action::Timezone { name } => {
             Operation::Timezone(Timezone::parse(name).map_err(|error| bad("timezone", error))?)
         }

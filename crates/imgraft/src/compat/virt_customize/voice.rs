@@ -58,6 +58,11 @@ impl Voice {
         say(io::stdout(), format_args!("{colour}{}{restore}", self.wrapped(&text, is_terminal)));
     }
 
+    /// A line that a command in the guest wrote.
+    pub(super) fn output(&self, line: &str) {
+        say(io::stderr(), format_args!("{line}"));
+    }
+
     /// Why nothing was done.
     pub(super) fn error(&self, text: impl Display) {
         let is_terminal = io::stderr().is_terminal();

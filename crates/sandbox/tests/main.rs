@@ -1,0 +1,11 @@
+//! Commands in sandboxes: what they see, what they cannot do, and that nothing of them stays.
+
+#![allow(clippy::disallowed_methods, reason = "tests start other programs")]
+#![cfg(feature = "full-tests")]
+
+mod contained;
+mod ended;
+mod limits;
+mod seen;
+mod support;
+mod users;
