@@ -57,10 +57,8 @@ fn begin(socket: &OwnedFd, gate: &OwnedFd, plan: Plan, tree: Option<Tree>) -> Re
     if rustix::io::read(gate, &mut [0; 1]).map_err(host)? == 0 {
         return Ok(());
     }
-    match (tree, &plan.root) {
-        (Some(tree), _) => tree.enter(&plan)?,
-        (None, PlannedRoot::Folder(folder)) => chroot::enter(folder)?,
-        (None, PlannedRoot::Fuse(_)) => return Err(host(Errno::INVAL)),
+    if let Some(tree) = tree {
+        tree.enter(&plan)?;
     }
     let child = match sandbox_sys::fork().map_err(|error| Fault::host("the command's process", error))? {
         sandbox_sys::Forked::Child => {
@@ -99,6 +97,9 @@ fn wait_for(command: Option<Pid>) -> rustix::io::Result<Report> {
 fn become_command(plan: Plan) -> Fault {
     let host = |what: &str, error: Errno| Fault::host(what, error);
     let prepare = || {
+        if let (true, PlannedRoot::Folder(folder)) = (plan.is_chroot, &plan.root) {
+            chroot::enter(folder)?;
+        }
         let _ = rustix::process::setsid();
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         limit(&plan).map_err(|error| host("the limits of the command", error))?;

@@ -1,7 +1,7 @@
 //! A cgroup (version 2) for the sandbox, where this user can make one.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::Limits;
@@ -21,9 +21,10 @@ impl Group {
         if limits.memory_bytes.is_none() && limits.processes.is_none() {
             return None;
         }
-        let own = own_folder()?;
+        let (mount, own) = own_folder()?;
         // A cgroup with processes in it lends no limits to those below, so the usual place is beside it.
-        [own.parent()?, &own].iter().find_map(|parent| Self::make_in(parent, limits))
+        let beside = own.parent().filter(|parent| parent.starts_with(&mount));
+        beside.into_iter().chain([own.as_path()]).find_map(|parent| Self::make_in(parent, limits))
     }
 
     fn make_in(parent: &Path, limits: Limits) -> Option<Self> {
@@ -50,12 +51,12 @@ impl Group {
     }
 
     fn write(&self, file: &str, value: u64) -> io::Result<()> {
-        fs::write(self.folder.join(file), value.to_string())
+        write(&self.folder.join(file), value)
     }
 
     /// Moves a process into it. Its children begin in it.
     pub(crate) fn add(&self, process: i32) -> io::Result<()> {
-        fs::write(self.folder.join("cgroup.procs"), process.to_string())
+        write(&self.folder.join("cgroup.procs"), process)
     }
 
     /// Whether the kernel has ended processes of it for want of memory.
@@ -72,6 +73,11 @@ impl Drop for Group {
     }
 }
 
+/// Writes to a file that the kernel has made.
+fn write(file: &Path, value: impl ToString) -> io::Result<()> {
+    fs::OpenOptions::new().write(true).open(file)?.write_all(value.to_string().as_bytes())
+}
+
 /// Removes the cgroups that programs left which were killed. One with processes cannot be removed.
 fn remove_old(parent: &Path) {
     for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
@@ -84,14 +90,14 @@ fn remove_old(parent: &Path) {
     }
 }
 
-/// The folder of this process's cgroup.
-fn own_folder() -> Option<PathBuf> {
+/// Where cgroups are mounted, and the folder of this process's.
+fn own_folder() -> Option<(PathBuf, PathBuf)> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let own = fs::read_to_string("/proc/self/cgroup").ok()?;
     folder_of(&mounts, &own)
 }
 
-fn folder_of(mounts: &str, own: &str) -> Option<PathBuf> {
+fn folder_of(mounts: &str, own: &str) -> Option<(PathBuf, PathBuf)> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let mount = mounts.lines().find_map(|line| {
         let (before, after) = line.split_once(" - ")?;
@@ -99,7 +105,7 @@ fn folder_of(mounts: &str, own: &str) -> Option<PathBuf> {
         let (root, point) = (fields.next()?, fields.next()?);
         (after.starts_with("cgroup2 ") && root == "/").then_some(point)
     })?;
-    Some(Path::new(mount).join(path))
+    Some((PathBuf::from(mount), Path::new(mount).join(path)))
 }
 
 #[cfg(test)]
@@ -111,7 +117,7 @@ mod tests {
         let mounts = "30 25 0:26 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
                       31 25 0:27 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
         let own = "8:pids:/x\n0::/user.slice/a.scope\n";
-        assert_eq!(folder_of(mounts, own), Some(PathBuf::from("/sys/fs/cgroup/user.slice/a.scope")));
+        assert_eq!(folder_of(mounts, own), Some(("/sys/fs/cgroup".into(), "/sys/fs/cgroup/user.slice/a.scope".into())));
         assert_eq!(folder_of(mounts, "8:pids:/x\n"), None);
         assert_eq!(folder_of("", own), None);
     }

@@ -193,6 +193,9 @@ impl Tree {
         let moved = moved.and_then(|()| rustix::mount::unmount(".", UnmountFlags::DETACH));
         moved.and_then(|()| rustix::process::chdir("/")).map_err(|error| Fault::mount("the guest's root", error))?;
         drop(self);
+        if let Some(processes) = plan.processes {
+            limit_numbers(processes);
+        }
         cover().map_err(|error| Fault::mount("/proc", error))
     }
 
@@ -385,6 +388,20 @@ fn fill_devices(devices: &OwnedFd, is_single: bool) -> rustix::io::Result<()> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     let terminals = new_mount("devpts", &options, &["newinstance"], attributes)?;
     attach(&terminals, &folder(devices, "pts")?)
+}
+
+/// Has the pid namespace give out no more numbers than there may be processes, where that is a namespace's own setting
+/// (Linux 6.14). That holds for processes that RLIMIT_NPROC does not count, which are those of the host's root.
+fn limit_numbers(processes: u64) {
+    /// The least that the kernel accepts: 300 numbers are for the first processes.
+    const LEAST: u64 = 301;
+    let uname = rustix::system::uname();
+    let mut parts = uname.release().to_str().unwrap_or_default().split(['.', '-']).map(str::parse::<u32>);
+    if let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next())
+        && (major, minor) >= (6, 14)
+    {
+        let _ = std::fs::write("/proc/sys/kernel/pid_max", processes.saturating_add(LEAST).to_string());
+    }
 }
 
 /// Makes read-only or hides what of `/proc` and `/sys` is the whole machine's. Paths are the guest's already, and these

@@ -62,7 +62,6 @@ const WINDOWS: &[(&str, &str)] = &[
     ("open_first_environment", "EACCES"),
     ("open_first_root", "EACCES"),
     ("open_first_program", "EACCES"),
-    ("open_sysrq", "EROFS"),
     ("open_sysctl", "EROFS"),
 ];
 
@@ -71,6 +70,9 @@ fn the_kernel_s_doors_are_shut() {
     let guest = Guest::new();
     attempts(&guest, &[], DOORS);
     attempts(&guest, &[], WINDOWS);
+    // Not every kernel has it.
+    let said = guest.shell(&[], "attempts open_sysrq").success();
+    assert!(["open_sysrq EROFS", "open_sysrq ENOENT"].contains(&said.as_str()), "{said}");
     // The same under ids that are not the host's, where the kernel would say no by itself.
     attempts(&guest, &["--fuse=/"], DOORS);
 }
@@ -130,7 +132,7 @@ fn no_path_leads_to_the_host() {
 #[test]
 fn a_guest_s_links_lead_no_mount_out_of_it() {
     let guest = Guest::new();
-    let host = tempfile::tempdir().unwrap();
+    let host = tempfile::tempdir_in("/var/tmp").unwrap();
     fs::create_dir(host.path().join("sub")).unwrap();
     fs::write(host.path().join("target"), "the host's own").unwrap();
     // The guest's /tmp is a link to a folder of the host, and a file that is bound one to a file of it.
@@ -151,7 +153,7 @@ fn a_guest_s_links_lead_no_mount_out_of_it() {
 #[test]
 fn processes_of_the_host_are_not_seen() {
     let guest = Guest::new();
-    let said = guest.shell(&[], "ls -d /proc/[0-9]*; kill -9 -1").ended;
+    let said = guest.shell(&[], "kill -9 -1; true").ended;
     assert_eq!(said, "Exited(0)");
     let numbers = guest.shell(&[], "ls -d /proc/[0-9]*").success();
     assert!(numbers.lines().count() <= 3, "{numbers}");
@@ -167,6 +169,7 @@ fn without_a_network_there_is_the_loopback_device_alone() {
     // A server of the host is not reached, by address or by an abstract name.
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || server.incoming().for_each(drop));
     let dial = format!("nc -w 5 127.0.0.1 {port} </dev/null && echo reached || echo refused");
     assert_eq!(guest.shell(&[], &dial).success().lines().last(), Some("refused"));
     assert_eq!(guest.shell(&["--network"], &dial).success().lines().last(), Some("reached"));

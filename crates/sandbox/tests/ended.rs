@@ -108,7 +108,7 @@ fn a_kill_of_the_helper_ends_everything() {
     let mut line = Command::new(probe());
     guest.arguments(&mut line, &[], &["/bin/sleep", "747474"]);
     let child = line.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("it started", || processes("/bin/sleep\0747474").len() >= 2);
+    wait_until("it started", || processes("/bin/sleep\x00747474").len() >= 2);
     let id = child.id().to_string();
     // The helper is the only child.
     let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();

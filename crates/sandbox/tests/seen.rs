@@ -31,7 +31,6 @@ fn the_environment_and_the_folder_are_as_given() {
 fn no_descriptor_of_the_host_is_open() {
     use std::process::Command;
     let guest = Guest::new();
-    let file = tempfile::tempfile().unwrap();
     let mut line = Command::new("/bin/sh");
     // Descriptor 7 is one that the program itself inherited.
     line.args(["-c", "exec \"$@\" 7</etc/passwd", "sh", crate::support::probe()]);
@@ -40,9 +39,8 @@ fn no_descriptor_of_the_host_is_open() {
     let targets: Vec<_> = output.lines().filter_map(|line| line.split_once(" -> ")).map(|(_, to)| to).collect();
     assert_eq!(targets[0], "/dev/null", "{output}");
     assert!(targets[1].starts_with("pipe:") && targets[1] == targets[2], "{output}");
-    // And that of `ls` itself.
-    assert_eq!(targets.len(), 4, "{output}");
-    drop(file);
+    // The one that `ls` itself had is gone when it looks.
+    assert_eq!(targets.len(), 3, "{output}");
 }
 
 #[test]
@@ -50,7 +48,7 @@ fn dev_is_minimal_and_works() {
     let guest = Guest::new();
     let script = "ls /dev; echo x >/dev/null; head -c 3 /dev/zero | wc -c; head -c 3 /dev/urandom | wc -c
         echo x 2>/dev/null >/dev/full || echo full; echo to >/dev/stdout; ls -ld /dev/shm | cut -c 1-10
-        script -q -c 'tty' /dev/null; touch /dev/shm/a; exec 3<>/dev/ptmx && echo pty";
+        touch /dev/shm/a; exec 3<>/dev/ptmx && echo pty";
     let output = guest.shell(&[], script).success();
     let (names, rest) = output.split_once("zero\n").unwrap();
     let names: Vec<_> = names.lines().collect();
@@ -59,7 +57,7 @@ fn dev_is_minimal_and_works() {
         ["fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom"]
     );
     let rest: Vec<_> = rest.lines().map(str::trim_end).collect();
-    assert_eq!(rest, ["3", "3", "full", "to", "drwxrwxrwt", "/dev/pts/0", "pty"]);
+    assert_eq!(rest, ["3", "3", "full", "to", "drwxrwxrwt", "pty"]);
 }
 
 #[test]
@@ -74,7 +72,7 @@ fn files_of_the_sandbox_are_not_in_the_guest() {
     );
     assert_eq!(said.success(), "nameserver\n101\nrun\nread-only");
     assert_eq!(fs::read_to_string(etc.join("policy")).unwrap(), "the guest's own");
-    for name in ["run", "tmp", "dev", "proc", "sys"] {
+    for name in ["run", "tmp", "proc", "sys"] {
         assert_eq!(fs::read_dir(guest.path().join(name)).unwrap().count(), 0, "{name}");
     }
     let said = guest.shell(&["--file=/usr/sbin/policy-rc.d=x"], "true");

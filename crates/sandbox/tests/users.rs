@@ -100,8 +100,6 @@ fn without_subordinate_ids_the_line_that_lacks_is_named() {
 
 #[test]
 fn without_newuidmap_its_package_is_named() {
-    let said = Machine::new(LENT, LENT).run("export PATH=/nowhere; exec() { command exec \"$@\"; }", &[], "true");
-    assert!(said.ended.contains("setpriv"), "the shell finds no program either: {}", said.ended);
     let hidden = "mount --bind /dev/null /usr/bin/newgidmap;";
     let said = Machine::new(LENT, LENT).run(hidden, &[], "true").ended;
     assert!(

@@ -100,10 +100,15 @@ int main(int count, char **names) {
     // `attempts eat BYTES`: uses so much memory for ever.
     if (count == 3 && strcmp(names[1], "eat") == 0) {
         long bytes = atol(names[2]);
-        char *memory = malloc(bytes);
+        volatile char *memory = malloc(bytes);
         if (!memory) return puts("no memory"), 1;
-        memset(memory, 1, bytes);
+        for (long at = 0; at < bytes; at += 4096) memory[at] = 1;
         for (;;) pause();
+    }
+    // `attempts as USER PROGRAM…`: becomes that user, and the program.
+    if (count > 3 && strcmp(names[1], "as") == 0) {
+        if (setgid(atoi(names[2])) || setuid(atoi(names[2]))) return perror("as"), 1;
+        return execv(names[3], names + 3), 1;
     }
     for (int each = 1; each < count; each++) {
         errno = 0;
