@@ -59,6 +59,13 @@ pub(crate) fn text(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// The variables that say where proxies are, in both spellings that programs know.
+pub(crate) fn proxies() -> Vec<(OsString, OsString)> {
+    const NAMES: [&str; 5] = ["all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"];
+    let is_proxy = |name: &OsString| NAMES.contains(&&*name.to_string_lossy().to_lowercase());
+    std::env::vars_os().filter(|(name, _)| is_proxy(name)).collect()
+}
+
 /// The time.
 pub(crate) fn now() -> std::time::SystemTime {
     #[expect(clippy::disallowed_methods, reason = "the clock is the binary's")]

@@ -11,6 +11,7 @@ mod flags;
 mod interrupt;
 mod machine;
 mod network;
+mod runner;
 mod show;
 mod usage;
 
@@ -19,6 +20,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    // A command in a guest has this program as its helper.
+    sandbox::enter_if_asked();
     interrupt::prepare();
     if let Some(code) = compat::run(std::env::args_os()) {
         return code;

@@ -176,15 +176,20 @@ struct Pairs {
 }
 
 impl Tree {
-    /// What differs from the guest, whose tree has this one at `point`. What programs wrote is in the result from now
-    /// on.
+    /// What differs from the guest, whose tree has this one at `point`, but for the paths that `is_left_out` names and
+    /// what is below them. What programs wrote is in the result from now on.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub fn into_difference(mut self, point: &GuestPath, times: &Times) -> Result<Difference> {
+    pub fn into_difference(
+        mut self,
+        point: &GuestPath,
+        times: &Times,
+        is_left_out: &dyn Fn(&GuestPath) -> bool,
+    ) -> Result<Difference> {
         self.withdraw_phantoms()?;
-        let pairs = self.pairs(point)?;
+        let pairs = self.pairs(point, is_left_out)?;
         let changed = times.latest.map_or(times.modified, |latest| latest.min(times.modified));
         let mut work = Work {
             point,
@@ -220,8 +225,11 @@ impl Tree {
     }
 
     /// The paths that may differ.
-    fn pairs(&mut self, point: &GuestPath) -> Result<Pairs> {
+    fn pairs(&mut self, point: &GuestPath, is_left_out: &dyn Fn(&GuestPath) -> bool) -> Result<Pairs> {
         let mut pairs = Pairs::default();
+        if is_left_out(point) {
+            return Ok(pairs);
+        }
         let root = self.root();
         let origin = self.inode(root)?.origin.clone();
         let mut left = vec![(point.clone(), origin, root)];
@@ -236,13 +244,17 @@ impl Tree {
                 now.into_iter().map(|(name, entry)| (self.folded(&name), entry)).collect();
             let mut has_other_names = false;
             for (folded, (name, _, kind)) in &before {
-                if !now.contains_key(folded) {
+                let child = join(&path, name)?;
+                if !now.contains_key(folded) && !is_left_out(&child) {
                     has_other_names = true;
-                    pairs.removed.push((join(&path, name)?, *kind));
+                    pairs.removed.push((child, *kind));
                 }
             }
             for (folded, entry) in now {
                 let child = join(&path, &entry.name)?;
+                if is_left_out(&child) {
+                    continue;
+                }
                 let was = before.get(&folded).map(|(_, node, kind)| (node.clone(), *kind));
                 has_other_names |= was.is_none();
                 if let Some((node, _)) = &was

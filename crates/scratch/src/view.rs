@@ -82,18 +82,32 @@ impl View {
         Ok(make(&mut tree, folder, path.name().unwrap_or_default())?)
     }
 
-    /// What differs now. The guest is back in `guest`, as it was. Nobody may use the trees any more.
+    /// What was wrong with the guest when programs read it, if anything was.
+    pub fn fault(&self) -> Option<String> {
+        let fault = |tree: &SharedTree| {
+            tree.lock().unwrap_or_else(PoisonError::into_inner).fault().map(ToOwned::to_owned)
+        };
+        self.trees.iter().find_map(|(_, tree)| fault(tree))
+    }
+
+    /// What differs now, but for the paths that `is_left_out` names. The guest is back in `guest`, as it was. Nobody may
+    /// use the trees any more.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub fn finish(mut self, guest: &mut Guest, times: &Times) -> Result<Difference, Error> {
+    pub fn finish(
+        mut self,
+        guest: &mut Guest,
+        times: &Times,
+        is_left_out: &dyn Fn(&GuestPath) -> bool,
+    ) -> Result<Difference, Error> {
         let mut difference = Ok(Difference::default());
         for (point, tree) in std::mem::take(&mut self.trees) {
             let Some(tree) = Arc::into_inner(tree) else { continue };
             let tree = tree.into_inner().unwrap_or_else(PoisonError::into_inner);
             difference = difference.and_then(|mut all: Difference| {
-                all.append(tree.into_difference(&point, times)?);
+                all.append(tree.into_difference(&point, times, is_left_out)?);
                 Ok(all)
             });
         }

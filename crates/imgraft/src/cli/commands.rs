@@ -18,6 +18,7 @@ pub(crate) struct Commands {
 impl Commands {
     /// Has the commands of `job` run in this way, where the recipe lets them use the network or not.
     pub(crate) fn apply(self, job: &mut Job, recipe_network: bool) {
+        job.options.runner = Some(crate::runner::runner());
         job.options.network = self.network || (recipe_network && !self.no_network);
     }
 }

@@ -112,7 +112,7 @@ impl Visitor for Session {
     fn visit(&self, guest: &mut Guest) -> Result<(), Box<dyn Error + Send + Sync>> {
         let view = self.mounted(guest)?;
         let times = Times { latest: self.latest, ..Times::AS_THEY_ARE };
-        let difference = view.finish(guest, &times)?;
+        let difference = view.finish(guest, &times, &|_| false)?;
         Ok(difference.graft(guest)?)
     }
 }
