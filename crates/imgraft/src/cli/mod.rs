@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod commands;
 pub(crate) mod fetch;
 pub(crate) mod machine;
+pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
