@@ -119,7 +119,7 @@ pub trait Watch {
     /// `done_bytes` of the `expected_bytes` that are known so far are done.
     fn progress(&self, done_bytes: u64, expected_bytes: u64);
 
-    /// A command of the step `step` wrote `bytes`, which may begin and end anywhere.
+    /// A command of the step `step` wrote `bytes`, which may begin and end anywhere. When it begins, there are none.
     fn says(&self, step: &str, bytes: &[u8]) {
         let _ = (step, bytes);
     }

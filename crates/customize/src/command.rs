@@ -87,6 +87,7 @@ impl Work<'_> {
             });
             progress.says(&task.name, bytes);
         };
+        said(b"");
         runner.run(self.guest, &task, &mut said).map_err(|error| match error {
             RunError::Failed { name, status, last_lines, log } if last_lines.is_empty() => {
                 last.extend(lines.rest());

@@ -28,7 +28,8 @@ pub enum Event<'a> {
     Ends(Stage),
     /// The operation with this index is next; after the last one, all of them are done.
     Operation(usize),
-    /// A command in the guest wrote something. It may begin and end anywhere, also in the middle of a character.
+    /// A command in the guest wrote something. It may begin and end anywhere, also in the middle of a character. When
+    /// the command begins, it is nothing.
     Output {
         /// The step that runs the command.
         step: &'a str,

@@ -290,6 +290,22 @@ mod tests {
     }
 
     #[test]
+    fn a_command_that_fails_comes_with_its_last_lines_and_its_log() {
+        let failed = |log: Option<&str>| {
+            let (name, status) = ("install jqq".to_owned(), customize::Ended::Exited(100));
+            let last_lines = vec!["E: Unable to locate package jqq".to_owned()];
+            let error = RunError::Failed { name, status, last_lines, log: log.map(Into::into) };
+            Failure::from(graft::Error::Operation(error.into())).within("`my.img` was not changed")
+        };
+        let failure = failed(Some("/tmp/x.log"));
+        assert_eq!(failure.causes, ["`install jqq` ended with status 100"]);
+        assert_eq!(failure.output, ["E: Unable to locate package jqq"]);
+        let hint = "nothing was changed; all that the command wrote is in /tmp/x.log";
+        assert_eq!(failure.hint.as_deref(), Some(hint));
+        assert_eq!(failed(None).hint.as_deref(), Some("nothing was changed"));
+    }
+
+    #[test]
     fn an_error_of_the_library_comes_with_what_to_do() {
         let error = graft::Error::Unpack {
             path: "x.img.xz".into(),

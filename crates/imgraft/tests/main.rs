@@ -11,6 +11,7 @@ mod cache;
 mod careful;
 mod careful_root;
 mod cloud_localds;
+mod commands;
 mod convert;
 mod customize;
 mod damage;

@@ -195,7 +195,7 @@ fn a_file_in_place_of_a_name_is_told_where_it_goes() {
     let world = World::new();
     world.file("app", "x").file(
         "r.toml",
-        "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nshell = \"a\"\n",
+        "[base]\nname = \"noble.img\"\n[[step]]\nput = \"dist/x.tar\"\nto = \"/opt/x\"\n[[step]]\nexec = \"a\"\n",
     );
     let run = world.run("build r.toml -o out.img");
     assert_eq!(run.code, Some(2));

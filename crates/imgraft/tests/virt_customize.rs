@@ -85,18 +85,48 @@ fn wrong_command_lines_are_answered_in_the_originals_words() {
 }
 
 #[test]
-fn what_needs_the_guest_is_refused_by_name_before_anything_is_said_or_done() {
+fn what_needs_subscription_manager_is_refused_by_name_before_anything_is_said_or_done() {
     let world = world();
     let before = world.contents();
-    for option in ["--install=nginx", "--run=script", "--run-command=true", "--uninstall=nginx", "--update"] {
+    let selectors = ["--sm-attach=auto", "--sm-credentials=me:password:x"];
+    for option in selectors.into_iter().chain(["--sm-register", "--sm-remove", "--sm-unregister"]) {
         let name = option.split('=').next().unwrap();
         let said = virt_customize(&world, &["-a", "disk.img", "--mkdir", "/a", option]);
         assert_eq!(said.stdout, "");
         said.refuses(&format!(
-            "virt-customize: error: {name} runs programs in the guest, which imgraft cannot do yet\n\
-             hint: nothing was changed; `--firstboot-command` and `--firstboot-install` run at its first boot\n"
+            "virt-customize: error: {name} needs subscription-manager in the guest, which imgraft does not run\n\
+             hint: nothing was changed; `--run-command` runs it with what you give it\n"
         ));
     }
+    assert!(before == world.contents());
+}
+
+#[test]
+fn packages_without_a_network_or_with_a_wrong_name_are_refused_before_anything_is_done() {
+    let world = world();
+    let before = world.contents();
+    for (option, step) in [("--install=nginx,jq", "install nginx jq"), ("--update", "update")] {
+        let said = virt_customize(&world, &["-a", "disk.img", "--mkdir", "/a", "--no-network", option]);
+        assert_eq!(said.stdout, "[…] Examining the guest ...\n");
+        said.refuses(&format!(
+            "virt-customize: error: `{step}` needs the network, which commands in the guest may not use\n\
+             hint: leave out `--no-network`\n"
+        ));
+    }
+    world.file("commands", "mkdir /a\nuninstall nano;reboot\n");
+    for (arguments, option) in
+        [(["--install", "nano;reboot"], "install"), (["--commands-from-file", "commands"], "uninstall")]
+    {
+        let said = virt_customize(&world, &[&["-a", "disk.img"][..], &arguments].concat());
+        assert!(
+            said.code == 1
+                && said.stderr.starts_with(&format!(
+                    "virt-customize: error: --{option}: `nano;reboot` is not a valid package name: "
+                )),
+            "{said:?}"
+        );
+    }
+    fs::remove_file(world.path("commands")).unwrap();
     assert!(before == world.contents());
 }
 
@@ -340,7 +370,6 @@ fn what_has_no_effect_is_said_to_whoever_wants_to_know() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     for text in [
         "LIBGUESTFS_BACKEND has no effect: no appliance is started",
-        "--no-network has no effect: the network is not used",
         "--memsize has no effect: no appliance is started",
         "-x has no effect: there is no libguestfs",
         "touched /srv/x",

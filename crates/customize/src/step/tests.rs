@@ -206,6 +206,24 @@ fn the_autonoe_recipe_says_what_the_image_is() {
 }
 
 #[test]
+fn the_recipe_of_autonoe_with_node_is_the_same_and_node() {
+    let recipe = Recipe::parse(include_str!("../../../../recipes/autonoe-node.toml")).unwrap();
+    let without = Recipe::parse(AUTONOE).unwrap();
+    assert!(recipe.network && !without.network);
+    assert_eq!((&recipe.base, &recipe.inputs), (&without.base, &without.inputs));
+    let [Step { operation: Operation::Install(install), .. }, put, Step { operation: Operation::Run(_), .. }] =
+        &recipe.steps[..]
+    else {
+        panic!("{:?}", recipe.steps)
+    };
+    assert_eq!(std::slice::from_ref(put), &without.steps[..]);
+    assert_eq!(install.packages, ["nodejs", "npm"]);
+    assert_eq!((install.recommends, install.clean), (Some(false), true));
+    let of_node = ["nodejs", "npm"].map(str::to_owned);
+    assert_eq!(recipe.keep.packages, [without.keep.packages, of_node.to_vec()].concat());
+}
+
+#[test]
 fn modes_are_octal_strings() {
     let step = |mode: &str| format!("[inputs.a]\n[[step]]\nput = \"a\"\nto = \"/a\"\nmode = {mode}\n");
     let integer = "a mode is a string of octal digits (this is an integer) (write `mode = \"0755\"`)";

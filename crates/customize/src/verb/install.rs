@@ -79,11 +79,11 @@ impl Install {
             keys: &["snapshot", "recommends", "clean"],
             read: |step| {
                 let packages: Vec<String> = step.table.strings("install").into_iter().map(str::to_owned).collect();
-                step.table.checked("install", package_manager::check_names(&packages))?;
+                let checked = step.table.checked("install", package_manager::check_names(&packages));
                 let snapshot = step.table.parsed("snapshot");
                 let recommends = step.table.boolean("recommends");
                 let clean = step.table.boolean("clean").unwrap_or_default();
-                Some(Install { packages, snapshot, recommends, clean }.into())
+                checked.map(|()| Install { packages, snapshot, recommends, clean }.into())
             },
         },
     }];

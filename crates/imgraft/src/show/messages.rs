@@ -132,10 +132,12 @@ impl Watch for Teller {
             say(&|| self.messages.note(format_args!("  {rest}")));
         }
         match event {
+            Event::Operation(_) => shown.iter().for_each(|(stage, shown)| shown.call(&stage.to_string())),
             Event::Output { step, bytes } => {
                 if speaker.as_ref().is_none_or(|speaker| speaker.step != step) {
                     say(&|| self.messages.note(format_args!("{step}:")));
                     *speaker = None;
+                    shown.iter().for_each(|(_, shown)| shown.call(step));
                 }
                 let speaker = speaker.get_or_insert_with(|| Speaker { step: step.to_owned(), lines: Lines::default() });
                 speaker.lines.take(bytes, &mut |line| say(&|| self.messages.note(format_args!("  {line}"))));
@@ -160,6 +162,13 @@ impl Shown {
         match stage {
             Stage::Unpack | Stage::Operations | Stage::Write => Self::Bar(Progress::new(messages, stage.to_string())),
             _ => Self::Spinner(Spinner::new(messages, stage.to_string())),
+        }
+    }
+
+    /// It is `what` that goes on now.
+    fn call(&self, what: &str) {
+        if let Self::Bar(bar) = self {
+            bar.call(what);
         }
     }
 }

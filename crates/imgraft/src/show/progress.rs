@@ -38,6 +38,11 @@ impl Progress {
         Self { bar }
     }
 
+    /// It is `what` that goes on now.
+    pub(crate) fn call(&self, what: &str) {
+        self.bar.set_message(what.to_owned());
+    }
+
     /// `done` of `total` bytes are done.
     pub(crate) fn set(&self, done: u64, total: u64) {
         if total == 0 {

@@ -51,7 +51,7 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
     }
     for operation in &report.operations {
         operation_lines(operation).iter().for_each(|line| messages.note(line));
-        changes(operation).iter().for_each(|line| messages.detail(line));
+        operation.executed.iter().flat_map(change_lines).for_each(|line| messages.detail(line));
     }
     if !report.kept_packages.is_empty() {
         messages.note(format_args!("kept {}", report.kept_packages.join(", ")));
@@ -97,8 +97,8 @@ fn operation_lines(operation: &customize::Report) -> Vec<String> {
 }
 
 /// Every package and every file that a command in the guest changed.
-fn changes(operation: &customize::Report) -> Vec<String> {
-    let Some(Executed { changes, packages, log, .. }) = &operation.executed else { return Vec::new() };
+fn change_lines(executed: &Executed) -> Vec<String> {
+    let Executed { changes, packages, log, .. } = executed;
     let mut lines = Vec::new();
     if let Some(PackageChanges { installed, upgraded, removed }) = packages {
         lines.extend(installed.iter().map(|package| format!("  + package {} {}", package.name, package.version)));
@@ -145,4 +145,46 @@ fn size_already(report: &Report) -> String {
 fn growth(edit: &InPlace, file_size_bytes: u64) -> String {
     let sign = if file_size_bytes < edit.old_file_size_bytes { '-' } else { '+' };
     format!("{sign}{}", ByteSize(file_size_bytes.abs_diff(edit.old_file_size_bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_and_every_file_that_a_command_changed_has_a_line() {
+        let package = |name: &str| guest::Package {
+            name: name.to_owned(),
+            version: "1-1".to_owned(),
+            architecture: "amd64".to_owned(),
+        };
+        let upgraded = Upgrade {
+            name: "libc6".to_owned(),
+            architecture: "amd64".to_owned(),
+            from: "2.36-9".to_owned(),
+            to: "2.36-10".to_owned(),
+        };
+        let packages =
+            PackageChanges { installed: vec![package("jq")], upgraded: vec![upgraded], removed: vec![package("nano")] };
+        let change = |change, path: &str, size_bytes| FileChange { change, path: path.to_owned(), size_bytes };
+        let changes = vec![
+            change(customize::Change::Made, "/usr/bin/jq", Some(30_720)),
+            change(customize::Change::Changed, "/etc", None),
+            change(customize::Change::Removed, "/usr/bin/nano", Some(2048)),
+        ];
+        let executed =
+            Executed { runner: "namespaces", changes, packages: Some(packages), log: Some("/tmp/x.log".into()) };
+        assert_eq!(
+            change_lines(&executed),
+            [
+                "  + package jq 1-1",
+                "  M package libc6 2.36-9 to 2.36-10",
+                "  - package nano 1-1",
+                "  + /usr/bin/jq (30.0 KiB)",
+                "  M /etc",
+                "  - /usr/bin/nano (2.0 KiB)",
+                "  its output is in /tmp/x.log",
+            ]
+        );
+    }
 }

@@ -191,12 +191,16 @@ fn narrator(voice: Voice, steps: Vec<Step>) -> Box<dyn Fn(usize) + Send + Sync> 
 }
 
 fn stop(error: graft::Error) -> Stop {
-    let ended = match &error {
-        graft::Error::Operation(customize::Error::Run(RunError::Failed { name, .. })) => Some(ended(name)),
-        _ => None,
+    let (ended, remedy) = match &error {
+        graft::Error::Operation(customize::Error::Run(RunError::Failed { name, .. })) => (Some(ended(name)), None),
+        graft::Error::Operation(customize::Error::NoNetwork { .. }) => (None, Some("leave out `--no-network`")),
+        _ => (None, None),
     };
-    let Stop::Error(text, hint) = failed(error.into()) else { return Stop::Done };
-    Stop::Error(ended.unwrap_or(text), hint)
+    match (failed(error.into()), ended, remedy) {
+        (Stop::Error(_, hint), Some(text), _) => Stop::Error(text, hint),
+        (stop, _, Some(remedy)) => stop.hint(remedy),
+        (stop, ..) => stop,
+    }
 }
 
 /// What the original says of a command that failed: it was called by itself, and what it wrote is told already.
@@ -210,5 +214,30 @@ fn failed(failure: Failure) -> Stop {
     match failure.hint {
         Some(hint) => Stop::error(text).hint(hint),
         None => Stop::error(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use customize::Ended;
+
+    /// The original's words, observed for `--run-command 'echo two; false'`.
+    #[test]
+    fn a_command_that_fails_is_told_in_the_originals_words() {
+        let failed = |name: &str| {
+            let name = name.to_owned();
+            let (status, log) = (Ended::Exited(1), Some("/tmp/x.log".into()));
+            let error = RunError::Failed { name, status, last_lines: vec!["two".to_owned()], log };
+            stop(graft::Error::Operation(error.into()))
+        };
+        let hint = "nothing was changed; all that the command wrote is in /tmp/x.log";
+        for (name, text) in [
+            ("run echo two; false", "echo two; false: command exited with an error"),
+            ("run-script s.sh", "s.sh: command exited with an error"),
+            ("install a b", "install a b: command exited with an error"),
+        ] {
+            assert_eq!(failed(name), Stop::error(text).hint(hint));
+        }
     }
 }
