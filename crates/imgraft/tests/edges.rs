@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 20] = [
+const EDGES: [(&str, &[&str]); 23] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -26,6 +26,9 @@ const EDGES: [(&str, &[&str]); 20] = [
     ("graft", &["customize", "guest", "image", "recipe", "seed", "storage"]),
     ("sandbox-sys", &[]),
     ("sandbox", &["sandbox-sys"]),
+    ("scratch", &["guest", "storage"]),
+    ("mount", &["guest", "scratch"]),
+    ("run", &["customize", "guest", "mount", "sandbox", "scratch"]),
     ("testkit", &[]),
     (
         "imgraft",
@@ -36,8 +39,12 @@ const EDGES: [(&str, &[&str]); 20] = [
             "guest",
             "image",
             "judge",
+            "mount",
             "partition",
             "recipe",
+            "run",
+            "sandbox",
+            "scratch",
             "seed",
             "storage",
             "vm",
@@ -47,12 +54,13 @@ const EDGES: [(&str, &[&str]); 20] = [
 ];
 
 /// What only some of our crates may use of others', and which.
-const RESERVED: [(&str, &[&str]); 5] = [
+const RESERVED: [(&str, &[&str]); 6] = [
     ("clap", &["imgraft"]),
     ("indicatif", &["imgraft"]),
     ("anstream", &["imgraft"]),
     ("ureq", &["catalogue"]),
     ("httparse", &["seed"]),
+    ("fuser", &["mount"]),
 ];
 
 /// The names without the prefix of a package, and what each depends on outside of tests.

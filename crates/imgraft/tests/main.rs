@@ -12,6 +12,7 @@ mod careful;
 mod careful_root;
 mod cloud_localds;
 mod commands;
+mod commands_full;
 mod convert;
 mod customize;
 mod damage;

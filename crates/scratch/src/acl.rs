@@ -26,7 +26,7 @@ pub(crate) struct Inherited {
 
 fn entries(acl: &[u8]) -> Option<impl Iterator<Item = (u16, u16)> + '_> {
     let (version, rest) = acl.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*version) != VERSION || rest.is_empty() || rest.len() % ENTRY_BYTES != 0 {
+    if u32::from_le_bytes(*version) != VERSION || rest.is_empty() || !rest.len().is_multiple_of(ENTRY_BYTES) {
         return None;
     }
     let field = |entry: &[u8], at: usize| u16::from_le_bytes([entry[at], entry[at + 1]]);
@@ -85,4 +85,50 @@ pub(crate) fn inherit(default: &[u8], permissions: u16) -> Option<Inherited> {
     let bits = self::permissions(&access)?;
     let access = (!is_minimal(&access)).then_some(access);
     Some(Inherited { permissions: permissions & !0o777 | bits, access })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+        let entry = |&(tag, permissions, id): &(u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat()
+        };
+        [&2_u32.to_le_bytes()[..], &entries.iter().flat_map(entry).collect::<Vec<_>>()].concat()
+    }
+
+    const NONE: u32 = u32::MAX;
+
+    #[test]
+    fn an_acl_means_a_mode_and_a_mode_changes_the_acl() {
+        let mut with_user = acl(&[(1, 7, NONE), (2, 5, 1000), (4, 5, NONE), (0x10, 5, NONE), (0x20, 0, NONE)]);
+        assert_eq!(permissions(&with_user), Some(0o750));
+        assert!(!is_minimal(&with_user));
+        // chmod 0604: the group's bits are the mask's, and the group itself stays.
+        set_permissions(&mut with_user, 0o604);
+        assert_eq!(with_user, acl(&[(1, 6, NONE), (2, 5, 1000), (4, 5, NONE), (0x10, 0, NONE), (0x20, 4, NONE)]));
+        let minimal = acl(&[(1, 6, NONE), (4, 4, NONE), (0x20, 4, NONE)]);
+        assert_eq!(permissions(&minimal), Some(0o644));
+        assert!(is_minimal(&minimal));
+    }
+
+    #[test]
+    fn a_new_file_gets_no_more_than_it_asked_for() {
+        let default = acl(&[(1, 7, NONE), (2, 7, 1000), (4, 5, NONE), (0x10, 7, NONE), (0x20, 5, NONE)]);
+        let inherited = inherit(&default, 0o640).unwrap();
+        assert_eq!(inherited.permissions, 0o640);
+        let access = acl(&[(1, 6, NONE), (2, 7, 1000), (4, 5, NONE), (0x10, 4, NONE), (0x20, 0, NONE)]);
+        assert_eq!(inherited.access, Some(access));
+        let minimal = acl(&[(1, 7, NONE), (4, 5, NONE), (0x20, 5, NONE)]);
+        assert_eq!(inherit(&minimal, 0o4666).unwrap(), Inherited { permissions: 0o4644, access: None });
+    }
+
+    #[test]
+    fn what_is_no_acl_is_none() {
+        for bytes in [&b""[..], b"\x02\0\0\0", b"\x01\0\0\0\x01\0\x07\0\xff\xff\xff\xff", &[2, 0, 0, 0, 1]] {
+            assert_eq!(permissions(bytes), None);
+            assert!(inherit(bytes, 0o777).is_none() && !is_minimal(bytes));
+        }
+    }
 }

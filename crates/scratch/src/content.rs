@@ -264,3 +264,103 @@ impl ReadAt for Source {
         Ok(Extent { kind, length_bytes: next - offset })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What is done to a content.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Write { offset: u64, byte: u8, length: usize },
+        Truncate(u64),
+        Punch(Range<u64>),
+        Allocate(Range<u64>),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let range = || (0..40_000_u64, 0..20_000_u64).prop_map(|(start, length)| start..start + length);
+        prop_oneof![
+            (0..40_000_u64, 1..=255_u8, 1..20_000_usize)
+                .prop_map(|(offset, byte, length)| Step::Write { offset, byte, length }),
+            (0..50_000_u64).prop_map(Step::Truncate),
+            range().prop_map(Step::Punch),
+            range().prop_map(Step::Allocate),
+        ]
+    }
+
+    proptest! {
+        /// A vector is the judge. What was punched or never written to is zeros, also after the file grew again.
+        #[test]
+        fn it_has_what_was_written(steps in prop::collection::vec(step(), 1..40)) {
+            let spill = Arc::new(Spill::new(tempfile::tempfile().unwrap()));
+            let (mut content, mut model) = (Content::new(&spill), Vec::new());
+            for step in steps {
+                match step {
+                    Step::Write { offset, byte, length } => {
+                        content.write(offset, &vec![byte; length]).unwrap();
+                        let end = offset as usize + length;
+                        model.resize(model.len().max(end), 0);
+                        model[offset as usize..end].fill(byte);
+                    }
+                    Step::Truncate(size) => {
+                        content.truncate(size).unwrap();
+                        model.resize(size as usize, 0);
+                    }
+                    Step::Punch(range) => {
+                        content.punch(range.clone()).unwrap();
+                        let end = (range.end as usize).min(model.len());
+                        if (range.start as usize) < end {
+                            model[range.start as usize..end].fill(0);
+                        }
+                    }
+                    Step::Allocate(range) => {
+                        let missing = content.missing(range.clone());
+                        let before = content.pages();
+                        content.allocate(range.clone());
+                        prop_assert_eq!(content.pages(), before + missing);
+                        prop_assert_eq!(content.missing(range), 0);
+                    }
+                }
+                prop_assert_eq!(content.size_bytes(), model.len() as u64);
+                let mut read = vec![0xee; model.len() + 10];
+                prop_assert_eq!(content.read(0, &mut read).unwrap(), model.len());
+                prop_assert!(read[..model.len()] == model[..]);
+                prop_assert!(content.pages() <= content.runs.values().map(|run| run.pages).sum());
+            }
+            // Data are where something else than zeros is.
+            let mut at = 0;
+            while let Some(data) = content.seek(at, true) {
+                prop_assert!(model[at as usize..data as usize].iter().all(|byte| *byte == 0));
+                at = content.seek(data, false).unwrap();
+            }
+            prop_assert!(model[(at as usize).min(model.len())..].iter().all(|byte| *byte == 0));
+            let source = Source(content);
+            let mut all = vec![0; model.len()];
+            source.read_at(0, &mut all).unwrap();
+            prop_assert!(all == model);
+            let mut covered = 0;
+            while covered < source.size_bytes() {
+                covered += source.extent_at(covered).unwrap().length_bytes;
+            }
+            prop_assert_eq!(covered, source.size_bytes());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_written_from_front_to_back_is_one_run_and_gives_its_room_back() {
+        let file = tempfile::tempfile().unwrap();
+        let spill = Arc::new(Spill::new(file.try_clone().unwrap()));
+        let mut content = Content::new(&spill);
+        for step in 0..100 {
+            content.write(step * 10_240, &[1; 10_240]).unwrap();
+        }
+        assert_eq!((content.runs.len(), content.pages()), (1, 250));
+        let taken = || rustix::fs::fstat(&file).unwrap().st_blocks * 512;
+        assert!(taken() >= 1_024_000);
+        drop(content);
+        assert_eq!(taken(), 0);
+    }
+}
