@@ -87,6 +87,7 @@ impl std::fmt::Debug for Namespaces {
 
 impl Runner for Namespaces {
     fn run(&self, guest: &mut Guest, task: &Task, said: &mut dyn FnMut(&[u8])) -> Result<Outcome, RunError> {
+        check_programs(guest)?;
         let spill = (self.spill)().map_err(host("the file that keeps what a command writes cannot be made"))?;
         let hostname = guest_hostname(guest);
         let view = View::new(guest, Spill::new(spill)).map_err(|error| refused(&error))?;
@@ -142,12 +143,13 @@ impl Namespaces {
         if let Program::Script(content) = &task.program {
             spec.files.push(sandbox::File { path: SCRIPT.into(), content: content.clone(), is_executable: true });
         }
-        let owners = if self.ids == Ids::Single { Owners::AllRoot } else { Owners::AsTheyAre };
         let mut served: Vec<Served> = Vec::new();
-        let started = sandbox::start(&spec, &mut |index, connection| {
-            served.push(mount::serve(&view.trees[index].1, owners, connection)?);
-            Ok(())
-        });
+        let mut started = start(&spec, view, &mut served);
+        if let (Err(sandbox::Error::NoSubordinateIds { .. }), Ids::Auto) = (&started, self.ids) {
+            // With one id, the trees record whose files they are.
+            spec.ids = Ids::Single;
+            started = start(&spec, view, &mut served);
+        }
         let ended = started
             .and_then(|started| started.run(&Recorder(view), said))
             .map_err(|error| unavailable(&error));
@@ -159,6 +161,35 @@ impl Namespaces {
             }
         }
         ended
+    }
+}
+
+/// Makes a sandbox on the trees of `view`.
+fn start(spec: &Spec, view: &View, served: &mut Vec<Served>) -> Result<sandbox::Started, sandbox::Error> {
+    let owners = if spec.ids == Ids::Single { Owners::AllRoot } else { Owners::AsTheyAre };
+    sandbox::start(spec, &mut |index, connection| {
+        served.push(mount::serve(&view.trees[index].1, owners, connection)?);
+        Ok(())
+    })
+}
+
+/// Refuses a guest whose programs this machine cannot run.
+fn check_programs(guest: &Guest) -> Result<(), RunError> {
+    const SHELL: &str = "/bin/sh";
+    const HEADER_BYTES: usize = 128;
+    let mut header = vec![0; HEADER_BYTES];
+    let found = guest.find(&known(SHELL), LastLink::Follow);
+    let read = found.and_then(|found| guest.read_at(&found.path, 0, &mut header));
+    let refuse = |problem: String, hint: Option<String>| Err(RunError::Unavailable { problem, hint });
+    match read {
+        Ok(length) => match sandbox::runs(&header[..length]) {
+            Ok(_) => Ok(()),
+            Err(error) => refuse(error.to_string(), error.remedy().map(ToOwned::to_owned)),
+        },
+        Err(error) if error.is_absence() => {
+            refuse(format!("the guest has no `{SHELL}`"), Some("commands need a shell in the guest".to_owned()))
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
