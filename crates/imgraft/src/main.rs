@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    sandbox::enter_if_asked();
     interrupt::prepare();
     if let Some(code) = compat::run(std::env::args_os()) {
         return code;

@@ -38,6 +38,7 @@ const EDGES: [(&str, &[&str]); 20] = [
             "judge",
             "partition",
             "recipe",
+            "sandbox",
             "seed",
             "storage",
             "vm",

@@ -15,6 +15,7 @@ mod convert;
 mod customize;
 mod damage;
 mod diff;
+mod doctor;
 mod edges;
 mod failing;
 mod fetch;

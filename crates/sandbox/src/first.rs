@@ -68,8 +68,10 @@ fn begin(to: &Ways<'_>, plan: Plan, tree: Option<Tree>) -> Result<(), Fault> {
     if rustix::io::read(gate, &mut [0; 1]).map_err(host)? == 0 {
         return Ok(());
     }
-    if let Some(tree) = tree {
-        tree.enter(&plan)?;
+    match tree {
+        Some(tree) => tree.enter(&plan)?,
+        // Orphans come to this process, and so are counted with the command, where it is not number 1 either.
+        None => chroot::prepare()?,
     }
     let child = match sandbox_sys::fork().map_err(|error| Fault::host("the command's process", error))? {
         sandbox_sys::Forked::Child => {

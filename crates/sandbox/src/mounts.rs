@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::message::{Fault, Plan};
@@ -219,12 +219,12 @@ impl Tree {
                 Destination::Own(path) => self.write_own(&path, &file.content, mode).map_err(host)?,
             }
         }
+        let pick = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
         // The whole file system that they are in becomes read-only.
-        let read_only =
-            rustix::mount::fspick(&self.base, "", rustix::mount::FsPickFlags::FSPICK_EMPTY_PATH).and_then(|context| {
-                rustix::mount::fsconfig_set_flag(&context, "ro")?;
-                rustix::mount::fsconfig_reconfigure(&context)
-            });
+        let read_only = rustix::mount::fspick(&self.base, "", pick).and_then(|context| {
+            rustix::mount::fsconfig_set_flag(&context, "ro")?;
+            rustix::mount::fsconfig_reconfigure(&context)
+        });
         read_only.map_err(|error| Fault::mount("a read-only tmpfs", error))?;
         for (name, place, path) in bound {
             clone(&self.base, &name, OpenTreeFlags::empty())

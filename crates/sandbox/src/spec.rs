@@ -99,7 +99,8 @@ pub struct Limits {
 /// Which ids of the host stand for the guest's 0 to 65535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ids {
-    /// For root: the range of its own line in `/etc/subuid` and `/etc/subgid`, else [`Ids::LENT`]; and for a
+    /// For root: the range of its own line in `/etc/subuid` and `/etc/subgid`, else [`Ids::LENT`], else (in a container) its
+    /// own; and for a
     /// [`Root::Folder`] the same numbers as in the guest, as the folder's owners are the guest's. For others: their
     /// subordinate ids; who has none is refused with the line that the file lacks.
     Auto,

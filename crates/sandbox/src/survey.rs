@@ -7,7 +7,7 @@ use rustix::process::geteuid;
 use rustix::thread::CapabilitySet;
 use serde::Serialize;
 
-use crate::error::{APPARMOR_REMEDIES, no_fuse_remedy};
+use crate::error::{apparmor_remedies, no_fuse_remedy};
 use crate::group::Group;
 use crate::ids::{IdFile, lent, missing_line, user_name};
 use crate::program::INSTALL_EMULATORS;
@@ -131,8 +131,7 @@ fn apparmor() -> Option<Check> {
         return Some(Check::good(SUBJECT, format!("{found}, and root has none to ask for")));
     }
     // A profile may allow them: the trial of a sandbox has the answer.
-    let remedies = APPARMOR_REMEDIES.map(str::to_owned).to_vec();
-    Some(Check { subject: SUBJECT, works: false, found: found.to_owned(), remedies })
+    Some(Check { subject: SUBJECT, works: false, found: found.to_owned(), remedies: apparmor_remedies() })
 }
 
 fn limits() -> Check {

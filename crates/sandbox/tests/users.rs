@@ -154,6 +154,35 @@ fn apparmor_s_restriction_is_recognised_and_both_remedies_are_named() {
     assert!(said.starts_with("this process may not map the host's ids 100000 to 165535"), "{said}");
 }
 
+#[test]
+fn root_in_a_container_lends_its_own_ids() {
+    let machine = Machine::new(LENT, LENT);
+    // A root with 65536 ids, as podman's containers have it, in which mounting is allowed.
+    let container = "unshare -U --map-users=0,100000,65536 --map-groups=0,100000,65536 --setuid 0 --setgid 0 -m";
+    let script = "cat /proc/self/uid_map; touch /tmp/a; chown 65535 /tmp/a; stat -c %u /tmp/a";
+    let said = machine.run_as(container, "", &["--fuse=/"], script).success();
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "65536", "65535"]);
+}
+
+#[test]
+fn root_without_the_right_to_mount_runs_by_chroot() {
+    let machine = Machine::new(LENT, LENT);
+    // The capabilities of Docker's containers.
+    let kept = "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod
+        audit_write setfcap";
+    let kept: String = kept.split_whitespace().map(|name| format!(",+{name}")).collect();
+    let container = format!("setpriv --bounding-set=-all{kept}");
+    let script = "id -u; chown 1000 /var/lib; stat -c %u /var/lib; attempts mount unshare_user mknod_pipe
+        (sleep 858585 &); sleep 858585 & grep NoNewPrivs /proc/self/status 2>/dev/null || echo no proc";
+    let said = machine.run_as(&container, "", &["--chroot"], script).success();
+    assert_eq!(said, "0\n1000\nmount EPERM\nunshare_user EPERM\nmknod_pipe ok\nno proc");
+    assert!(crate::support::processes("858585").is_empty());
+    // All that it started is counted, orphans too.
+    let script = "for i in 1 2 3 4; do (attempts eat 60000000 &); done; sleep 858585";
+    let said = machine.run_as(&container, "", &["--chroot", "--memory=150000000", "--time=60000"], script);
+    assert_eq!(said.ended, "OutOfMemory");
+}
+
 /// The numbers of files, as a FUSE server of the guest's tree gives them.
 fn inode(machine: &Machine, path: &str) -> u64 {
     use std::os::unix::fs::MetadataExt;

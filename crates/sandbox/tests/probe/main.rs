@@ -45,6 +45,8 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1).peekable();
     let mut spec = Spec::new(Root::Folder("/".into()), [""; 0]);
     let mut stop_after = None;
+    let mut is_unserved = false;
+    let mut kept = Vec::new();
     let mut mount_points = Vec::new();
     while let Some(option) = arguments.next_if(|next| next.to_string_lossy().starts_with("--")) {
         let option = option.into_string().unwrap();
@@ -62,6 +64,8 @@ fn main() -> ExitCode {
             "--first-id" => spec.ids = Ids::Range { first: value.parse().unwrap() },
             // Such a part of the folder is a file system of its own, served through FUSE; `/` comes first.
             "--fuse" => mount_points.push(std::path::PathBuf::from(value)),
+            // File systems are not answered, and it is over before anything runs.
+            "--unserved" => is_unserved = true,
             "--single" => spec.ids = Ids::Single,
             "--set" => {
                 let (name, value) = value.split_once('=').unwrap();
@@ -82,6 +86,10 @@ fn main() -> ExitCode {
     };
     spec.arguments = arguments.collect();
     let mut serve = |index: usize, connection| {
+        if is_unserved {
+            kept.push(connection);
+            return Err(io::Error::other("not served"));
+        }
         let point = mount_points[index].strip_prefix("/").unwrap();
         #[cfg(feature = "full-tests")]
         return serve::serve(folder.join(point), connection);
