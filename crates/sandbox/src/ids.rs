@@ -72,7 +72,7 @@ impl Mapping {
                 let [users, groups] = [IdFile::Users, IdFile::Groups].map(|file| {
                     let own = fs::read_to_string(format!("/proc/self/{}", file.map())).unwrap_or_default();
                     // In a container root has few ids, and the guest gets the same ones.
-                    lent(file).or(holds(&own, Ids::LENT).then_some(Ids::LENT)).unwrap_or(0)
+                    lent(file).into_iter().chain([Ids::LENT]).find(|&first| holds(&own, first)).unwrap_or(0)
                 });
                 Ok(Self::Root { users, groups })
             }

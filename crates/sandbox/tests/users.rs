@@ -156,9 +156,9 @@ fn apparmor_s_restriction_is_recognised_and_both_remedies_are_named() {
 
 #[test]
 fn root_in_a_container_lends_its_own_ids() {
-    let machine = Machine::new(LENT, LENT);
+    let machine = Machine::new("root:100000:65536\n", "root:100000:65536\n");
     // A root with 65536 ids, as podman's containers have it, in which mounting is allowed.
-    let container = "unshare -U --map-users=0,100000,65536 --map-groups=0,100000,65536 --setuid 0 --setgid 0 -m";
+    let container = "unshare -U --map-users=100000,0,65536 --map-groups=100000,0,65536 --setuid 0 --setgid 0 -m";
     let script = "cat /proc/self/uid_map; touch /tmp/a; chown 65535 /tmp/a; stat -c %u /tmp/a";
     let said = machine.run_as(container, "", &["--fuse=/"], script).success();
     assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "65536", "65535"]);
