@@ -17,6 +17,7 @@ mod convert;
 mod customize;
 mod damage;
 mod diff;
+mod doctor;
 mod edges;
 mod failing;
 mod fetch;

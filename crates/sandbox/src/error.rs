@@ -168,10 +168,20 @@ impl NoNamespaces {
 
 /// What to do where AppArmor restricts user namespaces: the first is for good and for this program alone, the second
 /// until the next boot and for all.
-pub(crate) const APPARMOR_REMEDIES: [&str; 2] = [
-    "put `abi <abi/4.0>, include <tunables/global> profile imgraft /**/imgraft flags=(unconfined) { userns, }` into /etc/apparmor.d/imgraft and run `sudo apparmor_parser -r /etc/apparmor.d/imgraft`",
-    "run `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 kernel.apparmor_restrict_unprivileged_unconfined=0`",
-];
+pub(crate) fn apparmor_remedies() -> Vec<String> {
+    let program = std::fs::read_link("/proc/self/exe").unwrap_or_else(|_| PathBuf::from("/usr/bin/imgraft"));
+    let profile = format!(
+        r"abi <abi/4.0>,\ninclude <tunables/global>\nprofile imgraft {} flags=(unconfined) {{\n  userns,\n}}\n",
+        program.display()
+    );
+    vec![
+        format!(
+            "run `printf '{profile}' | sudo tee /etc/apparmor.d/imgraft && sudo apparmor_parser -r /etc/apparmor.d/imgraft`"
+        ),
+        "run `sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0 kernel.apparmor_restrict_unprivileged_unconfined=0`"
+            .to_owned(),
+    ]
+}
 
 impl Error {
     /// What to do about it, each a way of its own; none if nothing is known that helps.
@@ -179,9 +189,9 @@ impl Error {
         let one = |text: &str| vec![text.to_owned()];
         match self {
             Self::NoUserNamespaces { why, .. } => one(why.remedy()),
-            Self::AppArmor => APPARMOR_REMEDIES.map(str::to_owned).to_vec(),
+            Self::AppArmor => apparmor_remedies(),
             Self::NoSubordinateIds { file, line, .. } => {
-                vec![format!("add the line `{line}` to {file}: `echo {line} | sudo tee -a {file}`")]
+                vec![Self::remedy_for_ids(*file, line)]
             }
             Self::NoIdMapper { .. } => one("install it: `sudo apt-get install uidmap` (Fedora: shadow-utils)"),
             Self::IdsNotOurs { .. } => one("give this container 65536 ids, or run imgraft on its host"),
@@ -191,6 +201,10 @@ impl Error {
             Self::Unsupported { remedy, .. } => one(remedy),
             _ => Vec::new(),
         }
+    }
+
+    pub(crate) fn remedy_for_ids(file: IdFile, line: &str) -> String {
+        format!("add the line `{line}` to {file}: `echo {line} | sudo tee -a {file}`")
     }
 
     pub(crate) fn host(what: impl Into<String>, error: impl Into<io::Error>) -> Self {

@@ -68,10 +68,14 @@ impl Mapping {
             (Ids::Range { first }, true) => Ok(Self::Root { users: first, groups: first }),
             (Ids::Range { first }, false) => Ok(Self::Lent { users: first, groups: first }),
             (Ids::Auto, true) if matches!(root, Root::Folder(_)) => Ok(Self::Root { users: 0, groups: 0 }),
-            (Ids::Auto, true) => Ok(Self::Root {
-                users: lent(IdFile::Users).unwrap_or(Ids::LENT),
-                groups: lent(IdFile::Groups).unwrap_or(Ids::LENT),
-            }),
+            (Ids::Auto, true) => {
+                let [users, groups] = [IdFile::Users, IdFile::Groups].map(|file| {
+                    let own = fs::read_to_string(format!("/proc/self/{}", file.map())).unwrap_or_default();
+                    // In a container root has few ids, and the guest gets the same ones.
+                    lent(file).into_iter().chain([Ids::LENT]).find(|&first| holds(&own, first)).unwrap_or(0)
+                });
+                Ok(Self::Root { users, groups })
+            }
             (Ids::Auto, false) => match (lent(IdFile::Users), lent(IdFile::Groups)) {
                 (Some(users), Some(groups)) => Ok(Self::Lent { users, groups }),
                 (None, _) => Err(no_ids(IdFile::Users)),
@@ -186,6 +190,18 @@ fn range_of(table: &str, user: &str, id: u32) -> Option<u32> {
     ranges(table).find(|&(of, first, count)| (of == user || of == id) && is_enough(first, count)).map(|found| found.1)
 }
 
+/// Whether a namespace with this map (`uid_map`) has the 65536 ids from `first` on, in one piece.
+fn holds(map: &str, first: u32) -> bool {
+    map.lines().any(|line| {
+        let mut fields = line.split_whitespace().map(str::parse::<u64>);
+        let (Some(Ok(inside)), Some(Ok(_)), Some(Ok(count))) = (fields.next(), fields.next(), fields.next()) else {
+            return false;
+        };
+        let first = u64::from(first);
+        inside <= first && first + u64::from(Ids::COUNT) <= inside.saturating_add(count)
+    })
+}
+
 /// A range that nobody has been lent; where `useradd` begins, or after the last.
 fn free_range(table: &str) -> u32 {
     let ends = ranges(table).map(|(_, first, count)| first.saturating_add(count));
@@ -204,6 +220,14 @@ mod tests {
         assert_eq!(range_of(TABLE, "bob", 1001), Some(300_000));
         assert_eq!(range_of(TABLE, "eve", 1002), None);
         assert_eq!(range_of("ann:4294967295:65536\n", "ann", 1000), None);
+    }
+
+    #[test]
+    fn a_container_s_root_has_few_ids() {
+        assert!(holds("         0          0 4294967295\n", Ids::LENT));
+        assert!(!holds("0 1000 1\n1 100000 65536\n", Ids::LENT));
+        assert!(holds("0 100000 65536\n", 0) && !holds("0 100000 65535\n", 0) && !holds("1 100000 65536\n", 0));
+        assert!(!holds("", 0) && !holds("a b c\n", 0));
     }
 
     #[test]

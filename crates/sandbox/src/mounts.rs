@@ -11,8 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdirat, open, openat, openat2, symlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::message::{Fault, Plan};
@@ -84,6 +84,11 @@ impl Tree {
 
     fn root(&self) -> Result<BorrowedFd<'_>, Fault> {
         self.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Fault::host("there is no root", Errno::NOENT))
+    }
+
+    /// The devices of the FUSE file systems, by index.
+    pub(crate) fn devices(&self) -> &[u64] {
+        &self.devices
     }
 
     /// Mounts a FUSE file system at `point`; `serve` gets its connection.
@@ -214,12 +219,12 @@ impl Tree {
                 Destination::Own(path) => self.write_own(&path, &file.content, mode).map_err(host)?,
             }
         }
+        let pick = FsPickFlags::FSPICK_EMPTY_PATH | FsPickFlags::FSPICK_CLOEXEC;
         // The whole file system that they are in becomes read-only.
-        let read_only =
-            rustix::mount::fspick(&self.base, "", rustix::mount::FsPickFlags::FSPICK_EMPTY_PATH).and_then(|context| {
-                rustix::mount::fsconfig_set_flag(&context, "ro")?;
-                rustix::mount::fsconfig_reconfigure(&context)
-            });
+        let read_only = rustix::mount::fspick(&self.base, "", pick).and_then(|context| {
+            rustix::mount::fsconfig_set_flag(&context, "ro")?;
+            rustix::mount::fsconfig_reconfigure(&context)
+        });
         read_only.map_err(|error| Fault::mount("a read-only tmpfs", error))?;
         for (name, place, path) in bound {
             clone(&self.base, &name, OpenTreeFlags::empty())

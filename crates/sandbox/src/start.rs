@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,6 +18,11 @@ use crate::{Confinement, Enforced, Error, File, Ids, Limits, Root, Spec};
 
 /// The name by which the helper knows that it is one.
 pub(crate) const HELPER: &str = "imgraft-sandbox";
+
+/// How long the helper may take to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it is looked at meanwhile.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A sandbox whose command has not been started yet. It ends when this is dropped.
 #[derive(Debug)]
@@ -30,7 +37,7 @@ pub struct Started {
 #[derive(Debug)]
 pub(crate) struct Helper {
     pub(crate) child: Child,
-    /// The way to it; closed first when it is to end.
+    /// The way to it; shut down when it is to end.
     pub(crate) socket: Option<OwnedFd>,
 }
 
@@ -68,9 +75,20 @@ impl Helper {
 
 impl Drop for Helper {
     fn drop(&mut self) {
-        // It ends all that it started when the socket is closed.
-        drop(self.socket.take());
-        let _ = self.child.wait();
+        // It ends all that it started when the socket is closed. A stopper may still have the socket.
+        if let Some(socket) = self.socket.take() {
+            let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
+        }
+        let begin = Instant::now();
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if begin.elapsed() > END_TIMEOUT {
+                // It waits for a file system that nobody serves any more. The kernel ends the rest.
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+                return;
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
     }
 }
 
@@ -166,6 +184,11 @@ fn possible(spec: &Spec) -> Result<(), Error> {
     };
     if spec.arguments.is_empty() {
         return unsupported("there is no command to run", "name a program");
+    }
+    if let Root::Fuse { mount_points } = &spec.root
+        && mount_points.first().is_none_or(|first| first != Path::new("/"))
+    {
+        return unsupported("the first file system is not `/`", "begin with the one of the root");
     }
     if spec.confinement == Confinement::Chroot {
         if !rustix::process::geteuid().is_root() {

@@ -135,3 +135,15 @@ fn a_chroot_ends_as_cleanly() {
     assert_eq!(guest.shell(&["--chroot", "--time=300"], "sleep 767676").ended, "TimedOut");
     assert!(processes("767676").is_empty());
 }
+
+#[test]
+fn a_file_system_that_nobody_answers_holds_nothing_up() {
+    let said = Guest::new().shell(&["--unserved", "--fuse=/"], "true").ended;
+    assert_eq!(said, "the guest's files cannot be served\nnot served");
+    wait_until("the helper is gone", || processes("imgraft-sandbox").iter().all(|process| !is_child_of_init(*process)));
+}
+
+/// Whether nobody but the first process of the machine would wait for it.
+fn is_child_of_init(process: i32) -> bool {
+    std::fs::read_to_string(format!("/proc/{process}/status")).is_ok_and(|status| status.contains("\nPPid:\t1\n"))
+}

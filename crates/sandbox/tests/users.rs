@@ -153,3 +153,96 @@ fn apparmor_s_restriction_is_recognised_and_both_remedies_are_named() {
     let said = machine.run_as("unshare -Ur", "", &["--first-id=100000"], "true").ended;
     assert!(said.starts_with("this process may not map the host's ids 100000 to 165535"), "{said}");
 }
+
+#[test]
+fn root_in_a_container_lends_its_own_ids() {
+    let machine = Machine::new("root:100000:65536\n", "root:100000:65536\n");
+    // A root with 65536 ids, as podman's containers have it, in which mounting is allowed.
+    let container = "unshare -U --map-users=100000,0,65536 --map-groups=100000,0,65536 --setuid 0 --setgid 0 -m";
+    let script = "cat /proc/self/uid_map; touch /tmp/a; chown 65535 /tmp/a; stat -c %u /tmp/a";
+    let said = machine.run_as(container, "", &["--fuse=/"], script).success();
+    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["0", "0", "65536", "65535"]);
+}
+
+#[test]
+fn root_without_the_right_to_mount_runs_by_chroot() {
+    let machine = Machine::new(LENT, LENT);
+    // The capabilities of Docker's containers.
+    let kept = "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod
+        audit_write setfcap";
+    let kept: String = kept.split_whitespace().map(|name| format!(",+{name}")).collect();
+    let container = format!("setpriv --bounding-set=-all{kept}");
+    let script = "id -u; chown 1000 /var/lib; stat -c %u /var/lib; attempts mount unshare_user mknod_pipe
+        (sleep 858585 &); sleep 858585 & grep NoNewPrivs /proc/self/status 2>/dev/null || echo no proc";
+    let said = machine.run_as(&container, "", &["--chroot"], script).success();
+    assert_eq!(said, "0\n1000\nmount EPERM\nunshare_user EPERM\nmknod_pipe ok\nno proc");
+    assert!(crate::support::processes("858585").is_empty());
+    // All that it started is counted, orphans too.
+    let script = "for i in 1 2 3 4; do (attempts eat 60000000 &); done; sleep 858585";
+    let said = machine.run_as(&container, "", &["--chroot", "--memory=150000000", "--time=60000"], script);
+    assert_eq!(said.ended, "OutOfMemory");
+}
+
+/// The numbers of files, as a FUSE server of the guest's tree gives them.
+fn inode(machine: &Machine, path: &str) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // The root of each file system is number 1.
+    if path.is_empty() { 1 } else { fs::symlink_metadata(machine.guest.path().join(path)).unwrap().ino() }
+}
+
+#[test]
+fn with_a_single_id_what_the_kernel_cannot_do_is_recorded() {
+    let machine = Machine::new("", "");
+    let link = machine.guest.path().join("etc/link");
+    std::os::unix::fs::symlink("/boot/efi/loader", &link).unwrap();
+    let options = ["--single", "--fuse=/", "--fuse=/boot/efi"];
+    let script = "id -u; chown 1000:50 /etc/passwd; cd /etc; chown 7 link; chown -h :8 link; chgrp 9 ../etc/passwd
+        chown -R 5:5 /root; attempts mknod_memory trusted chown setuid; mkfifo /tmp/a && echo fifo
+        chown 0:0 /tmp/a && echo kernel; chown 33:33 /tmp/a 2>/dev/null || echo refused
+        chown 4000000000 /etc/passwd 2>/dev/null || echo full; chown 1:1 /etc/nothing 2>/dev/null || echo nothing
+        chown 1 /dev/null 2>/dev/null || echo device; stat -c %u:%g /etc/passwd";
+    let said = machine.run("", &options, script);
+    assert_eq!(
+        said.output,
+        "0\nmknod_memory ok\ntrusted ok\nchown ok\nsetuid EINVAL\nfifo\nkernel\nrefused\nfull\nnothing\ndevice\n0:0"
+    );
+    let (passwd, link, root) = (inode(&machine, "etc/passwd"), inode(&machine, "etc/link"), inode(&machine, "root"));
+    let loader = inode(&machine, "boot/efi/loader");
+    let expected = [
+        format!("chown 0 {passwd} 1000 50"),
+        format!("chown 1 {loader} 7 0"),
+        format!("chown 0 {link} 0 8"),
+        format!("chown 0 {passwd} 0 9"),
+        format!("chown 0 {root} 5 5"),
+        format!("node 0 {root} mem 20600 101"),
+        format!("xattr 0 {root} trusted.a b"),
+        format!("chown 0 {root} 1000 1000"),
+        "Exited(0)".to_owned(),
+    ];
+    // BusyBox names an owner that is to stay by the one that it sees, which is root: the reason why this mode has to
+    // be asked for.
+    let recorded: Vec<_> = said.ended.lines().map(str::to_owned).collect();
+    assert_eq!(recorded, expected);
+}
+
+#[test]
+fn a_single_id_needs_files_that_are_served() {
+    let machine = Machine::new("", "");
+    let said = machine.run("", &["--single"], "true").ended;
+    assert!(said.starts_with("a folder cannot keep owners for a user with a single id\nhint: "), "{said}");
+}
+
+#[test]
+fn a_sandbox_with_a_single_id_ends_and_streams_as_others() {
+    let machine = Machine::new("", "");
+    let options = |more: &'static str| ["--single", "--fuse=/", more];
+    let said = machine.run("", &options("--time=500"), "trap '' TERM; while :; do chown 1 /etc/passwd; done");
+    assert!(said.ended.ends_with("TimedOut"), "{}", &said.ended[..200]);
+    let said = machine.run(
+        "",
+        &options("--set=A=b"),
+        "for i in $(seq 50); do (chown $i /etc/passwd &); done; sleep 0.5; exit 7",
+    );
+    assert_eq!(said.ended.lines().filter(|line| line.starts_with("chown 0 ")).count(), 50);
+    assert!(said.ended.ends_with("Exited(7)"), "{}", said.ended);
+}

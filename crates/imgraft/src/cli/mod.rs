@@ -4,6 +4,7 @@ pub(crate) mod base;
 pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod commands;
+pub(crate) mod doctor;
 pub(crate) mod fetch;
 pub(crate) mod machine;
 pub(crate) mod mount;
@@ -39,7 +40,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done; nothing is wrong
   1  the answer is no: `check`, `test`, `seed check` and `cache verify` found something wrong, `diff`
-     a difference
+     a difference, `doctor` no way to run commands in guests
   2  it could not be done, and nothing was changed; wrong usage";
 
 /// The help of a command with so many options that examples after them would not be seen.
@@ -142,6 +143,9 @@ pub(crate) enum Command {
     /// Update a recipe's lock to the newest build of its base
     #[command(after_help = flowing(update::EXAMPLES))]
     Update(update::Update),
+    /// Say what this machine can do, and what to do about the rest
+    #[command(after_help = flowing(doctor::EXAMPLES))]
+    Doctor(doctor::Doctor),
     /// Install `virt-customize` and `cloud-localds` as links to imgraft
     #[command(after_help = flowing(INSTALL_COMPAT_EXAMPLES))]
     InstallCompat(InstallCompat),

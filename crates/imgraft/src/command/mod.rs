@@ -10,6 +10,7 @@ mod convert;
 mod customize;
 mod diff;
 mod docs;
+mod doctor;
 mod fetch;
 mod get;
 mod inspect;
@@ -55,6 +56,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
         Command::Cache { command } => return cache::run(command, messages),
+        Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

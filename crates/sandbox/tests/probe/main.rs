@@ -8,17 +8,45 @@
 #[cfg(feature = "full-tests")]
 mod serve;
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Confinement, File, Ids, Root, Spec, start};
+use sandbox::{Confinement, File, Ids, Owners, Root, Spec, start};
+
+/// Says on standard error what a sandbox with a single id has recorded, by the numbers of files.
+struct Recorder;
+
+impl Owners for Recorder {
+    fn chown(&self, mount: usize, inode: u64, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        // As a file system would that cannot keep such an owner.
+        if uid == Some(4_000_000_000) {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+        eprintln!("chown {mount} {inode} {} {}", id(uid), id(gid));
+        Ok(())
+    }
+
+    fn make_node(&self, mount: usize, directory: u64, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
+        eprintln!("node {mount} {directory} {} {mode:o} {device:x}", name.display());
+        Ok(())
+    }
+
+    fn set_xattr(&self, mount: usize, inode: u64, name: &OsStr, value: &[u8]) -> io::Result<()> {
+        eprintln!("xattr {mount} {inode} {} {}", name.display(), String::from_utf8_lossy(value));
+        Ok(())
+    }
+}
 
 fn main() -> ExitCode {
     sandbox::enter_if_asked();
     let mut arguments = std::env::args_os().skip(1).peekable();
     let mut spec = Spec::new(Root::Folder("/".into()), [""; 0]);
     let mut stop_after = None;
+    let mut is_unserved = false;
+    let mut kept = Vec::new();
     let mut mount_points = Vec::new();
     while let Some(option) = arguments.next_if(|next| next.to_string_lossy().starts_with("--")) {
         let option = option.into_string().unwrap();
@@ -36,6 +64,8 @@ fn main() -> ExitCode {
             "--first-id" => spec.ids = Ids::Range { first: value.parse().unwrap() },
             // Such a part of the folder is a file system of its own, served through FUSE; `/` comes first.
             "--fuse" => mount_points.push(std::path::PathBuf::from(value)),
+            // File systems are not answered, and it is over before anything runs.
+            "--unserved" => is_unserved = true,
             "--single" => spec.ids = Ids::Single,
             "--set" => {
                 let (name, value) = value.split_once('=').unwrap();
@@ -56,6 +86,10 @@ fn main() -> ExitCode {
     };
     spec.arguments = arguments.collect();
     let mut serve = |index: usize, connection| {
+        if is_unserved {
+            kept.push(connection);
+            return Err(io::Error::other("not served"));
+        }
         let point = mount_points[index].strip_prefix("/").unwrap();
         #[cfg(feature = "full-tests")]
         return serve::serve(folder.join(point), connection);
@@ -71,7 +105,7 @@ fn main() -> ExitCode {
             });
         }
         let mut stdout = std::io::stdout();
-        started.run(&(), &mut |said| {
+        started.run(&Recorder, &mut |said| {
             stdout.write_all(said).and_then(|()| stdout.flush()).unwrap();
         })
     });
