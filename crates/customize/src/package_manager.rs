@@ -255,7 +255,7 @@ impl Work<'_> {
         let changes = before.changes(Installed::of(self.guest)?);
         let what = match &changes {
             Some(changes) => changes.text(),
-            None => format!("{name}, in what versions is unknown: imgraft cannot read the guest's list of packages"),
+            None => format!("{name}: what changed is unknown, as imgraft cannot read the guest's list of packages"),
         };
         Ok(Report::executed(verb, &what, outcome, changes))
     }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use customize::{Done, Operation, Options, Watch, carry_out, check_packages};
+use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest};
 use image::{Container, Image, NewClusters};
@@ -399,7 +399,10 @@ fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Re
 
 /// What went wrong before anything was written: the host may have no room for what does not fit memory.
 pub(crate) fn operation_error(error: customize::Error, folder: &Folder) -> Error {
-    let is_ours = matches!(error, customize::Error::Put { .. } | customize::Error::Guest(_));
+    let is_ours = matches!(
+        error,
+        customize::Error::Put { .. } | customize::Error::Guest(_) | customize::Error::Run(RunError::Guest(_))
+    );
     match full(&error).filter(|_| is_ours) {
         Some(host) => Error::no_space(folder, None, host),
         None => Error::Operation(error),

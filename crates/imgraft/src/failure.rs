@@ -261,12 +261,26 @@ fn operation_hint(error: &customize::Error) -> Option<String> {
 fn run_hint(error: &RunError) -> Option<String> {
     match error {
         RunError::Unavailable { hint, .. } | RunError::Refused { hint, .. } => hint.clone(),
-        RunError::Failed { log: Some(log), .. } => {
-            Some(format!("nothing was changed; all that the command wrote is in {}", log.display()))
+        RunError::Failed { last_lines, log, .. } => {
+            let log = log.as_ref().map(|log| format!("; all that the command wrote is in {}", log.display()));
+            let remedy = remedy(last_lines).map(|remedy| format!("; {remedy}"));
+            Some(format!("nothing was changed{}{}", log.unwrap_or_default(), remedy.unwrap_or_default()))
         }
-        RunError::Failed { log: None, .. } => Some("nothing was changed".to_owned()),
         _ => None,
     }
+}
+
+/// What to do about a command that failed for a reason that its last lines tell.
+fn remedy(last_lines: &[String]) -> Option<&'static str> {
+    const REMEDIES: [(&[&str], &str); 2] = [
+        (&["No space left on device"], "`--size` makes room in the root, such as `--size +2G`"),
+        (
+            &["Temporary failure resolving", "Temporary failure in name resolution", "Could not resolve host"],
+            "commands have a network only with `--network`",
+        ),
+    ];
+    let says = |words: &[&str]| last_lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
+    REMEDIES.into_iter().find(|(words, _)| says(words)).map(|(_, remedy)| remedy)
 }
 
 /// Whether a file system is not written to because errors were noted in it.
@@ -303,6 +317,16 @@ mod tests {
         let hint = "nothing was changed; all that the command wrote is in /tmp/x.log";
         assert_eq!(failure.hint.as_deref(), Some(hint));
         assert_eq!(failed(None).hint.as_deref(), Some("nothing was changed"));
+        // As glibc and apt say it.
+        for (line, told) in [
+            ("cp: error writing '/srv/a': No space left on device", Some("--size +2G")),
+            ("  Temporary failure resolving 'deb.debian.org'", Some("`--network`")),
+            ("make: *** [Makefile:3: all] Error 1", None),
+        ] {
+            let remedy = remedy(&["first".to_owned(), line.to_owned(), "last".to_owned()]);
+            assert_eq!(remedy.is_some(), told.is_some(), "{line}");
+            assert!(told.is_none_or(|told| remedy.is_some_and(|remedy| remedy.contains(told))), "{line}");
+        }
     }
 
     #[test]

@@ -375,7 +375,8 @@ fn packages_are_installed_by_the_guests_manager_and_wait_for_a_network() {
     assert!(network.contains("After=network-online.target"), "{network}");
     world.refuses(
         "build --base base.img -o x.img --first-boot-install nginx",
-        "error: the guest has none of the known package managers: apt-get, dnf, yum, zypper, pacman\n",
+        "error: the guest has none of the package managers that imgraft knows: apt-get, dnf, microdnf, yum, zypper, \
+         apk and pacman\n",
     );
 }
 

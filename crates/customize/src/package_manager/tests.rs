@@ -31,13 +31,15 @@ apt-get)
                 shift
                 [ "$each" = update ] || set -- "$@" "$each"
             done
-            exec /usr/bin/apt-get "$@" indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' >>"$CALLS.targets"
+            exec /usr/bin/apt-get -o "Dir::State::Lists=$CALLS.lists" "$@" indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' >>"$CALLS.targets"
         elif [ "$word" = clean ]; then
             exit 0
         fi
     done
     case " $* " in *" --snapshot "*) exit 0 ;; esac
-    exec /usr/bin/apt-get --simulate "$@" ;;
+    # Only what is installed here: the lists of this machine may be long.
+    exec /usr/bin/apt-get --simulate -o "Dir::State::Lists=$CALLS.lists" -o "Dir::Cache=$CALLS.cache" \
+        -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=/dev/null "$@" ;;
 zypper) exit "${STATUS:-0}" ;;
 esac
 "#;
@@ -48,6 +50,8 @@ esac
         guest.file("uid_map", "         0          0 4294967295\n");
         fs::create_dir_all(guest.path("var/lib/apt/lists")).unwrap();
         fs::create_dir_all(guest.path("var/log/apt")).unwrap();
+        fs::create_dir_all(guest.path("calls.lists/partial")).unwrap();
+        fs::create_dir_all(guest.path("calls.cache/archives/partial")).unwrap();
         guest
     }
 

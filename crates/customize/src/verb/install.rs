@@ -7,7 +7,7 @@ use recipe::SyntaxError;
 
 use super::{Apply, Flag, StepForm, Verb};
 use crate::carry_out::Work;
-use crate::command::Need;
+use crate::command::{Need, step_name};
 use crate::error::Error;
 use crate::package_manager::{self, Action, Request};
 use crate::report::Report;
@@ -98,7 +98,7 @@ impl Install {
     }
 
     fn name(&self) -> String {
-        format!("install {}", self.packages.join(" "))
+        step_name("install", &self.packages.join(" "))
     }
 }
 

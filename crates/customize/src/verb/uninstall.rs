@@ -6,7 +6,7 @@ use recipe::SyntaxError;
 
 use super::{Apply, Flag, StepForm, Verb};
 use crate::carry_out::Work;
-use crate::command::Need;
+use crate::command::{Need, step_name};
 use crate::error::Error;
 use crate::package_manager::{self, Action, Request};
 use crate::report::Report;
@@ -48,7 +48,7 @@ impl Uninstall {
     }
 
     fn name(&self) -> String {
-        format!("uninstall {}", self.packages.join(" "))
+        step_name("uninstall", &self.packages.join(" "))
     }
 }
 

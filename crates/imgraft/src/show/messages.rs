@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
-use customize::Lines;
 use graft::{Event, Stage, Watch, Watcher};
 
+use super::output::Output;
 use super::{Progress, Spinner};
 use crate::failure::Failure;
 pub(crate) use words::count;
@@ -31,7 +31,7 @@ impl Messages {
 
     /// A teller of what the library does.
     pub(crate) fn watcher(&self) -> Watcher {
-        Watcher::new(Teller { messages: *self, shown: Mutex::default(), speaker: Mutex::default() })
+        Watcher::new(Teller { messages: *self, shown: Mutex::default(), output: Mutex::default() })
     }
 
     /// Whether progress is to be shown.
@@ -101,14 +101,8 @@ struct Teller {
     messages: Messages,
     /// The stages that last, with what is shown of each.
     shown: Mutex<Vec<(Stage, Shown)>>,
-    /// The command in the guest that writes something now.
-    speaker: Mutex<Option<Speaker>>,
-}
-
-/// A command in the guest that writes something.
-struct Speaker {
-    step: String,
-    lines: Lines,
+    /// What commands in the guest write.
+    output: Mutex<Output>,
 }
 
 enum Shown {
@@ -125,23 +119,18 @@ impl Watch for Teller {
             Some((_, Shown::Bar(bar))) => bar.aside(say),
             None => say(),
         };
-        let mut speaker = self.speaker.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(event, Event::Operation(_) | Event::Ends(_))
-            && let Some(rest) = speaker.take().and_then(|mut speaker| speaker.lines.rest())
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut note = |line: &str| say(&|| self.messages.note(line));
+        if matches!(event, Event::Operation(_) | Event::Ends(_)) {
+            output.end(&mut note);
+        }
+        if let Event::Output { step, bytes } = event
+            && output.take(step, bytes, &mut note)
         {
-            say(&|| self.messages.note(format_args!("  {rest}")));
+            shown.iter().for_each(|(_, shown)| shown.call(step));
         }
         match event {
             Event::Operation(_) => shown.iter().for_each(|(stage, shown)| shown.call(&stage.to_string())),
-            Event::Output { step, bytes } => {
-                if speaker.as_ref().is_none_or(|speaker| speaker.step != step) {
-                    say(&|| self.messages.note(format_args!("{step}:")));
-                    *speaker = None;
-                    shown.iter().for_each(|(_, shown)| shown.call(step));
-                }
-                let speaker = speaker.get_or_insert_with(|| Speaker { step: step.to_owned(), lines: Lines::default() });
-                speaker.lines.take(bytes, &mut |line| say(&|| self.messages.note(format_args!("  {line}"))));
-            }
             Event::Note(text) => say(&|| self.messages.note(text)),
             Event::Detail(text) => say(&|| self.messages.detail(text)),
             Event::Warning(text) => say(&|| self.messages.warning(text)),

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod download;
 mod messages;
+mod output;
 mod progress;
 mod recipe;
 mod report;

@@ -1,7 +1,8 @@
 //! Doing what a command line asks for: all of it, or nothing.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use customize::{Lines, Operation, RunError, Warning};
 use graft::{Backing, Event, Job, OpenedFile, OpenedImage, Watcher, scratch_disk, temporary_folder};
@@ -139,9 +140,12 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
     job.options.runner = Some(crate::runner::runner());
     job.options.existing_parents = true;
     job.options.without_advice = true;
+    let all: Vec<Operation> = systems.iter().flat_map(of).collect();
+    let begun = Arc::new(AtomicUsize::new(0));
     let narrate = narrator(request.voice, systems.concat());
     let voice = request.voice;
     let lines = Mutex::new(Lines::default());
+    let last = Arc::clone(&begun);
     let watcher = Watcher::new(move |event: Event<'_>| {
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -150,10 +154,14 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
             _ => {}
         }
         if let Event::Operation(index) = event {
+            last.store(index, Ordering::Relaxed);
             narrate(index);
         }
     });
-    let report = job.run(&watcher).map_err(stop)?;
+    let report = job.run(&watcher).map_err(|error| match ended(&error, all.get(begun.load(Ordering::Relaxed))) {
+        Some(text) => with_hint(text, stop(error)),
+        None => stop(error),
+    })?;
     let unlabelled = Warning::Unlabelled.to_string();
     for warning in &report.warnings {
         match (*warning == unlabelled, request.relabel && !request.no_relabel) {
@@ -191,22 +199,28 @@ fn narrator(voice: Voice, steps: Vec<Step>) -> Box<dyn Fn(usize) + Send + Sync> 
 }
 
 fn stop(error: graft::Error) -> Stop {
-    let (ended, remedy) = match &error {
-        graft::Error::Operation(customize::Error::Run(RunError::Failed { name, .. })) => (Some(ended(name)), None),
-        graft::Error::Operation(customize::Error::NoNetwork { .. }) => (None, Some("leave out `--no-network`")),
-        _ => (None, None),
-    };
-    match (failed(error.into()), ended, remedy) {
-        (Stop::Error(_, hint), Some(text), _) => Stop::Error(text, hint),
-        (stop, _, Some(remedy)) => stop.hint(remedy),
-        (stop, ..) => stop,
+    let needs_network = matches!(error, graft::Error::Operation(customize::Error::NoNetwork { .. }));
+    let stop = failed(error.into());
+    if needs_network { stop.hint("leave out `--no-network`") } else { stop }
+}
+
+/// The error `text`, with what there is to do about `other`.
+fn with_hint(text: String, other: Stop) -> Stop {
+    match other {
+        Stop::Error(_, hint) => Stop::Error(text, hint),
+        other => other,
     }
 }
 
-/// What the original says of a command that failed: it was called by itself, and what it wrote is told already.
-fn ended(name: &str) -> String {
-    let command = name.strip_prefix("run ").or_else(|| name.strip_prefix("run-script ")).unwrap_or(name);
-    format!("{command}: command exited with an error")
+/// What the original says of `operation` if its command failed. What that wrote is told already.
+fn ended(error: &graft::Error, operation: Option<&Operation>) -> Option<String> {
+    let graft::Error::Operation(customize::Error::Run(RunError::Failed { name, .. })) = error else { return None };
+    let command = match operation {
+        Some(Operation::Run(run)) => run.command.clone(),
+        Some(Operation::RunScript(run)) => run.script.display().to_string(),
+        _ => name.clone(),
+    };
+    Some(format!("{command}: command exited with an error"))
 }
 
 fn failed(failure: Failure) -> Stop {
@@ -220,24 +234,26 @@ fn failed(failure: Failure) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use customize::Ended;
+    use customize::{Ended, Install, Run, RunScript};
 
     /// The original's words, observed for `--run-command 'echo two; false'`.
     #[test]
     fn a_command_that_fails_is_told_in_the_originals_words() {
         let failed = |name: &str| {
-            let name = name.to_owned();
             let (status, log) = (Ended::Exited(1), Some("/tmp/x.log".into()));
-            let error = RunError::Failed { name, status, last_lines: vec!["two".to_owned()], log };
-            stop(graft::Error::Operation(error.into()))
+            let last_lines = vec!["two".to_owned()];
+            graft::Error::Operation(RunError::Failed { name: name.to_owned(), status, last_lines, log }.into())
         };
-        let hint = "nothing was changed; all that the command wrote is in /tmp/x.log";
-        for (name, text) in [
-            ("run echo two; false", "echo two; false: command exited with an error"),
-            ("run-script s.sh", "s.sh: command exited with an error"),
-            ("install a b", "install a b: command exited with an error"),
+        let long = format!("echo {}\nfalse", "two ".repeat(30));
+        for (operation, text) in [
+            (Run::parse(long.as_ref()).unwrap().into(), format!("{long}: command exited with an error")),
+            (RunScript::parse("s.sh".as_ref()).unwrap().into(), "s.sh: command exited with an error".to_owned()),
+            (Install::parse("a,b".as_ref()).unwrap().into(), "the step: command exited with an error".to_owned()),
         ] {
-            assert_eq!(failed(name), Stop::error(text).hint(hint));
+            assert_eq!(ended(&failed("the step"), Some(&operation)), Some(text));
         }
+        let hint = "nothing was changed; all that the command wrote is in /tmp/x.log";
+        assert_eq!(with_hint("text".to_owned(), stop(failed("x"))), Stop::error("text").hint(hint));
+        assert_eq!(ended(&graft::Error::Changed { path: "x".into() }, None), None);
     }
 }
