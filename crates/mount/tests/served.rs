@@ -120,3 +120,13 @@ fn files_that_move_and_change_places_are_in_the_image() {
     lab.shell("mv etc/hosts x; rm -rf usr/bin; mv x usr/bin; rm -rf two/inner/deep/1*; mv two/inner/deep/200 two/inner/deep/300; mv two three");
     lab.shell("rm -rf three usr/third; rmdir usr/nothing 2>/dev/null || true; find . -name '*2' | head");
 }
+
+#[test]
+fn programs_that_are_hard_on_a_file_system_find_what_they_expect() {
+    let lab = Lab::new(256);
+    lab.change(|point| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hard.py");
+        let verdict = judge("python3").arg(script).arg(point).succeed();
+        assert_eq!(verdict.stdout.lines().last(), Some("programs"), "{}", verdict.stdout);
+    });
+}
