@@ -108,10 +108,26 @@ pub(crate) enum Call {
     Lsetxattr,
     Fsetxattr,
     Setgroups,
+    /// By the path at the first argument, into the second; whether the last link is followed.
+    Stat {
+        follows: bool,
+    },
+    Fstat,
+    Newfstatat,
+    Statx,
+}
+
+/// How a program wants the answer of stat(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    X86_64,
+    I386,
+    Generic,
+    Statx,
 }
 
 /// Their numbers. i386's older calls with ids of 16 bits are not among them: the kernel refuses those by itself.
-const ASKED: [(Call, Numbers); 10] = [
+const ASKED: [(Call, Numbers); 15] = [
     (Call::Chown, [Some(92), Some(212), None]),
     (Call::Lchown, [Some(94), Some(198), None]),
     (Call::Fchown, [Some(93), Some(207), Some(55)]),
@@ -122,13 +138,23 @@ const ASKED: [(Call, Numbers); 10] = [
     (Call::Lsetxattr, [Some(189), Some(227), Some(6)]),
     (Call::Fsetxattr, [Some(190), Some(228), Some(7)]),
     (Call::Setgroups, [Some(116), Some(206), Some(159)]),
+    (Call::Stat { follows: true }, [Some(4), Some(195), None]),
+    (Call::Stat { follows: false }, [Some(6), Some(196), None]),
+    (Call::Fstat, [Some(5), Some(197), Some(80)]),
+    (Call::Newfstatat, [Some(262), Some(300), Some(79)]),
+    (Call::Statx, [Some(332), Some(383), Some(291)]),
 ];
 
 impl Call {
-    /// The call that a number is.
-    pub(crate) fn of(architecture: u32, number: u32) -> Option<Self> {
+    /// The call that a number is, and how its program wants an answer of stat(2).
+    pub(crate) fn of(architecture: u32, number: u32) -> Option<(Self, Layout)> {
         let (_, column) = KINDS.iter().find(|(kind, _)| *kind == architecture)?;
-        ASKED.iter().find(|(_, numbers)| numbers[*column] == Some(number)).map(|(call, _)| *call)
+        let (call, _) = ASKED.iter().find(|(_, numbers)| numbers[*column] == Some(number))?;
+        let layout = match call {
+            Self::Statx => Layout::Statx,
+            _ => [Layout::X86_64, Layout::I386, Layout::Generic][*column],
+        };
+        Some((*call, layout))
     }
 }
 

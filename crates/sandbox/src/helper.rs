@@ -16,7 +16,7 @@ use crate::message::{Fault, Order, Plan, PlannedRoot, Report, receive, send};
 use crate::mounts::Tree;
 use crate::owners::Wish;
 use crate::start::HELPER;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Ask, Supervisor};
 use crate::{chroot, first};
 
 /// Becomes the helper process if this program was started as one, and does not return then. Every program that uses
@@ -167,13 +167,12 @@ impl Helper {
     }
 
     /// Has the caller record something, and waits for its answer.
-    fn ask(&self, process: &OwnedFd, wish: Wish) -> Result<(), i32> {
+    fn ask(&self, process: &OwnedFd, wish: Wish) -> Result<Option<[u32; 2]>, i32> {
         let gone = rustix::io::Errno::IO.raw_os_error();
         send(&self.socket, &Report::Owner(wish), None).map_err(|_| gone)?;
         loop {
             match receive(&self.socket) {
-                Ok(Some((Order::Recorded(None), _))) => return Ok(()),
-                Ok(Some((Order::Recorded(Some(number)), _))) => return Err(number),
+                Ok(Some((Order::Recorded(answer), _))) => return answer,
                 Ok(Some((Order::Stop, _))) => {
                     let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
                 }
@@ -258,7 +257,7 @@ impl Listening {
         }
     }
 
-    fn attend(self, ask: &mut dyn FnMut(Wish) -> Result<(), i32>) -> Self {
+    fn attend(self, ask: &mut Ask<'_>) -> Self {
         match self {
             Self::Waiting { way, devices, proc } => match receive::<()>(&way) {
                 Ok(Some(((), Some(listener)))) => Self::There(Supervisor { listener, proc, devices }),

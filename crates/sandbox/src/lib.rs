@@ -75,6 +75,7 @@ mod message;
 mod mounts;
 mod owners;
 mod program;
+mod shown;
 mod spec;
 mod start;
 mod supervisor;

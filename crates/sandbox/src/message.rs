@@ -60,8 +60,8 @@ pub(crate) enum Order {
     Go,
     /// Kill it.
     Stop,
-    /// The answer to a [`Report::Owner`]: an error number or nothing.
-    Recorded(Option<i32>),
+    /// The answer to a [`Report::Owner`]: an error number, or the owner that was asked for.
+    Recorded(Result<Option<[u32; 2]>, i32>),
 }
 
 /// What the helper tells.

@@ -114,11 +114,10 @@ pub enum Ids {
     /// The user's own id for the guest's root, and none for all others. The root is a [`Root::Fuse`] that shows every
     /// file as root's, and what the command does with owners is recorded by the caller's [`Owners`](crate::Owners).
     ///
-    /// A program can notice this, so [`Ids::Auto`] does not choose it: `stat` shows root as every file's owner, so what
-    /// reads an owner to give it to another file (`cp -a`, BusyBox's `chgrp`) gives it root's. Taking another id
-    /// (`su`, `setpriv`, apt's user `_apt` unless `APT::Sandbox::User` is `root`) fails with EINVAL. Neither does an
-    /// access list that names another id than root's work (EINVAL), nor do other owners in `/tmp` and `/run`, which are
-    /// the kernel's.
+    /// stat(2) shows the recorded owners. A program can notice the rest, so [`Ids::Auto`] does not choose this: taking
+    /// another id (`su`, `setpriv`, apt's user `_apt` unless `APT::Sandbox::User` is `root`) fails with EINVAL, and so
+    /// do an access list that names another id than root's, and another owner in `/tmp` and `/run`, which are the
+    /// kernel's. By a path through `/proc/self`, every file is root's. Each stat(2) costs two switches to the caller.
     Single,
 }
 

@@ -1,19 +1,20 @@
 //! Calls that a sandbox with a single id cannot carry out itself: looked at, and recorded by the caller.
 //!
-//! The kernel lets a namespace with one id give a file to no other one, make no device and set no `trusted.…` attribute.
-//! The filter has these calls wait. This process, which is in all of the sandbox's namespaces but that of processes,
+//! The kernel lets a namespace with one id give a file to no other one, show no other owner, make no device and set no
+//! `trusted.…` attribute. The filter has these calls wait. This process, which is in all of the sandbox's namespaces but that of processes,
 //! reads what the call says, finds the file as the program would, and passes its number on.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, openat, openat2};
 use rustix::io::Errno;
 use sandbox_sys::Notification;
 
-use crate::doors::Call;
+use crate::doors::{Call, Layout};
 use crate::owners::Wish;
+use crate::shown;
 
 /// The longest path that the kernel takes.
 const MAX_PATH_BYTES: usize = 4096;
@@ -31,6 +32,9 @@ const TYPE: u32 = 0o170_000;
 const CHARACTER_DEVICE: u32 = 0o020_000;
 const BLOCK_DEVICE: u32 = 0o060_000;
 
+/// Passes something on to the caller. It answers with an error number, or with the owner that was asked for.
+pub(crate) type Ask<'a> = dyn FnMut(Wish) -> Result<Option<[u32; 2]>, i32> + 'a;
+
 /// What is answered: nothing (the kernel does it, or refuses it by itself), or that it was done, or an error.
 type Answer = Option<Result<i64, Errno>>;
 
@@ -47,7 +51,7 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// Answers one call.
-    pub(crate) fn attend(&self, ask: &mut dyn FnMut(Wish) -> Result<(), i32>) {
+    pub(crate) fn attend(&self, ask: &mut Ask<'_>) {
         // The program may have been killed meanwhile: nobody waits then.
         let Ok(notification) = sandbox_sys::receive(self.listener.as_fd()) else { return };
         let answer = match self.decide(&notification, ask) {
@@ -57,9 +61,10 @@ impl Supervisor {
         let _ = sandbox_sys::answer(self.listener.as_fd(), notification.id, answer);
     }
 
-    fn decide(&self, call: &Notification, ask: &mut dyn FnMut(Wish) -> Result<(), i32>) -> Result<Answer, i32> {
+    fn decide(&self, call: &Notification, ask: &mut Ask<'_>) -> Result<Answer, i32> {
         let wish = match self.wish(call) {
             Ok(Wanted::Record(wish)) => wish,
+            Ok(Wanted::Show(show)) => return Ok(self.show(call, &show, ask)),
             Ok(Wanted::Kernel) => return Ok(None),
             Ok(Wanted::Nothing) => return Ok(Some(Ok(0))),
             Err(error) => return Ok(Some(Err(error))),
@@ -68,14 +73,15 @@ impl Supervisor {
         if !sandbox_sys::is_waiting(self.listener.as_fd(), call.id) {
             return Ok(Some(Err(Errno::INTR)));
         }
-        ask(wish).map(|()| Some(Ok(0)))
+        ask(wish).map(|_| Some(Ok(0)))
     }
 
     /// What a call wants.
     fn wish(&self, call: &Notification) -> Result<Wanted, Errno> {
         let at = call.arguments;
         let number = u32::try_from(call.number).map_err(|_| Errno::NOSYS)?;
-        match Call::of(call.architecture, number).ok_or(Errno::NOSYS)? {
+        let (what, layout) = Call::of(call.architecture, number).ok_or(Errno::NOSYS)?;
+        match what {
             Call::Chown => self.chown(call, AT_FDCWD, at[0], 0, [at[1], at[2]]),
             Call::Lchown => self.chown(call, AT_FDCWD, at[0], AT_SYMLINK_NOFOLLOW, [at[1], at[2]]),
             Call::Fchown => {
@@ -91,7 +97,57 @@ impl Supervisor {
             // Nobody has further groups here: to have none is what a program gets.
             Call::Setgroups if at[0] == 0 => Ok(Wanted::Nothing),
             Call::Setgroups => Ok(Wanted::Kernel),
+            Call::Stat { follows } => {
+                let flags = if follows { 0 } else { AT_SYMLINK_NOFOLLOW };
+                Ok(self.shown(call, AT_FDCWD, at[0], flags, at[1], layout))
+            }
+            Call::Fstat => {
+                let file = self.descriptor(call, at[0] as u32);
+                Ok(file.map_or(Wanted::Kernel, |file| Wanted::Show(Show { file, place: at[1], layout, mask: None })))
+            }
+            Call::Newfstatat => Ok(self.shown(call, at[0] as u32, at[1], at[3], at[2], layout)),
+            Call::Statx => {
+                let mut wanted = self.shown(call, at[0] as u32, at[1], at[2], at[4], layout);
+                if let Wanted::Show(show) = &mut wanted {
+                    show.mask = Some(at[3] as u32);
+                }
+                Ok(wanted)
+            }
         }
+    }
+
+    /// What stat(2) is to show. Where something is wrong, the kernel says it.
+    fn shown(&self, call: &Notification, at: u32, path: u64, flags: u64, place: u64, layout: Layout) -> Wanted {
+        let is_empty = path == 0 && flags & AT_EMPTY_PATH != 0;
+        let path = if is_empty { Ok(Vec::new()) } else { self.text(call, path, MAX_PATH_BYTES) };
+        let file = path.and_then(|path| match path.is_empty() {
+            true if flags & AT_EMPTY_PATH == 0 => Err(Errno::NOENT),
+            true => self.folder(call, at),
+            false => self.file(call, at, &path, flags & AT_SYMLINK_NOFOLLOW == 0),
+        });
+        file.map_or(Wanted::Kernel, |file| Wanted::Show(Show { file, place, layout, mask: None }))
+    }
+
+    /// Shows a file with the owner that was recorded, if it is of a file system that is served.
+    fn show(&self, call: &Notification, show: &Show, ask: &mut Ask<'_>) -> Answer {
+        let mount = fstat(&show.file).ok().and_then(|status| self.mount_of(&status))?;
+        let mask = show.mask.map_or(StatxFlags::BASIC_STATS, StatxFlags::from_bits_retain);
+        let status = match rustix::fs::statx(&show.file, "", AtFlags::EMPTY_PATH, mask) {
+            Ok(status) => status,
+            Err(error) => return Some(Err(error)),
+        };
+        let owner = match ask(Wish::Owner { mount, inode: status.stx_ino }) {
+            Ok(owner) => owner.unwrap_or([status.stx_uid, status.stx_gid]),
+            Err(number) => return Some(Err(Errno::from_raw_os_error(number))),
+        };
+        let bytes = shown::bytes(show.layout, &status, owner);
+        let memory = self.open(call, "mem", OFlags::RDWR);
+        // What was opened is the caller's memory if it still waits.
+        if !sandbox_sys::is_waiting(self.listener.as_fd(), call.id) {
+            return Some(Err(Errno::INTR));
+        }
+        let written = memory.and_then(|memory| rustix::io::pwrite(&memory, &bytes, show.place));
+        Some(if written == Ok(bytes.len()) { Ok(0) } else { Err(Errno::FAULT) })
     }
 
     fn chown(&self, call: &Notification, at: u32, path: u64, flags: u64, ids: [u64; 2]) -> Result<Wanted, Errno> {
@@ -257,8 +313,18 @@ impl Supervisor {
     }
 }
 
+/// A file to be shown, and where in the caller's memory.
+struct Show {
+    file: OwnedFd,
+    place: u64,
+    layout: Layout,
+    /// What statx(2) is asked for.
+    mask: Option<u32>,
+}
+
 enum Wanted {
     Record(Wish),
+    Show(Show),
     /// The kernel does it, or says why not.
     Kernel,
     /// It is so already.

@@ -157,8 +157,9 @@ impl Started {
             Report::Signalled(signal) => heard.ended = Some(Ended::Signal(signal)),
             Report::Gone => heard.is_gone = true,
             Report::Owner(wish) => {
-                let error = wish.ask(owners).err().map(|error: io::Error| number_of(&error));
-                self.helper.tell(&Order::Recorded(error))?;
+                let answer = wish.ask(owners).map_err(|error: io::Error| number_of(&error));
+                // The helper may be gone, with the program that asked: its last report says so.
+                let _ = send(self.helper.socket()?, &Order::Recorded(answer), None);
             }
             other => return Err(unexpected(&other)),
         }

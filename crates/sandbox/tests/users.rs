@@ -200,29 +200,63 @@ fn with_a_single_id_what_the_kernel_cannot_do_is_recorded() {
         chown -R 5:5 /root; attempts mknod_memory trusted chown setuid; mkfifo /tmp/a && echo fifo
         chown 0:0 /tmp/a && echo kernel; chown 33:33 /tmp/a 2>/dev/null || echo refused
         chown 4000000000 /etc/passwd 2>/dev/null || echo full; chown 1:1 /etc/nothing 2>/dev/null || echo nothing
-        chown 1 /dev/null 2>/dev/null || echo device; stat -c %u:%g /etc/passwd";
+        chown 1 /dev/null 2>/dev/null || echo device; stat -c '%u:%g %s %F %a' /etc/passwd; stat -c %u:%g link /tmp/a
+        ls -ln /etc/passwd | cut -c 1-35";
     let said = machine.run("", &options, script);
+    let length = fs::metadata(machine.guest.path().join("etc/passwd")).unwrap().len();
+    let shown = format!("1000:9 {length} regular file 644\n0:8\n0:0\n-rw-r--r--    1 1000     9");
     assert_eq!(
-        said.output,
-        "0\nmknod_memory ok\ntrusted ok\nchown ok\nsetuid EINVAL\nfifo\nkernel\nrefused\nfull\nnothing\ndevice\n0:0"
+        said.output.lines().take(11).collect::<Vec<_>>().join("\n"),
+        "0\nmknod_memory ok\ntrusted ok\nchown ok\nsetuid EINVAL\nfifo\nkernel\nrefused\nfull\nnothing\ndevice"
     );
+    assert!(said.output.contains(&shown), "{}", said.output);
     let (passwd, link, root) = (inode(&machine, "etc/passwd"), inode(&machine, "etc/link"), inode(&machine, "root"));
     let loader = inode(&machine, "boot/efi/loader");
     let expected = [
         format!("chown 0 {passwd} 1000 50"),
         format!("chown 1 {loader} 7 0"),
         format!("chown 0 {link} 0 8"),
-        format!("chown 0 {passwd} 0 9"),
+        format!("chown 0 {passwd} 1000 9"),
         format!("chown 0 {root} 5 5"),
         format!("node 0 {root} mem 20600 101"),
         format!("xattr 0 {root} trusted.a b"),
         format!("chown 0 {root} 1000 1000"),
         "Exited(0)".to_owned(),
     ];
-    // BusyBox names an owner that is to stay by the one that it sees, which is root: the reason why this mode has to
-    // be asked for.
+    // BusyBox names an owner that is to stay by the one that it sees.
     let recorded: Vec<_> = said.ended.lines().map(str::to_owned).collect();
     assert_eq!(recorded, expected);
+}
+
+#[test]
+fn with_a_single_id_a_file_s_status_is_the_file_s_own() {
+    use std::os::unix::fs::MetadataExt;
+    let machine = Machine::new("", "");
+    let found = fs::metadata(machine.guest.path().join("etc/passwd")).unwrap();
+    let expected = format!("{} {} {} {} {}", found.ino(), found.nlink(), found.size(), found.blocks(), found.mtime());
+    let script = "chown 1000:50 /etc/passwd; stat -c '%i %h %s %b %Y' /etc/passwd; attempts status
+        stat /etc/none 2>&1 | cut -d : -f 3; test -x /bin/busybox && test -d /etc/. && echo there";
+    let said = machine.run("", &["--single", "--fuse=/"], script);
+    assert_eq!(said.output, format!("{expected}\nstatus ok\n No such file or directory\nthere"));
+    // As without the supervisor.
+    let said = machine.run_as("", "", &["--fuse=/"], "stat -c '%i %h %s %b %Y' /etc/passwd; attempts status").success();
+    assert_eq!(said, format!("{expected}\nstatus ok"));
+}
+
+#[test]
+fn with_a_single_id_a_program_that_changed_its_root_has_its_own_files_recorded() {
+    let machine = Machine::new("", "");
+    let var = machine.guest.path().join("var");
+    fs::create_dir_all(var.join("etc")).unwrap();
+    fs::copy(machine.guest.path().join("bin/busybox"), var.join("busybox")).unwrap();
+    fs::write(var.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", var.join("link")).unwrap();
+    let script =
+        "chroot /var /busybox chown 3:3 /etc/passwd; chroot /var /busybox chown 4:4 /link; stat -c %u /etc/passwd";
+    let said = machine.run("", &["--single", "--fuse=/"], script);
+    let inode = inode(&machine, "var/etc/passwd");
+    assert_eq!(said.ended, format!("chown 0 {inode} 3 3\nchown 0 {inode} 4 4\nExited(0)"));
+    assert_eq!(said.output, "0");
 }
 
 #[test]

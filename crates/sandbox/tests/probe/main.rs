@@ -8,15 +8,20 @@
 #[cfg(feature = "full-tests")]
 mod serve;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use sandbox::{Confinement, File, Ids, Owners, Root, Spec, start};
 
-/// Says on standard error what a sandbox with a single id has recorded, by the numbers of files.
-struct Recorder;
+/// Keeps what a sandbox with a single id has recorded, and says it on standard error, by the numbers of files.
+#[derive(Default)]
+struct Recorder {
+    owners: Mutex<HashMap<(usize, u64), [u32; 2]>>,
+}
 
 impl Owners for Recorder {
     fn chown(&self, mount: usize, inode: u64, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
@@ -24,9 +29,16 @@ impl Owners for Recorder {
         if uid == Some(4_000_000_000) {
             return Err(io::Error::from_raw_os_error(28));
         }
+        let mut owners = self.owners.lock().unwrap();
+        let owner = owners.entry((mount, inode)).or_default();
+        *owner = [uid.unwrap_or(owner[0]), gid.unwrap_or(owner[1])];
         let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
         eprintln!("chown {mount} {inode} {} {}", id(uid), id(gid));
         Ok(())
+    }
+
+    fn owner(&self, mount: usize, inode: u64) -> io::Result<[u32; 2]> {
+        Ok(self.owners.lock().unwrap().get(&(mount, inode)).copied().unwrap_or_default())
     }
 
     fn make_node(&self, mount: usize, directory: u64, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
@@ -105,7 +117,7 @@ fn main() -> ExitCode {
             });
         }
         let mut stdout = std::io::stdout();
-        started.run(&Recorder, &mut |said| {
+        started.run(&Recorder::default(), &mut |said| {
             stdout.write_all(said).and_then(|()| stdout.flush()).unwrap();
         })
     });
