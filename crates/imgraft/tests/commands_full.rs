@@ -227,3 +227,48 @@ fn a_mounted_guest_is_changed_when_it_is_unmounted() {
     );
     assert_eq!(world.run("ls my.img /boot/note").code, Some(2));
 }
+
+/// A user whom this machine does not know.
+const USER: u32 = 54_321;
+
+/// Builds `image` as an ordinary user with these subordinate ids, on a machine that is ours for the time.
+fn build_as_user(world: &World, ids: &str, image: &str, script: &str) {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap();
+    world.file("passwd", format!("{passwd}ann:x:{USER}:{USER}::/:/bin/sh\n")).file("subuid", ids).file("subgid", ids);
+    let program = world.path("imgraft");
+    fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
+    judge("chown").arg("-R").arg(format!("{USER}:{USER}")).arg(world.folder()).succeed();
+    judge("chmod").arg("755").arg(world.folder()).arg(&program).succeed();
+    let outer = format!(
+        "set -e; for name in passwd subuid subgid; do mount --bind $name /etc/$name; done; \
+         exec setpriv --reuid={USER} --regid={USER} --clear-groups \"$@\""
+    );
+    let verdict = judge("unshare")
+        .args(["-m", "/bin/sh", "-c", &format!("cd $0; {outer}")])
+        .arg(world.folder())
+        .args(["./imgraft", "build", "--base", "base.img", "-o", image, "--run", script])
+        .run();
+    assert!(verdict.status.success(), "{}{}", verdict.stdout, verdict.stderr);
+}
+
+/// Root, a user with subordinate ids and one without: the owners are those that the command asked for, each time.
+#[test]
+fn whoever_builds_it_gets_the_same_image() {
+    let world = with_base();
+    let script = "set -e; useradd -m -s /bin/bash bob; echo hi >/home/bob/x; chown -R bob:bob /home/bob; \
+                  install -d -o www-data -g mail -m 2775 /srv/mail; su bob -c 'touch /tmp/t; id -un' >/etc/who; \
+                  chown 1234:5678 /etc/who; mkdir /opt/a; chgrp -R games /opt; chmod 4755 /srv; rm -f /etc/*-; sync";
+    world.run_words("build --base base.img -o root.img", &["--run", script]).succeeds();
+    assert_sound(&world.path("root.img"));
+    let tree = root_tree(&world, "root.img");
+    let owner = |path: &str| (tree[path.as_bytes()].uid, tree[path.as_bytes()].gid);
+    assert_eq!((owner("srv/mail"), owner("etc/who"), owner("opt/a")), ((33, 8), (1234, 5678), (0, 60)));
+    let bob = owner("home/bob");
+    assert!(bob.0 >= 1000 && owner("home/bob/.bashrc") == bob && owner("home/bob/x") == bob);
+    for (ids, image) in [("ann:700000:65536\n", "lent.img"), ("", "single.img")] {
+        build_as_user(&world, ids, image, script);
+        let other = root_tree(&world, image);
+        assert_eq!(changed_paths(&tree, &other), BTreeSet::new(), "{image}");
+        assert!(fs::read(world.path("root.img")).unwrap() == fs::read(world.path(image)).unwrap(), "{image}");
+    }
+}

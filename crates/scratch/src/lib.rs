@@ -15,5 +15,5 @@ pub use difference::{ChangeKind, Difference, Error, FileChange, Times};
 pub use edit::{IfTaken, New, Owner, Settings};
 pub use inode::{InodeNumber, Xattrs};
 pub use spill::Spill;
-pub use tree::{Facts, Result, SharedGuest, Space, Tree};
+pub use tree::{Facts, Result, SharedGuest, Space, Tree, Visit};
 pub use view::{SharedTree, View};

@@ -30,6 +30,9 @@ pub(crate) const MAX_LINKS: u32 = 65_000;
 /// How much of a file is copied at a time, in bytes.
 const COPY_BYTES: usize = 1 << 20;
 
+/// What is given the entries of a directory: number, name, file, kind. It says whether it takes more.
+pub type Visit<'a> = &'a mut dyn FnMut(u64, &[u8], InodeNumber, FileKind) -> bool;
+
 /// A guest that several trees read.
 pub type SharedGuest = Arc<Mutex<Guest>>;
 
@@ -322,7 +325,7 @@ impl Tree {
         &mut self,
         directory: InodeNumber,
         after: u64,
-        visit: &mut dyn FnMut(u64, &[u8], InodeNumber, FileKind) -> bool,
+        visit: Visit<'_>,
     ) -> Result<()> {
         for (number, entry) in self.children(directory)?.after(after) {
             if !visit(number, &entry.name, entry.inode, entry.kind) {
