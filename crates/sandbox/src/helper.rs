@@ -203,6 +203,8 @@ impl Helper {
                 // All programs that could ask are gone when nothing more than a hang-up is there.
                 let is_over = events.get(2).is_some_and(|of| !of.contains(PollFlags::IN));
                 listening = listening.filter(|_| !is_over).map(|one| one.attend(&mut |wish| self.ask(process, wish)));
+                // An answer is waited for on the same socket: an order that was there may have come with it.
+                continue;
             }
             if has_order {
                 match receive(&self.socket) {
