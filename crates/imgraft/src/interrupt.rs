@@ -144,10 +144,7 @@ fn watch_signals() -> io::Result<()> {
 /// # Errors
 ///
 /// Those of `work`, and of the host.
-pub(crate) fn until_signal(
-    end: impl Fn() + Send + 'static,
-    work: impl FnOnce() -> io::Result<()>,
-) -> io::Result<()> {
+pub(crate) fn until_signal(end: impl Fn() + Send + 'static, work: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
     let is_over = Arc::new(AtomicBool::new(false));
     let mut signals = Signals::new(TERM_SIGNALS.iter().chain([&SIGHUP]))?;
     let over = Arc::clone(&is_over);

@@ -7,16 +7,16 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL};
 
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
-use scratch::{SharedTree, View};
-use server::Server;
+use scratch::{InodeNumber, SharedTree, View};
 pub use server::Owners;
+use server::Server;
 
 /// How many threads answer the kernel. The tree is one at a time; what is copied from and to the kernel is not.
 const THREADS: usize = 2;
@@ -25,6 +25,9 @@ const THREADS: usize = 2;
 #[derive(Debug)]
 pub struct Served {
     thread: JoinHandle<io::Result<()>>,
+    /// There as soon as the kernel has begun.
+    notifier: Arc<OnceLock<Notifier>>,
+    root: InodeNumber,
 }
 
 /// How a tree is mounted where everybody of the host sees it.
@@ -45,11 +48,15 @@ pub fn serve(tree: &SharedTree, owners: Owners, fuse: OwnedFd) -> io::Result<Ser
     let root = tree.lock().unwrap_or_else(PoisonError::into_inner).root();
     let server = Server { tree: SharedTree::clone(tree), root, owners };
     let config = config(SessionACL::All);
+    let notifier = Arc::new(OnceLock::new());
+    let own = Arc::clone(&notifier);
     let thread = std::thread::Builder::new().name("fuse".to_owned()).spawn(move || {
         // The kernel asks its first question when the mount is there, and waits for the answer to it.
-        Session::from_fd(server, fuse, SessionACL::All, config)?.run()
+        let session = Session::from_fd(server, fuse, SessionACL::All, config)?;
+        let _ = own.set(session.notifier());
+        session.run()
     })?;
-    Ok(Served { thread })
+    Ok(Served { thread, notifier, root })
 }
 
 /// Mounts a tree at `point`, a directory of the host.
@@ -61,7 +68,10 @@ pub fn mount(tree: &SharedTree, owners: Owners, point: &Path, options: Options) 
     let root = tree.lock().unwrap_or_else(PoisonError::into_inner).root();
     let server = Server { tree: SharedTree::clone(tree), root, owners };
     let mut config = config(if options.by_permissions { SessionACL::All } else { SessionACL::Owner });
-    config.mount_options = vec![MountOption::FSName(format!("imgraft:{}", std::process::id())), MountOption::Subtype("imgraft".to_owned())];
+    config.mount_options = vec![
+        MountOption::FSName(format!("imgraft:{}", std::process::id())),
+        MountOption::Subtype("imgraft".to_owned()),
+    ];
     if options.read_only {
         config.mount_options.push(MountOption::RO);
     }
@@ -69,8 +79,9 @@ pub fn mount(tree: &SharedTree, owners: Owners, point: &Path, options: Options) 
         config.mount_options.extend([MountOption::DefaultPermissions, MountOption::Dev, MountOption::Suid]);
     }
     let session = Session::new(server, point, &config)?;
+    let notifier = Arc::new(OnceLock::from(session.notifier()));
     let thread = std::thread::Builder::new().name("fuse".to_owned()).spawn(move || session.run())?;
-    Ok(Served { thread })
+    Ok(Served { thread, notifier, root })
 }
 
 /// A guest's whole tree, mounted.
@@ -152,6 +163,25 @@ fn config(acl: SessionACL) -> Config {
 }
 
 impl Served {
+    /// Has the kernel ask again for a name of a directory, as somebody else changed what it means. A kernel that did not
+    /// know it has nothing to forget.
+    pub fn forget_name(&self, directory: InodeNumber, name: &OsStr) {
+        if let Some(notifier) = self.notifier.get() {
+            let _ = notifier.inval_entry(self.node(directory), name);
+        }
+    }
+
+    /// Has the kernel ask again for mode, owner and times of a file.
+    pub fn forget_attributes(&self, inode: InodeNumber) {
+        if let Some(notifier) = self.notifier.get() {
+            let _ = notifier.inval_inode(self.node(inode), -1, 0);
+        }
+    }
+
+    fn node(&self, inode: InodeNumber) -> INodeNo {
+        INodeNo(if inode == self.root { server::ROOT } else { inode })
+    }
+
     /// Waits until the file system is mounted nowhere any more.
     ///
     /// # Errors

@@ -12,10 +12,10 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData,
-    ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
 };
 use guest::{FileKind, Time};
 use scratch::{IfTaken, InodeNumber, New, Owner, Settings, SharedTree, Tree};
@@ -27,7 +27,7 @@ const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 const MAX_WRITE_BYTES: u32 = 1 << 20;
 
 /// The number by which the kernel calls the root directory.
-const ROOT: u64 = 1;
+pub(crate) const ROOT: u64 = 1;
 
 /// `ioctl`s of `lsattr` and `chattr`.
 const FS_IOC_GETFLAGS: u32 = 0x8008_6601;
@@ -50,6 +50,9 @@ const XATTR_REPLACE: i32 = 2;
 const KEEP_SIZE: i32 = 0x01;
 const PUNCH_HOLE: i32 = 0x02;
 const ZERO_RANGE: i32 = 0x10;
+
+/// Takes an entry of a directory: number, offset, kind, name. It says whether there is no more room.
+type Add<'a> = &'a mut dyn FnMut(&mut Tree, InodeNumber, u64, FileKind, &[u8]) -> bool;
 
 /// Whose files they are, as programs see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,12 +147,7 @@ impl Server {
 
     /// Calls `add` with the entries of a directory after `offset`: number, offset, kind, name; until it says that there
     /// is no more room.
-    fn list(
-        &self,
-        directory: InodeNumber,
-        offset: u64,
-        add: &mut dyn FnMut(&mut Tree, InodeNumber, u64, FileKind, &[u8]) -> bool,
-    ) -> scratch::Result<()> {
+    fn list(&self, directory: InodeNumber, offset: u64, add: Add<'_>) -> scratch::Result<()> {
         /// `.` and `..` come first.
         const DOTS: u64 = 2;
         let mut tree = self.tree();
@@ -455,22 +453,15 @@ impl Filesystem for Server {
         reply.statfs(space.blocks, free, free, inodes.saturating_add(inodes), inodes, block_size, 255, block_size);
     }
 
-    fn setxattr(
-        &self,
-        _: &Request,
-        inode: INodeNo,
-        name: &OsStr,
-        value: &[u8],
-        flags: i32,
-        _: u32,
-        reply: ReplyEmpty,
-    ) {
+    fn setxattr(&self, _: &Request, inode: INodeNo, name: &OsStr, value: &[u8], flags: i32, _: u32, reply: ReplyEmpty) {
         let (number, name) = (self.number(inode), name.as_bytes());
         let mut tree = self.tree();
         let is_there = answer!(tree.xattrs(number), reply).contains_key(name);
         match flags {
             XATTR_CREATE if is_there => return reply.error(Errno::EEXIST),
-            XATTR_REPLACE if !is_there => return reply.error(Errno::from_i32(rustix::io::Errno::NODATA.raw_os_error())),
+            XATTR_REPLACE if !is_there => {
+                return reply.error(Errno::from_i32(rustix::io::Errno::NODATA.raw_os_error()));
+            }
             _ => {}
         }
         answer!(tree.set_xattr(number, name, value, now()), reply);
@@ -518,7 +509,8 @@ impl Filesystem for Server {
             }
             (FS_IOC_FSGETXATTR, _) => {
                 let flags = answer!(tree.flags(number), reply);
-                let extended = EXTENDED_FLAGS.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, flag)| flag).sum::<u32>();
+                let extended =
+                    EXTENDED_FLAGS.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, flag)| flag).sum::<u32>();
                 let mut answer = [0; FSXATTR_BYTES];
                 answer[..4].copy_from_slice(&extended.to_ne_bytes());
                 reply.ioctl(0, &answer);

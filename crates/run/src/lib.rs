@@ -11,10 +11,10 @@
 mod leftover;
 mod log;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::{Duration, SystemTime};
@@ -151,7 +151,7 @@ impl Namespaces {
             started = start(&spec, view, &mut served);
         }
         let ended = started
-            .and_then(|started| started.run(&Recorder(view), said))
+            .and_then(|started| started.run(&Recorder { view, served: &served }, said))
             .map_err(|error| unavailable(&error));
         // The sandbox is gone, and with it the mounts.
         for served in served {
@@ -216,15 +216,15 @@ fn environment(task: &Task, network: Network) -> Vec<(OsString, OsString)> {
 }
 
 /// Records in the trees what a user with one id cannot have the kernel do.
-struct Recorder<'a>(&'a View);
+struct Recorder<'a> {
+    view: &'a View,
+    /// In the order of the trees.
+    served: &'a [Served],
+}
 
 impl Recorder<'_> {
-    fn in_tree<T>(
-        &self,
-        mount: usize,
-        record: impl FnOnce(&mut scratch::Tree) -> scratch::Result<T>,
-    ) -> io::Result<T> {
-        let (_, tree) = self.0.trees.get(mount).ok_or(io::ErrorKind::NotFound)?;
+    fn in_tree<T>(&self, mount: usize, record: impl FnOnce(&mut scratch::Tree) -> scratch::Result<T>) -> io::Result<T> {
+        let (_, tree) = self.view.trees.get(mount).ok_or(io::ErrorKind::NotFound)?;
         Ok(record(&mut tree.lock().unwrap_or_else(PoisonError::into_inner))?)
     }
 }
@@ -232,21 +232,18 @@ impl Recorder<'_> {
 impl sandbox::Owners for Recorder<'_> {
     fn chown(&self, mount: usize, inode: u64, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
         let settings = scratch::Settings { uid, gid, ..scratch::Settings::default() };
-        self.in_tree(mount, |tree| {
-            let inode = if inode == 1 { tree.root() } else { inode };
-            tree.set(inode, &settings, now())
-        })
+        self.in_tree(mount, |tree| tree.set(inode, &settings, now()))?;
+        // The bits that have a program run as its owner may be gone.
+        self.served.get(mount).iter().for_each(|served| served.forget_attributes(inode));
+        Ok(())
     }
 
-    fn make_node(
-        &self,
-        mount: usize,
-        directory: u64,
-        name: &std::ffi::OsStr,
-        mode: u32,
-        device: u64,
-    ) -> io::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
+    fn owner(&self, mount: usize, inode: u64) -> io::Result<[u32; 2]> {
+        let metadata = self.in_tree(mount, |tree| tree.facts(inode))?.metadata;
+        Ok([metadata.uid, metadata.gid])
+    }
+
+    fn make_node(&self, mount: usize, directory: u64, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
         let kind = match mode & 0o170_000 {
             0o020_000 => guest::FileKind::CharacterDevice,
             0o060_000 => guest::FileKind::BlockDevice,
@@ -257,11 +254,12 @@ impl sandbox::Owners for Recorder<'_> {
         self.in_tree(mount, |tree| {
             let new = scratch::New::Special(kind, Some(numbers));
             tree.create(directory, name.as_bytes(), new, ((mode & 0o7777) as u16, 0), owner, now()).map(drop)
-        })
+        })?;
+        self.served.get(mount).iter().for_each(|served| served.forget_name(directory, name));
+        Ok(())
     }
 
-    fn set_xattr(&self, mount: usize, inode: u64, name: &std::ffi::OsStr, value: &[u8]) -> io::Result<()> {
-        use std::os::unix::ffi::OsStrExt;
+    fn set_xattr(&self, mount: usize, inode: u64, name: &OsStr, value: &[u8]) -> io::Result<()> {
         self.in_tree(mount, |tree| tree.set_xattr(inode, name.as_bytes(), value, now()))
     }
 }

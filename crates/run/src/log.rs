@@ -50,7 +50,8 @@ impl Log {
         if self.written_bytes == 0 {
             return None;
         }
-        let step: String = self.step.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
+        let step: String =
+            self.step.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
         let step = step.chars().take(40).collect::<String>();
         for attempt in 0..MAX_ATTEMPTS {
             let number = if attempt == 0 { String::new() } else { format!("-{attempt}") };

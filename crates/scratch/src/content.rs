@@ -227,7 +227,6 @@ impl Content {
         }
         Some(offset.max(page.saturating_mul(PAGE_BYTES)).min(self.size_bytes))
     }
-
 }
 
 impl Drop for Content {
@@ -283,8 +282,11 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let range = || (0..40_000_u64, 0..20_000_u64).prop_map(|(start, length)| start..start + length);
         prop_oneof![
-            (0..40_000_u64, 1..=255_u8, 1..20_000_usize)
-                .prop_map(|(offset, byte, length)| Step::Write { offset, byte, length }),
+            (0..40_000_u64, 1..=255_u8, 1..20_000_usize).prop_map(|(offset, byte, length)| Step::Write {
+                offset,
+                byte,
+                length
+            }),
             (0..50_000_u64).prop_map(Step::Truncate),
             range().prop_map(Step::Punch),
             range().prop_map(Step::Allocate),

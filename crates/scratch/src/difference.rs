@@ -240,8 +240,7 @@ impl Tree {
             for (_, entry) in self.children(number)?.after(0) {
                 now.insert(entry.name.clone(), entry.clone());
             }
-            let now: BTreeMap<Vec<u8>, _> =
-                now.into_iter().map(|(name, entry)| (self.folded(&name), entry)).collect();
+            let now: BTreeMap<Vec<u8>, _> = now.into_iter().map(|(name, entry)| (self.folded(&name), entry)).collect();
             let mut has_other_names = false;
             for (folded, (name, _, kind)) in &before {
                 let child = join(&path, name)?;

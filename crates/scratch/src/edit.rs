@@ -93,7 +93,9 @@ impl Tree {
         let (kind, device, data) = match new {
             New::File => (FileKind::Regular, None, Data::Content(Content::new(&self.spill))),
             New::Directory => (FileKind::Directory, None, Data::Children(Children::default())),
-            New::Symlink(target) if target.len() < PAGE_BYTES as usize => (FileKind::Symlink, None, Data::Target(target)),
+            New::Symlink(target) if target.len() < PAGE_BYTES as usize => {
+                (FileKind::Symlink, None, Data::Target(target))
+            }
             New::Symlink(_) => return Err(Errno::NAMETOOLONG),
             New::Special(kind, device) => (kind, device, Data::Nothing),
         };
@@ -493,7 +495,14 @@ impl Tree {
     /// # Errors
     ///
     /// [`Errno::NOSPC`], [`Errno::FBIG`], [`Errno::INVAL`].
-    pub fn write(&mut self, number: InodeNumber, offset: u64, data: &[u8], drops_set_id: bool, now: Time) -> Result<()> {
+    pub fn write(
+        &mut self,
+        number: InodeNumber,
+        offset: u64,
+        data: &[u8],
+        drops_set_id: bool,
+        now: Time,
+    ) -> Result<()> {
         let end = offset.checked_add(data.len() as u64).ok_or(Errno::FBIG)?;
         self.check_mutable(number)?;
         self.reserve(number, offset..end)?;
@@ -628,7 +637,6 @@ impl Tree {
         const IMMUTABLE: u32 = 0x10;
         if self.flags(number)? & IMMUTABLE != 0 { Err(Errno::PERM) } else { Ok(()) }
     }
-
 }
 
 /// What a new file gets from its directory.

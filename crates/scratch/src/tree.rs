@@ -124,9 +124,8 @@ impl Tree {
         spill: &Arc<Spill>,
     ) -> std::result::Result<Self, FileSystemError> {
         let base = Base { guest: Arc::clone(guest), volume };
-        let (metadata, free, is_unix) = base.read(|file_system| {
-            Ok((file_system.metadata(root)?, file_system.free_space()?, file_system.is_unix()))
-        })?;
+        let (metadata, free, is_unix) = base
+            .read(|file_system| Ok((file_system.metadata(root)?, file_system.free_space()?, file_system.is_unix())))?;
         let space = Space {
             block_size_bytes: u64::from(free.block_size_bytes),
             blocks: free.blocks,
@@ -321,12 +320,7 @@ impl Tree {
     /// # Errors
     ///
     /// [`Errno::NOTDIR`], and those of reading.
-    pub fn read_directory(
-        &mut self,
-        directory: InodeNumber,
-        after: u64,
-        visit: Visit<'_>,
-    ) -> Result<()> {
+    pub fn read_directory(&mut self, directory: InodeNumber, after: u64, visit: Visit<'_>) -> Result<()> {
         for (number, entry) in self.children(directory)?.after(after) {
             if !visit(number, &entry.name, entry.inode, entry.kind) {
                 break;
@@ -377,7 +371,11 @@ impl Tree {
         if inode.lookups == 0 {
             if inode.metadata.links == 0 {
                 self.inodes.remove(&number);
-            } else if !inode.is_changed && !inode.has_changes && matches!(inode.data, Data::Origin) && number != self.root {
+            } else if !inode.is_changed
+                && !inode.has_changes
+                && matches!(inode.data, Data::Origin)
+                && number != self.root
+            {
                 // It can be had again.
                 self.inodes.remove(&number);
             }

@@ -84,9 +84,8 @@ impl View {
 
     /// What was wrong with the guest when programs read it, if anything was.
     pub fn fault(&self) -> Option<String> {
-        let fault = |tree: &SharedTree| {
-            tree.lock().unwrap_or_else(PoisonError::into_inner).fault().map(ToOwned::to_owned)
-        };
+        let fault =
+            |tree: &SharedTree| tree.lock().unwrap_or_else(PoisonError::into_inner).fault().map(ToOwned::to_owned);
         self.trees.iter().find_map(|(_, tree)| fault(tree))
     }
 

@@ -1,4 +1,5 @@
 //! A guest's tree as programs change it, without a kernel. `e2fsck` judges what is grafted.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::fs::{self, File, OpenOptions};
 use std::path::PathBuf;
@@ -74,7 +75,9 @@ impl Lab {
 
 /// The file at a path.
 fn at(tree: &mut Tree, path: &str) -> u64 {
-    path.split('/').filter(|name| !name.is_empty()).fold(tree.root(), |at, name| tree.lookup(at, name.as_bytes()).unwrap())
+    path.split('/')
+        .filter(|name| !name.is_empty())
+        .fold(tree.root(), |at, name| tree.lookup(at, name.as_bytes()).unwrap())
 }
 
 fn write(tree: &mut Tree, folder: &str, name: &str, text: &str) -> u64 {
@@ -201,7 +204,8 @@ fn the_rules_of_names_are_the_kernels() {
         assert_eq!(make(b"long", New::Symlink(vec![b'x'; 4096])), Err(Errno::NAMETOOLONG));
         let empty = make(b"empty", New::Directory).unwrap();
         let file = make(b"file", New::File).unwrap();
-        let rename = |tree: &mut Tree, from: (u64, &[u8]), to: (u64, &[u8])| tree.rename(from, to, IfTaken::Replace, NOW);
+        let rename =
+            |tree: &mut Tree, from: (u64, &[u8]), to: (u64, &[u8])| tree.rename(from, to, IfTaken::Replace, NOW);
         assert_eq!(rename(tree, (root, b"etc"), (many, b"below")), Err(Errno::INVAL));
         assert_eq!(rename(tree, (root, b"etc"), (root, b"file")), Err(Errno::NOTDIR));
         assert_eq!(rename(tree, (root, b"file"), (root, b"empty")), Err(Errno::ISDIR));

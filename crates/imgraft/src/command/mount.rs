@@ -58,8 +58,10 @@ fn expect_folder(folder: &Path) -> Result<(), Failure> {
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(cannot("is not a folder").hint("give an empty folder, such as `/mnt`")),
-        Err(error) => Err(Failure::because(format!("`{}` cannot be used", folder.display()), &error)
-            .hint("make the folder first")),
+        Err(error) => {
+            Err(Failure::because(format!("`{}` cannot be used", folder.display()), &error)
+                .hint("make the folder first"))
+        }
     }
 }
 
