@@ -4,6 +4,7 @@ use std::fs::File;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use guest::diff::{Found, View, diff, differing};
 use guest::open_volumes;
 use image::Image;
 use sha2::{Digest, Sha256};
@@ -16,6 +17,9 @@ use crate::job::{Job, Planned};
 use crate::output::Folder;
 use crate::source::OpenedFile;
 use crate::watch::Watcher;
+
+/// The most paths that are named.
+const MAX_PATHS: usize = 10;
 
 /// How much is compared at a time, in bytes.
 const STEP_BYTES: u64 = 1 << 20;
@@ -90,7 +94,29 @@ fn part(one: impl ReadAt + 'static, other: impl ReadAt + 'static) -> Result<Stri
         offset.checked_sub(first).is_some_and(|inside| inside < volume.size_bytes())
     });
     let place = place.map_or_else(|| "outside of the partitions".to_owned(), |volume| format!("in {volume}"));
-    Ok(format!("the disks in them differ first at {offset:#x}, {place}"))
+    let place = format!("the disks in them differ first at {offset:#x}, {place}");
+    let paths = paths(&one, &Arc::new(other)).map_err(incomparable)?;
+    Ok(if paths.is_empty() { place } else { format!("{place}: {}", words::list(paths, "and")) })
+}
+
+/// The paths whose files differ on the disks of two images, a few of them, and what differs.
+fn paths(one: &Arc<Image>, other: &Arc<Image>) -> Result<Vec<String>, guest::Error> {
+    let whole = 0..one.size_bytes().max(other.size_bytes());
+    let differing = differing(one, other, std::slice::from_ref(&whole))?;
+    let (one, other) = (View::open(scratch_disk(one))?, View::open(scratch_disk(other))?);
+    let (mut paths, mut more) = (Vec::new(), 0);
+    diff(&one, &other, &differing, &mut |found| {
+        if let Found::Path(change) = found {
+            match paths.len() {
+                0..MAX_PATHS => paths.push(format!("`{}` ({})", change.path, change.what.join(", "))),
+                _ => more += 1,
+            }
+        }
+    })?;
+    if more > 0 {
+        paths.push(format!("{more} more"));
+    }
+    Ok(paths)
 }
 
 #[cfg(test)]

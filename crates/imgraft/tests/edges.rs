@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["recipe", "vm"]),
-    ("graft", &["customize", "guest", "image", "recipe", "seed", "storage"]),
+    ("graft", &["customize", "guest", "image", "recipe", "seed", "storage", "words"]),
     ("sandbox-sys", &[]),
     ("sandbox", &["sandbox-sys"]),
     ("scratch", &["guest", "storage"]),

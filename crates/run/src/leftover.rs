@@ -3,7 +3,8 @@
 //! Logs of the command itself, and caches that have dates or orders in them that no two runs share. They stay in the
 //! image as they were before the command; new ones are not kept. Programs make the caches again when they need them.
 
-use guest::GuestPath;
+use guest::{GuestPath, Time};
+use scratch::{Settings, View};
 
 /// Files, and directories with all below them.
 const LEFTOVERS: [&str; 16] = [
@@ -27,6 +28,28 @@ const LEFTOVERS: [&str; 16] = [
     "/var/cache/debconf/config.dat-old",
     "/var/cache/debconf/templates.dat-old",
 ];
+
+/// Downloads that have the time at which one of many mirrors got them.
+const DOWNLOADS: &str = "/var/lib/apt/lists/any";
+
+/// Gives downloads since `began` the time of the build.
+pub(crate) fn settle_times(view: &View, began: Time, modified: Time) -> Result<(), scratch::Error> {
+    let Ok(path) = DOWNLOADS.parse() else { return Ok(()) };
+    view.in_folder(&path, |tree, folder, _| {
+        let mut files = Vec::new();
+        tree.read_directory(folder, 0, &mut |_, name, _, _| {
+            files.push(name.to_vec());
+            true
+        })?;
+        for name in files {
+            let file = tree.lookup(folder, &name)?;
+            if tree.facts(file)?.metadata.changed >= began {
+                tree.set(file, &Settings { modified: Some(modified), ..Settings::default() }, began)?;
+            }
+        }
+        Ok(())
+    })
+}
 
 /// Whether a path is left out of the image.
 pub(crate) fn is_leftover(path: &GuestPath) -> bool {

@@ -114,6 +114,10 @@ impl Runner for Namespaces {
             let problem = format!("the guest could not be read while `{}` ran: {fault}", task.name);
             return Err(RunError::Refused { problem, hint: Some("`imgraft check` says what is damaged".to_owned()) });
         }
+        if let Err(error) = leftover::settle_times(&view, began, task.modified) {
+            view.discard(guest);
+            return Err(refused(&error));
+        }
         let times = Times { began, modified: task.modified, latest: task.clamp };
         let difference = view.finish(guest, &times, &leftover::is_leftover).map_err(|error| refused(&error))?;
         let changes = difference.changes.iter().map(file_change).collect();
