@@ -5,6 +5,7 @@
 //! programs know how to meet; none is killed.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
 use sandbox_sys::{Instruction, Verdict};
@@ -94,12 +95,55 @@ const KINDS: &[(u32, usize)] = &[(0xc000_00b7, 2)];
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the sandbox has no numbers of this machine's system calls");
 
+/// A call that a sandbox with a single id asks about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Chown,
+    Lchown,
+    Fchown,
+    Fchownat,
+    Mknod,
+    Mknodat,
+    Setxattr,
+    Lsetxattr,
+    Fsetxattr,
+    Setgroups,
+}
+
+/// Their numbers. i386's older calls with ids of 16 bits are not among them: the kernel refuses those by itself.
+const ASKED: [(Call, Numbers); 10] = [
+    (Call::Chown, [Some(92), Some(212), None]),
+    (Call::Lchown, [Some(94), Some(198), None]),
+    (Call::Fchown, [Some(93), Some(207), Some(55)]),
+    (Call::Fchownat, [Some(260), Some(298), Some(54)]),
+    (Call::Mknod, [Some(133), Some(14), None]),
+    (Call::Mknodat, [Some(259), Some(297), Some(33)]),
+    (Call::Setxattr, [Some(188), Some(226), Some(5)]),
+    (Call::Lsetxattr, [Some(189), Some(227), Some(6)]),
+    (Call::Fsetxattr, [Some(190), Some(228), Some(7)]),
+    (Call::Setgroups, [Some(116), Some(206), Some(159)]),
+];
+
+impl Call {
+    /// The call that a number is.
+    pub(crate) fn of(architecture: u32, number: u32) -> Option<Self> {
+        let (_, column) = KINDS.iter().find(|(kind, _)| *kind == architecture)?;
+        ASKED.iter().find(|(_, numbers)| numbers[*column] == Some(number)).map(|(call, _)| *call)
+    }
+}
+
+/// Shuts the doors for this process, and has it wait for a supervisor at the calls of a sandbox with a single id.
+/// Returns the supervisor's listener.
+pub(crate) fn shut_and_ask() -> io::Result<OwnedFd> {
+    sandbox_sys::install_with_listener(&filter(&ASKED))
+}
+
 /// Shuts the doors for this process and all its descendants.
 ///
 /// With the capabilities of a user namespace, programs keep their set-user-ID bits. Without them (by chroot in a
 /// container), the kernel installs no filter unless those bits are given up.
 pub(crate) fn shut() -> io::Result<()> {
-    let filter = filter();
+    let filter = filter(&[]);
     match sandbox_sys::install(&filter) {
         Err(error) if error.raw_os_error() == Some(Errno::ACCESS.raw_os_error()) => {
             rustix::thread::set_no_new_privs(true)?;
@@ -110,10 +154,10 @@ pub(crate) fn shut() -> io::Result<()> {
 }
 
 /// The whole filter.
-pub(crate) fn filter() -> Vec<Instruction> {
+fn filter(asked: &[(Call, Numbers)]) -> Vec<Instruction> {
     let mut filter = vec![Instruction::load(Instruction::ARCHITECTURE)];
     for &(architecture, column) in KINDS {
-        let block = block(column);
+        let block = block(column, asked);
         // A jump reaches 255 instructions.
         let length = u8::try_from(block.len()).unwrap_or(u8::MAX);
         filter.push(Instruction::jump_if_equal(architecture, 0, length));
@@ -124,7 +168,7 @@ pub(crate) fn filter() -> Vec<Instruction> {
 }
 
 /// The filter for one kind of calls. It always ends with a verdict.
-fn block(column: usize) -> Vec<Instruction> {
+fn block(column: usize, asked: &[(Call, Numbers)]) -> Vec<Instruction> {
     let mut block = vec![Instruction::load(Instruction::NUMBER)];
     if column == 0 {
         block.extend([Instruction::jump_if_at_least(X32, 0, 1), fail(Errno::NOSYS)]);
@@ -152,6 +196,9 @@ fn block(column: usize) -> Vec<Instruction> {
     on(UNSHARE, &no_new_user);
     on(PERSONALITY, &only(&PERSONALITIES, Errno::PERM));
     on(SOCKET, &only(&FAMILIES, Errno::AFNOSUPPORT));
+    for (_, numbers) in asked {
+        on(*numbers, &[Instruction::verdict(Verdict::Ask)]);
+    }
     block.push(Instruction::verdict(Verdict::Allow));
     block
 }
@@ -208,7 +255,7 @@ mod tests {
     #[test]
     fn each_block_is_within_reach_of_a_jump() {
         for column in 0..3 {
-            assert!(block(column).len() <= 255);
+            assert!(block(column, &ASKED).len() <= 255);
         }
     }
 }

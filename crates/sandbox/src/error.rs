@@ -181,7 +181,7 @@ impl Error {
             Self::NoUserNamespaces { why, .. } => one(why.remedy()),
             Self::AppArmor => APPARMOR_REMEDIES.map(str::to_owned).to_vec(),
             Self::NoSubordinateIds { file, line, .. } => {
-                vec![format!("add the line `{line}` to {file}: `echo {line} | sudo tee -a {file}`")]
+                vec![Self::remedy_for_ids(*file, line)]
             }
             Self::NoIdMapper { .. } => one("install it: `sudo apt-get install uidmap` (Fedora: shadow-utils)"),
             Self::IdsNotOurs { .. } => one("give this container 65536 ids, or run imgraft on its host"),
@@ -191,6 +191,10 @@ impl Error {
             Self::Unsupported { remedy, .. } => one(remedy),
             _ => Vec::new(),
         }
+    }
+
+    pub(crate) fn remedy_for_ids(file: IdFile, line: &str) -> String {
+        format!("add the line `{line}` to {file}: `echo {line} | sudo tee -a {file}`")
     }
 
     pub(crate) fn host(what: impl Into<String>, error: impl Into<io::Error>) -> Self {

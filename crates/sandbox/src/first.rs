@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use rustix::io::Errno;
@@ -37,18 +37,29 @@ const CAPABILITIES: u32 = 63;
 /// The exit status of a process of the sandbox's own that could not go on: its report has the reason.
 const CANNOT_GO_ON: i32 = 125;
 
+/// What the first process has of the helper's.
+pub(crate) struct Ways<'a> {
+    /// To the caller.
+    pub(crate) socket: &'a OwnedFd,
+    /// Opened when the first process may go on.
+    pub(crate) gate: &'a OwnedFd,
+    /// Where the listener of a sandbox with a single id goes.
+    pub(crate) listeners: Option<&'a OwnedFd>,
+}
+
 /// Is the sandbox's first process until the command ends, and returns its own exit status.
-pub(crate) fn live(socket: &OwnedFd, gate: &OwnedFd, plan: Plan, tree: Option<Tree>) -> i32 {
-    match begin(socket, gate, plan, tree) {
+pub(crate) fn live(to: &Ways<'_>, plan: Plan, tree: Option<Tree>) -> i32 {
+    match begin(to, plan, tree) {
         Ok(()) => 0,
         Err(fault) => {
-            let _ = send(socket, &Report::Failed(fault), None);
+            let _ = send(to.socket, &Report::Failed(fault), None);
             CANNOT_GO_ON
         }
     }
 }
 
-fn begin(socket: &OwnedFd, gate: &OwnedFd, plan: Plan, tree: Option<Tree>) -> Result<(), Fault> {
+fn begin(to: &Ways<'_>, plan: Plan, tree: Option<Tree>) -> Result<(), Fault> {
+    let Ways { socket, gate, listeners } = *to;
     let host = |error: Errno| Fault::host("the sandbox's first process", error);
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(host)?;
     // Neither its memory nor its program, which is the host's, can be seen through /proc.
@@ -62,7 +73,7 @@ fn begin(socket: &OwnedFd, gate: &OwnedFd, plan: Plan, tree: Option<Tree>) -> Re
     }
     let child = match sandbox_sys::fork().map_err(|error| Fault::host("the command's process", error))? {
         sandbox_sys::Forked::Child => {
-            let fault = become_command(plan);
+            let fault = become_command(plan, listeners);
             let _ = send(socket, &Report::Failed(fault), None);
             std::process::exit(CANNOT_GO_ON);
         }
@@ -94,7 +105,7 @@ fn wait_for(command: Option<Pid>) -> rustix::io::Result<Report> {
 }
 
 /// Becomes the command. Returns only if that fails.
-fn become_command(plan: Plan) -> Fault {
+fn become_command(plan: Plan, listeners: Option<&OwnedFd>) -> Fault {
     let host = |what: &str, error: Errno| Fault::host(what, error);
     let prepare = || {
         if let (true, PlannedRoot::Folder(folder)) = (plan.is_chroot, &plan.root) {
@@ -105,7 +116,12 @@ fn become_command(plan: Plan) -> Fault {
         limit(&plan).map_err(|error| host("the limits of the command", error))?;
         rustix::process::chdir(plan.directory.as_bytes())
             .map_err(|error| Fault::host(format!("the guest's folder {}", plan.directory.display()), error))?;
-        doors::shut().map_err(|error| Fault::host("the filter of system calls", error))?;
+        let shut = match listeners {
+            // The descriptor goes to the helper, which answers.
+            Some(listeners) => doors::shut_and_ask().and_then(|listener| send(listeners, &(), Some(listener.as_fd()))),
+            None => doors::shut(),
+        };
+        shut.map_err(|error| Fault::host("the filter of system calls", error))?;
         drop_capabilities().map_err(|error| host("the capabilities of the command", error))
     };
     if let Err(fault) = prepare() {

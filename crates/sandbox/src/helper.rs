@@ -8,11 +8,15 @@ use std::os::unix::ffi::OsStrExt;
 use nix::sched::CloneFlags;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{Mode, OFlags};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions};
 
+use crate::first::Ways;
 use crate::message::{Fault, Order, Plan, PlannedRoot, Report, receive, send};
 use crate::mounts::Tree;
+use crate::owners::Wish;
 use crate::start::HELPER;
+use crate::supervisor::Supervisor;
 use crate::{chroot, first};
 
 /// Becomes the helper process if this program was started as one, and does not return then. Every program that uses
@@ -128,10 +132,15 @@ impl Helper {
     fn start(&mut self, plan: Box<Plan>, tree: Option<Tree>) -> Result<(), Fault> {
         let host = |error: io::Error| Fault::host("the sandbox's first process", error);
         let (gate, opener) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| host(e.into()))?;
+        let supervision = match &tree {
+            Some(tree) if plan.is_single => Some(Supervision::new(tree).map_err(host)?),
+            _ => None,
+        };
         let child = match sandbox_sys::fork().map_err(host)? {
             sandbox_sys::Forked::Child => {
                 drop(opener);
-                let code = first::live(&self.socket, &gate, *plan, tree);
+                let listeners = supervision.as_ref().map(|supervision| &supervision.theirs);
+                let code = first::live(&Ways { socket: &self.socket, gate: &gate, listeners }, *plan, tree);
                 std::process::exit(code);
             }
             sandbox_sys::Forked::Parent(child) => child,
@@ -148,7 +157,7 @@ impl Helper {
         let Some(child) = Pid::from_raw(child) else { return Err(out_of_turn()) };
         let process = rustix::process::pidfd_open(child, PidfdFlags::empty()).map_err(|error| host(error.into()))?;
         self.report(&Report::Started(child.as_raw_nonzero().get()))?;
-        let is_heard = self.attend(&process, opener);
+        let is_heard = self.attend(&process, opener, supervision.map(Supervision::listen));
         let _ = rustix::process::pidfd_send_signal(&process, Signal::KILL);
         while let Err(rustix::io::Errno::INTR) = rustix::process::waitpid(Some(child), WaitOptions::empty()) {}
         if is_chroot {
@@ -157,19 +166,44 @@ impl Helper {
         if is_heard { self.report(&Report::Gone) } else { Ok(()) }
     }
 
-    /// Passes orders on until the first process ends; no if the caller is gone.
-    fn attend(&self, process: &OwnedFd, opener: OwnedFd) -> bool {
+    /// Has the caller record something, and waits for its answer.
+    fn ask(&self, process: &OwnedFd, wish: Wish) -> Result<(), i32> {
+        let gone = rustix::io::Errno::IO.raw_os_error();
+        send(&self.socket, &Report::Owner(wish), None).map_err(|_| gone)?;
+        loop {
+            match receive(&self.socket) {
+                Ok(Some((Order::Recorded(None), _))) => return Ok(()),
+                Ok(Some((Order::Recorded(Some(number)), _))) => return Err(number),
+                Ok(Some((Order::Stop, _))) => {
+                    let _ = rustix::process::pidfd_send_signal(process, Signal::KILL);
+                }
+                Ok(Some(_)) => {}
+                // The end of the socket is seen again by whoever waits for orders.
+                Ok(None) | Err(_) => return Err(gone),
+            }
+        }
+    }
+
+    /// Passes orders on, and answers programs, until the first process ends; no if the caller is gone.
+    fn attend(&self, process: &OwnedFd, opener: OwnedFd, mut listening: Option<Listening>) -> bool {
         let mut opener = Some(opener);
         loop {
-            let mut waited = [PollFd::new(&self.socket, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+            let mut waited = vec![PollFd::new(&self.socket, PollFlags::IN), PollFd::new(process, PollFlags::IN)];
+            waited.extend(listening.as_ref().map(|listening| PollFd::new(listening.descriptor(), PollFlags::IN)));
             match poll(&mut waited, None) {
                 Ok(_) => {}
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(_) => return false,
             }
-            let [has_order, has_ended] = waited.map(|each| !each.revents().is_empty());
+            let events: Vec<_> = waited.iter().map(PollFd::revents).collect();
+            let [has_order, has_ended, has_call] = [0, 1, 2].map(|at| events.get(at).is_some_and(|of| !of.is_empty()));
             if has_ended {
                 return true;
+            }
+            if has_call {
+                // All programs that could ask are gone when nothing more than a hang-up is there.
+                let is_over = events.get(2).is_some_and(|of| !of.contains(PollFlags::IN));
+                listening = listening.filter(|_| !is_over).map(|one| one.attend(&mut |wish| self.ask(process, wish)));
             }
             if has_order {
                 match receive(&self.socket) {
@@ -184,6 +218,55 @@ impl Helper {
                     Ok(Some(_)) => {}
                     Ok(None) | Err(_) => return false,
                 }
+            }
+        }
+    }
+}
+
+/// The way on which the listener of a sandbox with a single id comes.
+struct Supervision {
+    ours: OwnedFd,
+    theirs: OwnedFd,
+    devices: Vec<u64>,
+    proc: OwnedFd,
+}
+
+impl Supervision {
+    fn new(tree: &Tree) -> io::Result<Self> {
+        let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let proc = rustix::fs::open("/proc", flags, Mode::empty())?;
+        Ok(Self { ours, theirs, devices: tree.devices().to_vec(), proc })
+    }
+
+    fn listen(self) -> Listening {
+        Listening::Waiting { way: self.ours, devices: self.devices, proc: self.proc }
+    }
+}
+
+/// A supervisor, or the way on which its listener will come.
+enum Listening {
+    Waiting { way: OwnedFd, devices: Vec<u64>, proc: OwnedFd },
+    There(Supervisor),
+}
+
+impl Listening {
+    fn descriptor(&self) -> &OwnedFd {
+        match self {
+            Self::Waiting { way, .. } => way,
+            Self::There(supervisor) => &supervisor.listener,
+        }
+    }
+
+    fn attend(self, ask: &mut dyn FnMut(Wish) -> Result<(), i32>) -> Self {
+        match self {
+            Self::Waiting { way, devices, proc } => match receive::<()>(&way) {
+                Ok(Some(((), Some(listener)))) => Self::There(Supervisor { listener, proc, devices }),
+                _ => Self::Waiting { way, devices, proc },
+            },
+            Self::There(supervisor) => {
+                supervisor.attend(ask);
+                Self::There(supervisor)
             }
         }
     }

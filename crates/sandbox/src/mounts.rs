@@ -86,6 +86,11 @@ impl Tree {
         self.root.as_ref().map(AsFd::as_fd).ok_or_else(|| Fault::host("there is no root", Errno::NOENT))
     }
 
+    /// The devices of the FUSE file systems, by index.
+    pub(crate) fn devices(&self) -> &[u64] {
+        &self.devices
+    }
+
     /// Mounts a FUSE file system at `point`; `serve` gets its connection.
     pub(crate) fn mount_fuse(
         &mut self,

@@ -101,7 +101,7 @@ pub struct Limits {
 pub enum Ids {
     /// For root: the range of its own line in `/etc/subuid` and `/etc/subgid`, else [`Ids::LENT`]; and for a
     /// [`Root::Folder`] the same numbers as in the guest, as the folder's owners are the guest's. For others: their
-    /// subordinate ids; who has none gets a [single id](Ids::Single).
+    /// subordinate ids; who has none is refused with the line that the file lacks.
     Auto,
     /// These 65536 ids of the host, from `first` on.
     Range {
@@ -110,8 +110,14 @@ pub enum Ids {
     },
     /// The same numbers as in the guest (root only).
     Same,
-    /// The user's own id for the guest's root, and none for all others: what the command does with owners is recorded
-    /// by the caller's [`Owners`](crate::Owners).
+    /// The user's own id for the guest's root, and none for all others. The root is a [`Root::Fuse`] that shows every
+    /// file as root's, and what the command does with owners is recorded by the caller's [`Owners`](crate::Owners).
+    ///
+    /// A program can notice this, so [`Ids::Auto`] does not choose it: `stat` shows root as every file's owner, so what
+    /// reads an owner to give it to another file (`cp -a`, BusyBox's `chgrp`) gives it root's. Taking another id
+    /// (`su`, `setpriv`, apt's user `_apt` unless `APT::Sandbox::User` is `root`) fails with EINVAL. Neither does an
+    /// access list that names another id than root's work (EINVAL), nor do other owners in `/tmp` and `/run`, which are
+    /// the kernel's.
     Single,
 }
 

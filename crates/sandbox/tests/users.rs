@@ -153,3 +153,67 @@ fn apparmor_s_restriction_is_recognised_and_both_remedies_are_named() {
     let said = machine.run_as("unshare -Ur", "", &["--first-id=100000"], "true").ended;
     assert!(said.starts_with("this process may not map the host's ids 100000 to 165535"), "{said}");
 }
+
+/// The numbers of files, as a FUSE server of the guest's tree gives them.
+fn inode(machine: &Machine, path: &str) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    // The root of each file system is number 1.
+    if path.is_empty() { 1 } else { fs::symlink_metadata(machine.guest.path().join(path)).unwrap().ino() }
+}
+
+#[test]
+fn with_a_single_id_what_the_kernel_cannot_do_is_recorded() {
+    let machine = Machine::new("", "");
+    let link = machine.guest.path().join("etc/link");
+    std::os::unix::fs::symlink("/boot/efi/loader", &link).unwrap();
+    let options = ["--single", "--fuse=/", "--fuse=/boot/efi"];
+    let script = "id -u; chown 1000:50 /etc/passwd; cd /etc; chown 7 link; chown -h :8 link; chgrp 9 ../etc/passwd
+        chown -R 5:5 /root; attempts mknod_memory trusted chown setuid; mkfifo /tmp/a && echo fifo
+        chown 0:0 /tmp/a && echo kernel; chown 33:33 /tmp/a 2>/dev/null || echo refused
+        chown 4000000000 /etc/passwd 2>/dev/null || echo full; chown 1:1 /etc/nothing 2>/dev/null || echo nothing
+        chown 1 /dev/null 2>/dev/null || echo device; stat -c %u:%g /etc/passwd";
+    let said = machine.run("", &options, script);
+    assert_eq!(
+        said.output,
+        "0\nmknod_memory ok\ntrusted ok\nchown ok\nsetuid EINVAL\nfifo\nkernel\nrefused\nfull\nnothing\ndevice\n0:0"
+    );
+    let (passwd, link, root) = (inode(&machine, "etc/passwd"), inode(&machine, "etc/link"), inode(&machine, "root"));
+    let loader = inode(&machine, "boot/efi/loader");
+    let expected = [
+        format!("chown 0 {passwd} 1000 50"),
+        format!("chown 1 {loader} 7 0"),
+        format!("chown 0 {link} 0 8"),
+        format!("chown 0 {passwd} 0 9"),
+        format!("chown 0 {root} 5 5"),
+        format!("node 0 {root} mem 20600 101"),
+        format!("xattr 0 {root} trusted.a b"),
+        format!("chown 0 {root} 1000 1000"),
+        "Exited(0)".to_owned(),
+    ];
+    // BusyBox names an owner that is to stay by the one that it sees, which is root: the reason why this mode has to
+    // be asked for.
+    let recorded: Vec<_> = said.ended.lines().map(str::to_owned).collect();
+    assert_eq!(recorded, expected);
+}
+
+#[test]
+fn a_single_id_needs_files_that_are_served() {
+    let machine = Machine::new("", "");
+    let said = machine.run("", &["--single"], "true").ended;
+    assert!(said.starts_with("a folder cannot keep owners for a user with a single id\nhint: "), "{said}");
+}
+
+#[test]
+fn a_sandbox_with_a_single_id_ends_and_streams_as_others() {
+    let machine = Machine::new("", "");
+    let options = |more: &'static str| ["--single", "--fuse=/", more];
+    let said = machine.run("", &options("--time=500"), "trap '' TERM; while :; do chown 1 /etc/passwd; done");
+    assert!(said.ended.ends_with("TimedOut"), "{}", &said.ended[..200]);
+    let said = machine.run(
+        "",
+        &options("--set=A=b"),
+        "for i in $(seq 50); do (chown $i /etc/passwd &); done; sleep 0.5; exit 7",
+    );
+    assert_eq!(said.ended.lines().filter(|line| line.starts_with("chown 0 ")).count(), 50);
+    assert!(said.ended.ends_with("Exited(7)"), "{}", said.ended);
+}

@@ -8,11 +8,37 @@
 #[cfg(feature = "full-tests")]
 mod serve;
 
-use std::io::Write;
+use std::ffi::OsStr;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use sandbox::{Confinement, File, Ids, Root, Spec, start};
+use sandbox::{Confinement, File, Ids, Owners, Root, Spec, start};
+
+/// Says on standard error what a sandbox with a single id has recorded, by the numbers of files.
+struct Recorder;
+
+impl Owners for Recorder {
+    fn chown(&self, mount: usize, inode: u64, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        // As a file system would that cannot keep such an owner.
+        if uid == Some(4_000_000_000) {
+            return Err(io::Error::from_raw_os_error(28));
+        }
+        let id = |id: Option<u32>| id.map_or("-".to_owned(), |id| id.to_string());
+        eprintln!("chown {mount} {inode} {} {}", id(uid), id(gid));
+        Ok(())
+    }
+
+    fn make_node(&self, mount: usize, directory: u64, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
+        eprintln!("node {mount} {directory} {} {mode:o} {device:x}", name.display());
+        Ok(())
+    }
+
+    fn set_xattr(&self, mount: usize, inode: u64, name: &OsStr, value: &[u8]) -> io::Result<()> {
+        eprintln!("xattr {mount} {inode} {} {}", name.display(), String::from_utf8_lossy(value));
+        Ok(())
+    }
+}
 
 fn main() -> ExitCode {
     sandbox::enter_if_asked();
@@ -71,7 +97,7 @@ fn main() -> ExitCode {
             });
         }
         let mut stdout = std::io::stdout();
-        started.run(&(), &mut |said| {
+        started.run(&Recorder, &mut |said| {
             stdout.write_all(said).and_then(|()| stdout.flush()).unwrap();
         })
     });
