@@ -154,6 +154,11 @@ impl Tree {
         self.root
     }
 
+    /// Whether files have owners, modes and attributes.
+    pub fn is_unix(&self) -> bool {
+        self.is_unix
+    }
+
     /// How much is free.
     pub fn space(&self) -> Space {
         self.space
