@@ -53,9 +53,7 @@ impl Namespaces {
             served.push(mount::serve(&view.trees[index].1, owners, connection)?);
             Ok(())
         });
-        let ended = started
-            .and_then(|started| started.run(&Recorder(view), said))
-            .map_err(|error| unavailable(&error));
+        let ended = started.and_then(|started| started.run(&Recorder(view), said)).map_err(|error| unavailable(&error));
         // The sandbox is gone, and with it the mounts.
         for served in served {
             let waited = served.wait();
@@ -71,11 +69,7 @@ impl Namespaces {
 struct Recorder<'a>(&'a View);
 
 impl Recorder<'_> {
-    fn in_tree<T>(
-        &self,
-        mount: usize,
-        record: impl FnOnce(&mut scratch::Tree) -> scratch::Result<T>,
-    ) -> io::Result<T> {
+    fn in_tree<T>(&self, mount: usize, record: impl FnOnce(&mut scratch::Tree) -> scratch::Result<T>) -> io::Result<T> {
         let (_, tree) = self.0.trees.get(mount).ok_or(io::ErrorKind::NotFound)?;
         Ok(record(&mut tree.lock().unwrap_or_else(PoisonError::into_inner))?)
     }

@@ -37,8 +37,12 @@ const DEVICES: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// The links in `/dev`. Without `/proc` they lead nowhere, so that a program fails instead of writing into a file.
-const LINKS: [(&str, &str); 4] =
-    [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+const LINKS: [(&str, &str); 4] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
 
 /// Directories that are there for the time of a command, and their modes.
 const DIRECTORIES: [(&str, u32); 5] =
@@ -91,6 +95,9 @@ impl Unpacked {
             error,
         })?;
         check_folder(&outer)?;
+        // What is made in the folder gets nothing from a folder around it.
+        set_mode(&outer, 0o700)?;
+        let _ = rustix::fs::removexattr(&outer, "system.posix_acl_default");
         // The guest's root may be open to all; the folder around it is not.
         let folder = outer.join("root");
         let mut spec = Spec::new(Root::Folder(folder.clone()), arguments(&task.program));
@@ -120,7 +127,10 @@ fn check_folder(folder: &Path) -> Result<(), RunError> {
     match flags.iter().find(|(flag, _)| found.f_flag.contains(*flag)) {
         None => Ok(()),
         Some((_, name)) => Err(RunError::Unavailable {
-            problem: format!("the file system of {} is mounted with `{name}`: no guest can run there", folder.display()),
+            problem: format!(
+                "the file system of {} is mounted with `{name}`: no guest can run there",
+                folder.display()
+            ),
             hint: Some(OTHER_FOLDER.to_owned()),
         }),
     }

@@ -80,7 +80,8 @@ impl Work<'_> {
     fn original(&self, seen: &Seen) -> Option<InodeNumber> {
         let original = self.record.files.get(&seen.identity)?;
         let kind = original.beside.device.map_or(seen.kind, |(kind, _)| kind);
-        let is_it = original.tree == self.index && self.tree.facts(original.inode).is_ok_and(|of| of.metadata.kind == kind);
+        let is_it =
+            original.tree == self.index && self.tree.facts(original.inode).is_ok_and(|of| of.metadata.kind == kind);
         is_it.then_some(original.inode)
     }
 
@@ -231,7 +232,10 @@ impl Work<'_> {
             if has_content && (*is_new || !self.is_same(number, path, seen)?) {
                 self.write(number, path, seen)?;
             } else if seen.kind == FileKind::Regular && !has_content && seen.state.size_bytes > 0 {
-                return Err(unlike(path, "is a device that may not be made here, and was written to", Errno::PERM));
+                return Err(RunError::Refused {
+                    problem: format!("`{path}` is a device that may not be made on this machine, and was written to"),
+                    hint: Some("run imgraft where root may make all devices".to_owned()),
+                });
             }
             self.properties(number, path, seen)?;
             immutable.extend(self.new_flags(number, path, seen, *is_new)?.map(|flags| (number, path, flags)));
@@ -331,6 +335,9 @@ impl Work<'_> {
             Some(original) if original.state.modified == seen.state.modified => original.modified,
             _ => seen.state.modified,
         };
+        if self.tree.facts(number).map_err(refused)?.metadata.modified == modified {
+            return Ok(());
+        }
         let time = Settings { modified: Some(modified), ..Settings::default() };
         self.tree.set(number, &time, self.now).map_err(refused)
     }

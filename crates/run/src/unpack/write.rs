@@ -174,21 +174,12 @@ impl Work<'_> {
         let failed = |error| failed(at, error);
         let unreadable = |error| unreadable(path, error);
         let file = new_file(at).map_err(failed)?;
-        let mut offset = 0;
-        while offset < metadata.size_bytes {
-            let mut from = match tree.seek(number, offset, true) {
-                Ok(from) => from,
-                Err(Errno::NXIO) => break,
-                Err(error) => return Err(unreadable(error)),
-            };
-            let end = tree.seek(number, from, false).map_err(unreadable)?;
-            if end <= from {
-                return Err(damaged(path, "has data that end before they begin"));
-            }
+        for part in tree.data(number).map_err(unreadable)? {
+            let (mut from, end) = (part.start, part.end);
             // A small image can claim more than any disk holds.
-            self.free_bytes = self.free_bytes.checked_sub(end - from).ok_or_else(|| RunError::Host {
-                what: format!("{}: the guest does not fit there", self.folder.display()),
-                error: io::ErrorKind::StorageFull.into(),
+            self.free_bytes = self.free_bytes.checked_sub(end - from).ok_or_else(|| RunError::Unavailable {
+                problem: format!("{} has no room for the files of the guest", self.folder.display()),
+                hint: Some(OTHER_FOLDER.to_owned()),
             })?;
             while from < end {
                 let step = (end - from).min(COPY_BYTES as u64) as usize;
@@ -199,7 +190,6 @@ impl Work<'_> {
                 file.write_all_at(&self.buffer[..read], from).map_err(failed)?;
                 from += read as u64;
             }
-            offset = end;
         }
         file.set_len(metadata.size_bytes).map_err(failed)
     }
