@@ -54,7 +54,11 @@ fn folders(world: &World) -> Vec<String> {
 /// Makes, changes and removes files of every kind.
 fn every_kind() -> String {
     let xattr = |path: &str, name: &str, value: &str, length: usize| {
-        format!("perl -e 'syscall({SETXATTR}, \"{path}\", \"{name}\", {value}, {length}, 0) == 0 or die $!'")
+        let arguments = "$_[0], $_[1], $_[2]";
+        format!(
+            "perl -e '@_ = (\"{path}\", \"{name}\", {value}); \
+             syscall({SETXATTR}, {arguments}, {length}, 0) == 0 or die $!'"
+        )
     };
     let user = xattr("/opt/a/attributes", "user.imgraft", "\"value\"", 5);
     // cap_net_raw, permitted and effective; u::rw-,u:1000:r--,g::r--,m::r--,o::r--.
@@ -67,7 +71,7 @@ fn every_kind() -> String {
         // What is new.
         "mkdir -p /opt/a/b/c",
         "echo made >/opt/a/made; ln /opt/a/made /opt/a/twin; ln /opt/a/made /opt/a/b/triplet",
-        "ln -s ../made /opt/a/link; ln -s \"$(printf %0300d 7)\" /opt/a/long-link; mkfifo -m 0622 /opt/a/fifo",
+        "ln -s ../made /opt/a/link; ln -s \"$(printf %0300d 7)\" /opt/a/long-link; mkfifo /opt/a/fifo",
         "dd if=/dev/zero of=/opt/a/sparse bs=1 count=1 seek=5000000 2>/dev/null",
         "printf data | dd of=/opt/a/sparse bs=1 seek=1000000 conv=notrunc 2>/dev/null",
         "install -o www-data -g mail -m 4750 /bin/true /opt/a/setuid",
@@ -83,8 +87,8 @@ fn every_kind() -> String {
         "echo x >'/opt/a/new\nline'",
         // What changes.
         "echo more >>/etc/profile; chmod 0700 /srv; chown www-data /var/mail; chmod u+s /usr/bin/env",
-        "cp -p /etc/services /opt/services; printf X | dd of=/etc/services bs=1 conv=notrunc 2>/dev/null",
-        "touch -r /opt/services /etc/services; rm /opt/services",
+        "cp -p /etc/bash.bashrc /opt/bashrc; printf X | dd of=/etc/bash.bashrc bs=1 conv=notrunc 2>/dev/null",
+        "touch -r /opt/bashrc /etc/bash.bashrc; rm /opt/bashrc",
         "cp -p /etc/hosts /etc/hosts.new; echo 192.0.2.1 x >>/etc/hosts.new; mv /etc/hosts.new /etc/hosts",
         "ln /etc/debian_version /opt/debian_version; touch -d 2003-04-05 /opt/a/b; : >/etc/issue.net",
         // What is another kind of file, in another place, or gone.
