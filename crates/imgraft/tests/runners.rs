@@ -77,7 +77,7 @@ fn every_kind() -> String {
         "install -o www-data -g mail -m 4750 /bin/true /opt/a/setuid",
         "mkdir -m 2775 /opt/a/setgid; chgrp mail /opt/a/setgid; echo x >/opt/a/setgid/inherits",
         "touch -d 2001-02-03T04:05:06.789 /opt/a/old; touch -h -d 2002-03-04 /opt/a/link",
-        "chown -h 12345:54321 /opt/a/link",
+        "chown -h 12345:54321 /opt/a/link; echo x >/opt/a/whole; touch -d \"@$(date +%s)\" /opt/a/whole",
         "echo x >/opt/a/attributes; echo x >/opt/a/acl; cp /bin/true /opt/a/ping; mkdir /opt/a/defaults",
         &user,
         &capability,
@@ -118,6 +118,9 @@ fn both_runners_give_the_same_image() {
     }
     assert_sound(&world.path("unpack.img"));
     assert_eq!(world.content("unpack.img", ROOT, "/opt/a/twin"), b"made\nappended");
+    // A program that sets the clock's time in whole seconds has not set one of before the command.
+    let modified = |path: &str| world.stat("unpack.img", ROOT, path).modified;
+    assert_eq!(modified("/opt/a/whole"), modified("/opt/a/made"));
     let same = fs::read(world.path("namespaces.img")).unwrap() == fs::read(world.path("unpack.img")).unwrap();
     let report = |runner: &str| fs::read_to_string(world.path(&format!("{runner}.json"))).unwrap();
     let changes = |runner: &str| report(runner).lines().filter(|line| line.contains("\"path\"")).collect::<String>();

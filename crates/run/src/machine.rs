@@ -111,6 +111,8 @@ impl Machine {
             let problem = format!("the guest could not be read while `{}` ran: {fault}", task.name);
             return Err(RunError::Refused { problem, hint: Some("`imgraft check` says what is damaged".to_owned()) });
         }
+        // Programs such as apt give files the time of the clock in whole seconds.
+        let began = Time { nanoseconds: 0, ..began };
         let times = Times { began, modified: task.modified, latest: task.clamp };
         let difference = view.finish(guest, &times, &leftover::is_leftover).map_err(|error| refused(&error))?;
         let changes = difference.changes.iter().map(file_change).collect();
