@@ -35,8 +35,11 @@ pub struct Report {
 /// What a command in the guest came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Executed {
-    /// How it was run: `namespaces`.
+    /// How it was run: `namespaces`, `unpack`.
     pub runner: &'static str,
+    /// Why it was run like that and not in namespaces, where nobody asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runner_because: Option<String>,
     /// Every file that it changed.
     pub changes: Vec<FileChange>,
     /// The packages that it changed, for a step of the package manager whose list can be read.
@@ -68,9 +71,9 @@ impl Report {
 
     /// A command did `what`.
     pub(crate) fn executed(verb: &'static str, what: &str, outcome: Outcome, packages: Option<PackageChanges>) -> Self {
-        let Outcome { changes, log, runner } = outcome;
+        let Outcome { changes, log, runner, runner_because } = outcome;
         let text = format!("{what} ({})", change_counts(&changes));
-        let executed = Executed { runner, changes, packages, log };
+        let executed = Executed { runner, runner_because, changes, packages, log };
         Self { executed: Some(executed), ..Self::new(verb, text, Vec::new(), Vec::new()) }
     }
 }

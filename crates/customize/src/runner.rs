@@ -58,6 +58,8 @@ pub struct Outcome {
     pub log: Option<PathBuf>,
     /// How it was run: `namespaces`, `unpack`.
     pub runner: &'static str,
+    /// Why it was run like that and not in namespaces, where nobody asked for it.
+    pub runner_because: Option<String>,
 }
 
 /// A file that a command changed.

@@ -64,7 +64,7 @@ impl Runner for Fake {
             change(Change::Changed, STATUS, Some(1024)),
             change(Change::Removed, "/etc/old", Some(4096)),
         ];
-        Ok(Outcome { changes, log: None, runner: "fake" })
+        Ok(Outcome { changes, runner: "fake", ..Outcome::default() })
     }
 }
 

@@ -38,19 +38,21 @@ impl Leftover {
 
     /// The file stays: it has another name now.
     pub fn keep(self) {
-        self.forget();
+        self.forget(&mut all());
         std::mem::forget(self);
     }
 
-    fn forget(&self) {
-        all().retain(|other| *other != self.path);
+    fn forget(&self, left: &mut Vec<PathBuf>) {
+        left.retain(|other| *other != self.path);
     }
 }
 
 impl Drop for Leftover {
     fn drop(&mut self) {
+        // Not while `remove_all` removes it: one of the two would stop halfway.
+        let mut left = all();
         remove(&self.path);
-        self.forget();
+        self.forget(&mut left);
     }
 }
 

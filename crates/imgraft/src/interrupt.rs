@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use sandbox::Stopper;
 use signal_hook::consts::{SIGHUP, TERM_SIGNALS};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -21,9 +22,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(10);
 static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
 
 /// Something that is left when this program ends early.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Left {
     Process(Pid),
+    /// A command in a sandbox, which is stopped, and the process that ends when all that it started is gone.
+    Command(Stopper, Pid),
     /// The terminal's modes, which a guest may have changed.
     Terminal(Box<TerminalModes>),
 }
@@ -46,12 +49,20 @@ impl LeftoverProcess {
         let (started, number) = watched(start, |started| pid_of(started.1).map(Left::Process))?;
         Ok((started, Self { pid: pid_of(number) }))
     }
+
+    /// Takes charge of a command in a sandbox, and of the process that is gone after it.
+    pub(crate) fn command(stopper: Stopper, number: u32) -> Self {
+        let pid = Pid::from_raw(number.cast_signed());
+        let left = pid.map(|pid| Left::Command(stopper, pid));
+        let Ok(()) = watched(|| Ok::<_, std::convert::Infallible>(()), |()| left);
+        Self { pid }
+    }
 }
 
 impl Drop for LeftoverProcess {
     fn drop(&mut self) {
         if let Some(pid) = self.pid {
-            forget(&Left::Process(pid));
+            forget(|left| matches!(left, Left::Process(other) | Left::Command(_, other) if *other == pid));
         }
     }
 }
@@ -75,7 +86,7 @@ impl LeftoverTerminal {
 impl Drop for LeftoverTerminal {
     fn drop(&mut self) {
         self.modes.restore();
-        forget(&Left::Terminal(self.modes.clone()));
+        forget(|left| matches!(left, Left::Terminal(other) if *other == self.modes));
     }
 }
 
@@ -88,8 +99,8 @@ fn watched<T, E>(make: impl FnOnce() -> Result<T, E>, left: impl FnOnce(&T) -> O
     Ok(made)
 }
 
-fn forget(left: &Left) {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != left);
+fn forget(is_it: impl Fn(&Left) -> bool) {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner).retain(|left| !is_it(left));
 }
 
 /// Has a signal that ends this program, and a panic, leave nothing behind. Programs that leave nothing are not slowed by
@@ -171,8 +182,15 @@ fn is_ignored(signal: i32) -> bool {
 
 fn end_all(all: &[Left]) {
     for left in all {
-        if let Left::Process(pid) = left {
-            end(*pid);
+        match left {
+            Left::Process(pid) => end(*pid),
+            Left::Command(stopper, pid) => {
+                stopper.stop();
+                if !ends(*pid) {
+                    let _ = kill_process(*pid, Signal::KILL);
+                }
+            }
+            Left::Terminal(_) => {}
         }
     }
 }
@@ -188,15 +206,22 @@ fn restore_all(all: &[Left]) {
 /// Ends a process of ours: it is asked to, so that it leaves the terminal as it was, and made to.
 fn end(pid: Pid) {
     let _ = kill_process(pid, Signal::TERM);
+    if !ends(pid) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
+/// Waits for a process of ours to end, though not for ever; no if it does not.
+fn ends(pid: Pid) -> bool {
     let deadline = Instant::now() + END_TIMEOUT;
     while Instant::now() < deadline {
         // An error says that somebody else has waited for it, and so that it is gone.
         if !matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None)) {
-            return;
+            return true;
         }
         std::thread::sleep(POLL_INTERVAL);
     }
-    let _ = kill_process(pid, Signal::KILL);
+    false
 }
 
 #[cfg(test)]

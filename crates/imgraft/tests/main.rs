@@ -41,6 +41,7 @@ mod refusals;
 mod repair;
 mod reproducible;
 mod resize;
+mod runners;
 mod seed;
 mod seed_boot;
 mod seed_check;

@@ -5,6 +5,7 @@ mod content;
 mod difference;
 mod edit;
 mod graft;
+mod holes;
 mod inode;
 mod phantom;
 mod spill;

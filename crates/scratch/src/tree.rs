@@ -156,6 +156,11 @@ impl Tree {
         self.root
     }
 
+    /// Whether files have owners, modes and attributes.
+    pub fn is_unix(&self) -> bool {
+        self.is_unix
+    }
+
     /// How much is free.
     pub fn space(&self) -> Space {
         self.space
@@ -502,43 +507,6 @@ impl Tree {
             }
             (None, None) => Ok(0),
         }
-    }
-
-    /// Where the next data of a regular file begin at `offset` or after it, or else the next hole.
-    ///
-    /// # Errors
-    ///
-    /// [`Errno::NXIO`] if there is nothing up to the end.
-    pub fn seek(&mut self, number: InodeNumber, offset: u64, for_data: bool) -> Result<u64> {
-        let inode = self.inode(number)?;
-        let size_bytes = inode.metadata.size_bytes;
-        if offset >= size_bytes {
-            return Err(Errno::NXIO);
-        }
-        if let Data::Content(content) = &inode.data {
-            return content.seek(offset, for_data).ok_or(Errno::NXIO);
-        }
-        let Some(origin) = inode.origin.clone() else { return Err(Errno::NXIO) };
-        let extents = self.base.read(|file_system| file_system.content_extents(&origin));
-        let extents = extents.map_err(|error| self.failed(&error))?;
-        let Some(mut extents) = extents else { return Ok(if for_data { offset } else { size_bytes }) };
-        extents.sort_by_key(|extent| extent.offset);
-        let mut at = offset;
-        for extent in extents {
-            let end = extent.offset.saturating_add(extent.length_bytes);
-            if end <= at {
-                continue;
-            }
-            if for_data {
-                let found = at.max(extent.offset);
-                return if found < size_bytes { Ok(found) } else { Err(Errno::NXIO) };
-            }
-            if extent.offset > at {
-                break;
-            }
-            at = end;
-        }
-        if for_data { Err(Errno::NXIO) } else { Ok(at.min(size_bytes)) }
     }
 }
 

@@ -3,6 +3,8 @@
 use clap::Args;
 use graft::Job;
 
+use crate::runner::Kind;
+
 /// What commands in the guest may do.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct Commands {
@@ -13,12 +15,16 @@ pub(crate) struct Commands {
     /// Let no command in the guest use the network, whatever the recipe says
     #[arg(long, help_heading = "Commands in the guest", overrides_with = "network")]
     no_network: bool,
+
+    /// How commands in the guest are run
+    #[arg(long, help_heading = "Commands in the guest", value_name = "RUNNER", value_enum, default_value_t)]
+    runner: Kind,
 }
 
 impl Commands {
     /// Has the commands of `job` run in this way, where the recipe lets them use the network or not.
     pub(crate) fn apply(self, job: &mut Job, recipe_network: bool) {
-        job.options.runner = Some(crate::runner::runner());
+        job.options.runner = Some(crate::runner::runner(self.runner));
         job.options.network = self.network || (recipe_network && !self.no_network);
     }
 }

@@ -177,7 +177,8 @@ the time of SOURCE_DATE_EPOCH if it is set, else that of your files; what comes 
 time at which the base's root was last written to.
 Commands in the guest (--run, --run-script, --install, --uninstall, --update) run with the guest's own
 programs on the guest's own files: they see nothing of this machine, no network without --network, and
-services do not start. If one fails, no image is made.
+services do not start. If one fails, no image is made. In a plain container root's commands run in a
+folder that the guest is unpacked into (--runner unpack), which keeps less of the machine from them.
 
 An overlay needs its base, unchanged. It names the base by a path from its own folder, or by an absolute
 path if you give one.";
@@ -192,7 +193,9 @@ Examples:
 
 Changes are carried out in the order given. Commands in the guest (--run, --run-script, --install,
 --uninstall, --update) run with the guest's own programs on the guest's own files: they see nothing of
-this machine, no network without --network, and services do not start. If one fails, nothing is changed.";
+this machine, no network without --network, and services do not start. If one fails, nothing is changed.
+In a plain container root's commands run in a folder that the guest is unpacked into (--runner unpack),
+which keeps less of the machine from them.";
 
 const RESIZE_EXAMPLES: &str = "\
 Examples:

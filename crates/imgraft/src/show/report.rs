@@ -98,8 +98,9 @@ fn operation_lines(operation: &customize::Report) -> Vec<String> {
 
 /// Every package and every file that a command in the guest changed.
 fn change_lines(executed: &Executed) -> Vec<String> {
-    let Executed { changes, packages, log, .. } = executed;
-    let mut lines = Vec::new();
+    let Executed { runner, runner_because, changes, packages, log } = executed;
+    let because = runner_because.as_ref().map(|because| format!(", as {because}")).unwrap_or_default();
+    let mut lines = vec![format!("  run by the runner {runner}{because}")];
     if let Some(PackageChanges { installed, upgraded, removed }) = packages {
         lines.extend(installed.iter().map(|package| format!("  + package {} {}", package.name, package.version)));
         lines.extend(upgraded.iter().map(|package| {
@@ -172,11 +173,17 @@ mod tests {
             change(customize::Change::Changed, "/etc", None),
             change(customize::Change::Removed, "/usr/bin/nano", Some(2048)),
         ];
-        let executed =
-            Executed { runner: "namespaces", changes, packages: Some(packages), log: Some("/tmp/x.log".into()) };
+        let executed = Executed {
+            runner: "unpack",
+            runner_because: Some("this machine makes no user namespaces for you".to_owned()),
+            changes,
+            packages: Some(packages),
+            log: Some("/tmp/x.log".into()),
+        };
         assert_eq!(
             change_lines(&executed),
             [
+                "  run by the runner unpack, as this machine makes no user namespaces for you",
                 "  + package jq 1-1",
                 "  M package libc6 2.36-9 to 2.36-10",
                 "  - package nano 1-1",
