@@ -386,6 +386,9 @@ impl Work<'_> {
 fn unlike(path: &GuestPath, what: &str, error: Errno) -> RunError {
     let hint = match error {
         Errno::NOSPC => Some("make the image larger: `--size +1G`".to_owned()),
+        Errno::PERM => {
+            Some("the file is immutable (`chattr +i`), or on a FAT partition, which has no owners".to_owned())
+        }
         _ => None,
     };
     RunError::Refused { problem: format!("`{path}` {what}, which the guest's file system cannot have: {error}"), hint }

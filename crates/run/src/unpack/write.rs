@@ -13,7 +13,7 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, XattrFlags};
 use rustix::io::Errno;
 use scratch::{InodeNumber, Tree, View};
 
-use crate::machine::{MOUNT_POINTS, known, refused};
+use crate::machine::{MOUNT_POINTS, known};
 use crate::unpack::host_file::{look, make_special, may_stay_beside};
 use crate::unpack::record::{Beside, Native, Original, Record};
 use crate::unpack::{OTHER_FOLDER, cannot_hold, failed, make_directory, place};
@@ -279,16 +279,10 @@ fn set_time(at: &Path, modified: Time) -> io::Result<()> {
 
 /// A file of the guest that cannot be read.
 pub(super) fn unreadable(path: &GuestPath, error: Errno) -> RunError {
-    let RunError::Refused { problem, .. } = refused(&error.into()) else {
-        return damaged(path, "cannot be read");
-    };
-    RunError::Refused { problem: format!("`{path}` cannot be read: {problem}"), hint: damage_hint() }
+    damaged(path, &format!("cannot be read: {error}"))
 }
 
 fn damaged(path: &GuestPath, what: &str) -> RunError {
-    RunError::Refused { problem: format!("`{path}` {what}"), hint: damage_hint() }
-}
-
-fn damage_hint() -> Option<String> {
-    Some("`imgraft check` says what is damaged".to_owned())
+    let hint = Some("`imgraft check` says what is damaged".to_owned());
+    RunError::Refused { problem: format!("`{path}` {what}"), hint }
 }
