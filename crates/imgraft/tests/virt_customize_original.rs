@@ -277,6 +277,53 @@ fn the_same_command_lines_give_the_same_tree_but_for_what_is_stated() {
     assert_eq!(paths, ["/etc/shadow"], "one by one, they come to something else");
 }
 
+/// What runs the guest's own programs.
+const COMMANDS: &[&str] = &[
+    "--install",
+    "jq,sl",
+    "--uninstall",
+    "sl",
+    "--run-command",
+    "echo made >/etc/made; install -o www-data -m 4750 /bin/true /opt/x",
+    "--run",
+    "files/run.sh",
+    "--update",
+];
+
+/// Logs and caches with times in them, which only the original leaves.
+const LEFT_BY_COMMANDS: [&str; 8] = [
+    "/tmp/builder.log",
+    "/var/cache/apt/pkgcache.bin",
+    "/var/cache/apt/srcpkgcache.bin",
+    "/var/cache/ldconfig/aux-cache",
+    "/var/log/apt/eipp.log.xz",
+    "/var/log/apt/history.log",
+    "/var/log/apt/term.log",
+    "/var/log/dpkg.log",
+];
+
+#[test]
+#[ignore = "the original takes minutes for packages: ./test long"]
+fn commands_in_the_guest_come_to_the_same_tree() {
+    let (base, world) = (base(), world());
+    world.file("files/run.sh", "#!/bin/sh\necho first; id -u >/etc/ran\n");
+    let [theirs, ours] = ["theirs.img", "ours.img"].map(|name| world.path(name));
+    for image in [&theirs, &ours] {
+        fs::copy(&base, image).unwrap();
+    }
+    let original = original(&world).arg("-a").arg(&theirs).args(COMMANDS).output().unwrap();
+    assert!(original.status.success(), "{original:?}");
+    let imgraft = world.command("virt-customize -a ours.img").args(COMMANDS).output().unwrap();
+    assert!(imgraft.status.success(), "{imgraft:?}");
+    assert_eq!(log(&original.stdout).join("\n"), log(&imgraft.stdout).join("\n"));
+    assert_sound(&ours);
+    let (theirs, ours) = (tree(&world, &theirs), tree(&world, &ours));
+    let different: BTreeSet<String> = different(&theirs, &ours).into_keys().collect();
+    // The machine's own, as with every command line.
+    let stated = LEFT_BY_COMMANDS.iter().map(|path| (*path).to_owned()).chain(["/etc/machine-id".to_owned()]);
+    assert_eq!(different, stated.collect());
+}
+
 /// What the two systems in an image with a backing file get.
 const OF_EACH_SYSTEM: &[&str] = &[
     "--touch",

@@ -1,4 +1,18 @@
 //! A tree of a guest's files as a file system of the host's kernel, through FUSE.
+//!
+//! # One file, request by request: an example
+//!
+//! `cp -a note /mnt/srv/`, where the root is inode 2 of an ext4 and `/srv` inode 300. The kernel sends requests through
+//! `/dev/fuse`, each with a number of 64 bits for the file that it is about (1 is the root), and waits for each answer:
+//!
+//! 1. `LOOKUP` 1 `srv`: 300, with mode, owner and times, which may be kept for ever.
+//! 2. `LOOKUP` 300 `note`: nothing. That may be kept, too: the answer is the number 0 with a time to live.
+//! 3. `CREATE` 300 `note` 0100600: the file gets the number 2,147,483,648.
+//! 4. `WRITE` 2,147,483,648, offset 0, up to 1 MiB at a time.
+//! 5. `SETATTR` for the owner, the mode and the times.
+//!
+//! There is no `OPEN`, `FLUSH` or `FSYNC`: the first of each was answered with `ENOSYS`, which says that it is not needed.
+//! [`serve`] answers on a connection that somebody else opened and mounted, such as a sandbox; [`mount`] mounts as well.
 
 mod server;
 

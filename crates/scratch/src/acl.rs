@@ -1,8 +1,8 @@
 //! POSIX ACLs in the form that programs see, `system.posix_acl_access` and `system.posix_acl_default`.
 //!
 //! Four bytes of version (2), then eight bytes an entry: tag, permissions (two bytes each), id. The ACL
-//! `u::rwx,u:1000:r-x,g::r-x,m::r-x,o::---` has five: tags 1, 2, 4, 0x10 and 0x20. The three classes of the mode are the
-//! entries 1, 0x20 and the mask 0x10, or 4 where there is no mask.
+//! `u::rwx,u:1000:r-x,g::r-x,m::r-x,o::---` has five: tags 1, 2, 4, 0x10 and 0x20. The three classes of the mode are
+//! the entries 1, 0x20 and the mask 0x10, or 4 where there is no mask.
 
 /// The ACL of a file.
 pub(crate) const ACCESS: &[u8] = b"system.posix_acl_access";
