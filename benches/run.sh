@@ -115,16 +115,19 @@ step "nodejs and npm"
 packages=(apt-get install -y -q --no-install-recommends nodejs npm)
 in_chroot() {
     local root=$1
-    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    # The guest's own may be a link to what is not there.
+    rm -f "$root/etc/resolv.conf"
+    cat /etc/resolv.conf >"$root/etc/resolv.conf"
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d" && chmod 755 "$root/usr/sbin/policy-rc.d"
     mount --bind /dev "$root/dev" && mount -t proc proc "$root/proc"
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive chroot "$root" sh -ec \
-        "apt-get -q update && ${packages[*]}" && sync -f "$root"
+        "apt-get -q update && ${packages[*]} && node --version" || return 1
+    sync -f "$root"
     umount "$root/dev" "$root/proc"
 }
 install_ours() {
     "$imgraft" build --base "$base" --size +2G --network \
-        --run "apt-get -q update && ${packages[*]}" -o "$work/node.img" "$@"
+        --run "apt-get -q update && ${packages[*]} && node --version" -o "$work/node.img" "$@"
 }
 peer=$(timed in_chroot "$work/loop")
 loop_unmount

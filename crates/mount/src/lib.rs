@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fuser::{Config, INodeNo, MountOption, Notifier, Session, SessionACL};
 
@@ -34,6 +35,10 @@ use server::Server;
 
 /// How many threads answer the kernel. The tree is one at a time; what is copied from and to the kernel is not.
 const THREADS: usize = 2;
+
+/// How often a place that is in use is tried again, and after how long.
+const BUSY_ATTEMPTS: u32 = 50;
+const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A file system that the kernel uses.
 #[derive(Debug)]
@@ -149,13 +154,25 @@ impl Mounted {
 ///
 /// If something in it is in use: it stays then.
 pub fn unmount(places: &[PathBuf]) -> io::Result<()> {
-    places.iter().rev().try_for_each(|place| match rustix::mount::unmount(place, UnmountFlags::NOFOLLOW) {
+    places.iter().rev().try_for_each(|place| match unmount_one(place) {
         Ok(()) => Ok(()),
         // Nothing is mounted there any more.
         Err(Errno::INVAL | Errno::NOENT) => Ok(()),
         Err(Errno::PERM) => by_helper(place),
         Err(error) => Err(error.into()),
     })
+}
+
+/// Unmounts one place. The kernel closes the files of a program that has just ended a moment later: until then it says
+/// that the place is in use.
+fn unmount_one(place: &Path) -> rustix::io::Result<()> {
+    for _ in 0..BUSY_ATTEMPTS {
+        match rustix::mount::unmount(place, UnmountFlags::NOFOLLOW) {
+            Err(Errno::BUSY) => std::thread::sleep(BUSY_PAUSE),
+            ended => return ended,
+        }
+    }
+    rustix::mount::unmount(place, UnmountFlags::NOFOLLOW)
 }
 
 /// Has FUSE's own program unmount, which may do it for users.
