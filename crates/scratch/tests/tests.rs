@@ -21,7 +21,7 @@ const TIMES: Times = Times {
     latest: None,
 };
 
-/// A small guest on an ext4 without partitions, always the same bytes.
+/// A small guest on an ext4 without partitions.
 struct Lab {
     folder: TempDir,
 }
@@ -38,9 +38,7 @@ impl Lab {
         fs::hard_link(tree.join("etc/many/1"), tree.join("etc/one")).unwrap();
         let disk = folder.path().join("disk");
         File::create(&disk).unwrap().set_len(32 << 20).unwrap();
-        let uuid = "6b33f586-a183-4383-921d-30da3fef2e5c";
-        let options = ["-q", "-t", "ext4", "-U", uuid, "-E", &format!("hash_seed={uuid}"), "-d"];
-        judge("mke2fs").env("SOURCE_DATE_EPOCH", "1500000000").args(options).arg(&tree).arg(&disk).succeed();
+        judge("mke2fs").args(["-q", "-t", "ext4", "-d"]).arg(&tree).arg(&disk).succeed();
         Self { folder }
     }
 
@@ -91,6 +89,8 @@ fn write(tree: &mut Tree, folder: &str, name: &str, text: &str) -> u64 {
 #[test]
 fn the_bytes_depend_on_the_tree_and_not_on_how_it_came_to_be() {
     let straight = Lab::new();
+    let crooked = Lab { folder: tempfile::tempdir().unwrap() };
+    fs::copy(straight.disk(), crooked.disk()).unwrap();
     straight.change(|tree| {
         for name in ["a", "b", "c"] {
             write(tree, "/etc", name, &name.repeat(9000));
@@ -99,7 +99,6 @@ fn the_bytes_depend_on_the_tree_and_not_on_how_it_came_to_be() {
         tree.write(two, 0, b"other", false, NOW).unwrap();
         tree.unlink(many, b"3", NOW).unwrap();
     });
-    let crooked = Lab::new();
     crooked.change(|tree| {
         let (etc, many) = (at(tree, "/etc"), at(tree, "/etc/many"));
         // Made in another order, under other names, rewritten and renamed over what was there.
