@@ -5,8 +5,9 @@
 //! - [`SeedSource`] and [`write_seed`]: what a guest gets at its first boot, and the medium that carries it.
 //! - [`Looked`]: an image and its guest, for a look.
 //!
-//! Nothing is printed, no program is started, and neither the clock nor the environment is asked, but for the folder of
-//! temporary files (`TMPDIR`). Whoever wants to know how far a job is hands in a [`Watcher`].
+//! Nothing is printed, and neither the clock nor the environment is asked, but for the folder of temporary files
+//! (`TMPDIR`). No program is started but by the runner that a caller hands in for commands in the guest. Whoever wants to
+//! know how far a job is hands in a [`Watcher`].
 
 mod backing;
 mod commit;

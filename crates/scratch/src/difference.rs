@@ -23,7 +23,7 @@ use storage::ReadAt;
 
 use crate::content::{Content, Source};
 use crate::inode::{Data, InodeNumber, Xattrs};
-use crate::tree::{Base, Tree};
+use crate::tree::{Tree, read_full};
 
 /// How much of two files is compared at a time, in bytes.
 const COMPARED_BYTES: usize = 1 << 18;
@@ -505,8 +505,9 @@ impl Work<'_> {
                 let mut at = 0;
                 while at < metadata.size_bytes {
                     let read = self.tree.read(number, at, &mut one)?;
-                    let same = read_base(&self.tree.base, node, at, &mut other[..read])?;
-                    if read == 0 || same != read || one[..read] != other[..read] {
+                    let other = &mut other[..read];
+                    let same = self.tree.base.read(|file_system| read_full(file_system, node, at, other))?;
+                    if read == 0 || same != read || one[..read] != *other {
                         return Ok(false);
                     }
                     at += read as u64;
@@ -543,19 +544,6 @@ impl Work<'_> {
         names.sort();
         Ok(names)
     }
-}
-
-fn read_base(base: &Base, node: &Node, offset: u64, buffer: &mut [u8]) -> Result<usize> {
-    Ok(base.read(|file_system| {
-        let mut done = 0;
-        while done < buffer.len() {
-            match file_system.read_at(node, offset + done as u64, &mut buffer[done..])? {
-                0 => break,
-                read => done += read,
-            }
-        }
-        Ok(done)
-    })?)
 }
 
 /// Has capabilities that a kernel stored for the root of a user namespace (version 3) count for root (version 2).

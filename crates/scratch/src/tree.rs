@@ -516,7 +516,7 @@ pub(crate) fn host(error: std::io::Error) -> Errno {
 }
 
 /// Reads until `buffer` is full or the file ends.
-fn read_full(
+pub(crate) fn read_full(
     file_system: &dyn FileSystem,
     node: &Node,
     offset: u64,
