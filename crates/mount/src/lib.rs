@@ -7,11 +7,12 @@
 //!
 //! 1. `LOOKUP` 1 `srv`: 300, with mode, owner and times, which may be kept for ever.
 //! 2. `LOOKUP` 300 `note`: nothing. That may be kept, too: the answer is the number 0 with a time to live.
-//! 3. `CREATE` 300 `note` 0100600: the file gets the number 2,147,483,648.
+//! 3. `MKNOD` 300 `note` 0100600: the file gets the number 2,147,483,648.
 //! 4. `WRITE` 2,147,483,648, offset 0, up to 1 MiB at a time.
 //! 5. `SETATTR` for the owner, the mode and the times.
 //!
-//! There is no `OPEN`, `FLUSH` or `FSYNC`: the first of each was answered with `ENOSYS`, which says that it is not needed.
+//! There is no `CREATE`, `OPEN`, `FLUSH` or `FSYNC`: the first of each was answered with `ENOSYS`, which says that it is
+//! not needed; and what was not opened is not released.
 //! [`serve`] answers on a connection that somebody else opened and mounted, such as a sandbox; [`mount`] mounts as well.
 
 mod server;

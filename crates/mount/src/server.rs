@@ -2,7 +2,8 @@
 //!
 //! What the kernel is told it may keep for ever, as nobody else changes the tree. Opening and closing files and
 //! directories is not asked for (`ENOSYS` once), and neither are `flush` and `fsync`: nothing is kept before the end, so
-//! that there is nothing to be safe from.
+//! that there is nothing to be safe from. `CREATE`, which would make and open a file in one, has no answer either
+//! ([`Filesystem`]'s own is `ENOSYS`): files are made by `MKNOD`, and there is nothing to close.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,10 +13,10 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem, Generation, INodeNo, InitFlags, IoctlFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use guest::{FileKind, Time};
 use scratch::{IfTaken, InodeNumber, New, Owner, Settings, SharedTree, Tree};
@@ -61,7 +62,7 @@ pub enum Owners {
     AsTheyAre,
     /// Those of root: other ids mean nothing where programs run. What the tree has stays.
     AllRoot,
-    /// As the guest has it. What is made belongs to root, whoever makes it.
+    /// As the guest has it. What is made belongs to root, whoever makes it: an ordinary user, who may do everything.
     MadeByRoot,
 }
 
@@ -192,13 +193,16 @@ impl Filesystem for Server {
             InitFlags::FUSE_NO_OPENDIR_SUPPORT,
             InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_HANDLE_KILLPRIV_V2,
-            InitFlags::FUSE_POSIX_ACL,
             InitFlags::FUSE_DONT_MASK,
             InitFlags::FUSE_HAS_IOCTL_DIR,
             InitFlags::FUSE_ASYNC_READ,
         ] {
             // A kernel without it works all the same, only slower.
             let _ = config.add_capabilities(wanted);
+        }
+        if self.owners != Owners::MadeByRoot {
+            // The kernel decides by modes and ACLs then, even where it was not asked to.
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
         }
         let _ = config.set_max_write(MAX_WRITE_BYTES);
         Ok(())
@@ -352,20 +356,6 @@ impl Filesystem for Server {
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         reply.error(Errno::ENOSYS);
-    }
-
-    fn create(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        name: &OsStr,
-        mode: u32,
-        umask: u32,
-        _: i32,
-        reply: ReplyCreate,
-    ) {
-        let attributes = answer!(self.make(request, parent, name, New::File, (mode, umask)), reply);
-        reply.created(&FOR_EVER, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE);
     }
 
     fn read(
