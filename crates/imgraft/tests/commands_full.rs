@@ -15,7 +15,7 @@ use testkit::mount::Mount;
 use testkit::partition::{extract_disk, partition_range};
 use testkit::tree::{Kind, Tree, walk_kernel};
 
-use crate::support::guests::with_base;
+use crate::support::guests::{with_base, with_less};
 use crate::support::{ROOT, World, assert_sound};
 
 /// How long something may take that is there at once on a machine with nothing else to do.
@@ -52,7 +52,7 @@ fn paths<const COUNT: usize>(paths: [&str; COUNT]) -> BTreeSet<String> {
 
 #[test]
 fn the_kernel_sees_what_the_command_did_and_nothing_else() {
-    let world = with_base();
+    let world = with_less();
     let script = "set -e; echo made >/etc/made; rm /etc/motd; chmod 0700 /srv; mkdir -p /opt/a/b; \
                   dd if=/dev/zero of=/opt/a/b/sparse bs=1 count=1 seek=5000000 2>/dev/null; \
                   ln -s ../made /etc/link; ln /etc/made /opt/a/twin; mknod /opt/a/null c 1 3 2>/dev/null || mkfifo /opt/a/null; \
@@ -94,7 +94,7 @@ fn the_kernel_sees_what_the_command_did_and_nothing_else() {
 
 #[test]
 fn what_ends_in_the_same_tree_is_the_same_image() {
-    let world = with_base();
+    let world = with_less();
     let straight = "set -e; cd /opt; for i in 1 2 3 4 5; do echo $i >$i; done; mkdir d; mv 5 d; rm /etc/motd";
     let crooked = "set -e; rm /etc/motd; cd /opt; mkdir d; for i in 5 4 3 2 1; do seq 100000 >t; echo $i >t; mv t $i; done; \
                    sleep 1; mv 5 d; echo x >gone; rm gone; sync";
@@ -106,7 +106,7 @@ fn what_ends_in_the_same_tree_is_the_same_image() {
 
 #[test]
 fn a_command_that_fails_is_named_with_its_status_and_last_lines_and_nothing_changed() {
-    let world = with_base();
+    let world = with_less();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
     let before = fs::read(world.path("my.img")).unwrap();
     let script = "echo first; echo x >/etc/x; echo broken >&2; exit 3";
@@ -132,7 +132,7 @@ fn processes(text: &str) -> usize {
 
 #[test]
 fn ctrl_c_ends_all_that_a_command_started_and_changes_nothing() {
-    let world = with_base();
+    let world = with_less();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
     let before = fs::read(world.path("my.img")).unwrap();
     let script = "echo x >/etc/x; trap '' INT TERM HUP; setsid sleep 738291 & echo begun; sleep 738291";
@@ -188,7 +188,7 @@ fn packages_are_installed_and_the_image_is_the_same_each_time() {
 
 #[test]
 fn a_mounted_guest_is_changed_when_it_is_unmounted() {
-    let world = with_base();
+    let world = with_less();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
     fs::create_dir(world.path("mnt")).unwrap();
     world.file("site/index.html", "hello\n");
@@ -243,6 +243,37 @@ fn a_mounted_guest_is_changed_when_it_is_unmounted() {
 /// A user whom this machine does not know.
 const USER: u32 = 54_321;
 
+/// The guest's owners mean nothing to a user who mounts it, and are kept: what the user makes belongs to root.
+#[test]
+fn an_ordinary_user_mounts_a_guest_and_may_change_all_of_it() {
+    let world = with_less();
+    fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
+    fs::create_dir(world.path("mnt")).unwrap();
+    let program = world.path("imgraft");
+    fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
+    judge("chown").arg("-R").arg(format!("{USER}:{USER}")).arg(world.folder()).succeed();
+    judge("chmod").arg("755").arg(world.folder()).arg(&program).succeed();
+    let script = "set -e; cd $0; ./imgraft mount my.img mnt 2>said & server=$!; \
+                  until mountpoint -q mnt; do kill -0 $server && sleep 0.1; done; \
+                  echo made >mnt/etc/made; rm mnt/etc/motd; mkdir -m 700 mnt/root/folder; grep -q '^root:' mnt/etc/shadow; \
+                  chmod 4755 mnt/srv; chown 33:8 mnt/opt; setfacl -m u:1000:r mnt/etc/made; echo x >>mnt/etc/shadow; \
+                  echo efi >mnt/boot/efi/made; ./imgraft umount mnt; wait $server || { cat said; exit 1; }";
+    let user = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
+    let verdict = judge("setpriv").args(user).args(["/bin/sh", "-c", script]).arg(world.folder()).run();
+    assert!(verdict.status.success(), "{}{}", verdict.stdout, verdict.stderr);
+    assert_sound(&world.path("my.img"));
+    let (before, after) = (root_tree(&world, "base.img"), root_tree(&world, "my.img"));
+    let expected = ["etc", "etc/made", "etc/motd", "etc/shadow", "opt", "root", "root/folder", "srv"];
+    assert_eq!(changed_paths(&before, &after), paths(expected));
+    let facts =
+        |path: &str| (after[path.as_bytes()].permissions, after[path.as_bytes()].uid, after[path.as_bytes()].gid);
+    assert_eq!((facts("srv"), facts("opt")), ((0o4755, 0, 0), (0o755, 33, 8)));
+    assert_eq!((facts("root/folder"), facts("etc/made").1), ((0o700, 0, 0), 0));
+    assert_eq!((facts("etc/shadow").1, facts("etc/shadow").2), (0, before[&b"etc/shadow"[..]].gid));
+    assert!(after[&b"etc/made"[..]].xattrs.contains_key(&b"system.posix_acl_access"[..]));
+    assert_eq!(world.content("my.img", ROOT, "/etc/made"), b"made\n");
+}
+
 /// Builds `image` as an ordinary user with these subordinate ids, on a machine that is ours for the time.
 fn build_as_user(world: &World, ids: &str, image: &str, script: &str) {
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
@@ -266,7 +297,7 @@ fn build_as_user(world: &World, ids: &str, image: &str, script: &str) {
 /// Root, a user with subordinate ids and one without: the owners are those that the command asked for, each time.
 #[test]
 fn whoever_builds_it_gets_the_same_image() {
-    let world = with_base();
+    let world = with_less();
     let script = "set -e; useradd -m -s /bin/bash bob; echo hi >/home/bob/x; chown -R bob:bob /home/bob; \
                   install -d -o www-data -g mail -m 2775 /srv/mail; stat -c %U:%G /home/bob /srv/mail >/etc/who; \
                   chown 1234:5678 /etc/who; mkdir /opt/a; chgrp -R games /opt; chmod 4755 /srv; rm -f /etc/*-; sync";

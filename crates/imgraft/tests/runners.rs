@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use testkit::judge::judge;
 use testkit::partition::{extract_disk, partition_range};
 
-use crate::support::guests::with_base;
+use crate::support::guests::with_less;
 use crate::support::{ROOT, World, assert_sound};
 
 /// How long something may take that is there at once on a machine with nothing else to do.
@@ -106,7 +106,7 @@ fn every_kind() -> String {
 /// Whoever runs a command, the image has the same bytes.
 #[test]
 fn both_runners_give_the_same_image() {
-    let world = with_base();
+    let world = with_less();
     let script = every_kind();
     let more = ["--run", &script, "--run-script", "second"];
     world.file("second", "#!/bin/sh -e\nrm /opt/a/b/triplet\nprintf appended >>/opt/a/twin\nchmod 0640 /opt/a/acl\n");
@@ -130,7 +130,7 @@ fn both_runners_give_the_same_image() {
 
 #[test]
 fn a_command_that_fails_changes_nothing_and_leaves_no_folder_and_no_process() {
-    let world = with_base();
+    let world = with_less();
     fs::create_dir(world.path("tmp")).unwrap();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
     let before = fs::read(world.path("my.img")).unwrap();
@@ -146,7 +146,7 @@ fn a_command_that_fails_changes_nothing_and_leaves_no_folder_and_no_process() {
 
 #[test]
 fn what_a_command_leaves_running_is_ended_with_it() {
-    let world = with_base();
+    let world = with_less();
     fs::create_dir(world.path("tmp")).unwrap();
     let script = "trap '' HUP TERM; setsid sh -c 'trap \"\" TERM; sleep 738294; echo x >/etc/late' </dev/null >/dev/null 2>&1 & \
                   echo x >/etc/x";
@@ -158,7 +158,7 @@ fn what_a_command_leaves_running_is_ended_with_it() {
 
 #[test]
 fn ctrl_c_leaves_neither_folder_nor_process() {
-    let world = with_base();
+    let world = with_less();
     fs::create_dir(world.path("tmp")).unwrap();
     let script = "trap '' INT TERM HUP; setsid sleep 738295 & echo begun; while :; do echo x >>/etc/x; done";
     let mut command = world.command("build --base base.img -o out.img --runner unpack");
@@ -186,7 +186,7 @@ fn ctrl_c_leaves_neither_folder_nor_process() {
 /// Where neither namespaces nor mounts are allowed, root's commands run in a folder, and it is said why.
 #[test]
 fn in_a_plain_container_the_guest_is_unpacked() {
-    let world = with_base();
+    let world = with_less();
     let script = every_kind();
     world.run_words("build --base base.img -o namespaces.img", &["--run", &script]).succeeds();
     let output = in_a_container(&world, "build --base base.img -o unpack.img --verbose", &["--run", &script]);
@@ -206,7 +206,7 @@ fn in_a_plain_container_the_guest_is_unpacked() {
 /// What the folder cannot hold stays with the file, whatever happens to that.
 #[test]
 fn attributes_that_may_not_be_set_stay_in_the_image() {
-    let world = with_base();
+    let world = with_less();
     let make = "mkdir /opt/files; cd /opt/files; for name in written moved linked copied; do echo old >$name; done";
     world.run_words("build --base base.img -o files.img", &["--run", make]).succeeds();
     extract_disk(&world.path("files.img"), &world.path("files.raw"));
@@ -237,7 +237,7 @@ fn attributes_that_may_not_be_set_stay_in_the_image() {
 /// Devices that can be made are devices for a command, and those that cannot stay in the image as they were.
 #[test]
 fn a_device_is_one_in_the_image_where_it_may_not_be_made_here() {
-    let world = with_base();
+    let world = with_less();
     let make = "mknod -m 0604 /opt/null c 1 3; mknod /opt/disk b 7 99; mknod /opt/other b 7 99";
     world.run_words("build --base base.img -o devices.img --runner unpack", &["--run", make]).succeeds();
     assert_sound(&world.path("devices.img"));
