@@ -13,6 +13,7 @@ mod careful_root;
 mod cloud_localds;
 mod commands;
 mod commands_full;
+mod commands_long;
 mod convert;
 mod customize;
 mod damage;

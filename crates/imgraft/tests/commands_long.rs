@@ -1,0 +1,118 @@
+//! Commands in the guest that take minutes, on real bases: needs root and the network.
+#![cfg(feature = "full-tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use serde_json::Value;
+use testkit::judge::judge;
+use testkit::mount::Mount;
+use testkit::partition::{extract_disk, partition_range};
+
+use crate::support::guests::{ONE_PROCESSOR, with_base};
+use crate::support::{ROOT, World, assert_sound};
+
+const LISTING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/listing.py");
+
+/// Paths whose content is left as it was before the command, with all below them; and the listing itself.
+const LEFT_OUT: [&str; 9] = [
+    "/run",
+    "/tmp",
+    "/var/tmp",
+    "/var/log",
+    "/var/cache/ldconfig",
+    "/var/cache/apt",
+    "/var/cache/debconf",
+    "/var/lib/apt/lists",
+    "/srv/listing",
+];
+
+/// What the listing says of each path.
+fn by_path(listing: &str) -> BTreeMap<String, Value> {
+    let lines = listing.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let facts = lines.map(|facts| (facts["path"].as_str().unwrap().to_owned(), facts));
+    let is_left_out = |path: &str| {
+        let mut left_out = LEFT_OUT.iter();
+        left_out.any(|folder| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    };
+    facts.filter(|(path, _)| !is_left_out(path)).collect()
+}
+
+/// The listing of an image's root as the kernel has it.
+fn listed_by_kernel(world: &World, image: &str) -> BTreeMap<String, Value> {
+    let disk = world.path("disk.tmp");
+    extract_disk(&world.path(image), &disk);
+    let mount = Mount::read_only(&disk, &partition_range(&world.path(image), ROOT));
+    by_path(&judge("python3").arg(LISTING).arg(mount.path()).succeed().stdout)
+}
+
+/// A command sees its own changes in the scratch tree. What it saw last is what the kernel finds in the image.
+#[test]
+#[ignore = "several hundred packages: ./test long"]
+fn the_image_has_what_the_command_saw_of_several_hundred_packages() {
+    let world = with_base();
+    let listing = fs::read_to_string(LISTING).unwrap();
+    let script = format!(
+        "set -e\napt-get -qq update\nexport DEBIAN_FRONTEND=noninteractive\n\
+         apt-get -qq --no-install-recommends install nodejs npm >/dev/null\n\
+         echo x >/etc/made\npython3 - / >/srv/listing <<'END'\n{listing}END\n"
+    );
+    let build = "build --base base.img --size +2G --network -o out.img";
+    world.run_words(build, &["--run", &script]).succeeds();
+    assert_sound(&world.path("out.img"));
+    let mut seen = by_path(&String::from_utf8(world.content("out.img", ROOT, "/srv/listing")).unwrap());
+    let mut kept = listed_by_kernel(&world, "out.img");
+    assert!(seen.keys().filter(|path| path.starts_with("/usr/share/nodejs/")).count() > 1000);
+    // What is newer than the build has its time.
+    let time = |facts: &Value| facts["modified"].as_i64().unwrap();
+    let built = time(&kept["/etc/made"]);
+    for facts in seen.values_mut() {
+        facts["modified"] = time(facts).min(built).into();
+    }
+    for facts in [&mut seen, &mut kept] {
+        // Folders of mounts, and what was put in for the command alone.
+        for path in ["/", "/boot", "/dev", "/proc", "/sys", "/etc/resolv.conf", "/usr/sbin/policy-rc.d"] {
+            facts.remove(path);
+        }
+        facts.retain(|path, _| !["/dev/", "/proc/", "/sys/", "/boot/"].iter().any(|folder| path.starts_with(folder)));
+    }
+    let differ: Vec<_> = seen.keys().chain(kept.keys()).filter(|path| seen.get(*path) != kept.get(*path)).collect();
+    let shown = |path: &&String| format!("{path}\n  seen {:?}\n  kept {:?}\n", seen.get(*path), kept.get(*path));
+    assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.iter().take(20).map(shown).collect::<String>());
+}
+
+/// What Autonoe's users do at first boot today: `node` and `npm` are there when the guest first starts.
+#[test]
+#[ignore = "several hundred packages and a boot: ./test long"]
+fn node_is_baked_in_and_runs_at_the_first_boot() {
+    let world = with_base();
+    let recipe = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../recipes/autonoe-node.toml"));
+    symlink(recipe.canonicalize().unwrap(), world.path("node.toml")).unwrap();
+    let build =
+        format!("build node.toml --base base.img --input autonoe={} -o node.img", env!("CARGO_BIN_EXE_imgraft"));
+    world.run(&build).succeeds();
+    assert_sound(&world.path("node.img"));
+    let test = world.run_words("test node.img --recipe node.toml", &ONE_PROCESSOR).succeeds();
+    for check in ["`node --version` succeeds", "`autonoe --version` succeeds"] {
+        assert!(test.stdout.contains(&format!("  ok       {check}\n")), "{}", test.stdout);
+    }
+}
+
+/// A guest for another processor runs through the emulator that this machine has registered.
+#[test]
+#[ignore = "an emulated processor: ./test long"]
+fn a_guest_for_arm64_installs_a_package() {
+    let base = std::env::var_os("IMGRAFT_TEST_ARM64_BASE").expect("IMGRAFT_TEST_ARM64_BASE names a base for arm64");
+    let world = World::empty();
+    symlink(fs::canonicalize(base).unwrap(), world.path("base.img")).unwrap();
+    let build = "build --base base.img --network --install jq -o out.img --verify-reproducible";
+    world.run_words(build, &["--run", "uname -m >/etc/machine; echo '{\"a\": 7}' | jq .a >/etc/answer"]).succeeds();
+    assert_sound(&world.path("out.img"));
+    assert_eq!(world.content("out.img", ROOT, "/etc/machine"), b"aarch64\n");
+    assert_eq!(world.content("out.img", ROOT, "/etc/answer"), b"7\n");
+    world.file("jq", world.content("out.img", ROOT, "/usr/bin/jq"));
+    let machine = judge("file").arg("-b").arg(world.path("jq")).succeed().stdout;
+    assert!(machine.contains("ARM aarch64"), "{machine}");
+}
