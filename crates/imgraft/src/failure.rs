@@ -224,7 +224,9 @@ fn hint(error: &graft::Error) -> Option<String> {
             "nothing was written; please report this, with the lines above".to_owned()
         }
         E::NotReproducible { .. } => {
-            "see whether something changes the base or the files that are put; if not, please report this".to_owned()
+            "if a command made these files, remove them in a later step, or use `clean`; else see whether something \
+             changes the base or the files that are put; if not, please report this"
+                .to_owned()
         }
         _ => return None,
     })

@@ -83,6 +83,71 @@ fn the_image_has_what_the_command_saw_of_several_hundred_packages() {
     assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.iter().take(20).map(shown).collect::<String>());
 }
 
+/// Makes a repository of one package for dnf and zypper, and one for pacman.
+const REPOSITORIES: &str = r#"
+set -e
+mkdir -p /srv/rpm /srv/pacman/hello/opt /etc/yum.repos.d /etc/zypp/repos.d
+cat >/tmp/hello.spec <<'END'
+Name: hello-rpm
+Version: 1
+Release: 1
+Summary: A test
+License: MIT
+BuildArch: noarch
+%description
+A test.
+%install
+mkdir -p %{buildroot}/opt
+echo "hello from rpm" >%{buildroot}/opt/hello-rpm
+%files
+/opt/hello-rpm
+END
+rpmbuild -bb --quiet --define '_rpmdir /srv/rpm' --define '_topdir /tmp/top' /tmp/hello.spec
+# zypper refuses a system without a C library.
+sed -e 's/hello-rpm/glibc/' -e '/^%install/,/^echo/d' -e '/^.opt/d' /tmp/hello.spec >/tmp/glibc.spec
+rpmbuild -bb --quiet --define '_rpmdir /srv/rpm' --define '_topdir /tmp/top' /tmp/glibc.spec
+createrepo_c -q /srv/rpm
+for folder in /etc/yum.repos.d /etc/zypp/repos.d; do
+    printf '[local]\nname=local\nbaseurl=file:///srv/rpm\nenabled=1\ngpgcheck=0\nrepo_gpgcheck=0\n' >$folder/local.repo
+done
+cd /srv/pacman
+echo "hello from pacman" >hello/opt/hello-pacman
+printf 'pkgname = hello-pacman\npkgver = 1-1\npkgdesc = A test\nbuilddate = 1700000000\nsize = 18\narch = any\n' >hello/.PKGINFO
+tar -C hello -czf hello-pacman-1-1-any.pkg.tar.gz .PKGINFO opt
+repo-add test.db.tar.gz hello-pacman-1-1-any.pkg.tar.gz
+printf '[options]\nArchitecture = auto\nSigLevel = Never\n[test]\nServer = file:///srv/pacman\n' >/etc/pacman.conf
+"#;
+
+/// dnf, zypper and pacman themselves, which Debian has as packages too, in a guest that says it is of their distribution.
+#[test]
+#[ignore = "several hundred packages: ./test long"]
+fn package_managers_of_other_distributions_do_what_they_are_asked_for() {
+    let world = with_base();
+    let packages = "dnf,zypper,rpm,createrepo-c,pacman-package-manager,makepkg,file,libarchive-tools";
+    let build = format!("build --base base.img --size +1G --network --install {packages} -o managers.img");
+    world.run_words(&build, &["--run", REPOSITORIES]).succeeds();
+    for (id, package, text) in [
+        ("fedora", "hello-rpm", "hello from rpm\n"),
+        ("opensuse-leap", "hello-rpm", "hello from rpm\n"),
+        ("arch", "hello-pacman", "hello from pacman\n"),
+    ] {
+        let (path, image) = (format!("/opt/{package}"), format!("{id}.img"));
+        world.file("os-release", format!("ID={id}\n"));
+        let build = "build --base managers.img --network --put os-release:/usr/lib/os-release -o";
+        world.run_words(build, &[&image, "--install", package]).succeeds();
+        assert_sound(&world.path(&image));
+        assert_eq!(world.content(&image, ROOT, &path), text.as_bytes(), "{id}");
+        let logs = world.run(&format!("ls {image} /var/log")).succeeds().stdout;
+        for log in ["dnf", "hawkey", "zypp", "pacman"] {
+            assert!(!logs.contains(log), "{id}: {logs}");
+        }
+        world.run(&format!("customize {image} --network --update")).succeeds();
+        world.run(&format!("customize {image} --uninstall {package}")).succeeds();
+        assert_eq!(world.run(&format!("ls {image} {path}")).code, Some(2), "{id}");
+        assert_sound(&world.path(&image));
+    }
+}
+
 /// What Autonoe's users do at first boot today: `node` and `npm` are there when the guest first starts.
 #[test]
 #[ignore = "several hundred packages and a boot: ./test long"]

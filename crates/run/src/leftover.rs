@@ -7,7 +7,7 @@ use guest::{GuestPath, Time};
 use scratch::{Settings, View};
 
 /// Files, and directories with all below them.
-const LEFTOVERS: [&str; 16] = [
+const LEFTOVERS: [&str; 20] = [
     "/run",
     "/tmp",
     "/var/tmp",
@@ -19,7 +19,11 @@ const LEFTOVERS: [&str; 16] = [
     "/var/log/dnf.log",
     "/var/log/dnf.rpm.log",
     "/var/log/dnf.librepo.log",
+    "/var/log/hawkey.log",
     "/var/log/pacman.log",
+    "/var/log/yum.log",
+    "/var/log/zypp",
+    "/var/log/zypper.log",
     // Caches with the times of files, or the order in which they were read.
     "/var/cache/ldconfig/aux-cache",
     "/var/cache/apt/pkgcache.bin",
