@@ -18,6 +18,7 @@ mod customize;
 mod damage;
 mod diff;
 mod doctor;
+mod documents;
 mod edges;
 mod failing;
 mod fetch;
