@@ -157,7 +157,7 @@ fn a_link_that_leads_nowhere_is_found() {
     assert_eq!(anchors(text).into_iter().collect::<Vec<_>>(), ["a-b-c_d", "in-place", "in-place-1"]);
     let is_fine = |document: &str, target: &str| problem(document, target).is_none();
     assert!(is_fine("README.md", "docs/verbs.md#all-of-them"));
-    assert!(is_fine("docs/compat/README.md", "../verbs.md#verb-by-verb"));
+    assert!(is_fine("docs/compat/virt-customize.md", "../verbs.md#verb-by-verb"));
     assert!(is_fine("docs/verbs.md", "#all-of-them"));
     assert!(is_fine("docs/verbs.md", "https://github.com/imgraft/imgraft/blob/main/CONTRIBUTING.md#set-up"));
     assert!(!is_fine("README.md", "docs/verbs.md#none-of-them"));
