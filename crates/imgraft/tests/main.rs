@@ -19,6 +19,7 @@ mod customize;
 mod damage;
 mod diff;
 mod doctor;
+mod documents;
 mod edges;
 mod failing;
 mod fetch;

@@ -1,17 +1,16 @@
-//! What the README and the other documents show at a prompt is typed here, line by line, and has to work.
+//! What the README and every chapter of the book show at a prompt is typed here, line by line, and has to work. A block
+//! below `<!-- file: NAME -->` is a file that the reader makes.
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::documents::{self, root};
 use crate::support::{World, noise};
 use testkit::fixture::{self, Options};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@host\n";
-/// What README's drawing of two findings is about.
-const BROKEN: &str = "#cloud-config\nusers:\n- name: ada\n  ssh_authorized_keys:\n  - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/\n\
-                      write_files:\n  - path: /etc/app.conf\n    permissions: 0644\n    content: x\n";
 
 /// A block of a document, and what its mark says.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,24 +22,40 @@ struct Block {
     ends_with: Option<i32>,
 }
 
-/// The blocks of a document.
+/// What a document has its reader do.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Type(Block),
+    /// Make a file of this name and content.
+    Write(String, String),
+}
+
+/// The parts of a document, in order.
 ///
 /// # Errors
 ///
-/// One that has nothing to type and no mark, and a mark that does not say why.
-fn blocks(text: &str) -> Result<Vec<Block>, String> {
+/// A block that has nothing to type and no mark, and a mark that does not say why.
+fn parts(text: &str) -> Result<Vec<Part>, String> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut blocks = Vec::new();
+    let mut parts = Vec::new();
     let mut at = 0;
     while at < lines.len() {
         let indent = lines[at].len() - lines[at].trim_start().len();
+        let line = at + 1;
+        let mark = at.checked_sub(1).map_or("", |before| lines[before].trim());
+        let mark = mark.strip_prefix("<!--").and_then(|mark| mark.strip_suffix("-->")).map_or("", str::trim);
+        if let (Some(name), true) = (mark.strip_prefix("file: "), lines[at].trim().starts_with("```")) {
+            let length = lines[at + 1..].iter().position(|line| line.trim() == "```");
+            let length = length.ok_or_else(|| format!("line {line}: the block does not end"))?;
+            let content = lines[at + 1..=at + length].iter().map(|line| format!("{line}\n")).collect();
+            parts.push(Part::Write(name.to_owned(), content));
+            at += length + 2;
+            continue;
+        }
         if lines[at].trim() != "```console" {
             at += 1;
             continue;
         }
-        let line = at + 1;
-        let mark = at.checked_sub(1).map_or("", |before| lines[before].trim());
-        let mark = mark.strip_prefix("<!--").and_then(|mark| mark.strip_suffix("-->")).map_or("", str::trim);
         let ends_with = match mark.split_once(": ") {
             Some(("not run", reason)) if !reason.trim().is_empty() => None,
             Some(("run", how)) => {
@@ -68,9 +83,9 @@ fn blocks(text: &str) -> Result<Vec<Block>, String> {
         if typed.is_empty() {
             return Err(format!("line {line}: nothing is typed"));
         }
-        blocks.push(Block { line, typed, ends_with });
+        parts.push(Part::Type(Block { line, typed, ends_with }));
     }
-    Ok(blocks)
+    Ok(parts)
 }
 
 /// A line without what another file, another day or another machine changes: numbers, units, runs of blanks.
@@ -94,10 +109,6 @@ fn shape(line: &str) -> String {
     shape.replace("-#", "#").replace("+#", "#").trim_end().to_owned()
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 /// A folder with what the documents take for given.
 fn folder() -> World {
     let world = World::empty();
@@ -111,21 +122,30 @@ fn folder() -> World {
     world.file("dist/app", noise(2, 40_000)).file("dist/data/one", "1\n");
     world.file("id_ed25519.pub", KEY).file("home/.ssh/id_ed25519.pub", KEY);
     world.file("user-data.yaml", fs::read(root().join("examples/user-data.yaml")).unwrap());
-    world.file("more.sh", "#!/bin/sh\necho hi\n").file("broken.yaml", BROKEN);
+    world.file("more.sh", "#!/bin/sh\necho hi\n");
     world.file("recipes/autonoe.toml", fs::read(root().join("recipes/autonoe.toml")).unwrap());
     world
 }
 
-/// Types what the document shows.
-fn type_all(document: &str) {
+/// Types what the document shows, and says how many lines those were.
+fn type_all(document: &str) -> usize {
+    let mut lines = 0;
     let text = fs::read_to_string(root().join(document)).unwrap();
-    let blocks = blocks(&text).unwrap_or_else(|problem| panic!("{document}: {problem}"));
+    let parts = parts(&text).unwrap_or_else(|problem| panic!("{document}: {problem}"));
     let world = folder();
     let program = Path::new(env!("CARGO_BIN_EXE_imgraft")).parent().unwrap();
     let path = format!("{}:{}:{}", program.display(), world.path("home/.local/bin").display(), env!("PATH"));
-    for Block { line, typed, ends_with } in blocks {
+    for part in parts {
+        let Block { line, typed, ends_with } = match part {
+            Part::Type(block) => block,
+            Part::Write(name, content) => {
+                world.file(&name, content);
+                continue;
+            }
+        };
         let Some(last_code) = ends_with else { continue };
         let count = typed.len();
+        lines += count;
         for (index, (command, shown)) in typed.into_iter().enumerate() {
             let mut shell = Command::new("bash");
             shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(world.folder()).stdin(Stdio::null());
@@ -145,43 +165,44 @@ fn type_all(document: &str) {
             }
         }
     }
+    lines
 }
 
 #[test]
 fn what_the_readme_shows_works() {
-    type_all("README.md");
+    assert!(type_all("README.md") > 0);
 }
 
 #[test]
 fn what_the_other_documents_show_works() {
-    let mut pending = vec![PathBuf::from("docs")];
-    type_all("CONTRIBUTING.md");
-    let mut documents = 0;
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(root().join(&folder)).unwrap() {
-            let entry = entry.unwrap();
-            let path = folder.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                pending.push(path);
-            } else if path.extension().is_some_and(|end| end == "md") {
-                documents += 1;
-                type_all(path.to_str().unwrap());
-            }
-        }
+    let (mut documents, mut typed) = (0, 0);
+    for document in documents::all().into_iter().filter(|document| document != "README.md") {
+        documents += 1;
+        typed += type_all(&document);
     }
-    assert!(documents >= 4, "{documents}");
+    assert!(documents >= 20 && typed >= 40, "{documents} {typed}");
 }
 
 #[test]
 fn a_block_says_what_is_typed_or_why_it_is_not() {
-    let read = |text: &str| blocks(text).map(|blocks| blocks.into_iter().map(|block| block.ends_with).collect());
+    let typed = |text: &str| -> Result<Vec<Block>, String> {
+        let block = |part| match part {
+            Part::Type(block) => block,
+            Part::Write(..) => panic!("{part:?}"),
+        };
+        Ok(parts(text)?.into_iter().map(block).collect())
+    };
+    let read = |text: &str| typed(text).map(|blocks| blocks.into_iter().map(|block| block.ends_with).collect());
     assert_eq!(read("```console\n$ a\n```\n"), Ok(vec![Some(0)]));
     assert_eq!(read("<!-- not run: slow -->\n```console\n$ a\n```\n"), Ok(vec![None]));
     assert_eq!(read("<!-- run: ends with 1 -->\n  ```console\n  $ a\n  ```\n"), Ok(vec![Some(1)]));
     assert!(read("```console\nonly said\n```\n").is_err());
     assert!(read("```console\n```\n").is_err());
     assert!(read("<!-- not run -->\n```console\n$ a\n```\n").is_err());
-    let block = &blocks("```console\n$ a \\\n    b\nsaid\n```\n").unwrap()[0];
+    let block = &typed("```console\n$ a \\\n    b\nsaid\n```\n").unwrap()[0];
     assert_eq!(block.typed, [("a \\\n    b".to_owned(), vec!["said".to_owned()])]);
+    let file = parts("<!-- file: a/b.toml -->\n```toml\nx = 1\n\n[y]\n```\n").unwrap();
+    assert_eq!(file, [Part::Write("a/b.toml".to_owned(), "x = 1\n\n[y]\n".to_owned())]);
+    assert!(parts("<!-- file: a -->\n```toml\n").is_err());
     assert_eq!(shape("built x (277.0 MiB,  -192.0 KiB) in 1.1 s"), "built x (# B, # B) in # s");
 }

@@ -14,10 +14,10 @@ use crate::problem::Problem;
 use crate::sha256::Sha256;
 use crate::table::{Table, Value};
 
-const BOOT_KEYS: [&str; 10] =
+pub(crate) const BOOT_KEYS: [&str; 10] =
     ["user-data", "services", "packages", "ports", "ssh", "reboot", "two-boots", "allow-complaints", "command", "file"];
-const COMMAND_KEYS: [&str; 5] = ["run", "user", "status", "output", "matches"];
-const FILE_KEYS: [&str; 7] = ["path", "mode", "owner", "sha256", "text", "matches", "absent"];
+pub(crate) const COMMAND_KEYS: [&str; 5] = ["run", "user", "status", "output", "matches"];
+pub(crate) const FILE_KEYS: [&str; 7] = ["path", "mode", "owner", "sha256", "text", "matches", "absent"];
 
 /// What is expected of an image's first boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -37,6 +37,7 @@ pub use mode::{Mode, ModeError};
 pub use owner::{Owner, OwnerError, Principal};
 pub use pattern::Pattern;
 pub use problem::{Problem, meant, suggestion};
+pub use read::KEYS;
 pub use recipe::{Base, BaseName, BaseNameError, Input, InputError, Inputs, Keep, Recipe, Step};
 pub use sha256::{Sha256, Sha256Error};
 pub use size::{ByteSize, DiskSize, DiskSizeError};

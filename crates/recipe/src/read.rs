@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::boot::boot;
+use crate::boot::{BOOT_KEYS, COMMAND_KEYS, FILE_KEYS, boot};
 use crate::form::Form;
 use crate::problem::Problem;
 use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
@@ -17,6 +17,19 @@ const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "co
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
 const KEEP_KEYS: [&str; 1] = ["packages"];
+
+/// Each table of a recipe, by its name in one, with the keys that it may have. Those of a `[[step]]` are not here: whoever
+/// reads a recipe says what they are.
+pub const KEYS: [(&str, &[&str]); 8] = [
+    ("", &RECIPE_KEYS),
+    ("output", &OUTPUT_KEYS),
+    ("base", &BASE_KEYS),
+    ("inputs.NAME", &INPUT_KEYS),
+    ("keep", &KEEP_KEYS),
+    ("boot", &BOOT_KEYS),
+    ("boot.command", &COMMAND_KEYS),
+    ("boot.file", &FILE_KEYS),
+];
 
 impl<S: Step> Recipe<S> {
     /// Reads the recipe `text`.
