@@ -3,10 +3,11 @@
 use std::fs;
 
 use serde_json::Value;
+use testkit::fixture::{Format, Options};
 use testkit::judge::judge;
-use testkit::partition::extract_disk;
+use testkit::partition::{extract_disk, partition_range};
 
-use crate::support::{World, assert_sound};
+use crate::support::{ROOT, World, assert_sound};
 
 /// The findings of `inspect --hygiene --json`, code and path.
 fn findings(world: &World, image: &str) -> Vec<(String, String)> {
@@ -107,11 +108,11 @@ fn after_clean_nothing_is_found_and_every_judge_is_content() {
     for image in ["my.img", "new.img"] {
         assert_eq!(findings(&world, image), []);
         assert_sound(&world.path(image));
-        let log = world.debugfs(image, 1, "ls -l /var/log");
+        let log = world.debugfs(image, ROOT, "ls -l /var/log");
         assert!(log.contains(" syslog\n") && !log.contains("syslog.1"), "{log}");
-        assert_eq!(world.content(image, 1, "/var/log/syslog"), b"");
-        assert_eq!(world.stat(image, 1, "/usr/local/bin/tool").mode, "04775");
-        assert_eq!(world.stat(image, 1, "/usr/local/bin/theirs").owner, (0, 0));
+        assert_eq!(world.content(image, ROOT, "/var/log/syslog"), b"");
+        assert_eq!(world.stat(image, ROOT, "/usr/local/bin/tool").mode, "04775");
+        assert_eq!(world.stat(image, ROOT, "/usr/local/bin/theirs").owner, (0, 0));
         // What is secret is not left in free blocks, either.
         extract_disk(&world.path(image), &world.path("disk.raw"));
         for (secret, is_there) in
@@ -219,4 +220,30 @@ fn what_does_not_fit_is_a_warning_and_strictly_a_refusal() {
     assert_eq!(run.code, Some(2));
     assert!(run.stderr.contains(script), "{}", run.stderr);
     assert!(!world.run("ls my.img /usr/local/bin").succeeds().stdout.contains("script"));
+}
+
+#[test]
+fn a_guest_that_was_cut_off_is_told_and_any_change_mends_it() {
+    let world = World::with_copy(&Options { format: Format::Raw, ..Options::default() });
+    let start = partition_range(&world.path("my.img"), ROOT).start;
+    let place = format!("{}?offset={start}", world.path("my.img").display());
+    judge("debugfs").args(["-w", "-R", "feature needs_recovery"]).arg(place).succeed();
+    assert_eq!(findings(&world, "my.img"), [("dirty-journal".to_owned(), "/".to_owned())]);
+    world.run("customize my.img --clean").succeeds();
+    assert_eq!(findings(&world, "my.img"), []);
+    assert_sound(&world.path("my.img"));
+}
+
+/// What the field expects of such a tool: each operation of virt-sysprep's has its line in the documentation.
+#[cfg(feature = "full-tests")]
+#[test]
+fn every_operation_of_virt_sysprep_has_its_line() {
+    let guide = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/hygiene.md")).unwrap();
+    let table = guide.split_once("| operation | here |").unwrap().1;
+    let said = judge("virt-sysprep").arg("--list-operations").succeed().stdout;
+    let operations: Vec<&str> = said.lines().filter_map(|line| line.split_ascii_whitespace().next()).collect();
+    assert!(operations.len() > 30, "{said}");
+    for operation in operations {
+        assert!(table.contains(&format!("`{operation}`")), "docs/hygiene.md does not have `{operation}`");
+    }
 }

@@ -6,7 +6,7 @@
 mod rules;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use guest::resolve::LastLink;
 use guest::{FileKind, Guest, GuestPath, Printable};
@@ -27,8 +27,8 @@ pub const PATH: [&str; 8] =
 const ORDINARY: std::ops::RangeInclusive<u32> = 1000..=60_000;
 /// Where macOS and older systems begin to count ordinary users. System users may have these numbers, too.
 const OLD_ORDINARY: std::ops::RangeInclusive<u32> = 500..=999;
-/// The most traces that are told. More than that is a whole system that ran.
-const MAX_TRACES: usize = 100_000;
+/// The most traces that one look finds. More than that is a whole system that ran.
+pub const MAX_TRACES: usize = 10_000;
 /// The most homes that are looked in.
 const MAX_HOMES: usize = 1000;
 /// The largest machine-id that is read, in bytes.
@@ -121,15 +121,14 @@ pub fn added(after: Vec<Trace>, before: &[Trace]) -> Vec<Trace> {
 /// What there is to say of `traces`: those of a kind in a folder together.
 pub fn findings(traces: &[Trace]) -> Vec<Finding> {
     let mut groups: Vec<Vec<&Trace>> = Vec::new();
+    let mut known: BTreeMap<(&str, &GuestPath), usize> = BTreeMap::new();
     for trace in traces {
-        let is_same = |group: &&mut Vec<&Trace>| {
-            let first = group[0];
-            first.detail.is_none()
-                && trace.detail.is_none()
-                && first.rule.code == trace.rule.code
-                && first.folder == trace.folder
+        let next = groups.len();
+        let index = match trace.detail {
+            None => *known.entry((trace.rule.code, &trace.folder)).or_insert(next),
+            Some(_) => next,
         };
-        match groups.iter_mut().find(is_same) {
+        match groups.get_mut(index) {
             Some(group) => group.push(trace),
             None => groups.push(vec![trace]),
         }

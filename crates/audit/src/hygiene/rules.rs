@@ -9,7 +9,7 @@ pub enum Mend {
     Scrub,
     /// The file is made empty.
     Empty,
-    /// Only its owner's group and others lose the right to write to it that everybody has.
+    /// Others than its owner and group lose the right to write to it.
     NotForAll,
     /// It is given to root.
     ToRoot,

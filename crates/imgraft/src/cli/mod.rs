@@ -40,8 +40,8 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; nothing is wrong
-  1  the answer is no: `check`, `test`, `seed check` and `cache verify` found something wrong, `diff`
-     a difference, `doctor` no way to run commands in guests
+  1  the answer is no: `check`, `test`, `seed check`, `cache verify` and `inspect --hygiene` found
+     something wrong, `diff` a difference, `doctor` no way to run commands in guests
   2  it could not be done, and nothing was changed; wrong usage";
 
 /// The help of a command with so many options that examples after them would not be seen.

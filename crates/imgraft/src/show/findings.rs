@@ -6,6 +6,9 @@ use graft::{Finding, Report};
 
 use super::Messages;
 
+/// The most traces that are told one by one.
+const MAX_TOLD: usize = 20;
+
 /// Says what `report` found in the guest in the end: a warning each, and what to do about it.
 pub(crate) fn tell_findings(report: &Report, messages: &Messages) {
     let mut hinted = BTreeSet::new();
@@ -15,8 +18,11 @@ pub(crate) fn tell_findings(report: &Report, messages: &Messages) {
             messages.hint(hint);
         }
     }
-    for Finding { message, .. } in &report.hygiene {
+    for Finding { message, .. } in report.hygiene.iter().take(MAX_TOLD) {
         messages.warning(format_args!("{message}; the base does not have it"));
+    }
+    if let Some(more) = report.hygiene.len().checked_sub(MAX_TOLD).filter(|more| *more > 0) {
+        messages.warning(format_args!("and {more} more; the base does not have them"));
     }
     match &report.hygiene[..] {
         [] => {}
