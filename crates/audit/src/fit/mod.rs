@@ -186,9 +186,10 @@ fn machine_of(guest: &Guest, placed: &[GuestPath]) -> Option<Machine> {
     })
 }
 
-/// Whether a file with this name is a library: `libssl.so`, `libssl.so.3`.
+/// Whether a file with this name is a library: `libssl.so`, `libssl.so.3`, but not what is for a debugger.
 fn is_library(name: &[u8]) -> bool {
-    name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.")
+    let is_named = name.ends_with(b".so") || name.windows(4).any(|part| part == b".so.");
+    is_named && !name.ends_with(b".debug")
 }
 
 /// The folders that were looked in, the first of them.

@@ -269,4 +269,5 @@ fn versions_are_compared_by_their_numbers() {
     assert!(order(b"GLIBC_2.4") > order(b"GLIBC_PRIVATE"));
     assert_eq!(split(b"GLIBCXX_3.4.30"), (&b"GLIBCXX"[..], &b"3.4.30"[..]));
     assert!(is_library(b"libc.so.6") && is_library(b"x.so") && !is_library(b"some.sock") && !is_library(b"soon"));
+    assert!(!is_library(b"libc.so.6.debug"));
 }
