@@ -138,7 +138,7 @@ fn a_recipe_has_a_key_for_it_and_it_comes_last() {
         "output = \"my.img\"\nclean = true\n[base]\nfile = \"base.img\"\n\
          [[step]]\nwrite = \"/etc/machine-id\"\ntext = \"0123456789abcdef0123456789abcdef\"\n",
     );
-    let run = world.run_words("build", &["--write", "/root/.bash_history:ls"]).succeeds();
+    let run = world.run_words("build imgraft.toml", &["--write", "/root/.bash_history:ls"]).succeeds();
     assert!(run.stderr.contains("cleaned: removed 1 path and emptied 2 files\n"), "{}", run.stderr);
     assert_eq!(findings(&world, "my.img"), []);
     world.file("imgraft.toml", "output = \"my.img\"\nclean = \"yes\"\nbase.file = \"base.img\"\n");
