@@ -24,6 +24,9 @@ pub(crate) const PARENT_PERMISSIONS: u16 = 0o755;
 /// A source of at least this size in bytes may be kept instead of its bytes.
 pub(crate) const KEPT_SOURCE_BYTES: u64 = 1 << 20;
 
+/// The most files that are remembered for a look at them in the end.
+const MAX_PLACED: usize = 1 << 14;
+
 /// The largest file of the guest that can be edited, because it is read whole, in bytes.
 pub(crate) const EDIT_LIMIT_BYTES: u64 = 8 << 20;
 
@@ -90,6 +93,8 @@ pub struct Done {
     pub warnings: Vec<Warning>,
     /// The space that was taken in each file system that is fuller now.
     pub room: Vec<Room>,
+    /// The real paths of files that were put and may be programs, libraries or scripts, at most some thousands.
+    pub placed: Vec<GuestPath>,
     kept: Vec<Source>,
 }
 
@@ -148,7 +153,16 @@ pub fn carry_out(
     let before = free_space(guest)?;
     let now = options.modified.unwrap_or(guest.written());
     let progress = Progress { done_bytes: Cell::new(0), expected_bytes: Cell::new(0), watch };
-    let mut work = Work { guest, options, now, warnings: Vec::new(), kept: Vec::new(), programs: Vec::new(), progress };
+    let mut work = Work {
+        guest,
+        options,
+        now,
+        warnings: Vec::new(),
+        kept: Vec::new(),
+        programs: Vec::new(),
+        placed: Vec::new(),
+        progress,
+    };
     let mut reports = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
         watch.begins(index);
@@ -162,10 +176,10 @@ pub fn carry_out(
         work.warn_of_labels()?;
         work.warn_of_programs()?;
     }
-    let Work { warnings, kept, .. } = work;
+    let Work { warnings, kept, placed, .. } = work;
     guest.flush()?;
     let room = before.into_iter().zip(free_space(guest)?).filter_map(|(before, after)| Room::of(before, &after));
-    Ok(Done { reports, warnings, room: room.collect(), kept })
+    Ok(Done { reports, warnings, room: room.collect(), placed, kept })
 }
 
 impl Done {
@@ -174,6 +188,7 @@ impl Done {
         self.reports.extend(later.reports);
         self.warnings.extend(later.warnings);
         self.room.extend(later.room);
+        self.placed.extend(later.placed);
         self.kept.extend(later.kept);
     }
 
@@ -251,6 +266,8 @@ pub(crate) struct Work<'a> {
     pub(crate) kept: Vec<Source>,
     /// Files that were put into folders of programs, and that nobody may execute.
     pub(crate) programs: Vec<GuestPath>,
+    /// Files that were put, and may be programs.
+    pub(crate) placed: Vec<GuestPath>,
     pub(crate) progress: Progress<'a>,
 }
 
@@ -270,6 +287,15 @@ impl Work<'_> {
         let folder = path.parent().map(|folder| folder.to_string()).unwrap_or_default();
         if permissions & 0o111 == 0 && matches!(folder.rsplit('/').next(), Some("bin" | "sbin")) {
             self.programs.push(path.clone());
+        }
+    }
+
+    /// Remembers the file at `path`, which was put with this mode, if it may be a program, a library or a script. Of one
+    /// that `is_named` by its operation, another may still give the mode.
+    pub(crate) fn note_placed(&mut self, path: &GuestPath, permissions: u16, is_named: bool) {
+        let is_library = path.name().is_some_and(|name| name.windows(3).any(|part| part == b".so"));
+        if self.placed.len() < MAX_PLACED && (permissions & 0o111 != 0 || is_library || is_named) {
+            self.placed.push(path.clone());
         }
     }
 

@@ -48,9 +48,9 @@ pub use report::{Executed, MadeUp, PutReport, Report};
 pub use runner::{Change, Ended, FileChange, Outcome, Program, RunError, Runner, Task};
 pub use step::Step;
 pub use verb::{
-    Append, Chmod, Chown, Copy, Destination, Edit, Filter, FirstBoot, Flag, Hardlink, Host, Hostname, HostnameAlso,
-    Install, KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace, Run,
-    RunScript, Scrub, Secret, Snapshot, SshKey, StepForm, Tar, Timezone, Touch, Truncate, Uninstall, Update, User,
+    Append, Chmod, Chown, Clean, Copy, Destination, Edit, Filter, FirstBoot, Flag, Hardlink, Host, Hostname,
+    HostnameAlso, Install, KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace,
+    Run, RunScript, Scrub, Secret, Snapshot, SshKey, StepForm, Tar, Timezone, Touch, Truncate, Uninstall, Update, User,
     VERBS, Verb, Write, authorized_keys, verbs,
 };
 

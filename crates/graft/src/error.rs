@@ -269,6 +269,12 @@ pub enum Error {
         /// Where.
         places: Vec<UnexplainedPlace>,
     },
+    /// What was put does not fit the guest, and this was not to be.
+    #[error("what is put does not fit the guest")]
+    Unfit {
+        /// What does not.
+        findings: Vec<audit::Finding>,
+    },
     /// Two builds of the same inputs differ.
     #[error("`{}` is not reproducible: it was built twice, and the two differ", path.display())]
     NotReproducible {
@@ -350,6 +356,7 @@ impl Error {
                 lines(findings, Finding::to_string)
             }
             Self::Unexplained { places } => lines(places, UnexplainedPlace::to_string),
+            Self::Unfit { findings } => lines(findings, |finding| finding.message.clone()),
             Self::NotReproducible { offset, place, .. } => {
                 vec![format!("the first byte that differs is at {offset:#x} of the file"), place.clone()]
             }

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use audit::{Finding, fit};
 use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest};
@@ -17,6 +18,7 @@ use crate::commit::Way;
 use crate::container;
 use crate::disk::{Disk, disk};
 use crate::error::{Error, full};
+use crate::findings;
 use crate::output::Folder;
 use crate::proof;
 use crate::report::{Change, Grown, Report};
@@ -85,6 +87,8 @@ pub struct Job {
     /// The partition that is taken for the guest; `Some(None)` is a disk without partitions. Without it, the guest is
     /// the operating system on the disk.
     pub partition: Option<Option<u32>>,
+    /// Whether what was put and does not fit the guest ends the job.
+    pub strict: bool,
     /// Whether it is done twice, to see that the same comes out.
     pub verify_reproducible: bool,
     /// Whether the target is the base, and keeps its mode and owner.
@@ -146,6 +150,7 @@ impl Job {
             ignore_fs_errors: false,
             visitor: None,
             partition: None,
+            strict: false,
             verify_reproducible: false,
             in_place,
             dry_run: false,
@@ -196,6 +201,8 @@ pub(crate) struct Planned {
     checked: Vec<String>,
     changed: BlockAccount,
     warnings: Vec<String>,
+    fit: Vec<Finding>,
+    hygiene: Vec<Finding>,
 }
 
 impl Planned {
@@ -250,7 +257,10 @@ impl Planned {
         if job.new_clusters.is_some() && format == "raw" {
             warnings.push("the new image is raw: there are no clusters that could be compressed".to_owned());
         }
-        let done = apply(&mut guest, job, folder, watcher)?;
+        let (done, fit) = apply(&mut guest, job, folder, watcher)?;
+        if job.strict && !fit.is_empty() {
+            return Err(Error::Unfit { findings: fit });
+        }
         if let Some(visitor) = &job.visitor {
             visitor.visit(&mut guest).map_err(Error::Visit)?;
             guest.flush()?;
@@ -258,6 +268,7 @@ impl Planned {
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
+        let hygiene = findings::left(job, &image, &guest);
         let stage = watcher.stage(Stage::Check);
         let checked = soundness::check(base_path, &image, &disk, &guest)?;
         drop(stage);
@@ -270,7 +281,7 @@ impl Planned {
         proof.warning.iter().for_each(|warning| watcher.warning(warning));
         warnings.extend(proof.warning);
         let (checked, changed) = (checked.file_systems, proof.account);
-        Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings })
+        Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings, fit, hygiene })
     }
 
     /// The new image's format.
@@ -299,6 +310,8 @@ impl Planned {
             checked: self.checked.clone(),
             changed: self.changed.clone(),
             warnings: self.warnings.clone(),
+            fit: self.fit.clone(),
+            hygiene: self.hygiene.clone(),
             in_place: None,
             copied_bytes: None,
             sha256: None,
@@ -379,7 +392,8 @@ impl Watch for Spectator<'_> {
     }
 }
 
-fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Result<Done, Error> {
+/// Carries out what is asked for in each system, and looks whether what was put fits it.
+fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Result<(Done, Vec<Finding>), Error> {
     if job.other_systems.len() + 1 != guest.systems() {
         return Err(Error::Changed { path: job.base.path().to_owned() });
     }
@@ -388,13 +402,20 @@ fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Re
     let carry_out = |guest: &mut Guest, operations: &[Operation]| {
         carry_out(guest, operations, &job.options, &spectator).map_err(|error| operation_error(error, folder))
     };
+    let look = |guest: &Guest, done: &Done| match job.options.without_advice {
+        true => Vec::new(),
+        false => fit::look(guest, &done.placed),
+    };
     let mut done = carry_out(guest, &job.operations)?;
+    let mut fit = look(guest, &done);
     for (index, operations) in job.other_systems.iter().enumerate() {
         spectator.earlier.set(spectator.last.get());
         guest.enter_system(index + 1)?;
-        done.append(carry_out(guest, operations)?);
+        let later = carry_out(guest, operations)?;
+        fit.extend(look(guest, &later));
+        done.append(later);
     }
-    Ok(done)
+    Ok((done, fit))
 }
 
 /// What went wrong before anything was written: the host may have no room for what does not fit memory.

@@ -16,6 +16,7 @@ mod content;
 mod convert;
 mod disk;
 mod error;
+mod findings;
 mod job;
 mod leftover;
 mod lock;
@@ -33,6 +34,7 @@ mod watch;
 
 use std::num::NonZeroUsize;
 
+pub use audit::Finding;
 pub use backing::Layer;
 pub use content::{of_file, of_stream};
 pub use convert::{Conversion, Converted};

@@ -1,5 +1,6 @@
 //! What was made of an image.
 
+use audit::Finding;
 use customize::Room;
 use guest::diff::BlockAccount;
 use image::{Edited, Written};
@@ -39,6 +40,12 @@ pub struct Report {
     pub changed: BlockAccount,
     /// What may not be what is wanted.
     pub warnings: Vec<String>,
+    /// What was put and does not fit the guest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub fit: Vec<Finding>,
+    /// What was left in the guest that the base does not have, and that no image should have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hygiene: Vec<Finding>,
     /// What became of a file that changed in place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_place: Option<InPlace>,

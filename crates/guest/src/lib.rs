@@ -73,10 +73,12 @@ mod mount;
 mod os;
 mod packages;
 mod path;
+mod pattern;
 pub mod resolve;
 mod system;
 mod volume;
 
+pub use accounts::Account;
 pub use error::{Error, PathProblem};
 pub use file_system::{FileSystem, FileSystemError, FileSystemProblem, NoSpace};
 pub use guest::{Guest, Location, MountedVolume, open_volumes, open_volumes_with};

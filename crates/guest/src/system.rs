@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::accounts::{names, number_of};
+use crate::accounts::{Account, accounts, names, number_of};
 use crate::error::{Error, PathProblem};
 use crate::guest::Guest;
 use crate::os::OperatingSystem;
@@ -88,6 +88,15 @@ impl Guest {
     /// Where the file cannot be read.
     pub fn group_id(&self, name: &str) -> Result<Option<u32>, Error> {
         Ok(number_of(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?, name))
+    }
+
+    /// The guest's users, in the order of `/etc/passwd`.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read.
+    pub fn accounts(&self) -> Result<Vec<Account>, Error> {
+        Ok(accounts(&self.read_system_text("/etc/passwd", ACCOUNTS_LIMIT_BYTES)?))
     }
 
     /// The names of the guest's users by their numbers.

@@ -223,6 +223,10 @@ fn hint(error: &graft::Error) -> Option<String> {
         E::WouldDamage { .. } | E::Unexplained { .. } => {
             "nothing was written; please report this, with the lines above".to_owned()
         }
+        E::Unfit { findings } => match &findings[..] {
+            [finding] => format!("{}; without `--strict` this is a warning", finding.hint),
+            _ => "without `--strict` these are warnings, each with what to do".to_owned(),
+        },
         E::NotReproducible { .. } => {
             "if a command made these files, remove them in a later step, or use `clean`; else see whether something \
              changes the base or the files that are put; if not, please report this"

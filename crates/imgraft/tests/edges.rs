@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 23] = [
+const EDGES: [(&str, &[&str]); 24] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -18,12 +18,13 @@ const EDGES: [(&str, &[&str]); 23] = [
     ("iso9660", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),
     ("recipe", &["guest", "image", "words"]),
-    ("customize", &["authorized-keys", "guest", "image", "recipe", "storage", "words"]),
+    ("audit", &["guest", "recipe", "words"]),
+    ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "storage", "words"]),
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["recipe", "vm"]),
-    ("graft", &["customize", "guest", "image", "recipe", "seed", "storage", "words"]),
+    ("graft", &["audit", "customize", "guest", "image", "recipe", "seed", "storage", "words"]),
     ("sandbox-sys", &[]),
     ("sandbox", &["sandbox-sys"]),
     ("scratch", &["guest", "storage"]),
@@ -33,6 +34,7 @@ const EDGES: [(&str, &[&str]); 23] = [
     (
         "imgraft",
         &[
+            "audit",
             "catalogue",
             "customize",
             "graft",

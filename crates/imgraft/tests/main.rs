@@ -28,6 +28,7 @@ mod full;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
 mod help;
+mod hygiene;
 mod inherit_root;
 mod judge_without_qemu;
 mod judged;

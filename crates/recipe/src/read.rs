@@ -12,7 +12,7 @@ use crate::problem::Problem;
 use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
 use crate::table::{Table, Value};
 
-const RECIPE_KEYS: [&str; 8] = ["output", "size", "network", "base", "inputs", "step", "keep", "boot"];
+const RECIPE_KEYS: [&str; 9] = ["output", "size", "network", "clean", "base", "inputs", "step", "keep", "boot"];
 const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
@@ -60,6 +60,7 @@ fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Ve
     };
     let size = table.parsed("size");
     let network = table.boolean("network").unwrap_or_default();
+    let clean = table.boolean("clean").unwrap_or_default();
     let base = table.get("base").and_then(|value| base(value, table.problems()));
     let mut inputs = BTreeMap::new();
     for (name, value) in table.named_tables("inputs") {
@@ -69,7 +70,7 @@ fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Ve
     let steps = steps.into_iter().filter_map(|value| S::read(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
     let boot = table.get("boot").and_then(|value| boot(value, table.problems())).unwrap_or_default();
-    Recipe { output, form, size, network, base, inputs, steps, keep, boot }
+    Recipe { output, form, size, network, clean, base, inputs, steps, keep, boot }
 }
 
 /// An `output` that is a table.

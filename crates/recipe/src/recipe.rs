@@ -24,6 +24,8 @@ pub struct Recipe<S> {
     pub size: Option<DiskSize>,
     /// Whether commands in the guest may use the network.
     pub network: bool,
+    /// Whether traces of one machine are removed, after everything else that is done.
+    pub clean: bool,
     /// The image to begin with.
     pub base: Option<Base>,
     /// The files and trees of the host that go in, by name.
@@ -145,6 +147,7 @@ impl<S> Default for Recipe<S> {
             form: Form::default(),
             size: None,
             network: false,
+            clean: false,
             base: None,
             inputs: Inputs::default(),
             steps: Vec::new(),

@@ -172,6 +172,9 @@ impl Apply for FirstBoot {
         let number = work.next_script()?;
         let path = format!("{SCRIPTS}/{number:04}-{}", file_name(&name));
         let path = work.make_file(&path, 0o755, &script)?;
+        if let Ok(path) = path.parse() {
+            work.note_placed(&path, 0o755, true);
+        }
         Ok(Report::new("first-boot", format!("set up {what} for the first boot ({path})"), vec![path], Vec::new()))
     }
 

@@ -76,6 +76,7 @@ verbs! {
     remove: Remove,
     truncate: Truncate,
     scrub: Scrub,
+    clean: Clean,
     chmod: Chmod,
     chown: Chown,
     hostname: Hostname,

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use guest::GuestPath;
+use guest::resolve::Found;
+use guest::{FileKind, GuestPath, Location};
 use recipe::SyntaxError;
 
 use super::{Apply, Flag, StepForm, Verb, path};
@@ -58,23 +59,39 @@ impl Apply for Scrub {
             let error = Error::refused(format!("`{path}` has {names} names, and the others would keep its content"));
             return Err(error.hint("`remove` the others first"));
         }
-        if work.is_unix(&found.path)? {
-            // In place, because freed blocks keep their content. Holes stay holes.
-            let zeros = vec![0; STEP_BYTES.min(metadata.size_bytes as usize)];
-            let mut content = vec![0; zeros.len()];
-            let mut offset = 0;
-            while offset < metadata.size_bytes {
-                let read = work.guest.read_at(&found.path, offset, &mut content)?;
-                if read == 0 {
-                    break;
-                }
-                if content[..read].iter().any(|&byte| byte != 0) {
-                    work.guest.write_at(&found.path, offset, &zeros[..read])?;
-                }
-                offset += read as u64;
-            }
-        }
+        work.overwrite(&found)?;
         work.guest.remove_file(&found.path)?;
         Ok(Report::new("scrub", format!("scrubbed {}", found.path), vec![found.path.to_string()], Vec::new()))
+    }
+}
+
+impl Work<'_> {
+    /// Whether the file is a regular one without further names.
+    pub(crate) fn is_only_name(&self, found: &Found<Location>) -> Result<bool, Error> {
+        let metadata = self.guest.metadata(&found.node)?;
+        Ok(metadata.kind == FileKind::Regular && metadata.links <= 1)
+    }
+
+    /// Overwrites the content of the regular file that was found with zeros.
+    pub(crate) fn overwrite(&mut self, found: &Found<Location>) -> Result<(), Error> {
+        if !self.is_unix(&found.path)? {
+            return Ok(());
+        }
+        // In place, because freed blocks keep their content. Holes stay holes.
+        let size_bytes = self.guest.metadata(&found.node)?.size_bytes;
+        let zeros = vec![0; STEP_BYTES.min(size_bytes as usize)];
+        let mut content = vec![0; zeros.len()];
+        let mut offset = 0;
+        while offset < size_bytes {
+            let read = self.guest.read_at(&found.path, offset, &mut content)?;
+            if read == 0 {
+                break;
+            }
+            if content[..read].iter().any(|&byte| byte != 0) {
+                self.guest.write_at(&found.path, offset, &zeros[..read])?;
+            }
+            offset += read as u64;
+        }
+        Ok(())
     }
 }

@@ -275,6 +275,7 @@ impl Work<'_> {
                 } else {
                     self.guest.create_file(&path, attributes, size_bytes, &mut storage::Reader::new(&content))?;
                 }
+                self.note_placed(&path, attributes.permissions, false);
                 unpacked.files += 1;
                 unpacked.size_bytes += size_bytes;
             }

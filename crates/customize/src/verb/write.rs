@@ -82,6 +82,7 @@ impl Apply for Write {
         work.set_mode_and_owner(&place.path, self.mode, owner)?;
         let found = work.existing(&place.path)?;
         let metadata = work.guest.metadata(&found.node)?;
+        work.note_placed(&place.path, metadata.permissions, self.content.starts_with(b"#!"));
         let text = format!(
             "wrote {} ({} {}:{}, {}){}",
             place.path,

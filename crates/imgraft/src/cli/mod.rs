@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod commands;
 pub(crate) mod doctor;
 pub(crate) mod fetch;
+pub(crate) mod finish;
 pub(crate) mod machine;
 pub(crate) mod mount;
 pub(crate) mod network;
@@ -39,8 +40,8 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; nothing is wrong
-  1  the answer is no: `check`, `test`, `seed check` and `cache verify` found something wrong, `diff`
-     a difference, `doctor` no way to run commands in guests
+  1  the answer is no: `check`, `test`, `seed check`, `cache verify` and `inspect --hygiene` found
+     something wrong, `diff` a difference, `doctor` no way to run commands in guests
   2  it could not be done, and nothing was changed; wrong usage";
 
 /// The help of a command with so many options that examples after them would not be seen.
@@ -220,6 +221,7 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   imgraft inspect noble.img
   imgraft inspect noble.img --packages
+  imgraft inspect my.img --hygiene && echo clean
   imgraft inspect noble.img --json | jq -r '.packages[].name'";
 
 const LS_EXAMPLES: &str = "\
@@ -386,6 +388,9 @@ pub(crate) struct Build {
     #[command(flatten)]
     pub(crate) commands: commands::Commands,
 
+    #[command(flatten)]
+    pub(crate) finish: finish::Finish,
+
     /// The image to make
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) output: Option<PathBuf>,
@@ -428,6 +433,9 @@ pub(crate) struct Customize {
     pub(crate) commands: commands::Commands,
 
     #[command(flatten)]
+    pub(crate) finish: finish::Finish,
+
+    #[command(flatten)]
     pub(crate) writing: Writing,
 
     #[command(flatten)]
@@ -462,6 +470,11 @@ pub(crate) struct Inspect {
     /// List the installed packages only
     #[arg(long)]
     pub(crate) packages: bool,
+
+    /// List only what no image of many machines should have: machine-id, host keys, histories, logs,
+    /// caches, accounts; the exit code is 1 if there is something
+    #[arg(long, conflicts_with = "packages")]
+    pub(crate) hygiene: bool,
 
     /// Print JSON
     #[arg(long)]

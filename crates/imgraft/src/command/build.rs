@@ -14,7 +14,7 @@ use crate::cli::Build;
 use crate::cli::base::BaseSource;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
-use crate::show::{Messages, print_report, recipe_failure, tell_report};
+use crate::show::{Messages, print_report, recipe_failure, tell_findings, tell_report};
 
 /// The recipe that is used where none is named.
 const DEFAULT_RECIPE: &str = "imgraft.toml";
@@ -27,7 +27,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         Some(path) => Some(path.clone()),
         // Growth alone is a change, too; a recipe in this folder is meant all the same.
         None if arguments.operations.0.is_empty()
-            && (arguments.size.size.is_none() || Path::new(DEFAULT_RECIPE).exists()) =>
+            && (arguments.size.size.is_none() && !arguments.finish.clean || Path::new(DEFAULT_RECIPE).exists()) =>
         {
             refuse_nothing(&arguments)?;
             Some(PathBuf::from(DEFAULT_RECIPE))
@@ -76,16 +76,18 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     };
     job.verify_reproducible = arguments.verify_reproducible;
     arguments.commands.apply(&mut job, recipe.network);
+    arguments.finish.apply(&mut job, recipe.clean);
     arguments.writing.apply(&mut job)?;
     let report = job.run(&messages.watcher())?;
     tell_report(&report, messages, false, start);
+    tell_findings(&report, messages);
     print_report(&report, arguments.writing.json)
 }
 
 /// Refuses a command line that names a base and a new image and no change, where no recipe says one.
 fn refuse_nothing(arguments: &Build) -> Result<(), Failure> {
     let (Some(base), Some(output)) = (&arguments.base, &arguments.output) else { return Ok(()) };
-    if arguments.size.size.is_some() || Path::new(DEFAULT_RECIPE).exists() {
+    if arguments.size.size.is_some() || arguments.finish.clean || Path::new(DEFAULT_RECIPE).exists() {
         return Ok(());
     }
     let (base, output) = (base.display(), output.display());

@@ -6,10 +6,10 @@ use graft::Job;
 
 use crate::cli::Customize;
 use crate::failure::Failure;
-use crate::show::{Messages, print_report, tell_report};
+use crate::show::{Messages, print_report, tell_findings, tell_report};
 
 pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failure> {
-    if arguments.operations.0.is_empty() && arguments.size.size.is_none() {
+    if arguments.operations.0.is_empty() && arguments.size.size.is_none() && !arguments.finish.clean {
         return Err(Failure::new("there is nothing to do")
             .hint("say what: `--put SRC:DEST`, `--write PATH:TEXT`, `--size +2G` or another change of `--help`"));
     }
@@ -22,10 +22,12 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         job.size = arguments.size.size;
         job.operations = arguments.operations.0;
         arguments.commands.apply(&mut job, false);
+        arguments.finish.apply(&mut job, false);
         arguments.writing.apply(&mut job)?;
         Ok(job.run(&messages.watcher())?)
     };
     let report = changed().map_err(|failure| failure.within(unchanged))?;
     tell_report(&report, messages, true, start);
+    tell_findings(&report, messages);
     print_report(&report, json)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use audit::hygiene;
 use guest::{FreeSpace, Guest, OperatingSystem, Packages, Printable, Volume, open_volumes};
 use image::{Info, Wrapping};
 use partition::Table;
@@ -9,8 +10,9 @@ use recipe::ByteSize;
 use serde::Serialize;
 
 use crate::cli::Inspect;
+use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::show::{Messages, print, print_json};
+use crate::show::{Messages, findings_text, print, print_json};
 use graft::{Looked, in_one_line, noted_errors};
 
 /// Everything that is shown.
@@ -53,7 +55,31 @@ struct FileSystemView {
     problem: Option<String>,
 }
 
-pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<Exit, Failure> {
+    if arguments.hygiene {
+        return look_for_traces(arguments, messages);
+    }
+    show(arguments, messages)?;
+    Ok(Exit::Done)
+}
+
+/// Tells what no image of many machines should have.
+fn look_for_traces(arguments: &Inspect, messages: &Messages) -> Result<Exit, Failure> {
+    let path = &arguments.image;
+    let Looked { disk, .. } = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
+    let guest = Guest::open(disk).map_err(|error| graft::Error::Guest { path: path.clone(), error })?;
+    let findings = hygiene::findings(&hygiene::look(&guest));
+    match arguments.json {
+        true => print_json(&findings)?,
+        false => print(&findings_text(&findings))?,
+    }
+    if findings.is_empty() {
+        messages.note(format_args!("nothing in `{}` belongs to one machine only", path.display()));
+    }
+    Ok(Exit::of_answer(findings.is_empty()))
+}
+
+fn show(arguments: &Inspect, messages: &Messages) -> Result<(), Failure> {
     let view = look(arguments, messages)?;
     for warning in &view.warnings {
         messages.warning(warning);

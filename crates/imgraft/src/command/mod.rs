@@ -42,7 +42,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Convert(arguments) => convert::run(arguments, messages)?,
-        Command::Inspect(arguments) => inspect::run(&arguments, messages)?,
+        Command::Inspect(arguments) => return inspect::run(&arguments, messages),
         Command::Ls(arguments) => return ls::run(&arguments, messages),
         Command::Cat(arguments) => cat::run(&arguments, messages)?,
         Command::Get(arguments) => get::run(&arguments, messages)?,

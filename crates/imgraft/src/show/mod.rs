@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 mod download;
+mod findings;
 mod messages;
 mod output;
 mod progress;
@@ -12,6 +13,7 @@ pub(crate) mod terminal;
 mod time;
 
 pub(crate) use self::download::DownloadProgress;
+pub(crate) use self::findings::{findings_text, tell_findings};
 pub(crate) use self::messages::{Messages, count, print, print_bytes, print_json, stdout_failure};
 pub(crate) use self::progress::{Progress, Spinner};
 pub(crate) use self::recipe::recipe_failure;

@@ -20,10 +20,12 @@ impl Apply for Put {
         work.warnings.extend(plan.warnings);
         work.progress.expect(plan.report.size_bytes);
         let mut report = plan.report;
+        let is_single = plan.changes.len() == 1;
         for change in plan.changes {
             work.make(&change)?;
             if matches!(change.content, Content::File { .. }) {
                 work.note_program(&change.path, change.attributes.permissions);
+                work.note_placed(&change.path, change.attributes.permissions, is_single);
             }
             if let Some(asked) = change.inherits
                 && work.inherit(&change.path, asked)?

@@ -1,0 +1,40 @@
+//! What is looked at in a guest when everything was done to it, and before anything is written.
+
+use std::sync::Arc;
+
+use audit::Finding;
+use audit::hygiene::{self, Trace};
+use customize::Operation;
+use guest::Guest;
+use image::Image;
+
+use crate::disk::scratch_disk;
+use crate::job::Job;
+
+/// What `job` left in `guest` that the guest on `image` did not have. An account that it was asked to make is none.
+///
+/// Of a disk with several systems, this is about the last one that was entered.
+pub(crate) fn left(job: &Job, image: &Arc<Image>, guest: &Guest) -> Vec<Finding> {
+    let is_asked = !job.operations.is_empty() && job.other_systems.is_empty();
+    if !is_asked || job.partition.is_some() || job.options.without_advice {
+        return Vec::new();
+    }
+    let made: Vec<&str> = job.operations.iter().filter_map(user).collect();
+    let is_ours = |trace: &Trace| trace.account().is_some_and(|account| made.contains(&account));
+    let mut after = hygiene::look(guest);
+    after.retain(|trace| !is_ours(trace));
+    // A guest without any trace needs no comparison.
+    if after.is_empty() {
+        return Vec::new();
+    }
+    let Ok(base) = Guest::open(scratch_disk(image)) else { return Vec::new() };
+    hygiene::findings(&hygiene::added(after, &hygiene::look(&base)))
+}
+
+/// The name of the user that an operation makes.
+fn user(operation: &Operation) -> Option<&str> {
+    match operation {
+        Operation::User(user) => Some(&user.name),
+        _ => None,
+    }
+}
