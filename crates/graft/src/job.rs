@@ -259,7 +259,7 @@ impl Planned {
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
         let stage = watcher.stage(Stage::Check);
-        let checked = soundness::check(base_path, &image, &disk, &guest)?;
+        let checked = soundness::check(base_path, &image, &disk, &guest, &stage)?;
         drop(stage);
         checked.warnings.iter().for_each(|warning| watcher.warning(warning));
         let is_sound = checked.warnings.is_empty();

@@ -9,6 +9,7 @@ use graft::{Event, Stage, Watch, Watcher};
 
 use super::output::Output;
 use super::{Progress, Spinner};
+use crate::environment;
 use crate::failure::Failure;
 pub(crate) use words::count;
 
@@ -37,6 +38,11 @@ impl Messages {
     /// Whether progress is to be shown.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Whether progress is to be told in lines: somebody may look at a log that stands still.
+    pub(crate) fn tells_progress(&self) -> bool {
+        !self.quiet && !io::stderr().is_terminal() && environment::is_ci()
     }
 
     /// Something that was done.
@@ -153,6 +159,7 @@ impl Shown {
             _ => Self::Spinner(Spinner::new(messages, stage.to_string())),
         }
     }
+            Stage::Check => Self::Bar(Progress::of_steps(messages, stage.to_string())),
 
     /// It is `what` that goes on now.
     fn call(&self, what: &str) {
@@ -164,7 +171,8 @@ impl Shown {
 
 /// Standard error may be closed: then there is nothing left to do.
 fn say(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    // In one piece, whoever else says something.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Writes data to standard output.

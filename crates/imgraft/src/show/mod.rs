@@ -3,7 +3,9 @@
 pub(crate) mod account;
 mod download;
 mod messages;
+mod occasional;
 mod output;
+mod pace;
 mod progress;
 mod recipe;
 mod report;
