@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 
-use customize::RunError;
+use customize::{Ended, RunError};
 use graft::{Obstacle, SeedError, TargetProblem};
 
 use crate::exit::Exit;
@@ -261,9 +261,16 @@ fn operation_hint(error: &customize::Error) -> Option<String> {
 fn run_hint(error: &RunError) -> Option<String> {
     match error {
         RunError::Unavailable { hint, .. } | RunError::Refused { hint, .. } => hint.clone(),
-        RunError::Failed { last_lines, log, .. } => {
+        RunError::Failed { status, last_lines, log, .. } => {
             let log = log.as_ref().map(|log| format!("; all that the command wrote is in {}", log.display()));
-            let remedy = remedy(last_lines).map(|remedy| format!("; {remedy}"));
+            let remedy = match status {
+                Ended::TimedOut(_) => Some("`--timeout TIME`, or `timeout` at the top of the recipe, gives it longer"),
+                Ended::OutOfMemory(Some(_)) => {
+                    Some("`--memory SIZE`, or `memory` at the top of the recipe, gives it more")
+                }
+                _ => remedy(last_lines),
+            };
+            let remedy = remedy.map(|remedy| format!("; {remedy}"));
             Some(format!("nothing was changed{}{}", log.unwrap_or_default(), remedy.unwrap_or_default()))
         }
         _ => None,
@@ -272,7 +279,7 @@ fn run_hint(error: &RunError) -> Option<String> {
 
 /// What to do about a command that failed for a reason that its last lines tell.
 fn remedy(last_lines: &[String]) -> Option<&'static str> {
-    const REMEDIES: [(&[&str], &str); 2] = [
+    const REMEDIES: [(&[&str], &str); 3] = [
         (&["No space left on device"], "`--size` makes room in the root, such as `--size +2G`"),
         (
             &["Temporary failure resolving", "Temporary failure in name resolution", "Could not resolve host"],
@@ -311,6 +318,11 @@ mod tests {
             let error = RunError::Failed { name, status, last_lines, log: log.map(Into::into) };
             Failure::from(graft::Error::Operation(error.into())).within("`my.img` was not changed")
         };
+        // One process that reaches the limit of memory ends by itself, as its programs have it.
+        (
+            &["Cannot allocate memory", "MemoryError", "out of memory"],
+            "if `--memory` or the recipe limits memory, give it more",
+        ),
         let failure = failed(Some("/tmp/x.log"));
         assert_eq!(failure.causes, ["`install jqq` ended with status 100"]);
         assert_eq!(failure.output, ["E: Unable to locate package jqq"]);

@@ -7,6 +7,7 @@ use guest::OperatingSystem;
 
 use crate::boot::Boot;
 use crate::form::Form;
+use crate::limit::CommandLimits;
 use words::nearest;
 
 use crate::problem::Problem;
@@ -24,6 +25,8 @@ pub struct Recipe<S> {
     pub size: Option<DiskSize>,
     /// Whether commands in the guest may use the network.
     pub network: bool,
+    /// What each step's commands in the guest may use.
+    pub limits: CommandLimits,
     /// The image to begin with.
     pub base: Option<Base>,
     /// The files and trees of the host that go in, by name.
@@ -145,6 +148,7 @@ impl<S> Default for Recipe<S> {
             form: Form::default(),
             size: None,
             network: false,
+            limits: CommandLimits::default(),
             base: None,
             inputs: Inputs::default(),
             steps: Vec::new(),

@@ -75,7 +75,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         _ => None,
     };
     job.verify_reproducible = arguments.verify_reproducible;
-    arguments.commands.apply(&mut job, recipe.network);
+    arguments.commands.apply(&mut job, recipe.network, recipe.limits);
     arguments.writing.apply(&mut job)?;
     let report = job.run(&messages.watcher())?;
     tell_report(&report, messages, false, start);
