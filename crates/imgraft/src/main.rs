@@ -6,6 +6,7 @@ mod command;
 mod compat;
 mod environment;
 mod exit;
+mod explain;
 mod failure;
 mod flags;
 mod interrupt;

@@ -5,6 +5,7 @@ pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod commands;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod machine;
 pub(crate) mod mount;
@@ -151,6 +152,9 @@ pub(crate) enum Command {
     InstallCompat(InstallCompat),
     /// Print a completion script for a shell
     #[command(after_help = flowing(COMPLETIONS_EXAMPLES))]
+    /// Explain an error by the code at its end
+    #[command(after_help = flowing(explain::EXAMPLES))]
+    Explain(explain::Explain),
     Completions(Completions),
     /// Write the manual pages into a folder
     #[command(hide = true)]

@@ -11,6 +11,7 @@ mod customize;
 mod diff;
 mod docs;
 mod doctor;
+mod explain;
 mod fetch;
 mod get;
 mod inspect;
@@ -59,6 +60,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Doctor(arguments) => return doctor::run(&arguments),
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
+        Command::Explain(arguments) => explain::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,
         Command::Docs(arguments) => docs::run(&arguments)?,
     }

@@ -35,7 +35,7 @@ impl Messages {
         Watcher::new(Teller { messages: *self, shown: Mutex::default(), output: Mutex::default() })
     }
 
-    /// Whether progress is to be shown.
+    /// Whether progress is to be shown as a terminal can.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
     }
@@ -99,6 +99,9 @@ impl Messages {
         if let Some(hint) = &failure.hint {
             say(format_args!("{HINT}hint:{HINT:#} {hint}"));
         }
+        if let Some(topic) = failure.topic {
+            say(format_args!("for more, run `imgraft explain {}`", topic.code));
+        }
     }
 }
 
@@ -156,10 +159,10 @@ impl Shown {
     fn new(messages: &Messages, stage: Stage) -> Self {
         match stage {
             Stage::Unpack | Stage::Operations | Stage::Write => Self::Bar(Progress::new(messages, stage.to_string())),
+            Stage::Check => Self::Bar(Progress::of_steps(messages, stage.to_string())),
             _ => Self::Spinner(Spinner::new(messages, stage.to_string())),
         }
     }
-            Stage::Check => Self::Bar(Progress::of_steps(messages, stage.to_string())),
 
     /// It is `what` that goes on now.
     fn call(&self, what: &str) {
