@@ -26,6 +26,7 @@ mod foreign_images;
 mod full;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
+mod habits;
 mod help;
 mod inherit_root;
 mod judge_without_qemu;

@@ -7,6 +7,8 @@ pub(crate) mod commands;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod fetch;
+pub(crate) mod init;
+pub(crate) mod ls;
 pub(crate) mod machine;
 pub(crate) mod mount;
 pub(crate) mod network;
@@ -100,8 +102,8 @@ pub(crate) enum Command {
     #[command(after_help = flowing(INSPECT_EXAMPLES))]
     Inspect(Inspect),
     /// List files of an image
-    #[command(after_help = flowing(LS_EXAMPLES))]
-    Ls(Ls),
+    #[command(after_help = flowing(ls::EXAMPLES), disable_help_flag = true)]
+    Ls(ls::Ls),
     /// Print files of an image
     #[command(after_help = flowing(CAT_EXAMPLES))]
     Cat(Cat),
@@ -225,11 +227,6 @@ Examples:
   imgraft inspect noble.img
   imgraft inspect noble.img --packages
   imgraft inspect noble.img --json | jq -r '.packages[].name'";
-
-const LS_EXAMPLES: &str = "\
-Examples:
-  imgraft ls noble.img /boot
-  imgraft ls -R noble.img /etc/cloud";
 
 const CAT_EXAMPLES: &str = "\
 Examples:
@@ -466,27 +463,6 @@ pub(crate) struct Inspect {
     /// List the installed packages only
     #[arg(long)]
     pub(crate) packages: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) backing: Backing,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Ls {
-    /// The image
-    pub(crate) image: PathBuf,
-
-    /// The file or directory in the guest
-    #[arg(default_value = "/")]
-    pub(crate) path: std::ffi::OsString,
-
-    /// List directories in directories, too
-    #[arg(short = 'R', long)]
-    pub(crate) recursive: bool,
 
     /// Print JSON
     #[arg(long)]
