@@ -89,6 +89,9 @@ pub(crate) enum Command {
     /// Make a new image out of a base and your files
     #[command(after_help = flowing(BUILD_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Build(Build),
+    /// Write a recipe for the project in a folder, with comments, to begin with
+    #[command(after_help = flowing(init::EXAMPLES))]
+    Init(init::Init),
     /// Change an image, all or nothing
     #[command(after_help = flowing(CUSTOMIZE_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Customize(Customize),
@@ -149,14 +152,14 @@ pub(crate) enum Command {
     /// Say what this machine can do, and what to do about the rest
     #[command(after_help = flowing(doctor::EXAMPLES))]
     Doctor(doctor::Doctor),
+    /// Explain an error by the code at its end
+    #[command(after_help = flowing(explain::EXAMPLES))]
+    Explain(explain::Explain),
     /// Install `virt-customize` and `cloud-localds` as links to imgraft
     #[command(after_help = flowing(INSTALL_COMPAT_EXAMPLES))]
     InstallCompat(InstallCompat),
     /// Print a completion script for a shell
     #[command(after_help = flowing(COMPLETIONS_EXAMPLES))]
-    /// Explain an error by the code at its end
-    #[command(after_help = flowing(explain::EXAMPLES))]
-    Explain(explain::Explain),
     Completions(Completions),
     /// Write the manual pages into a folder
     #[command(hide = true)]
