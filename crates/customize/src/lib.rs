@@ -47,6 +47,8 @@ pub use package_changes::{PackageChanges, Upgrade};
 pub use report::{Executed, MadeUp, PutReport, Report};
 pub use runner::{Change, Ended, FileChange, Outcome, Program, RunError, Runner, Task};
 pub use step::Step;
+// Runners need nothing else of recipes.
+pub use recipe::{MemoryLimit, TimeLimit};
 pub use verb::{
     Append, Chmod, Chown, Clean, Copy, Destination, Edit, Filter, FirstBoot, Flag, Hardlink, Host, Hostname,
     HostnameAlso, Install, KeySource, Link, Mkdir, Move, Operation, Password, Put, PutOwner, Relabel, Remove, Replace,

@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 
 use guest::{Guest, Time};
+use recipe::{MemoryLimit, TimeLimit};
 use serde::Serialize;
 
 /// Runs commands with the guest's own programs.
@@ -93,10 +94,10 @@ pub enum Ended {
     Exited(i32),
     /// By this signal.
     Signal(i32),
-    /// It took longer than it may.
-    TimedOut,
-    /// It needed more memory than it may.
-    OutOfMemory,
+    /// It was ended when its time was over.
+    TimedOut(TimeLimit),
+    /// It was ended because all that it started needed more memory than that, or than there is.
+    OutOfMemory(Option<MemoryLimit>),
     /// The user ended it.
     Interrupted,
 }
@@ -153,8 +154,9 @@ impl fmt::Display for Ended {
         match self {
             Self::Exited(status) => write!(f, "ended with status {status}"),
             Self::Signal(signal) => write!(f, "was ended by signal {signal}"),
-            Self::TimedOut => f.write_str("took longer than it may"),
-            Self::OutOfMemory => f.write_str("needed more memory than it may use"),
+            Self::TimedOut(limit) => write!(f, "took longer than {limit}, which is the limit"),
+            Self::OutOfMemory(Some(limit)) => write!(f, "needed more memory than {limit}, which is the limit"),
+            Self::OutOfMemory(None) => f.write_str("needed more memory than there is"),
             Self::Interrupted => f.write_str("was interrupted"),
         }
     }

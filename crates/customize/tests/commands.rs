@@ -225,8 +225,9 @@ fn a_command_that_fails_is_named_with_its_status_and_its_last_lines() {
     assert_eq!(log.unwrap(), OsStr::new("/tmp/the.log"));
     for (ended, words) in [
         (Ended::Signal(9), "was ended by signal 9"),
-        (Ended::TimedOut, "took longer than it may"),
-        (Ended::OutOfMemory, "needed more memory than it may use"),
+        (Ended::TimedOut("5m".parse().unwrap()), "took longer than 5 min, which is the limit"),
+        (Ended::OutOfMemory(Some("1G".parse().unwrap())), "needed more memory than 1.0 GiB, which is the limit"),
+        (Ended::OutOfMemory(None), "needed more memory than there is"),
         (Ended::Interrupted, "was interrupted"),
     ] {
         let fake = Arc::new(Fake { fails: Some(ended), ..Fake::default() });

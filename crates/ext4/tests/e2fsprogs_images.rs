@@ -37,7 +37,7 @@ fn ours(image: &Path) -> Verdict {
         Err(error @ Error::Corrupt { .. }) => return Verdict::Wrong(error.to_string()),
         Err(error) => return Verdict::NotLookedAt(error.to_string()),
     };
-    match filesystem.examine() {
+    match filesystem.examine(&|_, _| ()) {
         Ok(checked) if !checked.findings.is_empty() => {
             Verdict::Wrong(checked.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }

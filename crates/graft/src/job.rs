@@ -270,7 +270,7 @@ impl Planned {
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
         let hygiene = findings::left(job, &image, &guest);
         let stage = watcher.stage(Stage::Check);
-        let checked = soundness::check(base_path, &image, &disk, &guest)?;
+        let checked = soundness::check(base_path, &image, &disk, &guest, &stage)?;
         drop(stage);
         checked.warnings.iter().for_each(|warning| watcher.warning(warning));
         let is_sound = checked.warnings.is_empty();

@@ -11,6 +11,7 @@ use storage::Finding;
 
 use crate::disk::{Disk, scratch_disk};
 use crate::error::{self, Error};
+use crate::watch::Lasting;
 
 /// A base with as many findings is not compared: the check itself may have left some out.
 const MAX_OLD_FINDINGS: usize = 500;
@@ -41,15 +42,31 @@ enum Verdict {
 /// # Errors
 ///
 /// Where one has damage that the base does not have.
-pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &Guest) -> Result<Checked, Error> {
+pub(crate) fn check(
+    base_path: &Path,
+    image: &Arc<Image>,
+    disk: &Disk,
+    guest: &Guest,
+    stage: &Lasting<'_>,
+) -> Result<Checked, Error> {
     let changed = disk.changed();
+    let sizes = guest.volumes().iter().filter(|volume| is_changed(volume, &changed)).map(Volume::size_bytes);
+    let (total_bytes, mut done_bytes) = (sizes.sum::<u64>(), 0);
     let mut checked = Checked { file_systems: Vec::new(), warnings: Vec::new() };
     for (index, volume) in guest.volumes().iter().enumerate().filter(|(_, volume)| is_changed(volume, &changed)) {
-        let Some(after) = findings(volume)? else { continue };
+        // As large as they are, so long they take.
+        let size_bytes = volume.size_bytes();
+        let progress = |done: u64, of: u64| {
+            let part = u128::from(size_bytes) * u128::from(done) / u128::from(of.max(1));
+            stage.set(done_bytes + part as u64, total_bytes);
+        };
+        let after = findings(volume, &progress)?;
+        done_bytes += size_bytes;
+        let Some(after) = after else { continue };
         let old = || -> Result<Vec<Finding>, Error> {
             // A journal that was left dirty is replayed here too.
             let volumes = open_volumes(&scratch_disk(image))?;
-            Ok(volumes.get(index).map(findings).transpose()?.flatten().unwrap_or_default())
+            Ok(volumes.get(index).map(|volume| findings(volume, &|_, _| ())).transpose()?.flatten().unwrap_or_default())
         };
         let before = if after.is_empty() { Vec::new() } else { old()? };
         match judge(&before, &after) {
@@ -70,10 +87,11 @@ pub(crate) fn check(base_path: &Path, image: &Arc<Image>, disk: &Disk, guest: &G
     Ok(checked)
 }
 
-fn findings(volume: &Volume) -> Result<Option<Vec<Finding>>, Error> {
+fn findings(volume: &Volume, progress: &dyn Fn(u64, u64)) -> Result<Option<Vec<Finding>>, Error> {
     // A FAT is written to at each flush, whether anything changed in it or not.
     let Some(file_system) = volume.file_system().filter(|file_system| file_system.is_unix()) else { return Ok(None) };
-    file_system.check().map_err(|error| Error::Check { volume: volume.to_string(), error })
+    let examined = file_system.examine(progress).map_err(|error| Error::Check { volume: volume.to_string(), error })?;
+    Ok(examined.map(|examined| examined.findings))
 }
 
 fn is_changed(volume: &Volume, changed: &[Range<u64>]) -> bool {

@@ -15,6 +15,7 @@ use catalogue::{
 
 use crate::cli::base::BaseSource;
 use crate::environment;
+use crate::explain;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
 use crate::show::DownloadProgress;
@@ -212,7 +213,12 @@ fn find_failure(name: &Name, error: &FindError) -> Failure {
             fetch_failure(error).within(format!("`{name}` could not be looked up: a certificate is not trusted"))
         }
         FindError::Transport(error) => fetch_failure(error).within(format!("`{name}` was not found")),
-        _ => hinted(Failure::because(format!("`{name}` was not found"), error), error.hint()),
+        _ => {
+            let is_about_trust =
+                matches!(error, FindError::Refused { .. } | FindError::NotTls { .. } | FindError::Keys(_));
+            hinted(Failure::because(format!("`{name}` was not found"), error), error.hint())
+                .about(is_about_trust.then_some(&explain::UNVERIFIED))
+        }
     }
 }
 

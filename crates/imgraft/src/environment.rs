@@ -59,6 +59,11 @@ pub(crate) fn text(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether nobody watches, but a log is kept: CI sets that variable.
+pub(crate) fn is_ci() -> bool {
+    text("CI").is_some_and(|value| !["", "0", "false"].contains(&value.as_str()))
+}
+
 /// The variables that say where proxies are, in both spellings that programs know.
 pub(crate) fn proxies() -> Vec<(OsString, OsString)> {
     const NAMES: [&str; 5] = ["all_proxy", "ftp_proxy", "http_proxy", "https_proxy", "no_proxy"];

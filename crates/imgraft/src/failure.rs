@@ -3,10 +3,11 @@
 use std::error::Error;
 use std::io;
 
-use customize::RunError;
+use customize::{Ended, RunError};
 use graft::{Obstacle, SeedError, TargetProblem};
 
 use crate::exit::Exit;
+use crate::explain::{self, Topic};
 
 /// What a user is told: what happened, why, and what to do about it.
 #[derive(Debug)]
@@ -14,6 +15,8 @@ pub(crate) struct Failure {
     pub(crate) message: String,
     pub(crate) causes: Vec<String>,
     pub(crate) hint: Option<String>,
+    /// What it is about, where that needs more than a line.
+    pub(crate) topic: Option<&'static Topic>,
     /// The last lines that a command in the guest wrote.
     pub(crate) output: Vec<String>,
     /// A text that says it all, with the place in the user's own file.
@@ -31,6 +34,7 @@ impl Failure {
             message,
             causes: Vec::new(),
             hint: None,
+            topic: None,
             output: Vec::new(),
             drawing: None,
             exit: Exit::Trouble,
@@ -85,6 +89,11 @@ impl Failure {
         }
     }
 
+    /// Says what explains it.
+    pub(crate) fn about(self, topic: impl Into<Option<&'static Topic>>) -> Self {
+        Self { topic: topic.into().or(self.topic), ..self }
+    }
+
     /// Says why, a line each.
     pub(crate) fn causes(self, causes: Vec<String>) -> Self {
         Self { causes, ..self }
@@ -116,7 +125,7 @@ impl Failure {
 
 impl From<graft::Error> for Failure {
     fn from(error: graft::Error) -> Self {
-        let mut failure = Self::of(&error).hint_if(hint(&error));
+        let mut failure = Self::of(&error).hint_if(hint(&error)).about(topic(&error));
         failure.causes.extend(error.details());
         if let graft::Error::Operation(customize::Error::Run(RunError::Failed { last_lines, .. })) = &error {
             failure.output.clone_from(last_lines);
@@ -144,6 +153,30 @@ impl From<SeedError> for Failure {
         };
         Self::of(&error).hint(hint)
     }
+}
+
+/// What explains an error of the library, where that needs more than a line.
+fn topic(error: &graft::Error) -> Option<&'static Topic> {
+    use graft::Error as E;
+    Some(match error {
+        E::InUse { .. } => &explain::IN_USE,
+        E::NoSpace { .. } => &explain::HOST_FULL,
+        E::Image { error: image::Error::BackingFile { .. }, .. } => &explain::BACKING_FILE,
+        E::Image { error: image::Error::Corrupt { .. } | image::Error::Truncated { .. }, .. }
+        | E::MoreDamage { .. } => &explain::DAMAGED,
+        E::Guest { error: guest::Error::NoRoot { unsupported, .. }, .. } if !unsupported.is_empty() => {
+            &explain::FILE_SYSTEM
+        }
+        E::Unpack { error, .. } => return topic(error),
+        E::Operation(error) if is_for_noted_errors(error) => &explain::DAMAGED,
+        E::Operation(customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. }) => &explain::GUEST_FULL,
+        E::Operation(customize::Error::Run(error)) => match error {
+            RunError::Unavailable { .. } => &explain::NO_RUNNER,
+            RunError::Failed { status: Ended::TimedOut(_) | Ended::OutOfMemory(_), .. } => &explain::LIMITS,
+            _ => return None,
+        },
+        _ => return None,
+    })
 }
 
 /// What to do about an error of the library, by the words of the command line.
@@ -267,9 +300,16 @@ fn operation_hint(error: &customize::Error) -> Option<String> {
 fn run_hint(error: &RunError) -> Option<String> {
     match error {
         RunError::Unavailable { hint, .. } | RunError::Refused { hint, .. } => hint.clone(),
-        RunError::Failed { last_lines, log, .. } => {
+        RunError::Failed { status, last_lines, log, .. } => {
             let log = log.as_ref().map(|log| format!("; all that the command wrote is in {}", log.display()));
-            let remedy = remedy(last_lines).map(|remedy| format!("; {remedy}"));
+            let remedy = match status {
+                Ended::TimedOut(_) => Some("`--timeout TIME`, or `timeout` at the top of the recipe, gives it longer"),
+                Ended::OutOfMemory(Some(_)) => {
+                    Some("`--memory SIZE`, or `memory` at the top of the recipe, gives it more")
+                }
+                _ => remedy(last_lines),
+            };
+            let remedy = remedy.map(|remedy| format!("; {remedy}"));
             Some(format!("nothing was changed{}{}", log.unwrap_or_default(), remedy.unwrap_or_default()))
         }
         _ => None,
@@ -278,11 +318,16 @@ fn run_hint(error: &RunError) -> Option<String> {
 
 /// What to do about a command that failed for a reason that its last lines tell.
 fn remedy(last_lines: &[String]) -> Option<&'static str> {
-    const REMEDIES: [(&[&str], &str); 2] = [
+    const REMEDIES: [(&[&str], &str); 3] = [
         (&["No space left on device"], "`--size` makes room in the root, such as `--size +2G`"),
         (
             &["Temporary failure resolving", "Temporary failure in name resolution", "Could not resolve host"],
             "commands have a network only with `--network`",
+        ),
+        // One process that reaches the limit of memory ends by itself, as its programs have it.
+        (
+            &["Cannot allocate memory", "MemoryError", "out of memory"],
+            "if `--memory` or the recipe limits memory, give it more",
         ),
     ];
     let says = |words: &[&str]| last_lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
@@ -333,6 +378,30 @@ mod tests {
             assert_eq!(remedy.is_some(), told.is_some(), "{line}");
             assert!(told.is_none_or(|told| remedy.is_some_and(|remedy| remedy.contains(told))), "{line}");
         }
+    }
+
+    /// Those that need a full host, another machine or root; the others are in `tests/explain.rs`, `locks.rs` and
+    /// `fetch.rs`.
+    #[test]
+    fn errors_lead_to_what_explains_them() {
+        use graft::Error as E;
+        let path = || std::path::PathBuf::from("my.img");
+        let failed = |status| RunError::Failed { name: "run x".to_owned(), status, last_lines: Vec::new(), log: None };
+        let host = || io::Error::from_raw_os_error(28);
+        let unavailable = RunError::Unavailable { problem: "x".to_owned(), hint: None };
+        let in_guest = |error: customize::Error| E::Operation(error);
+        let errors = [
+            E::InUse { path: path(), in_use: graft::InUse::Writes },
+            E::NoSpace { folder: path(), needed_bytes: None, free_bytes: None, error: host() },
+            E::Image { path: path(), error: image::Error::BackingFile { name: "b".to_owned() } },
+            in_guest(unavailable.into()),
+            in_guest(failed(Ended::TimedOut("5m".parse().unwrap())).into()),
+            in_guest(failed(Ended::OutOfMemory(None)).into()),
+        ];
+        let reached: Vec<&str> = errors.into_iter().map(|error| Failure::from(error).topic.unwrap().code).collect();
+        assert_eq!(reached, ["in-use", "host-full", "backing-file", "no-runner", "limits", "limits"]);
+        let of_its_own_accord = in_guest(failed(Ended::Exited(1)).into());
+        assert_eq!(Failure::from(of_its_own_accord).topic, None);
     }
 
     #[test]

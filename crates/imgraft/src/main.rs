@@ -6,6 +6,7 @@ mod command;
 mod compat;
 mod environment;
 mod exit;
+mod explain;
 mod failure;
 mod flags;
 mod interrupt;
@@ -17,8 +18,6 @@ mod usage;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
     // A command in a guest has this program as its helper.
     sandbox::enter_if_asked();
@@ -26,9 +25,9 @@ fn main() -> ExitCode {
     if let Some(code) = compat::run(std::env::args_os()) {
         return code;
     }
-    let cli = match cli::Cli::try_parse() {
+    let cli = match usage::parse() {
         Ok(cli) => cli,
-        Err(error) => return usage::refuse(error),
+        Err(code) => return code,
     };
     let messages = show::Messages::new(cli.quiet, cli.verbose);
     match command::run(cli.command, &messages) {

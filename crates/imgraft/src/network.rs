@@ -10,6 +10,7 @@ use recipe::ByteSize;
 
 use crate::cli::network::{CacheFolder, Network};
 use crate::environment;
+use crate::explain;
 use crate::failure::Failure;
 
 impl CacheFolder {
@@ -79,6 +80,7 @@ pub(crate) fn fetch_failure(error: &Error) -> Failure {
         Error::Offline { .. } | Error::OfflineDamaged { .. } => {
             Failure::of(error).hint("run it once without `--offline`: the cache has it from then on")
         }
+        Error::WrongDigest { .. } => Failure::of(error).about(&explain::UNVERIFIED),
         _ => Failure::of(error),
     };
     if error.is_untrusted() {
@@ -109,7 +111,8 @@ pub(crate) fn cache_failure(error: &cache::Error) -> Failure {
                 ),
                 None => error.to_string(),
             };
-            Failure::new(message).hint("`imgraft cache prune` makes room; `--cache-dir` takes another folder")
+            let hint = "`imgraft cache prune` makes room; `--cache-dir` takes another folder";
+            Failure::new(message).hint(hint).about(&explain::HOST_FULL)
         }
         _ => Failure::of(error),
     }

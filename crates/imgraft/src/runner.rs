@@ -10,6 +10,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use customize::Runner;
 use graft::{Folder, Leftover, temporary_folder, with_temporary_name};
+use recipe::CommandLimits;
 use run::{Auto, Machine, Namespaces, Network, ScratchFolder, Unpacked};
 use sandbox::{Ids, Limits, Stopper};
 
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// A runner of this machine.
-pub(crate) fn runner(kind: Kind) -> Arc<dyn Runner> {
+pub(crate) fn runner(kind: Kind, limits: CommandLimits) -> Arc<dyn Runner> {
     let machine = Arc::new(Machine {
         spill: Box::new(|| Folder::open(&temporary_folder())?.unnamed_file()),
         network: Box::new(|| Network {
@@ -38,7 +39,11 @@ pub(crate) fn runner(kind: Kind) -> Arc<dyn Runner> {
             environment: environment::proxies(),
         }),
         log_folder: temporary_folder(),
-        limits: Limits::default(),
+        limits: Limits {
+            time: limits.time.map(|limit| limit.0),
+            memory_bytes: limits.memory.map(|limit| limit.bytes),
+            processes: None,
+        },
     });
     let namespaces = Namespaces { machine: Arc::clone(&machine), ids: Ids::Auto };
     let unpacked = Unpacked { machine, folder: Box::new(scratch_folder), running: Box::new(ended_with_this_program) };

@@ -55,6 +55,28 @@ fn the_recipe_of_autonoe_with_node_can_be_read() {
     );
 }
 
+/// As the flags have it, so has the recipe.
+#[test]
+fn limits_that_are_none_are_named() {
+    let world = World::with_copy(&Options::default());
+    for (flag, value, said) in [
+        ("--timeout", "soon", "`soon` is not a time: write seconds, or a number and s, m or h, such as `90` or `5m`"),
+        ("--memory", "2", "`2` is too little memory for any program: give it 16.0 MiB or more"),
+        ("--memory", "lots", "`lots` is not an amount of memory: write a number with M or G, such as `512M` or `2G`"),
+    ] {
+        let run = world.run(&format!("customize my.img {flag} {value} --run true"));
+        assert!(run.code == Some(2) && run.stderr.contains(said), "{}", run.stderr);
+        let key = flag.trim_start_matches('-');
+        world.file("r.toml", format!("{key} = \"{value}\"\noutput = \"out.img\"\n[base]\nfile = \"my.img\"\n"));
+        let run = world.run("build r.toml");
+        assert!(
+            run.code == Some(2) && run.stderr.contains(said) && run.stderr.contains(" --> r.toml:1:"),
+            "{}",
+            run.stderr
+        );
+    }
+}
+
 #[test]
 fn help_says_what_commands_have_and_have_not() {
     let world = World::empty();
@@ -64,6 +86,8 @@ fn help_says_what_commands_have_and_have_not() {
         for text in [
             "--network",
             "--no-network",
+            "--timeout <TIME>",
+            "--memory <SIZE>",
             "--run <COMMAND>",
             "--update",
             "services do not start",

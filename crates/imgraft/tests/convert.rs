@@ -122,7 +122,7 @@ fn chained() -> World {
 }
 
 const REFUSED: &str = "hint: with `--allow-backing` that file is opened, too: only for an image that you trust not \
-                       to name any file of yours\n";
+                       to name any file of yours\nfor more, run `imgraft explain backing-file`\n";
 
 #[test]
 fn files_under_an_image_are_opened_when_they_are_allowed_to_be() {

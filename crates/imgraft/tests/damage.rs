@@ -85,7 +85,7 @@ fn damage_that_the_changes_would_add_to_ends_the_build() {
             run.stderr.contains(
                 "`my.img` is damaged in partition 1 (ext4 `cloudimg-rootfs`), and the changes would add to that\n"
             ) && run.stderr.contains("of its blocks are claimed by something else too\n")
-                && run.stderr.ends_with("repair it with `e2fsck` first\n"),
+                && run.stderr.ends_with("repair it with `e2fsck` first\nfor more, run `imgraft explain damaged`\n"),
             "{}",
             run.stderr
         );

@@ -12,6 +12,8 @@ fn sha256(bytes: &[u8]) -> String {
     Digest::of(Algorithm::Sha256, bytes).hex()
 }
 
+const UNVERIFIED: &str = "for more, run `imgraft explain unverified`\n";
+
 #[test]
 fn a_name_of_the_index_is_fetched_once_and_works_offline() {
     let (world, publisher) = (World::empty(), Publisher::new());
@@ -202,7 +204,10 @@ fn what_is_not_trusted_is_not_used() {
         let refused = run(&world, &format!("fetch noble --arch amd64 -o out.img {arguments}"));
         assert_eq!(
             publisher.said(&world, &refused),
-            format!("error: `ubuntu:24.04/server` was not found\n  cause: {cause}\n"),
+            format!(
+                "error: `ubuntu:24.04/server` was not found\n  cause: {cause}\n{}",
+                if name == "no such file" { "" } else { UNVERIFIED }
+            ),
             "{name}"
         );
         assert_eq!(refused.code, Some(2), "{name}");
@@ -217,7 +222,7 @@ fn what_is_not_trusted_is_not_used() {
     assert_eq!(refused.code, Some(2));
     let said = publisher.said(&world, &refused);
     let digests = format!("is sha256:{}, not sha256:{}", sha256(b"imagf"), sha256(b"image"));
-    assert!(said.contains(&format!("`SITE{RELEASE}/{IMAGE}` {digests}")), "{said}");
+    assert!(said.contains(&format!("`SITE{RELEASE}/{IMAGE}` {digests}")) && said.ends_with(UNVERIFIED), "{said}");
     assert!(!world.path("out.img").exists());
 }
 
@@ -234,7 +239,7 @@ fn an_index_that_was_changed_is_not_trusted_and_may_be_taken_loudly() {
         publisher.said(&world, &refused),
         format!(
             "error: `ubuntu:24.04/server` was not found\n  cause: `SITE{PRODUCTS}` is not trusted\n  cause: the \
-             signature is bad: KEY did not sign this\n"
+             signature is bad: KEY did not sign this\n{UNVERIFIED}"
         )
     );
     publisher.put_folder(RELEASE, IMAGE, b"image");

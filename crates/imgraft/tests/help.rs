@@ -2,12 +2,15 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 18] = [
     "",
     "build",
     "customize",
     "resize",
     "convert",
+    "init",
+    "explain",
+    "ls",
     "inspect",
     "get",
     "check",

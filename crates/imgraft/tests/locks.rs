@@ -80,7 +80,8 @@ const CUSTOMIZE: &str = "customize my.img --put app:/srv/app";
 const BUILD: &str = "build --base my.img --put app:/srv/app -o out.img";
 const WRITES: &str = "another process, QEMU perhaps, writes to it";
 const USES: &str = "another process, QEMU perhaps, has it open and lets nobody change it";
-const HINT: &str = "hint: wait for it or stop it (`fuser -v my.img` names it), or work on a copy\n";
+const HINT: &str = "hint: wait for it or stop it (`fuser -v my.img` names it), or work on a copy\n\
+                    for more, run `imgraft explain in-use`\n";
 
 fn world(format: Format) -> World {
     let world = World::with_copy(&Options { format, ..Options::default() });

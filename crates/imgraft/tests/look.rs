@@ -377,19 +377,27 @@ fn completions_and_manual_pages_come_from_the_definition() {
     let world = World::empty();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = world.run(&format!("completions {shell}")).succeeds().stdout;
-        assert!(script.contains("customize"), "{shell}");
+        for word in ["customize", "init", "explain", "timeout", "human-readable"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+        // Elvish and PowerShell are told no values.
+        assert!(script.contains("in-use") || ["elvish", "powershell"].contains(&shell), "{shell}");
     }
     fs::create_dir(world.path("man")).unwrap();
     world.run("man man").succeeds();
     let page = fs::read_to_string(world.path("man/imgraft-build.1")).unwrap();
-    assert!(page.contains("recipe") && world.path("man/imgraft.1").exists());
+    assert!(page.contains("recipe") && page.contains("\\-\\-timeout") && world.path("man/imgraft.1").exists());
+    for (command, text) in [("init", "pyproject.toml"), ("explain", "in\\-use"), ("ls", "human\\-readable")] {
+        let page = fs::read_to_string(world.path(&format!("man/imgraft-{command}.1"))).unwrap();
+        assert!(page.contains(text), "{command}: {page}");
+    }
 }
 
 #[test]
 fn help_has_examples_and_exit_codes() {
     let world = World::empty();
     assert!(world.run("--help").succeeds().stdout.contains("Exit codes:\n  0  done; nothing is wrong\n"));
-    for command in ["build", "customize", "inspect", "ls", "cat", "get", "check", "completions"] {
+    for command in ["build", "customize", "inspect", "ls", "cat", "get", "check", "completions", "init", "explain"] {
         let help = world.run(&format!("{command} --help")).succeeds().stdout;
         assert!(help.contains("Examples:\n  imgraft "), "{command}: {help}");
     }

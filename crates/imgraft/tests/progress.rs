@@ -29,6 +29,10 @@ fn bars_never_go_back_and_end_at_the_end_and_a_sync_is_told_of() {
             "convert my.img other.vmdk",
         ] {
             let shown = shown(&world, arguments);
+            if !arguments.starts_with("convert") {
+                let percentages = percentages(&shown, "checking what was changed");
+                assert!(!percentages.is_empty() && percentages.is_sorted(), "{arguments}: {percentages:?} {shown:?}");
+            }
             for what in ["putting", "writing"] {
                 let percentages = percentages(&shown, what);
                 if what == "putting" && arguments.starts_with("convert") {
@@ -40,6 +44,30 @@ fn bars_never_go_back_and_end_at_the_end_and_a_sync_is_told_of() {
             }
             let sync = shown.rfind("writing to disk").unwrap_or_else(|| panic!("{arguments}: {shown:?}"));
             assert!(shown.rfind("100%").is_some_and(|end| end < sync), "{arguments}: {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_check_says_how_far_it_is() {
+    let world = World::with_copy(&Options::default());
+    let shown = shown(&world, "check my.img");
+    let percentages = percentages(&shown, "looking at partition 1 (ext4 `cloudimg-rootfs`)");
+    assert!(!percentages.is_empty() && percentages.is_sorted(), "{percentages:?} {shown:?}");
+}
+
+/// Where nobody watches, there is no character that moves a cursor, and what is soon over says nothing more than it does
+/// elsewhere.
+#[test]
+fn in_the_log_of_ci_there_are_lines_and_nothing_else() {
+    let world = World::with_copy(&Options::default());
+    world.file("large", noise(3, 8 << 20));
+    for arguments in
+        ["build --base my.img --put large:/srv/large -o out.img", "check my.img", "convert my.img other.vmdk"]
+    {
+        for variables in [&[("CI", "true")][..], &[]] {
+            let run = world.run_with(arguments, variables).succeeds();
+            assert!(!run.stderr.contains(['\r', '\x1b']), "{arguments}: {:?}", run.stderr);
         }
     }
 }

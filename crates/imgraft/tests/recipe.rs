@@ -175,7 +175,7 @@ fn what_is_no_toml_is_shown() {
     world.refuses(
         "build",
         "error: there is no recipe: `imgraft.toml` is not in this folder\n\
-         hint: name one with `imgraft build RECIPE`, or do without: \
+         hint: name one with `imgraft build RECIPE`, write one with `imgraft init`, or do without: \
          `imgraft build --base IMAGE --put SRC:DEST -o IMAGE`\n",
     );
 }

@@ -170,7 +170,8 @@ fn a_file_system_with_noted_errors_is_written_to_only_where_that_is_asked_for() 
         "error: `app` could not be put at `/srv/app`\n  \
          cause: `/srv/app` on partition 1 (ext4 `cloudimg-rootfs`)\n  \
          cause: errors were noted in the ext4 file system: s_state=0x3 s_error_count=2; e2fsck repairs it\n\
-         hint: with `--ignore-fs-errors` it is written to all the same\n",
+         hint: with `--ignore-fs-errors` it is written to all the same\n\
+         for more, run `imgraft explain damaged`\n",
     );
     let run = world.run("inspect my.img");
     assert!(run.stderr.contains("errors were noted in partition 1"), "{}", run.stderr);
@@ -199,7 +200,10 @@ fn no_space_in_the_guest_says_how_much_is_needed_and_there() {
     assert!(run.stderr.starts_with(start), "{}", run.stderr);
     assert!(run.stderr.contains(" (1073741824 and "), "{}", run.stderr);
     assert!(
-        run.stderr.ends_with(" bytes)\nhint: `--size` makes room in the root, such as `--size +2G`\n"),
+        run.stderr.ends_with(
+            " bytes)\nhint: `--size` makes room in the root, such as `--size +2G`\n\
+             for more, run `imgraft explain guest-full`\n"
+        ),
         "{}",
         run.stderr
     );

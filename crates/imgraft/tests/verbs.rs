@@ -648,7 +648,9 @@ fn no_space_for_what_is_copied_or_unpacked_is_said_as_for_what_is_put() {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let run = world.run_words(BUILD, &flags);
     assert!(run.stderr.starts_with("error: no space left in the guest: partition 1 (ext4 `cloudimg-rootfs`) needs "));
-    assert!(run.stderr.ends_with("hint: `--size` makes room in the root, such as `--size +2G`\n"), "{}", run.stderr);
+    let end =
+        "hint: `--size` makes room in the root, such as `--size +2G`\nfor more, run `imgraft explain guest-full`\n";
+    assert!(run.stderr.ends_with(end), "{}", run.stderr);
     assert_eq!(run.code, Some(2));
 }
 

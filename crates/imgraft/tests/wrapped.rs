@@ -84,7 +84,7 @@ fn a_compressed_file_that_is_cut_off_says_so() {
         "ls cut.gz",
         &format!(
             "error: `cut.gz` cannot be used\n  cause: corrupt a gzip file: the file ends inside the stream, \
-             file_size={:#x}\nhint: `imgraft check cut.gz` says more\n",
+             file_size={:#x}\nhint: `imgraft check cut.gz` says more\nfor more, run `imgraft explain damaged`\n",
             bytes.len() / 2
         ),
     );

@@ -19,6 +19,7 @@
 mod boot;
 mod elsewhere;
 mod form;
+mod limit;
 mod mode;
 mod owner;
 mod pattern;
@@ -33,6 +34,7 @@ mod table;
 pub use boot::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login};
 pub use elsewhere::Elsewhere;
 pub use form::{ClusterSize, Form, FormError};
+pub use limit::{CommandLimits, LimitError, MemoryLimit, TimeLimit};
 pub use mode::{Mode, ModeError};
 pub use owner::{Owner, OwnerError, Principal};
 pub use pattern::Pattern;

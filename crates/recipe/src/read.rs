@@ -8,11 +8,13 @@ use toml::de::{DeTable, DeValue};
 
 use crate::boot::{BOOT_KEYS, COMMAND_KEYS, FILE_KEYS, boot};
 use crate::form::Form;
+use crate::limit::CommandLimits;
 use crate::problem::Problem;
 use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
 use crate::table::{Table, Value};
 
-const RECIPE_KEYS: [&str; 9] = ["output", "size", "network", "clean", "base", "inputs", "step", "keep", "boot"];
+const RECIPE_KEYS: [&str; 11] =
+    ["output", "size", "network", "clean", "timeout", "memory", "base", "inputs", "step", "keep", "boot"];
 const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
@@ -61,6 +63,7 @@ fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Ve
     let size = table.parsed("size");
     let network = table.boolean("network").unwrap_or_default();
     let clean = table.boolean("clean").unwrap_or_default();
+    let limits = CommandLimits { time: table.parsed("timeout"), memory: table.parsed("memory") };
     let base = table.get("base").and_then(|value| base(value, table.problems()));
     let mut inputs = BTreeMap::new();
     for (name, value) in table.named_tables("inputs") {
@@ -70,7 +73,7 @@ fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Ve
     let steps = steps.into_iter().filter_map(|value| S::read(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
     let boot = table.get("boot").and_then(|value| boot(value, table.problems())).unwrap_or_default();
-    Recipe { output, form, size, network, clean, base, inputs, steps, keep, boot }
+    Recipe { output, form, size, network, clean, limits, base, inputs, steps, keep, boot }
 }
 
 /// An `output` that is a table.

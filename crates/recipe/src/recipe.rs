@@ -7,6 +7,7 @@ use guest::OperatingSystem;
 
 use crate::boot::Boot;
 use crate::form::Form;
+use crate::limit::CommandLimits;
 use words::nearest;
 
 use crate::problem::Problem;
@@ -26,6 +27,8 @@ pub struct Recipe<S> {
     pub network: bool,
     /// Whether traces of one machine are removed, after everything else that is done.
     pub clean: bool,
+    /// What each step's commands in the guest may use.
+    pub limits: CommandLimits,
     /// The image to begin with.
     pub base: Option<Base>,
     /// The files and trees of the host that go in, by name.
@@ -148,6 +151,7 @@ impl<S> Default for Recipe<S> {
             size: None,
             network: false,
             clean: false,
+            limits: CommandLimits::default(),
             base: None,
             inputs: Inputs::default(),
             steps: Vec::new(),

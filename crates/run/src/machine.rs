@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use customize::{Change, Ended, FileChange, Outcome, Program, RunError, Task};
+use customize::{Change, Ended, FileChange, MemoryLimit, Outcome, Program, RunError, Task, TimeLimit};
 use guest::{Guest, GuestPath, LastLink, Printable, Time};
 use sandbox::{Limits, Spec};
 use scratch::{ChangeKind, Spill, Times, View};
@@ -100,7 +100,7 @@ impl Machine {
             Ok((status, _)) => {
                 view.discard(guest);
                 let (name, last_lines, log) = (task.name.clone(), Vec::new(), log.keep());
-                return Err(RunError::Failed { name, status: ended_as(status), last_lines, log });
+                return Err(RunError::Failed { name, status: ended_as(status, &self.limits), last_lines, log });
             }
             Err(error) => {
                 view.discard(guest);
@@ -204,12 +204,13 @@ pub(crate) fn host_path(path: &GuestPath) -> PathBuf {
     OsString::from_vec(path.as_bytes().to_vec()).into()
 }
 
-fn ended_as(ended: sandbox::Ended) -> Ended {
+fn ended_as(ended: sandbox::Ended, limits: &Limits) -> Ended {
+    let memory = || limits.memory_bytes.map(|bytes| MemoryLimit { bytes });
     match ended {
         sandbox::Ended::Exited(status) => Ended::Exited(status),
         sandbox::Ended::Signal(signal) => Ended::Signal(signal),
-        sandbox::Ended::TimedOut => Ended::TimedOut,
-        sandbox::Ended::OutOfMemory | sandbox::Ended::TooManyProcesses => Ended::OutOfMemory,
+        sandbox::Ended::TimedOut => Ended::TimedOut(TimeLimit(limits.time.unwrap_or_default())),
+        sandbox::Ended::OutOfMemory | sandbox::Ended::TooManyProcesses => Ended::OutOfMemory(memory()),
         sandbox::Ended::Interrupted => Ended::Interrupted,
     }
 }

@@ -121,8 +121,8 @@ impl From<Parts> for OsString {
     }
 }
 
-/// `text` as one word of a shell.
-pub(crate) fn quoted(text: &OsStr) -> String {
+/// `text` as one word of a POSIX shell, or of bash if it is not UTF-8 or has control characters.
+pub fn quoted(text: &OsStr) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./,:=+@%^".contains(&byte);
     let bytes = text.as_bytes();
     match text.to_str() {

@@ -29,7 +29,7 @@ mod process;
 
 pub use accelerator::{Accelerator, Choice, Host, Kvm, UnknownAccelerator};
 pub use architecture::{Architecture, UnknownArchitecture};
-pub use command_line::{CommandLine, Setting};
+pub use command_line::{CommandLine, Setting, quoted};
 pub use direct_kernel::{GuestKernel, NoKernel};
 pub use error::Error;
 pub use machine::{

@@ -44,6 +44,7 @@ impl<S: ReadAt> Check<'_, S> {
         let mut seen = HashSet::from([InodeNumber::ROOT]);
         let mut queue = VecDeque::from([(InodeNumber::ROOT, InodeNumber::ROOT)]);
         while let Some((number, parent)) = queue.pop_front() {
+            self.steps.next();
             let below = match self.filesystem.any_directory(number) {
                 Ok(directory) => {
                     let blocks = u64::from(self.filesystem.directory_blocks(&directory));

@@ -48,6 +48,7 @@ impl<S: ReadAt> Check<'_, S> {
             self.deleted(inode);
             return Ok(());
         }
+        self.steps.next();
         let kind = inode.kind();
         let links = inode.links();
         let state = self.state(number);

@@ -18,6 +18,7 @@ use storage::{Finding, ReadAt};
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
+use crate::group::Group;
 use crate::inode::InodeNumber;
 use crate::usage::{FollowedMaps, Usage};
 use crate::xattr::value::KnownValues;
@@ -33,6 +34,7 @@ const MAX_SHARING: u64 = 16;
 /// What is known of the file system while it is checked.
 struct Check<'a, S> {
     filesystem: &'a FileSystem<S>,
+    steps: Steps<'a>,
     findings: Vec<Finding>,
     /// A bit a block, counted from the first data block: whether something claims it.
     claimed: Vec<u8>,
@@ -73,6 +75,34 @@ pub struct Checked {
     pub not_checked: Vec<String>,
 }
 
+/// How much of a check is done.
+struct Steps<'a> {
+    done: u64,
+    total: u64,
+    tell: &'a dyn Fn(u64, u64),
+}
+
+impl<'a> Steps<'a> {
+    /// How many steps go by before it is told.
+    const TOLD_EACH: u64 = 256;
+
+    fn new<S: ReadAt>(filesystem: &FileSystem<S>, tell: &'a dyn Fn(u64, u64)) -> Self {
+        let per_group = filesystem.superblock.inodes_per_group();
+        let of_group =
+            |group: &Group| u64::from(per_group.saturating_sub(group.free_inodes())) + u64::from(group.directories());
+        let total = filesystem.groups.iter().map(of_group).sum();
+        Self { done: 0, total, tell }
+    }
+
+    /// One more inode or directory was looked at.
+    fn next(&mut self) {
+        self.done += 1;
+        if self.done.is_multiple_of(Self::TOLD_EACH) && self.done <= self.total {
+            (self.tell)(self.done, self.total);
+        }
+    }
+}
+
 #[derive(Clone, Copy, Default)]
 struct InodeState {
     /// 0 is not in use.
@@ -93,22 +123,24 @@ impl<S: ReadAt> FileSystem<S> {
     ///
     /// As [`examine`](Self::examine).
     pub fn check(&self) -> Result<Vec<Finding>> {
-        Ok(self.examine()?.findings)
+        Ok(self.examine(&|_, _| ())?.findings)
     }
 
-    /// As [`check`](Self::check), and says what could not be looked at.
+    /// As [`check`](Self::check), and says what could not be looked at. `progress` is told how much of it is done, of how
+    /// much: inodes and directories, as far as the file system is right about how many it has.
     ///
     /// # Errors
     ///
     /// [`Error::Unsupported`] where it has features whose rules are not known here,
     /// [`Error::Storage`] where it cannot be read.
-    pub fn examine(&self) -> Result<Checked> {
+    pub fn examine(&self, progress: &dyn Fn(u64, u64)) -> Result<Checked> {
         if self.superblock.has_ro_compat(ro_compat::BIGALLOC) {
             return Err(Error::unsupported(Object::Superblock, "bigalloc: checking a file system with clusters"));
         }
         let blocks = self.superblock.blocks() - self.superblock.first_data_block();
         let mut check = Check {
             filesystem: self,
+            steps: Steps::new(self, progress),
             findings: Vec::new(),
             claimed: vec![0; blocks.div_ceil(8) as usize],
             inodes: vec![Vec::new(); self.superblock.groups() as usize],

@@ -240,12 +240,14 @@ pub trait FileSystem: Any + Send {
         None
     }
 
-    /// What a consistency check finds; `None` if there is no check for this kind.
+    /// What a consistency check finds; `None` if there is no check for this kind. `progress` is told how much of it is
+    /// done, of how much.
     ///
     /// # Errors
     ///
     /// If the file system could not be read.
-    fn examine(&self) -> Result<Option<Checked>> {
+    fn examine(&self, progress: &dyn Fn(u64, u64)) -> Result<Option<Checked>> {
+        let _ = progress;
         Ok(None)
     }
 
@@ -255,7 +257,7 @@ pub trait FileSystem: Any + Send {
     ///
     /// If the file system could not be read.
     fn check(&self) -> Result<Option<Vec<Finding>>> {
-        Ok(self.examine()?.map(|checked| checked.findings))
+        Ok(self.examine(&|_, _| ())?.map(|checked| checked.findings))
     }
 
     /// Creates a regular file of `size_bytes` bytes, which `content` gives.

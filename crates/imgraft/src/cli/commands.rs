@@ -2,6 +2,7 @@
 
 use clap::Args;
 use graft::Job;
+use recipe::{CommandLimits, MemoryLimit, TimeLimit};
 
 use crate::runner::Kind;
 
@@ -16,15 +17,27 @@ pub(crate) struct Commands {
     #[arg(long, help_heading = "Commands in the guest", overrides_with = "network")]
     no_network: bool,
 
+    /// Have each step's commands ended after that time, and the build with them: seconds, or a number and s, m or h
+    /// [default: no limit]
+    #[arg(long, help_heading = "Commands in the guest", value_name = "TIME")]
+    timeout: Option<TimeLimit>,
+
+    /// How much memory each step's commands may use together: a number and M or G [default: no limit]
+    #[arg(long, help_heading = "Commands in the guest", value_name = "SIZE")]
+    memory: Option<MemoryLimit>,
+
     /// How commands in the guest are run
     #[arg(long, help_heading = "Commands in the guest", value_name = "RUNNER", value_enum, default_value_t)]
     runner: Kind,
 }
 
 impl Commands {
-    /// Has the commands of `job` run in this way, where the recipe lets them use the network or not.
-    pub(crate) fn apply(self, job: &mut Job, recipe_network: bool) {
-        job.options.runner = Some(crate::runner::runner(self.runner));
+    /// Has the commands of `job` run in this way, where the recipe lets them use the network or not, and has these
+    /// limits.
+    pub(crate) fn apply(self, job: &mut Job, recipe_network: bool, recipe_limits: CommandLimits) {
+        let limits =
+            CommandLimits { time: self.timeout.or(recipe_limits.time), memory: self.memory.or(recipe_limits.memory) };
+        job.options.runner = Some(crate::runner::runner(self.runner, limits));
         job.options.network = self.network || (recipe_network && !self.no_network);
     }
 }
@@ -43,7 +56,7 @@ mod tests {
             let base = folder.path().join("base.img");
             std::fs::write(&base, [0; 512]).unwrap();
             let mut job = Job::new_image(&base, &folder.path().join("new.img")).unwrap();
-            commands.apply(&mut job, recipe);
+            commands.apply(&mut job, recipe, CommandLimits::default());
             job.options.network
         };
         assert!(!network(&[], false) && network(&[], true));

@@ -5,8 +5,11 @@ pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod commands;
 pub(crate) mod doctor;
+pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod finish;
+pub(crate) mod init;
+pub(crate) mod ls;
 pub(crate) mod machine;
 pub(crate) mod mount;
 pub(crate) mod network;
@@ -87,6 +90,9 @@ pub(crate) enum Command {
     /// Make a new image out of a base and your files
     #[command(after_help = flowing(BUILD_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Build(Build),
+    /// Write a recipe for the project in a folder, with comments, to begin with
+    #[command(after_help = flowing(init::EXAMPLES))]
+    Init(init::Init),
     /// Change an image, all or nothing
     #[command(after_help = flowing(CUSTOMIZE_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Customize(Customize),
@@ -100,8 +106,8 @@ pub(crate) enum Command {
     #[command(after_help = flowing(INSPECT_EXAMPLES))]
     Inspect(Inspect),
     /// List files of an image
-    #[command(after_help = flowing(LS_EXAMPLES))]
-    Ls(Ls),
+    #[command(after_help = flowing(ls::EXAMPLES), disable_help_flag = true)]
+    Ls(ls::Ls),
     /// Print files of an image
     #[command(after_help = flowing(CAT_EXAMPLES))]
     Cat(Cat),
@@ -147,6 +153,9 @@ pub(crate) enum Command {
     /// Say what this machine can do, and what to do about the rest
     #[command(after_help = flowing(doctor::EXAMPLES))]
     Doctor(doctor::Doctor),
+    /// Explain an error by the code at its end
+    #[command(after_help = flowing(explain::EXAMPLES))]
+    Explain(explain::Explain),
     /// Install `virt-customize` and `cloud-localds` as links to imgraft
     #[command(after_help = flowing(INSTALL_COMPAT_EXAMPLES))]
     InstallCompat(InstallCompat),
@@ -223,11 +232,6 @@ Examples:
   imgraft inspect noble.img --packages
   imgraft inspect my.img --hygiene && echo clean
   imgraft inspect noble.img --json | jq -r '.packages[].name'";
-
-const LS_EXAMPLES: &str = "\
-Examples:
-  imgraft ls noble.img /boot
-  imgraft ls -R noble.img /etc/cloud";
 
 const CAT_EXAMPLES: &str = "\
 Examples:
@@ -475,27 +479,6 @@ pub(crate) struct Inspect {
     /// caches, accounts; the exit code is 1 if there is something
     #[arg(long, conflicts_with = "packages")]
     pub(crate) hygiene: bool,
-
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-
-    #[command(flatten)]
-    pub(crate) backing: Backing,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Ls {
-    /// The image
-    pub(crate) image: PathBuf,
-
-    /// The file or directory in the guest
-    #[arg(default_value = "/")]
-    pub(crate) path: std::ffi::OsString,
-
-    /// List directories in directories, too
-    #[arg(short = 'R', long)]
-    pub(crate) recursive: bool,
 
     /// Print JSON
     #[arg(long)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use guest::GuestPath;
-use recipe::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login, Mode, Owner, Pattern};
+use recipe::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, LimitError, Login, Mode, Owner, Pattern, TimeLimit};
 
 use super::Backing;
 use super::machine::{MachineFlags, SeedSource};
@@ -245,19 +245,8 @@ fn parse_file(text: &str) -> Result<ExpectedFile, String> {
     Ok(ExpectedFile { mode, owner, ..ExpectedFile::new(path) })
 }
 
-/// `90`, `90s`, `5m`, `1h`.
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let (number, unit_s) = match text.char_indices().next_back() {
-        Some((at, 's')) => (&text[..at], 1),
-        Some((at, 'm')) => (&text[..at], 60),
-        Some((at, 'h')) => (&text[..at], 3600),
-        _ => (text, 1),
-    };
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds = is_number.then(|| number.parse::<u32>().ok()?.checked_mul(unit_s)).flatten();
-    let seconds = seconds.filter(|&seconds| seconds > 0);
-    let wrong = || format!("`{text}` is not a time: write seconds, or a number and s, m or h, such as `90` or `5m`");
-    seconds.map(|seconds| Duration::from_secs(seconds.into())).ok_or_else(wrong)
+fn parse_time(text: &str) -> Result<Duration, LimitError> {
+    Ok(text.parse::<TimeLimit>()?.0)
 }
 
 #[cfg(test)]
@@ -332,16 +321,6 @@ mod tests {
         ] {
             let error = boot(arguments).unwrap_err();
             assert!(error.contains(problem), "{arguments:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn times_have_units() {
-        for (text, seconds) in [("90", 90), ("90s", 90), ("5m", 300), ("1h", 3600)] {
-            assert_eq!(parse_time(text), Ok(Duration::from_secs(seconds)), "{text}");
-        }
-        for text in ["", "0", "m", "-1", "+1", "1.5m", "1d", "9999999h"] {
-            assert!(parse_time(text).is_err(), "{text}");
         }
     }
 }

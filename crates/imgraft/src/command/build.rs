@@ -17,7 +17,7 @@ use crate::network::fetch_failure;
 use crate::show::{Messages, print_report, recipe_failure, tell_findings, tell_report};
 
 /// The recipe that is used where none is named.
-const DEFAULT_RECIPE: &str = "imgraft.toml";
+pub(super) const DEFAULT_RECIPE: &str = "imgraft.toml";
 /// The largest recipe that is read, in bytes.
 const RECIPE_LIMIT_BYTES: u64 = 1 << 20;
 
@@ -75,7 +75,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         _ => None,
     };
     job.verify_reproducible = arguments.verify_reproducible;
-    arguments.commands.apply(&mut job, recipe.network);
+    arguments.commands.apply(&mut job, recipe.network, recipe.limits);
     arguments.finish.apply(&mut job, recipe.clean);
     arguments.writing.apply(&mut job)?;
     let report = job.run(&messages.watcher())?;
@@ -101,7 +101,7 @@ pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure
     let unreadable = |error: &std::io::Error| {
         if !is_named && error.kind() == std::io::ErrorKind::NotFound {
             return Failure::new(format!("there is no recipe: `{DEFAULT_RECIPE}` is not in this folder")).hint(
-                "name one with `imgraft build RECIPE`, or do without: \
+                "name one with `imgraft build RECIPE`, write one with `imgraft init`, or do without: \
                  `imgraft build --base IMAGE --put SRC:DEST -o IMAGE`",
             );
         }

@@ -13,7 +13,7 @@ use storage::Finding;
 use crate::cli::Check;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::show::{Messages, Spinner, count, print, print_json};
+use crate::show::{Messages, Progress, Spinner, count, print, print_json};
 
 /// The most findings that people are shown.
 const MAX_LINES: usize = 50;
@@ -164,10 +164,15 @@ fn look(opened: &OpenedFile, arguments: &Check, found: &mut Found, messages: &Me
         found.not_checked.push("what is inside, because of the image's own tables".to_owned());
         return Ok(());
     }
-    look_inside(&image, found, &spinner).map_err(|error| unusable(&error))
+    look_inside(&image, found, spinner, messages).map_err(|error| unusable(&error))
 }
 
-fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Result<(), guest::Error> {
+fn look_inside(
+    image: &Arc<Image>,
+    found: &mut Found,
+    spinner: Spinner,
+    messages: &Messages,
+) -> Result<(), guest::Error> {
     spinner.set("looking at the partition table");
     match partition::check(image) {
         // A disk without a table has none to look at.
@@ -191,17 +196,18 @@ fn look_inside(image: &Arc<Image>, found: &mut Found, spinner: &Spinner) -> Resu
     }
     let replayed = volumes.iter().filter(|volume| volume.journal_replayed());
     found.not_shut_down = replayed.map(ToString::to_string).collect();
+    drop(spinner);
     let mut file_systems = 0;
     for volume in &volumes {
         let name = volume.to_string();
-        spinner.set(format!("looking at {name}"));
+        let progress = Progress::of_steps(messages, format!("looking at {name}"));
         match (volume.problem(), volume.file_system(), volume.kind()) {
             (Some(error), ..) if error.corruption().is_some() => {
                 file_systems += 1;
                 found.add(&name, error.corruption());
             }
             (Some(error), ..) => found.not_checked.push(format!("{name}: {error}")),
-            (None, Some(file_system), _) => match file_system.examine() {
+            (None, Some(file_system), _) => match file_system.examine(&|done, total| progress.set(done, total)) {
                 Ok(Some(checked)) => {
                     file_systems += 1;
                     found.add(&name, checked.findings);

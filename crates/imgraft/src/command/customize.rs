@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use graft::Job;
+use recipe::CommandLimits;
 
 use crate::cli::Customize;
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         job.backing = arguments.backing.into();
         job.size = arguments.size.size;
         job.operations = arguments.operations.0;
-        arguments.commands.apply(&mut job, false);
+        arguments.commands.apply(&mut job, false, CommandLimits::default());
         arguments.finish.apply(&mut job, false);
         arguments.writing.apply(&mut job)?;
         Ok(job.run(&messages.watcher())?)

@@ -18,7 +18,7 @@ use crate::cli::{Backing, Diff};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::account::{grouped, size, verdict};
-use crate::show::{Messages, print, print_json};
+use crate::show::{Messages, Spinner, print, print_json};
 
 /// Everything that differs.
 #[derive(Debug, Default, Serialize)]
@@ -59,8 +59,10 @@ struct Tally {
 pub(super) fn run(arguments: &Diff, messages: &Messages) -> Result<Exit, Failure> {
     let (base, image) =
         (open(&arguments.base, arguments.backing, messages)?, open(&arguments.image, arguments.backing, messages)?);
+    let spinner = Spinner::new(messages, "looking for blocks that differ");
     let differing =
         differing(&base, &image).map_err(|error| Failure::because("the images cannot be compared", &error))?;
+    drop(spinner);
     let mut found = Differences::default();
     let mut tally = Tally::default();
     let sizes = [base.disk.size_bytes(), image.disk.size_bytes()];

@@ -1,12 +1,14 @@
 //! `imgraft ls`: files of an image, listed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use guest::{FileKind, Guest, GuestPath, LastLink, Metadata, Printable};
 use serde::Serialize;
 
-use crate::cli::Ls;
+use crate::cli::ls::Ls;
 use crate::command::guest_path;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -46,18 +48,8 @@ struct Section {
 
 pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<Exit, Failure> {
     let guest = Looked::guest(&arguments.image, arguments.backing.into(), &messages.watcher())?;
-    let path = guest_path(&arguments.path)?;
-    let mut listing = Listing { guest: &guest, messages, count: 0, is_complete: true };
-    let found = guest
-        .find(&path, if arguments.path.as_bytes().ends_with(b"/") { LastLink::Follow } else { LastLink::Keep })
-        .map_err(|error| Failure::of(&error))?;
-    let mut sections = Vec::new();
-    if found.node.kind() == FileKind::Directory {
-        listing.directories(path, arguments.recursive, &mut sections)?;
-    } else {
-        let name = path.to_string();
-        sections.push(Section { title: None, rows: vec![listing.row(&path, name)?] });
-    }
+    let mut listing = Listing { guest: &guest, arguments, messages, count: 0, is_complete: true };
+    let sections = listing.sections()?;
     if arguments.json {
         let rows: Vec<&Row> = sections.iter().flat_map(|section| &section.rows).collect();
         print_json(&rows)?;
@@ -69,6 +61,7 @@ pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<Exit, Failure> 
 
 struct Listing<'a> {
     guest: &'a Guest,
+    arguments: &'a Ls,
     messages: &'a Messages,
     count: usize,
     /// Whether everything could be listed.
@@ -76,8 +69,53 @@ struct Listing<'a> {
 }
 
 impl Listing<'_> {
-    /// Lists the directory at `path` and, if `is_recursive`, those in it.
-    fn directories(&mut self, path: GuestPath, is_recursive: bool, sections: &mut Vec<Section>) -> Result<(), Failure> {
+    /// All that was asked for: files first, and then the content of directories, as `ls` does it.
+    fn sections(&mut self) -> Result<Vec<Section>, Failure> {
+        let (mut files, mut directories) = (Vec::new(), Vec::new());
+        for argument in &self.arguments.paths {
+            match self.look_at(argument) {
+                Ok((path, true)) => directories.push(path),
+                Ok((path, false)) => {
+                    let name = path.to_string();
+                    files.push(self.row(&path, name)?);
+                }
+                Err(failure) => self.leave_out(failure)?,
+            }
+        }
+        files.sort_by(|one, other| one.path.cmp(&other.path));
+        directories.sort_by(|one: &GuestPath, other| one.as_bytes().cmp(other.as_bytes()));
+        let mut sections = Vec::new();
+        if !files.is_empty() {
+            sections.push(Section { title: None, rows: self.sorted(files) });
+        }
+        for path in directories {
+            self.directories(path, &mut sections)?;
+        }
+        Ok(sections)
+    }
+
+    /// The path that is asked for, and whether it is what is in it that is to be listed.
+    fn look_at(&self, argument: &OsStr) -> Result<(GuestPath, bool), Failure> {
+        let path = guest_path(argument)?;
+        let last = if argument.as_bytes().ends_with(b"/") { LastLink::Follow } else { LastLink::Keep };
+        let found = self.guest.find(&path, last).map_err(|error| Failure::of(&error))?;
+        Ok((path, found.node.kind() == FileKind::Directory && !self.arguments.directory))
+    }
+
+    /// One that cannot be looked at does not hide the others.
+    fn leave_out(&mut self, failure: Failure) -> Result<(), Failure> {
+        if self.arguments.paths.len() == 1 {
+            return Err(failure);
+        }
+        self.messages.failure(&failure);
+        self.is_complete = false;
+        Ok(())
+    }
+
+    /// Lists the directory at `path` and, if that is asked for, those in it.
+    fn directories(&mut self, path: GuestPath, sections: &mut Vec<Section>) -> Result<(), Failure> {
+        let is_recursive = self.arguments.recursive;
+        let has_title = is_recursive || self.arguments.paths.len() > 1;
         let mut pending = vec![path];
         while let Some(path) = pending.pop() {
             let entries = match self.guest.read_directory(&path) {
@@ -87,7 +125,10 @@ impl Listing<'_> {
                     self.is_complete = false;
                     continue;
                 }
-                Err(error) => return Err(Failure::of(&error)),
+                Err(error) => {
+                    self.leave_out(Failure::of(&error))?;
+                    continue;
+                }
             };
             self.count += entries.len();
             if self.count > MAX_FILES {
@@ -109,12 +150,25 @@ impl Listing<'_> {
                     }
                 }
             }
-            sections.push(Section { title: is_recursive.then(|| path.to_string()), rows });
+            sections.push(Section { title: has_title.then(|| path.to_string()), rows: self.sorted(rows) });
             if is_recursive {
                 pending.extend(below.into_iter().rev());
             }
         }
         Ok(())
+    }
+
+    /// The rows in the order that is asked for; they come sorted by name.
+    fn sorted(&self, mut rows: Vec<Row>) -> Vec<Row> {
+        if self.arguments.by_time {
+            rows.sort_by_key(|row| Reverse(row.metadata.modified));
+        } else if self.arguments.by_size {
+            rows.sort_by_key(|row| Reverse(row.size_bytes));
+        }
+        if self.arguments.reverse {
+            rows.reverse();
+        }
+        rows
     }
 
     fn row(&self, path: &GuestPath, name: String) -> Result<Row, Failure> {
@@ -145,51 +199,79 @@ impl Listing<'_> {
     }
 
     fn text(&self, sections: &[Section]) -> String {
-        // A guest without these files has numbers.
-        let users = self.guest.user_names().unwrap_or_default();
-        let groups = self.guest.group_names().unwrap_or_default();
+        // A guest without these files has numbers, and so has who asks for them.
+        let is_numeric = self.arguments.numeric_uid_gid;
+        let names =
+            |names: Result<_, guest::Error>| if is_numeric { BTreeMap::new() } else { names.unwrap_or_default() };
+        let (users, groups) = (names(self.guest.user_names()), names(self.guest.group_names()));
         let mut text = String::new();
         for (index, section) in sections.iter().enumerate() {
+            let blank = if index > 0 { "\n" } else { "" };
+            text.push_str(blank);
             if let Some(title) = &section.title {
-                text.push_str(&format!("{}{title}:\n", if index > 0 { "\n" } else { "" }));
+                text.push_str(&format!("{title}:\n"));
             }
-            text.push_str(&columns(&section.rows, &users, &groups));
+            match self.arguments.names && !self.arguments.long {
+                true => section.rows.iter().for_each(|row| text.push_str(&format!("{}\n", row.name))),
+                false => text.push_str(&self.columns(&section.rows, &users, &groups)),
+            }
         }
         text
     }
+
+    fn columns(&self, rows: &[Row], users: &BTreeMap<u32, String>, groups: &BTreeMap<u32, String>) -> String {
+        let name_of = |names: &BTreeMap<u32, String>, number: u32| match names.get(&number) {
+            Some(name) => Printable(name.as_bytes()).to_string(),
+            None => number.to_string(),
+        };
+        let cells: Vec<[String; 4]> = rows
+            .iter()
+            .map(|row| {
+                let size = match row.device {
+                    Some((major, minor)) => format!("{major}, {minor}"),
+                    None if self.arguments.human_readable => short_size(row.size_bytes),
+                    None => row.size_bytes.to_string(),
+                };
+                [row.links.to_string(), name_of(users, row.uid), name_of(groups, row.gid), size]
+            })
+            .collect();
+        let width = |column: usize| cells.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
+        let (links, user, group, size) = (width(0), width(1), width(2), width(3));
+        let line = |(row, cells): (&Row, &[String; 4])| {
+            let target = row.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
+            format!(
+                "{} {:>links$} {:<user$} {:<group$} {:>size$} {} {}{target}\n",
+                permissions(&row.metadata),
+                cells[0],
+                cells[1],
+                cells[2],
+                cells[3],
+                minutes(row.metadata.modified),
+                row.name
+            )
+        };
+        rows.iter().zip(&cells).map(line).collect()
+    }
 }
 
-fn columns(rows: &[Row], users: &BTreeMap<u32, String>, groups: &BTreeMap<u32, String>) -> String {
-    let name_of = |names: &BTreeMap<u32, String>, number: u32| match names.get(&number) {
-        Some(name) => Printable(name.as_bytes()).to_string(),
-        None => number.to_string(),
-    };
-    let cells: Vec<[String; 4]> = rows
-        .iter()
-        .map(|row| {
-            let size = match row.device {
-                Some((major, minor)) => format!("{major}, {minor}"),
-                None => row.size_bytes.to_string(),
-            };
-            [row.links.to_string(), name_of(users, row.uid), name_of(groups, row.gid), size]
-        })
-        .collect();
-    let width = |column: usize| cells.iter().map(|cells| cells[column].chars().count()).max().unwrap_or(0);
-    let (links, user, group, size) = (width(0), width(1), width(2), width(3));
-    let line = |(row, cells): (&Row, &[String; 4])| {
-        let target = row.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-        format!(
-            "{} {:>links$} {:<user$} {:<group$} {:>size$} {} {}{target}\n",
-            permissions(&row.metadata),
-            cells[0],
-            cells[1],
-            cells[2],
-            cells[3],
-            minutes(row.metadata.modified),
-            row.name
-        )
-    };
-    rows.iter().zip(&cells).map(line).collect()
+/// `512`, `1.5K`, `12M`, rounded up, as `ls -h` has them.
+fn short_size(bytes: u64) -> String {
+    if bytes < 1024 {
+        return bytes.to_string();
+    }
+    let mut unit = 1024;
+    for letter in ["K", "M", "G", "T", "P"] {
+        let tenths = (u128::from(bytes) * 10).div_ceil(unit);
+        if tenths < 100 {
+            return format!("{}.{}{letter}", tenths / 10, tenths % 10);
+        }
+        let whole = u128::from(bytes).div_ceil(unit);
+        if whole < 1024 {
+            return format!("{whole}{letter}");
+        }
+        unit *= 1024;
+    }
+    format!("{}E", u128::from(bytes).div_ceil(unit))
 }
 
 /// `drwxr-sr-t`.

@@ -11,8 +11,10 @@ mod customize;
 mod diff;
 mod docs;
 mod doctor;
+mod explain;
 mod fetch;
 mod get;
+mod init;
 mod inspect;
 mod install_compat;
 mod ls;
@@ -42,6 +44,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Convert(arguments) => convert::run(arguments, messages)?,
+        Command::Init(arguments) => init::run(&arguments, messages)?,
         Command::Inspect(arguments) => return inspect::run(&arguments, messages),
         Command::Ls(arguments) => return ls::run(&arguments, messages),
         Command::Cat(arguments) => cat::run(&arguments, messages)?,
@@ -57,6 +60,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Test(arguments) => return test::run(&arguments, messages),
         Command::Cache { command } => return cache::run(command, messages),
         Command::Doctor(arguments) => return doctor::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments)?,
         Command::InstallCompat(arguments) => install_compat::run(&arguments, messages)?,
         Command::Completions(arguments) => completions::run(&arguments)?,
         Command::Man(arguments) => man::run(&arguments)?,

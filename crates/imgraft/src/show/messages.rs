@@ -9,6 +9,7 @@ use graft::{Event, Stage, Watch, Watcher};
 
 use super::output::Output;
 use super::{Progress, Spinner};
+use crate::environment;
 use crate::failure::Failure;
 pub(crate) use words::count;
 
@@ -34,9 +35,14 @@ impl Messages {
         Watcher::new(Teller { messages: *self, shown: Mutex::default(), output: Mutex::default() })
     }
 
-    /// Whether progress is to be shown.
+    /// Whether progress is to be shown as a terminal can.
     pub(crate) fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// Whether progress is to be told in lines: somebody may look at a log that stands still.
+    pub(crate) fn tells_progress(&self) -> bool {
+        !self.quiet && !io::stderr().is_terminal() && environment::is_ci()
     }
 
     /// Something that was done.
@@ -92,6 +98,9 @@ impl Messages {
         }
         if let Some(hint) = &failure.hint {
             say(format_args!("{HINT}hint:{HINT:#} {hint}"));
+        }
+        if let Some(topic) = failure.topic {
+            say(format_args!("for more, run `imgraft explain {}`", topic.code));
         }
     }
 }
@@ -150,6 +159,7 @@ impl Shown {
     fn new(messages: &Messages, stage: Stage) -> Self {
         match stage {
             Stage::Unpack | Stage::Operations | Stage::Write => Self::Bar(Progress::new(messages, stage.to_string())),
+            Stage::Check => Self::Bar(Progress::of_steps(messages, stage.to_string())),
             _ => Self::Spinner(Spinner::new(messages, stage.to_string())),
         }
     }
@@ -164,7 +174,8 @@ impl Shown {
 
 /// Standard error may be closed: then there is nothing left to do.
 fn say(text: std::fmt::Arguments<'_>) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    // In one piece, whoever else says something.
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
 /// Writes data to standard output.

@@ -93,7 +93,7 @@ impl World {
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgraft"));
         command.args(arguments.split_ascii_whitespace()).current_dir(self.folder()).stdin(Stdio::null());
-        for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+        for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"] {
             command.env_remove(name);
         }
         command

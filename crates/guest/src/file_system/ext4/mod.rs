@@ -162,8 +162,8 @@ impl FileSystem for Ext4 {
         Some(self.0.superblock().written())
     }
 
-    fn examine(&self) -> Result<Option<Checked>> {
-        let ext4::Checked { findings, not_checked } = self.0.examine()?;
+    fn examine(&self, progress: &dyn Fn(u64, u64)) -> Result<Option<Checked>> {
+        let ext4::Checked { findings, not_checked } = self.0.examine(progress)?;
         Ok(Some(Checked { findings, not_checked }))
     }
 

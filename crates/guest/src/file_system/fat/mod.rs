@@ -65,7 +65,7 @@ impl FileSystem for Fat {
         vec![name.to_owned()]
     }
 
-    fn examine(&self) -> Result<Option<Checked>> {
+    fn examine(&self, _progress: &dyn Fn(u64, u64)) -> Result<Option<Checked>> {
         Ok(Some(Checked { findings: self.engine.check()?, not_checked: Vec::new() }))
     }
 

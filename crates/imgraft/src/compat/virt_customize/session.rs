@@ -137,7 +137,7 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
     job.new_clusters = request.differences.plain_clusters.then_some(NewClusters::Plain);
     job.options.modified = environment::source_date_epoch().map_err(failed)?;
     job.options.network = request.network;
-    job.options.runner = Some(crate::runner::runner(crate::runner::Kind::Auto));
+    job.options.runner = Some(crate::runner::runner(crate::runner::Kind::Auto, recipe::CommandLimits::default()));
     job.options.existing_parents = true;
     job.options.without_advice = true;
     let all: Vec<Operation> = systems.iter().flat_map(of).collect();
