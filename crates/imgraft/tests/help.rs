@@ -2,7 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
     "",
     "build",
     "customize",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 15] = [
     "get",
     "check",
     "diff",
+    "report",
     "fetch",
     "boot",
     "test",

@@ -6,6 +6,7 @@ use graft::Job;
 
 use crate::cli::Customize;
 use crate::failure::Failure;
+use crate::report::{self, ImageFile};
 use crate::show::{Messages, print_report, tell_report};
 
 pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failure> {
@@ -23,9 +24,19 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         job.operations = arguments.operations.0;
         arguments.commands.apply(&mut job, false);
         arguments.writing.apply(&mut job)?;
+        job.compares = arguments.page.html.is_some();
         Ok(job.run(&messages.watcher())?)
     };
     let report = changed().map_err(|failure| failure.within(unchanged))?;
     tell_report(&report, messages, true, start);
+    if let Some(html) = &arguments.page.html {
+        // The image's own file, before it changed: there is nothing of it left to read.
+        let base = ImageFile {
+            path: format!("{}, as it was", report.output),
+            file_size_bytes: report.in_place.as_ref().map(|edit| edit.old_file_size_bytes),
+            ..ImageFile::default()
+        };
+        report::write(html, &report, base, None, messages)?;
+    }
     print_report(&report, json)
 }
