@@ -65,6 +65,20 @@ impl Installed {
 }
 
 impl PackageChanges {
+    /// The packages that differ between two guests; `None` if a list of theirs cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// If there is a list that should be readable and is not.
+    pub fn between(before: &Guest, after: &Guest) -> Result<Option<Self>, Error> {
+        Ok(Installed::of(before)?.changes(Installed::of(after)?))
+    }
+
+    /// Whether no package changed.
+    pub fn is_empty(&self) -> bool {
+        self.installed.is_empty() && self.upgraded.is_empty() && self.removed.is_empty()
+    }
+
     /// `installed jq 1.6-2.1 and libjq1 1.6-2.1; removed nano 7.2-1`.
     pub(crate) fn text(&self) -> String {
         let package = |package: &Package| format!("{} {}", package.name, package.version);

@@ -15,6 +15,7 @@ use storage::{ReadAt, WriteAt};
 
 use crate::backing::Layer;
 use crate::commit::Way;
+use crate::comparison::Comparison;
 use crate::container;
 use crate::disk::{Disk, disk};
 use crate::error::{Error, full};
@@ -91,6 +92,8 @@ pub struct Job {
     pub strict: bool,
     /// Whether it is done twice, to see that the same comes out.
     pub verify_reproducible: bool,
+    /// Whether the report says what differs, path by path.
+    pub compares: bool,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
     /// Whether what would be done is only said.
@@ -152,6 +155,7 @@ impl Job {
             partition: None,
             strict: false,
             verify_reproducible: false,
+            compares: false,
             in_place,
             dry_run: false,
             threads: crate::threads(),
@@ -200,6 +204,7 @@ pub(crate) struct Planned {
     grown: Option<Grown>,
     checked: Vec<String>,
     changed: BlockAccount,
+    comparison: Option<Arc<Comparison>>,
     warnings: Vec<String>,
     fit: Vec<Finding>,
     hygiene: Vec<Finding>,
@@ -276,12 +281,14 @@ impl Planned {
         let is_sound = checked.warnings.is_empty();
         warnings.extend(checked.warnings);
         let stage = watcher.stage(Stage::Account);
-        let proof = proof::check(&image, &disk, &guest, grown.is_some(), is_sound)?;
+        let wanted = proof::Wanted { is_grown: grown.is_some(), is_sound, compares: job.compares };
+        let proof = proof::check(&image, &disk, &guest, wanted)?;
         drop(stage);
         proof.warning.iter().for_each(|warning| watcher.warning(warning));
         warnings.extend(proof.warning);
         let (checked, changed) = (checked.file_systems, proof.account);
-        Ok(Self { image, layers, container, disk, done, grown, checked, changed, warnings, fit, hygiene })
+        let comparison = proof.comparison.map(Arc::new);
+        Ok(Self { image, layers, container, disk, done, grown, checked, changed, comparison, warnings, fit, hygiene })
     }
 
     /// The new image's format.
@@ -309,6 +316,7 @@ impl Planned {
             kept_packages: job.keep_packages.clone(),
             checked: self.checked.clone(),
             changed: self.changed.clone(),
+            comparison: self.comparison.clone(),
             warnings: self.warnings.clone(),
             fit: self.fit.clone(),
             hygiene: self.hygiene.clone(),

@@ -11,6 +11,7 @@
 
 mod backing;
 mod commit;
+mod comparison;
 mod container;
 mod content;
 mod convert;
@@ -36,6 +37,7 @@ use std::num::NonZeroUsize;
 
 pub use audit::Finding;
 pub use backing::Layer;
+pub use comparison::{Comparison, Differences, DiskMap, Extent, PartitionChange};
 pub use content::{of_file, of_stream};
 pub use convert::{Conversion, Converted};
 pub use disk::{Looked, Scratch, scratch_disk, scratch_overlay, temporary_folder};

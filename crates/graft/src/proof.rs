@@ -8,39 +8,49 @@ use guest::diff::{self, Asked, BlockAccount, View};
 use image::Image;
 use storage::{Extended, ReadAt, WriteAt};
 
+use crate::comparison::Comparison;
 use crate::disk::{Disk, scratch_overlay};
 use crate::error::{Error, in_one_line, lines};
+use crate::report::Change;
 
 /// The account of what a build changed.
+#[derive(Default)]
 pub(crate) struct Changed {
     pub(crate) account: BlockAccount,
+    /// What differs, path by path, where that was asked for.
+    pub(crate) comparison: Option<Comparison>,
     /// Why it is not whole.
     pub(crate) warning: Option<String>,
+}
+
+/// What is known of a build, and what is to be found out.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) is_grown: bool,
+    /// Whether no damage is known of.
+    pub(crate) is_sound: bool,
+    /// Whether the disks are compared path by path.
+    pub(crate) compares: bool,
 }
 
 /// Accounts for everything on `disk` that is not as in `image`, its base, by what `guest` was asked to edit.
 ///
 /// # Errors
 ///
-/// Where something changed that nothing explains. In a base that is damaged, which `is_sound` says, owners
+/// Where something changed that nothing explains. In a base that is damaged, which `wanted` says, owners
 /// of blocks cannot be told for sure: then that is a warning.
-pub(crate) fn check(
-    image: &Arc<Image>,
-    disk: &Arc<Disk>,
-    guest: &Guest,
-    is_grown: bool,
-    is_sound: bool,
-) -> Result<Changed, Error> {
-    let account = match account(image, disk, guest, is_grown) {
+pub(crate) fn check(image: &Arc<Image>, disk: &Arc<Disk>, guest: &Guest, wanted: Wanted) -> Result<Changed, Error> {
+    let Wanted { is_sound, .. } = wanted;
+    let (account, comparison) = match account(image, disk, guest, wanted) {
         Ok(account) => account,
         Err(error) if !is_sound => {
             let warning = format!("what changed cannot be accounted for: {}", in_one_line(&error));
-            return Ok(Changed { account: BlockAccount::default(), warning: Some(warning) });
+            return Ok(Changed { warning: Some(warning), ..Changed::default() });
         }
         Err(error) => return Err(Error::Account(error)),
     };
     if account.is_explained() {
-        return Ok(Changed { account, warning: None });
+        return Ok(Changed { account, comparison, warning: None });
     }
     if is_sound {
         return Err(Error::Unexplained { places: account.unexplained });
@@ -49,10 +59,15 @@ pub(crate) fn check(
         "not all that changed could be explained: {}",
         lines(&account.unexplained, ToString::to_string).join("; ")
     );
-    Ok(Changed { account, warning: Some(warning) })
+    Ok(Changed { account, comparison, warning: Some(warning) })
 }
 
-fn account(image: &Arc<Image>, disk: &Arc<Disk>, guest: &Guest, is_grown: bool) -> Result<BlockAccount, guest::Error> {
+fn account(
+    image: &Arc<Image>,
+    disk: &Arc<Disk>,
+    guest: &Guest,
+    wanted: Wanted,
+) -> Result<(BlockAccount, Option<Comparison>), guest::Error> {
     let written = disk.changed();
     // Before the base is opened, a journal may have to be replayed and deletions finished, as in the disk.
     let old = scratch_overlay(image);
@@ -64,7 +79,10 @@ fn account(image: &Arc<Image>, disk: &Arc<Disk>, guest: &Guest, is_grown: bool) 
     let differing = diff::union(&diff::differing(&old, disk, &compared)?, &kept);
     let original = Extended::new(Arc::clone(image), disk.size_bytes());
     let recovered = diff::differing(&original, disk, &old.changed())?;
-    let asked = Asked { is_grown, differing: &differing, recovered: &recovered };
+    let asked = Asked { is_grown: wanted.is_grown, differing: &differing, recovered: &recovered };
     let new = View::open(Arc::clone(disk) as Arc<dyn WriteAt>)?;
-    diff::account_for_edits(&base, &new, guest, &asked)
+    let account = diff::account_for_edits(&base, &new, guest, &asked)?;
+    let disk_bytes = Change { from: image.size_bytes(), to: disk.size_bytes() };
+    let comparison = wanted.compares.then(|| Comparison::of(&base, &new, disk_bytes, &differing)).transpose()?;
+    Ok((account, comparison.map(|(comparison, _)| comparison)))
 }

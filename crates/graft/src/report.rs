@@ -1,10 +1,14 @@
 //! What was made of an image.
 
+use std::sync::Arc;
+
 use audit::Finding;
 use customize::Room;
 use guest::diff::BlockAccount;
 use image::{Edited, Written};
 use serde::Serialize;
+
+use crate::comparison::Comparison;
 
 /// What was made. Sizes are in bytes; as JSON, this is what `--json` prints.
 #[derive(Debug, Serialize)]
@@ -38,6 +42,9 @@ pub struct Report {
     pub checked: Vec<String>,
     /// Every block that changed, accounted for.
     pub changed: BlockAccount,
+    /// What differs, path by path, where that was asked for; `imgraft report --json` prints it.
+    #[serde(skip)]
+    pub comparison: Option<Arc<Comparison>>,
     /// What may not be what is wanted.
     pub warnings: Vec<String>,
     /// What was put and does not fit the guest.

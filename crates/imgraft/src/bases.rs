@@ -251,7 +251,7 @@ fn config_path() -> Option<PathBuf> {
 }
 
 /// The text of a file, if it is there.
-fn read_file(path: &Path, limit_bytes: u64) -> io::Result<Option<String>> {
+pub(crate) fn read_file(path: &Path, limit_bytes: u64) -> io::Result<Option<String>> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > limit_bytes => Err(io::ErrorKind::FileTooLarge.into()),
         Ok(_) => std::fs::read_to_string(path).map(Some),

@@ -12,6 +12,7 @@ mod flags;
 mod interrupt;
 mod machine;
 mod network;
+mod report;
 mod runner;
 mod show;
 mod usage;

@@ -7,10 +7,11 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 24] = [
+const EDGES: [(&str, &[&str]); 25] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
+    ("page", &[]),
     ("image", &["storage"]),
     ("partition", &["storage"]),
     ("ext4", &["storage"]),
@@ -23,7 +24,7 @@ const EDGES: [(&str, &[&str]); 24] = [
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),
-    ("judge", &["recipe", "vm"]),
+    ("judge", &["page", "recipe", "vm"]),
     ("graft", &["audit", "customize", "guest", "image", "recipe", "seed", "storage", "words"]),
     ("sandbox-sys", &[]),
     ("sandbox", &["sandbox-sys"]),
@@ -42,6 +43,7 @@ const EDGES: [(&str, &[&str]); 24] = [
             "image",
             "judge",
             "mount",
+            "page",
             "partition",
             "recipe",
             "run",

@@ -2,7 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "",
     "build",
     "customize",
@@ -15,6 +15,7 @@ const COMMANDS: [&str; 18] = [
     "get",
     "check",
     "diff",
+    "report",
     "fetch",
     "boot",
     "test",

@@ -46,6 +46,7 @@ mod publisher;
 mod recipe;
 mod refusals;
 mod repair;
+mod report;
 mod reproducible;
 mod resize;
 mod runners;

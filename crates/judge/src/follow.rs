@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::console::Lines;
 use crate::stage::Stage;
@@ -44,7 +44,7 @@ pub enum Sign {
 }
 
 /// A problem on the console.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trouble {
     /// The stage that it belongs to.
     pub stage: Stage,
@@ -53,7 +53,7 @@ pub struct Trouble {
     /// The line.
     pub line: String,
     /// When, from the machine's start on.
-    #[serde(rename = "at_s", serialize_with = "seconds")]
+    #[serde(rename = "at_s", serialize_with = "seconds", deserialize_with = "duration_of_seconds")]
     pub at: Duration,
 }
 
@@ -354,4 +354,22 @@ fn shape(text: &str) -> u64 {
 
 pub(crate) fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((duration.as_secs_f64() * 1000.0).round() / 1000.0)
+}
+
+/// The longest time that is read of a report, in seconds: nobody waits for a boot that long, and a timeline of it has
+/// few ticks.
+const LONGEST_S: f64 = 1e7;
+
+/// Seconds from 0 on, and not too many.
+pub(crate) fn few_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let seconds = f64::deserialize(deserializer)?;
+    match (0.0..=LONGEST_S).contains(&seconds) {
+        true => Ok(seconds),
+        false => Err(serde::de::Error::custom(format_args!("{seconds} s are not a time within a boot"))),
+    }
+}
+
+/// The same as a duration.
+pub(crate) fn duration_of_seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    few_seconds(deserializer).map(Duration::from_secs_f64)
 }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::follow::{Trouble, seconds};
+use crate::follow::{Trouble, duration_of_seconds, few_seconds, seconds};
 use crate::stage::Stage;
 
 /// The verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// All checks passed.
@@ -21,7 +21,7 @@ pub enum Verdict {
 }
 
 /// The result of one check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "kebab-case")]
 pub enum Outcome {
     /// As expected.
@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 /// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// What is expected, in a few words.
     pub name: String,
@@ -50,28 +50,28 @@ pub struct Check {
     #[serde(flatten)]
     pub outcome: Outcome,
     /// More details: the end of a log, an output.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<String>,
     /// When it began, from the machine's start on.
-    #[serde(rename = "at_s", serialize_with = "seconds")]
+    #[serde(rename = "at_s", serialize_with = "seconds", deserialize_with = "duration_of_seconds")]
     pub at: Duration,
     /// How long it took.
-    #[serde(rename = "took_s", serialize_with = "seconds")]
+    #[serde(rename = "took_s", serialize_with = "seconds", deserialize_with = "duration_of_seconds")]
     pub took: Duration,
 }
 
 /// A stage and its time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageTime {
     /// The stage.
     pub stage: Stage,
     /// When it began, from the machine's start on.
-    #[serde(rename = "at_s", serialize_with = "seconds")]
+    #[serde(rename = "at_s", serialize_with = "seconds", deserialize_with = "duration_of_seconds")]
     pub at: Duration,
 }
 
 /// Something that a guest did for some time.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
     /// What it was.
     pub name: String,
@@ -80,12 +80,12 @@ pub struct Span {
     /// How long it took, in seconds.
     pub took_s: f64,
     /// Whether it failed.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_failed: bool,
 }
 
 /// Why a boot did not come to its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// The stage that failed.
     pub stage: Stage,
@@ -99,13 +99,15 @@ pub struct Failure {
 }
 
 /// One boot of a machine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Boot {
     /// Which one it is: `first boot`, `after a restart`, `another first boot`.
     pub name: String,
     /// When it began, from its machine's start on, in seconds.
+    #[serde(deserialize_with = "few_seconds")]
     pub at_s: f64,
     /// When it ended, in seconds.
+    #[serde(deserialize_with = "few_seconds")]
     pub end_s: f64,
     /// The stages, in order.
     pub stages: Vec<StageTime>,
@@ -121,7 +123,7 @@ pub struct Boot {
     /// The units of systemd that took longest.
     pub units: Vec<Span>,
     /// Files of the guest with more details.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logs: Vec<Log>,
     /// The console's text.
     #[serde(skip)]
@@ -129,7 +131,7 @@ pub struct Boot {
 }
 
 /// A file of the guest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Log {
     /// Its path.
     pub path: String,
@@ -138,7 +140,7 @@ pub struct Log {
 }
 
 /// The whole result.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The verdict.
     pub verdict: Verdict,
@@ -149,7 +151,7 @@ pub struct Report {
     /// How long all of it took, in seconds.
     pub took_s: f64,
     /// Why something could not be checked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_looked_at: Vec<String>,
     /// The boots, in order.
     pub boots: Vec<Boot>,

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "judges are other programs, and this crate is only in tests")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub mod browser;
 pub mod fixture;
 pub mod judge;
 pub mod mount;

@@ -116,7 +116,8 @@ impl View {
         }
     }
 
-    fn guest(&self) -> Option<&Guest> {
+    /// The guest, if there is one.
+    pub fn guest(&self) -> Option<&Guest> {
         match &self.content {
             Content::Guest(guest) => Some(guest),
             Content::Volumes(_) => None,
@@ -124,7 +125,7 @@ impl View {
     }
 
     /// The first mount point of a volume, if there is a guest that mounts it.
-    fn mount_point(&self, volume: usize) -> Option<GuestPath> {
+    pub fn mount_point(&self, volume: usize) -> Option<GuestPath> {
         self.guest()?.mount_points(volume).into_iter().next()
     }
 
@@ -151,7 +152,7 @@ impl View {
 }
 
 /// Whether two volumes have the same number in their partition tables.
-fn is_same_place(one: &Volume, other: &Volume) -> bool {
+pub fn is_same_place(one: &Volume, other: &Volume) -> bool {
     one.partition().map(|partition| partition.number) == other.partition().map(|partition| partition.number)
 }
 

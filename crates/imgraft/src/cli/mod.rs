@@ -13,6 +13,7 @@ pub(crate) mod ls;
 pub(crate) mod machine;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod report;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
 pub(crate) mod seed_content;
@@ -126,6 +127,9 @@ pub(crate) enum Command {
     /// List what differs between two images, path by path, and outside of files
     #[command(after_help = flowing(DIFF_EXAMPLES))]
     Diff(Diff),
+    /// Tell what was made of a base: space, paths, packages, blocks, provenance; as a page, too
+    #[command(after_help = flowing(report::EXAMPLES))]
+    Report(Box<report::Report>),
     /// Make a seed for cloud-init: what a guest gets at its first boot
     #[command(after_help = flowing(seed::EXAMPLES))]
     Seed {
@@ -416,6 +420,9 @@ pub(crate) struct Build {
     pub(crate) form: NewForm,
 
     #[command(flatten)]
+    pub(crate) page: report::Page,
+
+    #[command(flatten)]
     pub(crate) writing: Writing,
 
     #[command(flatten)]
@@ -438,6 +445,9 @@ pub(crate) struct Customize {
 
     #[command(flatten)]
     pub(crate) finish: finish::Finish,
+
+    #[command(flatten)]
+    pub(crate) page: report::Page,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

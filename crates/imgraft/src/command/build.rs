@@ -14,6 +14,7 @@ use crate::cli::Build;
 use crate::cli::base::BaseSource;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
+use crate::report::{self, ImageFile, Published};
 use crate::show::{Messages, print_report, recipe_failure, tell_findings, tell_report};
 
 /// The recipe that is used where none is named.
@@ -63,8 +64,10 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         messages,
     };
     // What is in the cache stays there while this is held.
-    let (base, _entry) = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
-    let mut job = Job::of_base(base, &target_name)?;
+    let Chosen { file, entry: _entry, published } = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
+    let base_path = file.path().to_owned();
+    let mut job = Job::of_base(file, &target_name)?;
+    job.compares = arguments.page.html.is_some();
     job.backing = arguments.backing.into();
     job.form = form;
     job.size = arguments.size.size.or(recipe.size);
@@ -81,6 +84,9 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let report = job.run(&messages.watcher())?;
     tell_report(&report, messages, false, start);
     tell_findings(&report, messages);
+    if let Some(html) = &arguments.page.html {
+        report::write(html, &report, ImageFile::of(&base_path, None)?, published, messages)?;
+    }
     print_report(&report, arguments.writing.json)
 }
 
@@ -150,24 +156,39 @@ pub(super) fn published(name: &BaseName, variant: Option<&str>) -> Result<Name, 
 }
 
 /// How the base is chosen.
-struct Choice<'a> {
-    bases: &'a BaseSource,
+pub(super) struct Choice<'a> {
+    pub(super) bases: &'a BaseSource,
     /// The recipe's folder.
-    folder: &'a Path,
+    pub(super) folder: &'a Path,
     /// Whether the lock has to have it.
-    locked: bool,
-    dry_run: bool,
+    pub(super) locked: bool,
+    pub(super) dry_run: bool,
     /// Whether the new image needs the base as a file.
-    overlay: bool,
-    messages: &'a Messages,
+    pub(super) overlay: bool,
+    pub(super) messages: &'a Messages,
+}
+
+/// A base that was chosen.
+pub(super) struct Chosen {
+    pub(super) file: OpenedFile,
+    /// What the cache has of it, if that is where it is.
+    pub(super) entry: Option<Entry>,
+    /// Where it came from, if it goes by a name.
+    pub(super) published: Option<Published>,
+}
+
+impl Chosen {
+    fn file(path: &Path) -> Result<Self, graft::Error> {
+        Ok(Self { file: OpenedFile::open(path)?, entry: None, published: None })
+    }
 }
 
 impl Choice<'_> {
     /// Opens the base, which the command line names before the recipe does.
-    fn open(&self, given: Option<&Path>, recipe: Option<&Base>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    pub(super) fn open(&self, given: Option<&Path>, recipe: Option<&Base>) -> Result<Chosen, Failure> {
         match (given, recipe) {
             (Some(path), _) => self.open_given(path),
-            (None, Some(Base::File(path))) => Ok((OpenedFile::open(&self.folder.join(path))?, None)),
+            (None, Some(Base::File(path))) => Ok(Chosen::file(&self.folder.join(path))?),
             (None, Some(Base::Published { name, architecture, variant })) => {
                 let name = published(name, variant.as_deref())?;
                 self.open_published(&name, architecture.as_deref())
@@ -177,14 +198,14 @@ impl Choice<'_> {
     }
 
     /// Opens what `--base` names: a file, if there is one, and else what is published.
-    fn open_given(&self, path: &Path) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_given(&self, path: &Path) -> Result<Chosen, Failure> {
         let reference = match path.to_str() {
             Some(text) if !path.exists() => text.parse().map_err(|error| name_failure(&error))?,
             _ => BaseRef::File(path.to_owned()),
         };
         let entry = match reference {
             BaseRef::File(file) => {
-                return OpenedFile::open(&file).map(|opened| (opened, None)).map_err(|error| {
+                return Chosen::file(&file).map_err(|error| {
                     let failure = Failure::from(error);
                     let nearest = path.to_str().filter(|_| !path.exists() && file == path);
                     match nearest.and_then(|text| catalogue::name::nearest_name(Catalogue::builtin(), text)) {
@@ -199,14 +220,14 @@ impl Choice<'_> {
                 let base = bases.find(&name, &bases.architecture(None))?;
                 let entry = bases.get(&name, &base).map_err(|error| fetch_failure(&error))?;
                 bases.tell(&base);
-                entry
+                return self.open_entry(entry, Some(Published::of(&base, None)));
             }
         };
-        self.open_entry(entry)
+        self.open_entry(entry, None)
     }
 
     /// Opens what the lock has of a recipe's base, and else what is published, which the lock has from then on.
-    fn open_published(&self, name: &Name, architecture: Option<&str>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_published(&self, name: &Name, architecture: Option<&str>) -> Result<Chosen, Failure> {
         let bases = Bases::new(self.bases, self.messages)?;
         let architecture = bases.architecture(architecture);
         let mut lock = LockFile::open(self.folder)?;
@@ -222,7 +243,7 @@ impl Choice<'_> {
                 }
             })?;
             bases.tell(&base);
-            return self.open_entry(entry);
+            return self.open_entry(entry, Some(Published::of(&base, Some(&lock.path))));
         }
         if self.locked {
             return Err(self.not_locked(&lock, name, &architecture));
@@ -230,11 +251,12 @@ impl Choice<'_> {
         let base = bases.find(name, &architecture)?;
         let entry = bases.get(name, &base).map_err(|error| fetch_failure(&error))?;
         bases.tell(&base);
+        let published = Published::of(&base, (!self.dry_run).then_some(&*lock.path));
         if !self.dry_run {
             lock.put(base)?;
             self.messages.note(format_args!("wrote {}", lock.path.display()));
         }
-        self.open_entry(entry)
+        self.open_entry(entry, Some(published))
     }
 
     fn not_locked(&self, lock: &LockFile, name: &Name, architecture: &str) -> Failure {
@@ -247,13 +269,14 @@ impl Choice<'_> {
         Failure::new(problem).hint("`imgraft update` writes it; without `--locked`, this does")
     }
 
-    fn open_entry(&self, entry: Entry) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_entry(&self, entry: Entry, published: Option<Published>) -> Result<Chosen, Failure> {
         if self.overlay {
             self.messages.warning(format_args!(
                 "the overlay needs {}, which `imgraft cache prune` may remove",
                 entry.path().display()
             ));
         }
-        Ok((OpenedFile::open(entry.path())?, Some(entry)))
+        let file = OpenedFile::open(entry.path())?;
+        Ok(Chosen { file, entry: Some(entry), published })
     }
 }

@@ -7,6 +7,7 @@ use recipe::CommandLimits;
 
 use crate::cli::Customize;
 use crate::failure::Failure;
+use crate::report::{self, ImageFile};
 use crate::show::{Messages, print_report, tell_findings, tell_report};
 
 pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failure> {
@@ -25,10 +26,20 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
         arguments.commands.apply(&mut job, false, CommandLimits::default());
         arguments.finish.apply(&mut job, false);
         arguments.writing.apply(&mut job)?;
+        job.compares = arguments.page.html.is_some();
         Ok(job.run(&messages.watcher())?)
     };
     let report = changed().map_err(|failure| failure.within(unchanged))?;
     tell_report(&report, messages, true, start);
     tell_findings(&report, messages);
+    if let Some(html) = &arguments.page.html {
+        // The image's own file, before it changed: there is nothing of it left to read.
+        let base = ImageFile {
+            path: format!("{}, as it was", report.output),
+            file_size_bytes: report.in_place.as_ref().map(|edit| edit.old_file_size_bytes),
+            ..ImageFile::default()
+        };
+        report::write(html, &report, base, None, messages)?;
+    }
     print_report(&report, json)
 }

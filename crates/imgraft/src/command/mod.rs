@@ -20,6 +20,7 @@ mod install_compat;
 mod ls;
 mod man;
 mod mount;
+mod report;
 mod resize;
 mod seed;
 mod test;
@@ -53,6 +54,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Umount(arguments) => umount::run(&arguments, messages)?,
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
+        Command::Report(arguments) => report::run(&arguments, messages)?,
         Command::Seed { command } => return seed::run(command, messages),
         Command::Fetch(arguments) => fetch::run(arguments, messages)?,
         Command::Update(arguments) => update::run(&arguments, messages)?,

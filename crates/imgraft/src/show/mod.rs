@@ -1,6 +1,7 @@
 //! What a user sees: text and JSON on standard output, messages and progress on standard error.
 
 pub(crate) mod account;
+pub(crate) mod difference;
 mod download;
 mod findings;
 mod messages;

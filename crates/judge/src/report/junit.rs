@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use page::shown;
 use quick_junit::{NonSuccessKind, Report as Suites, TestCase, TestCaseStatus, TestSuite};
 
-use super::shown;
 use crate::verdict::{Boot, Check, Outcome, Report};
 
 /// The report: a suite for each boot, with a case for the boot itself and one for each check.

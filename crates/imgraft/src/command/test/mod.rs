@@ -7,9 +7,7 @@ mod ways;
 use std::path::Path;
 
 use customize::Recipe;
-use guest::Time;
 use judge::Limits;
-use judge::report::Made;
 use judge::verdict::Verdict;
 use recipe::Boot;
 use seed::check::Renderer;
@@ -20,11 +18,9 @@ use super::boot::explain;
 use super::build::read_recipe;
 use crate::cli::seed_content::SeedContent;
 use crate::cli::test::{AgentPart, Test};
-use crate::environment;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
-use crate::show::minutes;
 use crate::show::seed::checked_seed;
 use crate::show::{Messages, print, print_json};
 
@@ -76,9 +72,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
     drop(plan.ports);
     live.finish()?;
     let report = judged.map_err(|error| explain(&error))?;
-    let date = environment::source_date_epoch()?
-        .unwrap_or(Time { seconds: environment::seconds_now().cast_signed(), nanoseconds: 0 });
-    let made = Made { version: env!("CARGO_PKG_VERSION").to_owned(), date: format!("{} UTC", minutes(date)) };
+    let made = crate::report::made()?;
     let junit = || judge::report::junit(&report);
     let page = || judge::report::page(&report, &made);
     for (path, make) in [(&arguments.junit, &junit as &dyn Fn() -> String), (&arguments.html, &page)] {

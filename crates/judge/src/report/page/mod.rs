@@ -3,24 +3,16 @@
 mod timeline;
 
 use askama::Template;
+use page::{Made, Markup};
 
 use super::text::problems;
 use crate::verdict::{Boot, Outcome, Report, Verdict};
 use timeline::Timeline;
 
-/// Which version made a page, and when.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Made {
-    /// The program's version.
-    pub version: String,
-    /// The time, for people.
-    pub date: String,
-}
-
 /// `templates/page.html`, which escapes every text that it is given.
 #[derive(Template)]
 #[template(path = "page.html")]
-struct Page<'a> {
+struct Body<'a> {
     report: &'a Report,
     made: &'a Made,
     class: &'static str,
@@ -45,7 +37,7 @@ pub fn page(report: &Report, made: &Made) -> String {
         Verdict::Wrong => ("wrong", "FAILED"),
         Verdict::NotLookedAt => ("unknown", "not known"),
     };
-    let page = Page {
+    let body = Body {
         report,
         made,
         class,
@@ -57,8 +49,20 @@ pub fn page(report: &Report, made: &Made) -> String {
         problems: report.boots.iter().flat_map(problems).collect(),
         boots: report.boots.iter().map(|boot| (boot, Timeline::of(boot))).collect(),
     };
-    // Writing to a `String` cannot fail.
-    page.render().unwrap_or_default()
+    let title = format!("{word}: {}", body.image);
+    let body = page::markup(&body);
+    page::Page { title: &title, body, command: "imgraft test", style: "", script: None }.render()
+}
+
+/// The timeline of a boot, as a part of a page.
+pub fn timeline(boot: &Boot) -> Markup {
+    #[derive(Template)]
+    #[template(path = "timeline.html")]
+    struct Drawn<'a> {
+        boot: &'a Boot,
+        timeline: Timeline,
+    }
+    page::markup(&Drawn { boot, timeline: Timeline::of(boot) })
 }
 
 impl Outcome {
@@ -111,52 +115,48 @@ mod tests {
         assert!(page.contains("@media (prefers-color-scheme: dark)"));
     }
 
-    /// Chromium's own view of a page, in its own words.
-    #[cfg(feature = "full-tests")]
-    fn chromium(folder: &std::path::Path, page: &str, arguments: &[&str]) -> testkit::judge::Verdict {
-        let path = folder.join("page.html");
-        std::fs::write(&path, page).unwrap();
-        let data = format!("--user-data-dir={}", folder.join("chromium").display());
-        let mut judge = testkit::judge::judge("chromium").args([
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            "--window-size=1100,1600",
-        ]);
-        judge = judge.arg(data).args(arguments.iter().copied());
-        judge.arg(format!("file://{}", path.display())).succeed()
+    #[test]
+    fn a_boot_that_was_printed_as_json_has_the_same_timeline() {
+        let report = sample::report();
+        let json = serde_json::to_string(&report).unwrap();
+        let read: Report = serde_json::from_str(&json).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        assert_eq!(read.boots[0].checks, report.boots[0].checks);
+        let drawn = |boot| match timeline(boot) {
+            Markup::Safe(drawn) => drawn,
+            Markup::NeedsEscaping(text) => panic!("{text}"),
+        };
+        assert_eq!(drawn(&read.boots[0]), drawn(&report.boots[0]));
+        // A boot of a thousand years would have as many ticks as years.
+        for end_s in ["1e300", "-1", "31536000000"] {
+            let long = json.replace("\"end_s\":92.5", &format!("\"end_s\":{end_s}"));
+            assert_ne!(long, json);
+            let error = serde_json::from_str::<Report>(&long).unwrap_err().to_string();
+            assert!(error.contains("s are not a time within a boot"), "{error}");
+        }
     }
 
     #[cfg(feature = "full-tests")]
     #[test]
     fn a_browser_draws_the_page_and_runs_nothing_of_it() {
-        let folder = tempfile::tempdir().unwrap();
+        let browser = testkit::browser::Browser::new(1100);
         let report = sample::report();
         // It puts what it measured into the page's title, by a script of ours that the page's own policy would refuse.
-        let probe = "<script>addEventListener('load', () => {
+        let probe = "addEventListener('load', () => {
             const box = e => e.getBoundingClientRect();
             const texts = [...document.querySelectorAll('svg.wide text')];
             const bars = [...document.querySelectorAll('svg.wide rect')];
             const clash = texts.filter(t => t.closest('svg') && (box(t).right > box(t.closest('svg')).right + 1
                 || box(t).left < box(t.closest('svg')).left - 1)).length;
             const empty = bars.filter(b => box(b).width < 1 || box(b).height < 5).length;
-            document.title = JSON.stringify({owned: document.title, images: document.images.length,
+            tell(JSON.stringify({owned: document.title, images: document.images.length,
                 rows: document.querySelectorAll('table.checks tbody tr').length, bars: bars.length, clash, empty,
                 wide: document.documentElement.scrollWidth > document.documentElement.clientWidth,
                 wrong: getComputedStyle(document.querySelector('header .word')).backgroundColor,
-                console: [...document.querySelectorAll('details pre')].pop().textContent});
-        })</script>";
+                console: [...document.querySelectorAll('details pre')].pop().textContent}));
+        })";
         let page = page(&report, &made());
-        let probed = page.replace("default-src 'none'; ", "").replace("</head>", &format!("{probe}</head>"));
-        let dom = chromium(folder.path(), &probed, &["--dump-dom"]).stdout;
-        let title = dom.split_once("<title>").unwrap().1.split_once("</title>").unwrap().0;
-        let title = title.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">");
+        let title = browser.probe(&page, probe, &[]);
         let measured: serde_json::Value =
             serde_json::from_str(&title).unwrap_or_else(|error| panic!("{error}: {title}"));
         assert!(measured["owned"].as_str().unwrap().starts_with("FAILED: my & </pre><script>"), "{measured}");
@@ -172,15 +172,9 @@ mod tests {
         assert_eq!(measured["wrong"], "rgb(251, 230, 228)", "{measured}");
 
         // As it is, with its policy: a picture that is not blank, light and dark.
-        let mut pictures = Vec::new();
-        for (name, arguments) in
-            [("light.png", &[][..]), ("dark.png", &["--force-dark-mode", "--blink-settings=preferredColorScheme=0"])]
-        {
-            let picture = folder.path().join(name);
-            let screenshot = format!("--screenshot={}", picture.display());
-            chromium(folder.path(), &page, &[arguments, &[screenshot.as_str()][..]].concat());
-            pictures.push(std::fs::read(picture).unwrap());
-        }
+        let look = browser.look(&page, &[]);
+        assert_eq!((look.console, look.requests), (Vec::<String>::new(), Vec::<String>::new()));
+        let pictures = [&[][..], &testkit::browser::DARK].map(|arguments| browser.picture(&page, 1600, arguments));
         assert!(pictures.iter().all(|picture| picture.starts_with(b"\x89PNG") && picture.len() > 30_000));
         assert_ne!(pictures[0], pictures[1], "dark is not light");
     }
