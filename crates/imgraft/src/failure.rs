@@ -175,6 +175,7 @@ fn topic(error: &graft::Error) -> Option<&'static Topic> {
             RunError::Failed { status: Ended::TimedOut(_) | Ended::OutOfMemory(_), .. } => &explain::LIMITS,
             _ => return None,
         },
+        _ if is_for_damaged_image(error) => &explain::DAMAGED,
         _ => return None,
     })
 }
@@ -332,6 +333,13 @@ fn remedy(last_lines: &[String]) -> Option<&'static str> {
     ];
     let says = |words: &[&str]| last_lines.iter().any(|line| words.iter().any(|word| line.contains(word)));
     REMEDIES.into_iter().find(|(words, _)| says(words)).map(|(_, remedy)| remedy)
+}
+
+/// Whether something could not be read because the image's file is damaged or cut short.
+fn is_for_damaged_image<'a>(error: &'a (dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
+        .filter_map(|error| error.downcast_ref::<image::Error>())
+        .any(|error| matches!(error, image::Error::Corrupt { .. } | image::Error::Truncated { .. }))
 }
 
 /// Whether a file system is not written to because errors were noted in it.

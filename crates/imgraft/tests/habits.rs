@@ -32,7 +32,7 @@ fn ls_takes_what_ls_takes() {
     world.run("ls -d base.img /etc /nope /dev/null").says("error: `/nope` is not in the guest\n");
     let run = world.run("ls -d base.img /etc /nope /dev/null");
     let names: Vec<&str> = run.stdout.lines().map(|line| line.rsplit_once(' ').unwrap().1).collect();
-    assert_eq!((run.code, &names[..]), (Some(2), &["/etc", "/dev/null"][..]));
+    assert_eq!((run.code, &names[..]), (Some(2), &["/dev/null", "/etc"][..]));
     // Files come first, and directories have titles.
     let run = world.run("ls base.img /dev /etc/hostname /dev/null /nope").says("error: `/nope` is not in the guest\n");
     let (files, dev) = run.stdout.split_once("\n\n/dev:\n").unwrap();
@@ -117,6 +117,8 @@ const WORDS: &[(&str, &[&str])] = &[
     ("list my.img /etc", &["imgraft ls my.img /etc"]),
     ("list -l my.img /etc", &["imgraft ls my.img -l /etc"]),
     ("virt-ls -lR -a my.img /etc", &["imgraft ls my.img -lR /etc"]),
+    ("virt-cat -a my.img /etc/a /etc/b", &["imgraft cat my.img /etc/a /etc/b"]),
+    ("virt-resize my.img other.img", &["imgraft resize my.img -o other.img"]),
     ("find my.img /etc", &["imgraft ls -R my.img /etc"]),
     ("cat-file my.img /etc/fstab", &["imgraft cat my.img /etc/fstab"]),
     ("virt-cat -a my.img /etc/fstab", &["imgraft cat my.img /etc/fstab"]),

@@ -107,7 +107,7 @@ pub(crate) enum Command {
     #[command(after_help = flowing(INSPECT_EXAMPLES))]
     Inspect(Inspect),
     /// List files of an image
-    #[command(after_help = flowing(ls::EXAMPLES), disable_help_flag = true)]
+    #[command(after_help = flowing(ls::EXAMPLES), disable_help_flag = true, args_override_self = true)]
     Ls(ls::Ls),
     /// Print files of an image
     #[command(after_help = flowing(CAT_EXAMPLES))]

@@ -60,13 +60,13 @@ const WORDS: &[(&[&str], Meant)] = &[
         Meant::Command(&["inspect"], &[]),
     ),
     (&["packages", "list-packages"], Meant::Command(&["inspect", "--packages"], &[])),
-    (&["list", "dir", "ll", "la", "list-files"], Meant::Command(&["ls"], &[])),
+    (&["list", "ls", "dir", "ll", "la", "list-files"], Meant::Command(&["ls"], &[])),
     (&["find", "tree", "du"], Meant::Command(&["ls", "-R"], &[])),
     (
-        &["cat-file", "type", "less", "more", "head", "tail", "view", "print", "read", "log"],
+        &["cat-file", "cat", "type", "less", "more", "head", "tail", "view", "print", "read", "log"],
         Meant::Command(&["cat"], &["PATH"]),
     ),
-    (&["compare", "cmp", "delta"], Meant::Command(&["diff"], &["IMAGE"])),
+    (&["compare", "diff", "cmp", "delta"], Meant::Command(&["diff"], &["IMAGE"])),
     (&["verify", "fsck", "validate", "e2fsck", "scan"], Meant::Command(&["check"], &[])),
     (&["repair", "fix"], Meant::Command(&["check", "--repair"], &[])),
     (&["start", "launch", "up", "qemu", "vm", "console", "login", "power-on", "kvm"], Meant::Command(&["boot"], &[])),
@@ -114,6 +114,9 @@ const WORDS: &[(&[&str], Meant)] = &[
 pub(super) fn lines(word: &str, arguments: &[OsString]) -> (Vec<Line>, &'static str) {
     let word = word.to_ascii_lowercase().replace('_', "-");
     let word = word.strip_prefix("virt-").unwrap_or(&word);
+    if word == "resize" {
+        return (resize_to(arguments).into_iter().collect(), "or");
+    }
     let known = WORDS.iter().find(|(words, _)| words.contains(&word)).map(|(_, meant)| *meant);
     let flag = verbs().flat_map(|verb| verb.flags).find(|flag| flag.name == word).map(|flag| flag.name);
     let given = Given::new(arguments);
