@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use graft::{Change, Comparison};
-use guest::diff;
+use audit::hygiene;
+use graft::{Change, Comparison, Finding};
+use guest::diff::{self, View};
 use judge::verdict::Boot;
 use storage::ReadAt;
 
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &Report, messages: &Messages) -> Result<(), Failure
         warnings: &[],
         comparison: &comparison,
         blocks: &account,
-        findings: Vec::new(),
+        findings: traces_of(&base.view, &image.view),
         boots,
     };
     if let Some(html) = &arguments.html {
@@ -59,6 +60,14 @@ pub(super) fn run(arguments: &Report, messages: &Messages) -> Result<(), Failure
         (true, _) => print_json(&report),
         (false, Some(_)) => Ok(()),
         (false, None) => print(&text(&report)),
+    }
+}
+
+/// What the image's guest has of one machine, and the base's has not.
+fn traces_of(base: &View, image: &View) -> Vec<Finding> {
+    match (base.guest(), image.guest()) {
+        (Some(base), Some(image)) => hygiene::findings(&hygiene::added(hygiene::look(image), &hygiene::look(base))),
+        _ => Vec::new(),
     }
 }
 

@@ -15,7 +15,7 @@ use std::path::Path;
 use ::page::Made;
 use catalogue::cache::{Algorithm, Hasher};
 use customize::PackageChanges;
-use graft::Comparison;
+use graft::{Comparison, Finding};
 use guest::Time;
 use guest::diff::BlockAccount;
 use judge::verdict::Boot;
@@ -98,21 +98,6 @@ pub(crate) struct Published {
     pub(crate) lock: Option<String>,
 }
 
-/// Something that may not fit the guest, or should not be in an image.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Finding {
-    /// What kind it is of, in one word.
-    pub(crate) code: String,
-    /// The path in the guest that it is about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) path: Option<String>,
-    /// What was found.
-    pub(crate) message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) hint: Option<String>,
-}
-
 impl ImageFile {
     /// The file at `path`, which is read for its digest.
     pub(crate) fn of(path: &Path, format: Option<String>) -> Result<Self, Failure> {
@@ -174,7 +159,7 @@ pub(crate) fn write(
         warnings: &report.warnings,
         comparison,
         blocks: &report.changed,
-        findings: Vec::new(),
+        findings: [&report.fit[..], &report.hygiene].concat(),
         boots: Vec::new(),
     };
     write_page(html, &told, messages)

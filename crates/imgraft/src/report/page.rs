@@ -6,9 +6,9 @@ use customize::PackageChanges;
 use graft::{Extent, PartitionChange};
 use guest::diff::{BlockAccount, Found, VolumeAccount};
 
+use super::ImageReport;
 use super::disk::{Drawing, drawings};
 use super::paths::{self, Directory, Row, Tally, signed};
-use super::{Finding, ImageReport};
 use crate::show::account::{grouped, size};
 use crate::show::difference::text;
 

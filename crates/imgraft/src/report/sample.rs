@@ -1,7 +1,7 @@
 //! Reports to draw in tests, with names that would do harm as markup or would say something else than they are.
 
 use customize::{PackageChanges, Upgrade};
-use graft::{Change, Comparison, Differences, DiskMap, Extent, PartitionChange};
+use graft::{Change, Comparison, Differences, DiskMap, Extent, Finding, PartitionChange};
 use guest::diff::{
     BlockAccount, Count, Facts, OutsideChange, PathChange, PathChangeKind, Property, TableChange, UnexplainedPlace,
     VolumeAccount,
@@ -10,7 +10,7 @@ use guest::{FileKind, Package};
 use judge::Stage;
 use judge::verdict::{Boot, Span, StageTime};
 
-use super::{Finding, ImageFile, ImageReport, Made, Published};
+use super::{ImageFile, ImageReport, Made, Published};
 
 /// What a name may have in it that a page must not do.
 pub(super) const EVIL: &str =
@@ -160,11 +160,11 @@ impl Sample {
             file_size_bytes: Some(bytes),
             sha256: Some("9b74c9897bac770ffc029102a200c5de9b74c9897bac770ffc029102a200c5de".to_owned()),
         };
-        let finding = |code: &str, path: Option<&str>| Finding {
-            code: code.to_owned(),
-            path: path.map(str::to_owned),
+        let finding = |code: &'static str, path: &str| Finding {
+            code,
+            path: path.to_owned(),
             message: format!("`libssl.so.1.1` is needed and was looked for in `/usr/lib` {EVIL}"),
-            hint: Some("put a binary that was built for this release".to_owned()),
+            hint: "put a binary that was built for this release".to_owned(),
         };
         let stages = Stage::ALL
             .into_iter()
@@ -187,7 +187,7 @@ impl Sample {
             warnings: &self.warnings,
             comparison: &self.comparison,
             blocks: &self.blocks,
-            findings: vec![finding("library-missing", Some("/usr/local/bin/app")), finding("machine-id", None)],
+            findings: vec![finding("library-missing", "/usr/local/bin/app"), finding("machine-id", "/etc/machine-id")],
             boots: vec![Boot {
                 name: "first boot".to_owned(),
                 end_s: 50.0,
