@@ -11,6 +11,7 @@ use super::disk::{Drawing, drawings};
 use super::paths::{self, Directory, Row, Tally, signed};
 use crate::show::account::{grouped, size};
 use crate::show::difference::text;
+use graft::Finding;
 
 const STYLE: &str = include_str!("../../templates/report.css");
 const SCRIPT: &str = include_str!("../../templates/report.js");
