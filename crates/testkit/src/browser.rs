@@ -86,12 +86,15 @@ impl Browser {
         self.probe(page, &format!("{};{run}", fs::read_to_string(axe).unwrap()), arguments)
     }
 
-    /// A picture of `page`, as PNG.
-    pub fn picture(&self, page: &str, height: u32, arguments: &[&str]) -> Vec<u8> {
+    /// A picture of `page`, as PNG. It is kept as `name` in the folder IMGRAFT_TEST_PICTURES, for who wants to look at it.
+    pub fn picture(&self, name: &str, page: &str, height: u32, arguments: &[&str]) -> Vec<u8> {
         let picture = self.folder.path().join("picture.png");
         let screenshot = format!("--screenshot={}", picture.display());
         let size = format!("--window-size={},{height}", self.width);
         self.run(page, &[arguments, &[&screenshot, &size]].concat());
+        if let Some(folder) = std::env::var_os("IMGRAFT_TEST_PICTURES") {
+            fs::copy(&picture, PathBuf::from(folder).join(format!("{name}.png"))).unwrap();
+        }
         fs::read(picture).unwrap()
     }
 

@@ -174,7 +174,8 @@ mod tests {
         // As it is, with its policy: a picture that is not blank, light and dark.
         let look = browser.look(&page, &[]);
         assert_eq!((look.console, look.requests), (Vec::<String>::new(), Vec::<String>::new()));
-        let pictures = [&[][..], &testkit::browser::DARK].map(|arguments| browser.picture(&page, 1600, arguments));
+        let pictures = [("light", &[][..]), ("dark", &testkit::browser::DARK)]
+            .map(|(name, arguments)| browser.picture(&format!("test-{name}"), &page, 1600, arguments));
         assert!(pictures.iter().all(|picture| picture.starts_with(b"\x89PNG") && picture.len() > 30_000));
         assert_ne!(pictures[0], pictures[1], "dark is not light");
     }
