@@ -8,9 +8,11 @@ mod environment;
 mod exit;
 mod failure;
 mod flags;
+mod git;
 mod interrupt;
 mod machine;
 mod network;
+mod placeholders;
 mod runner;
 mod show;
 mod usage;
@@ -30,7 +32,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::refuse(error),
     };
-    let messages = show::Messages::new(cli.quiet, cli.verbose);
+    let format = cli.message_format.unwrap_or_else(usage::message_format);
+    let messages = show::Messages::new(cli.quiet, cli.verbose, format);
     match command::run(cli.command, &messages) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -6,8 +6,9 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use recipe::Elsewhere;
 use words::nearest;
 
+use crate::environment;
 use crate::failure::Failure;
-use crate::show::Messages;
+use crate::show::{MessageFormat, Messages};
 
 /// Commands that change an image, whose flags other programs have other words for.
 const CHANGING: [&str; 2] = ["build", "customize"];
@@ -21,15 +22,29 @@ pub(crate) fn refuse(mut error: clap::Error) -> ExitCode {
         if let Some(meant) = Elsewhere::find(&flag).filter(|_| CHANGING.contains(&&*command) && flag.starts_with('-')) {
             let failure =
                 Failure::new(format!("`imgraft {command}` has no `{flag}` ({})", meant.whose())).hint(meant.as_flag());
-            Messages::new(false, false).failure(&failure);
+            Messages::new(false, false, message_format()).failure(&failure);
             return failure.exit().into();
         }
         leave_out_far_suggestions(&mut error, &flag);
     }
     let code = error.exit_code();
+    if error.use_stderr() && message_format() == MessageFormat::Github {
+        let text = error.render().to_string();
+        let failure = Failure::new(text.trim_end().trim_start_matches("error: "));
+        Messages::new(false, false, MessageFormat::Github).failure(&failure);
+        return failure.exit().into();
+    }
     // Who reads it may have gone away.
     let _ = error.print();
     ExitCode::from(u8::try_from(code).unwrap_or(2))
+}
+
+/// How messages are written where no flag says it: GitHub's runners say who they are.
+pub(crate) fn message_format() -> MessageFormat {
+    match environment::text("GITHUB_ACTIONS").as_deref() {
+        Some("true") => MessageFormat::Github,
+        _ => MessageFormat::Human,
+    }
 }
 
 /// Leaves out a flag that is no slip away from `flag`, and the advice to take `flag` for the name of a file.

@@ -23,6 +23,7 @@ mod failing;
 mod fetch;
 mod foreign_images;
 mod full;
+mod github;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
 mod help;
@@ -34,6 +35,7 @@ mod layouts;
 mod locked;
 mod locks;
 mod look;
+mod naming;
 mod progress;
 mod publisher;
 mod recipe;

@@ -14,6 +14,7 @@ use crate::cli::Build;
 use crate::cli::base::BaseSource;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
+use crate::placeholders::{Placeholders, Source};
 use crate::show::{Messages, print_report, recipe_failure, tell_report};
 
 /// The recipe that is used where none is named.
@@ -34,26 +35,24 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         }
         None => None,
     };
-    let recipe = match &recipe_path {
-        Some(path) => read_recipe(path, arguments.recipe.is_some())?,
-        None => Recipe::default(),
+    let source = match &recipe_path {
+        Some(path) => read_source(path, arguments.recipe.is_some())?,
+        None if arguments.release_version.is_some() => return Err(version_without_recipe()),
+        None => Source { path: PathBuf::new(), text: String::new(), recipe: Recipe::default() },
     };
-    let folder = recipe_path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    let recipe = &source.recipe;
+    let folder = source.path.parent().unwrap_or(Path::new("")).to_owned();
     let inputs = given_inputs(&arguments)?;
-    let mut operations = recipe.operations(&inputs, &folder).map_err(|error| input_failure(&error))?;
-    operations.extend(arguments.operations.0);
+    recipe.check_inputs(&inputs).map_err(|error| input_failure(&error))?;
+    let mut placeholders = Placeholders::new(&source, &arguments, &inputs)?;
 
     let dry_run = arguments.writing.dry_run;
-    let target_name = match (arguments.output, &recipe.output) {
-        (Some(output), _) => output,
-        // Where it is typed, as with `-o`: the recipe's folder may be a checkout that nothing is to be left in.
-        (None, Some(output)) => output.clone(),
-        // It only says in which folder there would have to be room.
-        (None, None) if dry_run => PathBuf::from("new image"),
-        (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
-    };
-    super::refuse_stdout(&target_name)?;
-    let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form);
+    let is_release = arguments.release_version.is_some();
+    arguments.output.as_deref().map_or(Ok(()), super::refuse_stdout)?;
+    if arguments.output.is_none() && !dry_run && !placeholders.has_output(is_release) {
+        return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`"));
+    }
+    let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form.clone());
     let choice = Choice {
         bases: &arguments.source,
         folder: &folder,
@@ -63,18 +62,33 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         messages,
     };
     // What is in the cache stays there while this is held.
-    let (base, _entry) = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
+    let Chosen { file: base, name: base_name, entry: _entry } =
+        choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
+    placeholders.look_at(&base, arguments.backing.into(), &messages.watcher())?;
+    let operations = recipe.operations(&inputs, &folder, placeholders.values());
+    let mut operations = operations.map_err(|error| input_failure(&error))?;
+    operations.extend(arguments.operations.0);
+    let target_name = match (arguments.output, placeholders.output(is_release)) {
+        (Some(output), _) => output,
+        // Where it is typed, as with `-o`: the recipe's folder may be a checkout that nothing is to be left in.
+        (None, Some(output)) => output,
+        // It only says in which folder there would have to be room.
+        (None, None) => PathBuf::from("new image"),
+    };
+    super::refuse_stdout(&target_name)?;
     let mut job = Job::of_base(base, &target_name)?;
+    job.base_name = base_name;
     job.backing = arguments.backing.into();
     job.form = form;
     job.size = arguments.size.size.or(recipe.size);
     job.operations = operations;
-    job.keep_packages = recipe.keep.packages;
-    job.expected_base = match recipe.base {
-        Some(Base::Published { name, .. }) => Some(name),
+    job.keep_packages = recipe.keep.packages.clone();
+    job.expected_base = match &recipe.base {
+        Some(Base::Published { name, .. }) => Some(name.clone()),
         _ => None,
     };
     job.verify_reproducible = arguments.verify_reproducible;
+    job.checksum = arguments.sha256;
     arguments.commands.apply(&mut job, recipe.network);
     arguments.writing.apply(&mut job)?;
     let report = job.run(&messages.watcher())?;
@@ -95,7 +109,16 @@ fn refuse_nothing(arguments: &Build) -> Result<(), Failure> {
     )))
 }
 
+fn version_without_recipe() -> Failure {
+    Failure::new("`--release-version` changes nothing: there is no recipe")
+        .hint("without one, the name of the new image is what `-o` says")
+}
+
 pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {
+    read_source(path, is_named).map(|source| source.recipe)
+}
+
+fn read_source(path: &Path, is_named: bool) -> Result<Source, Failure> {
     let unreadable = |error: &std::io::Error| {
         if !is_named && error.kind() == std::io::ErrorKind::NotFound {
             return Failure::new(format!("there is no recipe: `{DEFAULT_RECIPE}` is not in this folder")).hint(
@@ -111,7 +134,8 @@ pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure
             .hint("an image that is to be changed goes to `imgraft customize`, a base to `--base`"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))
+    let recipe = Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))?;
+    Ok(Source { path: path.to_owned(), text, recipe })
 }
 
 fn given_inputs(arguments: &Build) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -129,7 +153,7 @@ fn input_failure(error: &InputError) -> Failure {
     match error {
         InputError::Missing { name, .. } => failure.hint(format!("give it with `--input {name}=PATH`")),
         InputError::Unknown { nearest: Some(nearest), .. } => failure.hint(format!("did you mean `{nearest}`?")),
-        InputError::Unknown { nearest: None, .. } => failure,
+        InputError::Unknown { nearest: None, .. } | InputError::Unfilled { .. } => failure,
     }
 }
 
@@ -147,6 +171,26 @@ pub(super) fn published(name: &BaseName, variant: Option<&str>) -> Result<Name, 
         .map_err(|error| name_failure(&error))
 }
 
+/// A base that was chosen.
+struct Chosen {
+    file: OpenedFile,
+    /// What it is called, unless that is the file's own name.
+    name: Option<String>,
+    /// What keeps it in the cache.
+    entry: Option<Entry>,
+}
+
+impl Chosen {
+    fn file(file: OpenedFile) -> Self {
+        Self { file, name: None, entry: None }
+    }
+}
+
+/// What a published base is called: its name, its build, and its digest.
+fn name_of(base: &catalogue::Base) -> String {
+    format!("{base} {}", base.digest)
+}
+
 /// How the base is chosen.
 struct Choice<'a> {
     bases: &'a BaseSource,
@@ -162,10 +206,10 @@ struct Choice<'a> {
 
 impl Choice<'_> {
     /// Opens the base, which the command line names before the recipe does.
-    fn open(&self, given: Option<&Path>, recipe: Option<&Base>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open(&self, given: Option<&Path>, recipe: Option<&Base>) -> Result<Chosen, Failure> {
         match (given, recipe) {
             (Some(path), _) => self.open_given(path),
-            (None, Some(Base::File(path))) => Ok((OpenedFile::open(&self.folder.join(path))?, None)),
+            (None, Some(Base::File(path))) => Ok(Chosen::file(OpenedFile::open(&self.folder.join(path))?)),
             (None, Some(Base::Published { name, architecture, variant })) => {
                 let name = published(name, variant.as_deref())?;
                 self.open_published(&name, architecture.as_deref())
@@ -175,14 +219,14 @@ impl Choice<'_> {
     }
 
     /// Opens what `--base` names: a file, if there is one, and else what is published.
-    fn open_given(&self, path: &Path) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_given(&self, path: &Path) -> Result<Chosen, Failure> {
         let reference = match path.to_str() {
             Some(text) if !path.exists() => text.parse().map_err(|error| name_failure(&error))?,
             _ => BaseRef::File(path.to_owned()),
         };
-        let entry = match reference {
+        let (entry, name) = match reference {
             BaseRef::File(file) => {
-                return OpenedFile::open(&file).map(|opened| (opened, None)).map_err(|error| {
+                return OpenedFile::open(&file).map(Chosen::file).map_err(|error| {
                     let failure = Failure::from(error);
                     let nearest = path.to_str().filter(|_| !path.exists() && file == path);
                     match nearest.and_then(|text| catalogue::name::nearest_name(Catalogue::builtin(), text)) {
@@ -191,20 +235,23 @@ impl Choice<'_> {
                     }
                 });
             }
-            BaseRef::Address(address) => Bases::new(self.bases, self.messages)?.get_address(&address)?,
+            BaseRef::Address(address) => {
+                let entry = Bases::new(self.bases, self.messages)?.get_address(&address)?;
+                (entry, format!("{} {}", address.url, address.digest))
+            }
             BaseRef::Name(name) => {
                 let bases = Bases::new(self.bases, self.messages)?;
                 let base = bases.find(&name, &bases.architecture(None))?;
                 let entry = bases.get(&name, &base).map_err(|error| fetch_failure(&error))?;
                 bases.tell(&base);
-                entry
+                (entry, name_of(&base))
             }
         };
-        self.open_entry(entry)
+        self.open_entry(entry, name)
     }
 
     /// Opens what the lock has of a recipe's base, and else what is published, which the lock has from then on.
-    fn open_published(&self, name: &Name, architecture: Option<&str>) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_published(&self, name: &Name, architecture: Option<&str>) -> Result<Chosen, Failure> {
         let bases = Bases::new(self.bases, self.messages)?;
         let architecture = bases.architecture(architecture);
         let mut lock = LockFile::open(self.folder)?;
@@ -220,7 +267,7 @@ impl Choice<'_> {
                 }
             })?;
             bases.tell(&base);
-            return self.open_entry(entry);
+            return self.open_entry(entry, name_of(&base));
         }
         if self.locked {
             return Err(self.not_locked(&lock, name, &architecture));
@@ -228,11 +275,12 @@ impl Choice<'_> {
         let base = bases.find(name, &architecture)?;
         let entry = bases.get(name, &base).map_err(|error| fetch_failure(&error))?;
         bases.tell(&base);
+        let name = name_of(&base);
         if !self.dry_run {
             lock.put(base)?;
             self.messages.note(format_args!("wrote {}", lock.path.display()));
         }
-        self.open_entry(entry)
+        self.open_entry(entry, name)
     }
 
     fn not_locked(&self, lock: &LockFile, name: &Name, architecture: &str) -> Failure {
@@ -245,13 +293,13 @@ impl Choice<'_> {
         Failure::new(problem).hint("`imgraft update` writes it; without `--locked`, this does")
     }
 
-    fn open_entry(&self, entry: Entry) -> Result<(OpenedFile, Option<Entry>), Failure> {
+    fn open_entry(&self, entry: Entry, name: String) -> Result<Chosen, Failure> {
         if self.overlay {
             self.messages.warning(format_args!(
                 "the overlay needs {}, which `imgraft cache prune` may remove",
                 entry.path().display()
             ));
         }
-        Ok((OpenedFile::open(entry.path())?, Some(entry)))
+        Ok(Chosen { file: OpenedFile::open(entry.path())?, name: Some(name), entry: Some(entry) })
     }
 }
