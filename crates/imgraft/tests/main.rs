@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
 mod accounts;
+mod actions;
 mod adversary;
 mod boot;
 mod boot_full;
