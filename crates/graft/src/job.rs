@@ -58,6 +58,8 @@ pub trait Visitor: std::fmt::Debug + Send + Sync {
 pub struct Job {
     /// The image that is read.
     pub base: OpenedFile,
+    /// What the base is called in the report, where that is not its path.
+    pub base_name: Option<String>,
     /// Whether the files under the base are opened.
     pub backing: Backing,
     /// What the new image's file is like.
@@ -94,6 +96,8 @@ pub struct Job {
     pub verify_reproducible: bool,
     /// Whether the report says what differs, path by path.
     pub compares: bool,
+    /// Whether a new image has a file beside it that says its SHA-256, as `sha256sum -c` reads it: `IMAGE.sha256`.
+    pub checksum: bool,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
     /// Whether what would be done is only said.
@@ -139,6 +143,7 @@ impl Job {
     fn new(base: OpenedFile, target: PathBuf, target_name: &Path, in_place: bool) -> Self {
         Self {
             base,
+            base_name: None,
             backing: Backing::default(),
             form: Form::default(),
             target,
@@ -156,6 +161,7 @@ impl Job {
             strict: false,
             verify_reproducible: false,
             compares: false,
+            checksum: false,
             in_place,
             dry_run: false,
             threads: crate::threads(),
@@ -186,7 +192,9 @@ impl Job {
         report.file_size_bytes = Some(committed.file_size_bytes);
         report.in_place = committed.in_place;
         report.copied_bytes = committed.copied_bytes;
+        report.reproducible = self.verify_reproducible && committed.sha256.is_some();
         report.sha256 = committed.sha256;
+        report.checksum_file = committed.checksum_file.map(|path| path.display().to_string());
         report.clusters = committed.clusters;
         Ok(report)
     }
@@ -302,6 +310,8 @@ impl Planned {
         let of_container = |container: &Container| container.disk_size_bytes(virtual_size_bytes);
         Report {
             output: job.target_name.display().to_string(),
+            base: job.base_name.clone().unwrap_or_else(|| job.base.path().display().to_string()),
+            base_file_size_bytes: job.base.metadata().len(),
             dry_run: job.dry_run,
             format: self.format(),
             backing_file: match &self.container {
@@ -323,6 +333,8 @@ impl Planned {
             in_place: None,
             copied_bytes: None,
             sha256: None,
+            reproducible: false,
+            checksum_file: None,
             clusters: None,
         }
     }

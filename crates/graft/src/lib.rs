@@ -10,6 +10,7 @@
 //! know how far a job is hands in a [`Watcher`].
 
 mod backing;
+mod checksum;
 mod commit;
 mod comparison;
 mod container;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use crate::leftover::Leftover;
@@ -33,6 +33,36 @@ pub struct OutputFile {
 struct Temporary {
     name: OsString,
     leftover: Leftover,
+}
+
+/// For how long a file replaces what has its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Replacing {
+    ForGood,
+    /// What had the name is kept, where the file system can exchange two names.
+    ForNow,
+}
+
+/// A file that has its name.
+struct Named {
+    folder: Folder,
+    name: OsString,
+    /// What had the name before.
+    before: Option<Temporary>,
+}
+
+impl Named {
+    /// Takes the name away again, and gives it to what had it.
+    fn undo(self) -> io::Result<()> {
+        let handle = &self.folder.handle;
+        match &self.before {
+            Some(before) => {
+                rustix::fs::renameat_with(handle, &before.name, handle, &self.name, RenameFlags::EXCHANGE)?;
+            }
+            None => rustix::fs::unlinkat(handle, &self.name, AtFlags::empty())?,
+        }
+        handle.sync_all()
+    }
 }
 
 /// A folder that files are made in.
@@ -147,12 +177,33 @@ impl OutputFile {
     }
 
     /// Syncs the file and gives it its name, in place of whatever has it.
-    pub fn publish(mut self) -> io::Result<()> {
+    pub fn publish(self) -> io::Result<()> {
         self.file.sync_all()?;
+        self.name(Replacing::ForGood)?.folder.handle.sync_all()
+    }
+
+    /// As [`publish`](Self::publish), with a file about this one that gets its name first: whoever finds this one
+    /// finds `about`, too. If this one cannot have its name, `about` is not there, and what it replaced is back.
+    pub(crate) fn publish_with(self, about: Self) -> io::Result<()> {
+        self.file.sync_all()?;
+        about.file.sync_all()?;
+        let named = about.name(Replacing::ForNow)?;
+        match named.folder.handle.sync_all().and_then(|()| self.name(Replacing::ForGood)) {
+            Ok(own) => own.folder.handle.sync_all(),
+            Err(error) => {
+                // Where even that fails, what is there vouches for no file.
+                let _ = named.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the file its name, in place of whatever has it.
+    fn name(mut self, replacing: Replacing) -> io::Result<Named> {
         if self.temporary.is_none() {
             match self.link(&self.name) {
                 // The usual case: the name is free, and there is never another one.
-                Ok(()) => return self.folder.handle.sync_all(),
+                Ok(()) => return Ok(Named { folder: self.folder, name: self.name, before: None }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let ((), temporary) = self.folder.temporary(&self.name, |candidate| self.link(candidate))?;
                     self.temporary = Some(temporary);
@@ -160,11 +211,17 @@ impl OutputFile {
                 Err(error) => return Err(error),
             }
         }
-        if let Some(Temporary { name, leftover }) = self.temporary {
-            rustix::fs::renameat(&self.folder.handle, name, &self.folder.handle, &self.name)?;
-            leftover.keep();
+        let Some(temporary) = self.temporary.take() else { return Err(io::ErrorKind::NotFound.into()) };
+        let handle = &self.folder.handle;
+        if replacing == Replacing::ForNow
+            && rustix::fs::renameat_with(handle, &temporary.name, handle, &self.name, RenameFlags::EXCHANGE).is_ok()
+        {
+            // What had the name goes with the temporary one.
+            return Ok(Named { folder: self.folder, name: self.name, before: Some(temporary) });
         }
-        self.folder.handle.sync_all()
+        rustix::fs::renameat(handle, &temporary.name, handle, &self.name)?;
+        temporary.leftover.keep();
+        Ok(Named { folder: self.folder, name: self.name, before: None })
     }
 
     /// Gives the unnamed file a name that is free.
@@ -229,6 +286,33 @@ mod tests {
             output.publish().unwrap();
             assert_eq!(names(folder.path()), ["out"]);
             assert_eq!(std::fs::read_to_string(folder.path().join("out")).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn a_file_about_another_is_there_with_it_or_is_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let output = |name: &str, content: &str| {
+            let output = OutputFile::create(Folder::open(folder.path()).unwrap(), name.as_ref(), 0o644).unwrap();
+            output.file().write_all(content.as_bytes()).unwrap();
+            output
+        };
+        let content = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+        for round in ["one", "two"] {
+            output("out", round).publish_with(output("about", round)).unwrap();
+            assert_eq!(
+                (names(folder.path()), content("out"), content("about")),
+                (vec!["about".into(), "out".into()], round.into(), round.into())
+            );
+        }
+        // A folder takes the place of no file.
+        std::fs::create_dir(folder.path().join("folder")).unwrap();
+        for about in ["about", "new"] {
+            assert!(output("folder", "three").publish_with(output(about, "three")).is_err());
+            assert_eq!(
+                (names(folder.path()), content("about")),
+                (vec!["about".into(), "folder".into(), "out".into()], "two".into())
+            );
         }
     }
 

@@ -15,6 +15,10 @@ use crate::comparison::Comparison;
 pub struct Report {
     /// The image, as the user calls it.
     pub output: String,
+    /// The image that it was made from: its name, or the file as the user calls it.
+    pub base: String,
+    /// The size of that image's file.
+    pub base_file_size_bytes: u64,
     /// Whether nothing was written: it is what would be made.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
@@ -59,9 +63,15 @@ pub struct Report {
     /// What had to be copied of an image that changed in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub copied_bytes: Option<u64>,
-    /// The file's SHA-256, where it was built twice.
+    /// The file's SHA-256, where it was built twice or has a file beside it that says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// Whether it was built twice, and is the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reproducible: bool,
+    /// The file beside the image that says its SHA-256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checksum_file: Option<String>,
     /// What the file consists of, if it is a qcow2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clusters: Option<Clusters>,

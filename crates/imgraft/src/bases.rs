@@ -49,13 +49,7 @@ impl<'a> Bases<'a> {
     /// The machine that a base is for, where the recipe says `wanted`.
     pub(crate) fn architecture(&self, wanted: Option<&str>) -> String {
         let given = self.source.arch.as_deref().or(wanted);
-        given
-            .unwrap_or(match std::env::consts::ARCH {
-                "x86_64" => "amd64",
-                "aarch64" => "arm64",
-                other => other,
-            })
-            .to_owned()
+        given.unwrap_or(host_architecture()).to_owned()
     }
 
     /// The base that `name` stands for now, as its publisher says; offline, as it did when that was found last.
@@ -154,6 +148,15 @@ impl<'a> Bases<'a> {
             .map(|character| if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' })
             .collect();
         self.cache.folder().join("names").join(format!("{file}-{architecture}.toml"))
+    }
+}
+
+/// This machine, as bases are named.
+pub(crate) fn host_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
     }
 }
 

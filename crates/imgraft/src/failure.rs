@@ -8,6 +8,7 @@ use graft::{Obstacle, SeedError, TargetProblem};
 
 use crate::exit::Exit;
 use crate::explain::{self, Topic};
+use crate::show::Annotation;
 
 /// What a user is told: what happened, why, and what to do about it.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct Failure {
     pub(crate) output: Vec<String>,
     /// A text that says it all, with the place in the user's own file.
     pub(crate) drawing: Option<String>,
+    /// The same for programs that show it beside the text.
+    pub(crate) annotations: Vec<Annotation>,
     exit: Exit,
     /// Whether it stays the first thing said, whatever it is [`within`](Self::within).
     is_final: bool,
@@ -37,6 +40,7 @@ impl Failure {
             topic: None,
             output: Vec::new(),
             drawing: None,
+            annotations: Vec::new(),
             exit: Exit::Trouble,
             is_final: false,
         }
@@ -57,8 +61,8 @@ impl Failure {
     }
 
     /// A failure that has told its story already.
-    pub(crate) fn drawn(drawing: String) -> Self {
-        Self { drawing: Some(drawing), ..Self::new("") }
+    pub(crate) fn drawn(drawing: String, annotations: Vec<Annotation>) -> Self {
+        Self { drawing: Some(drawing), annotations, ..Self::new("") }
     }
 
     /// The reader of our output has gone away: it has what it wanted.

@@ -9,9 +9,11 @@ mod exit;
 mod explain;
 mod failure;
 mod flags;
+mod git;
 mod interrupt;
 mod machine;
 mod network;
+mod placeholders;
 mod report;
 mod runner;
 mod show;
@@ -30,7 +32,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(code) => return code,
     };
-    let messages = show::Messages::new(cli.quiet, cli.verbose);
+    let format = cli.message_format.unwrap_or_else(usage::message_format);
+    let messages = show::Messages::new(cli.quiet, cli.verbose, format);
     match command::run(cli.command, &messages) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -354,7 +354,7 @@ fn the_report_is_json_and_quiet_is_quiet() {
     let report = format!("{start}{}", &rest[rest.find("\"warnings\"").unwrap()..]);
     assert_eq!(
         report,
-        "{\n\"output\": \"out.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"operations\": [\n{\n\
+        "{\n\"output\": \"out.img\",\n\"base\": \"base.img\",\n\"format\": \"qcow2\",\n\"virtual_size_bytes\": 383778816,\n\"operations\": [\n{\n\
          \"verb\": \"put\",\n\"done\": \"put app at /opt/a/app (0755 0:0, 4 B)\",\n\"source\": \"app\",\n\"destination\": \"/opt/a/app\",\n\"mode\": \"0755\",\n\"uid\": 0,\n\"gid\": 0,\n\
          \"files\": 1,\n\"directories\": 0,\n\"symlinks\": 0,\n\"size_bytes\": 4,\n\"replaced\": 0,\n\"parents\": [\n\
          \"/opt/a\"\n]\n}\n],\n\"room\": [\n{\n\"volume\": \"partition 1 (ext4 `cloudimg-rootfs`)\",\n\

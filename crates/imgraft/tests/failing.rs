@@ -80,6 +80,9 @@ fn a_write_that_fails_ends_a_build_and_nothing_is_there() {
     for call in ["ftruncate", "linkat"] {
         assert!(fail_at_each(build, call, world) > 0, "{call}");
     }
+    // The image and the file that says its digest are there together or not at all.
+    let build = "build --base my.img --put app:/srv/app --sha256 -o out.img";
+    assert_eq!(fail_at_each(build, "linkat", world), 2);
 }
 
 /// As [`fail_at_each`], for an image that changes in its own file: where the write that decides is what fails, it

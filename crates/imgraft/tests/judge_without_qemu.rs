@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use testkit::judge::{find, judge};
 
 /// What a guest whose first boot went well answers.
-fn answers() -> Value {
+pub(crate) fn answers() -> Value {
     json!({
         "hello": { "hello": 1, "boot_id": "b", "machine_id": "0123456789abcdef0123456789abcdef", "uptime_s": 60.5,
             "time_s": 1_700_000_060.5, "python": "3.11.2" },

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
 mod accounts;
+mod actions;
 mod adversary;
 mod boot;
 mod boot_full;
@@ -26,6 +27,7 @@ mod failing;
 mod fetch;
 mod foreign_images;
 mod full;
+mod github;
 #[path = "../../catalogue/tests/gnupg/mod.rs"]
 mod gnupg;
 mod habits;
@@ -41,6 +43,7 @@ mod limits_full;
 mod locked;
 mod locks;
 mod look;
+mod naming;
 mod progress;
 mod publisher;
 mod recipe;

@@ -150,7 +150,7 @@ fn type_all(document: &str) -> usize {
             let mut shell = Command::new("bash");
             shell.args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(world.folder()).stdin(Stdio::null());
             shell.env("PATH", &path).env("HOME", world.path("home"));
-            for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+            for name in ["SOURCE_DATE_EPOCH", "GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"] {
                 shell.env_remove(name);
             }
             let output = shell.output().unwrap();

@@ -30,6 +30,7 @@ mod sha256;
 mod size;
 mod syntax;
 mod table;
+mod template;
 
 pub use boot::{Boot, ExpectedCommand, ExpectedFile, ExpectedText, Login};
 pub use elsewhere::Elsewhere;
@@ -45,3 +46,4 @@ pub use sha256::{Sha256, Sha256Error};
 pub use size::{ByteSize, DiskSize, DiskSizeError};
 pub use syntax::SyntaxError;
 pub use table::{Table, Value};
+pub use template::{Placeholder, Template, ValueError, Values};

@@ -12,10 +12,11 @@ use crate::limit::CommandLimits;
 use crate::problem::Problem;
 use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
 use crate::table::{Table, Value};
+use crate::template::Template;
 
 const RECIPE_KEYS: [&str; 11] =
     ["output", "size", "network", "clean", "timeout", "memory", "base", "inputs", "step", "keep", "boot"];
-const OUTPUT_KEYS: [&str; 6] = ["file", "format", "overlay", "cluster-size", "compat", "compression-type"];
+const OUTPUT_KEYS: [&str; 7] = ["file", "release", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];
 const KEEP_KEYS: [&str; 1] = ["packages"];
@@ -45,7 +46,7 @@ impl<S: Step> Recipe<S> {
             vec![Problem { message, span: error.span(), label: None, hint: None }]
         })?;
         let mut problems = Vec::new();
-        let recipe = recipe(document.get_ref(), document.span(), &mut problems);
+        let recipe = recipe(document.get_ref(), text, document.span(), &mut problems);
         if problems.is_empty() {
             return Ok(recipe);
         }
@@ -54,11 +55,11 @@ impl<S: Step> Recipe<S> {
     }
 }
 
-fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe<S> {
+fn recipe<S: Step>(document: &DeTable<'_>, text: &str, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe<S> {
     let mut table = Table::of(document, span, "a recipe", &RECIPE_KEYS, problems);
-    let (output, form) = match table.get("output") {
-        Some(value) if matches!(value.get_ref(), DeValue::Table(_)) => output(value, table.problems()),
-        _ => (table.string("output").map(PathBuf::from), Form::default()),
+    let (output, release, form) = match table.get("output") {
+        Some(value) if matches!(value.get_ref(), DeValue::Table(_)) => output(value, text, table.problems()),
+        _ => (template(&mut table, "output", text), None, Form::default()),
     };
     let size = table.parsed("size");
     let network = table.boolean("network").unwrap_or_default();
@@ -67,17 +68,24 @@ fn recipe<S: Step>(document: &DeTable<'_>, span: Range<usize>, problems: &mut Ve
     let base = table.get("base").and_then(|value| base(value, table.problems()));
     let mut inputs = BTreeMap::new();
     for (name, value) in table.named_tables("inputs") {
-        inputs.insert(name.to_owned(), input(value, table.problems()).unwrap_or_default());
+        inputs.insert(name.to_owned(), input(value, text, table.problems()).unwrap_or_default());
     }
     let steps = table.array("step");
     let steps = steps.into_iter().filter_map(|value| S::read(value, &inputs, table.problems())).collect();
     let keep = table.get("keep").and_then(|value| keep(value, table.problems())).unwrap_or_default();
     let boot = table.get("boot").and_then(|value| boot(value, table.problems())).unwrap_or_default();
-    Recipe { output, form, size, network, clean, limits, base, inputs, steps, keep, boot }
+    Recipe { output, release, form, size, network, clean, limits, base, inputs, steps, keep, boot }
 }
 
-/// An `output` that is a table.
-fn output(value: &Value<'_>, problems: &mut Vec<Problem>) -> (Option<PathBuf>, Form) {
+/// The name of a file, with placeholders.
+fn template(table: &mut Table<'_, '_>, key: &str, text: &str) -> Option<Template> {
+    let name = table.string(key)?;
+    let span = table.span_of(key)?;
+    Template::parse(name, text, &span).map_err(|problems| table.problems().extend(problems)).ok()
+}
+
+/// An `output` that is a table: the image's name, its name as a release, and its form.
+fn output(value: &Value<'_>, text: &str, problems: &mut Vec<Problem>) -> (Option<Template>, Option<Template>, Form) {
     let Some(mut table) = Table::new(value, "`output`", &OUTPUT_KEYS, problems) else { return Default::default() };
     let form = Form {
         format: table.parsed("format"),
@@ -86,7 +94,7 @@ fn output(value: &Value<'_>, problems: &mut Vec<Problem>) -> (Option<PathBuf>, F
         compat: table.parsed("compat"),
         compression_type: table.parsed("compression-type"),
     };
-    (table.string("file").map(PathBuf::from), form)
+    (template(&mut table, "file", text), template(&mut table, "release", text), form)
 }
 
 fn base(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<Base> {
@@ -126,9 +134,9 @@ fn base(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<Base> {
     }
 }
 
-fn input(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<Input> {
+fn input(value: &Value<'_>, text: &str, problems: &mut Vec<Problem>) -> Option<Input> {
     let mut table = Table::new(value, "an input", &INPUT_KEYS, problems)?;
-    Some(Input { about: table.string("about").map(str::to_owned), file: table.string("file").map(PathBuf::from) })
+    Some(Input { about: table.string("about").map(str::to_owned), file: template(&mut table, "file", text) })
 }
 
 fn keep(value: &Value<'_>, problems: &mut Vec<Problem>) -> Option<Keep> {
@@ -162,7 +170,7 @@ mod tests {
         let text =
             "output = { file = \"x.qcow2\", overlay = true, cluster-size = \"4K\", compression-type = \"zstd\" }";
         let recipe = Recipe::parse(text).unwrap();
-        assert_eq!(recipe.output, Some(PathBuf::from("x.qcow2")));
+        assert_eq!(recipe.output, Some("x.qcow2".into()));
         assert!(recipe.form.overlay);
         assert_eq!(recipe.form.cluster_size, Some(ClusterSize { bytes: 4096 }));
         assert_eq!(recipe.form.compression_type, Some(image::CompressionType::Zstd));

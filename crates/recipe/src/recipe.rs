@@ -13,12 +13,15 @@ use words::nearest;
 use crate::problem::Problem;
 use crate::size::DiskSize;
 use crate::table::Value;
+use crate::template::{Placeholder, Template, Values};
 
 /// A recipe, whose steps are `S`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe<S> {
     /// The image to make; a relative path begins in the folder where the build is started.
-    pub output: Option<PathBuf>,
+    pub output: Option<Template>,
+    /// The same where a version is released; as `output` where this is `None`.
+    pub release: Option<Template>,
     /// The form of the image's file.
     pub form: Form,
     /// The size of the image's disk; the base's where this is `None`.
@@ -111,7 +114,7 @@ pub struct Input {
     /// A description, for people.
     pub about: Option<String>,
     /// The file, unless the command line names another one; a relative path begins in the recipe's folder.
-    pub file: Option<PathBuf>,
+    pub file: Option<Template>,
 }
 
 /// What the finished image must have.
@@ -140,6 +143,14 @@ pub enum InputError {
         /// The input that was probably meant.
         nearest: Option<String>,
     },
+    /// A placeholder in the name of an input's file stands for nothing.
+    #[error("the file of input `{name}` has a `{placeholder}`, which stands for nothing here")]
+    Unfilled {
+        /// The input's name.
+        name: String,
+        /// The placeholder.
+        placeholder: Placeholder,
+    },
 }
 
 /// A recipe that says nothing. A derived one would ask `S` to have a default.
@@ -147,6 +158,7 @@ impl<S> Default for Recipe<S> {
     fn default() -> Self {
         Self {
             output: None,
+            release: None,
             form: Form::default(),
             size: None,
             network: false,
@@ -172,20 +184,38 @@ impl<S: Step> Recipe<S> {
         &self,
         given: &BTreeMap<String, PathBuf>,
         folder: &Path,
+        values: &Values,
     ) -> Result<Vec<S::Operation>, InputError> {
+        self.check_inputs(given)?;
+        let file = |name: &str| match (given.get(name), self.inputs.get(name).and_then(|input| input.file.as_ref())) {
+            (Some(path), _) => Ok(Some(path.clone())),
+            (None, Some(file)) => match file.path(values) {
+                Ok(path) => Ok(Some(folder.join(path))),
+                Err(placeholder) => Err(InputError::Unfilled { name: name.to_owned(), placeholder }),
+            },
+            (None, None) => Ok(None),
+        };
+        self.steps.iter().map(|step| Ok(step.operation(step.input().map(file).transpose()?.flatten()))).collect()
+    }
+
+    /// Whether each input that a step uses has a file, and each one `given` is the recipe's.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Unknown`] and [`InputError::Missing`].
+    pub fn check_inputs(&self, given: &BTreeMap<String, PathBuf>) -> Result<(), InputError> {
         if let Some(name) = given.keys().find(|name| !self.inputs.contains_key(*name)) {
             let nearest = nearest(name, self.inputs.keys().map(String::as_str)).map(str::to_owned);
             return Err(InputError::Unknown { name: name.clone(), nearest });
         }
-        let file = |input: &str| {
-            let declared = self.inputs.get(input).cloned().unwrap_or_default();
-            match (given.get(input), declared.file) {
-                (Some(path), _) => Ok(path.clone()),
-                (None, Some(path)) => Ok(folder.join(path)),
-                (None, None) => Err(InputError::Missing { name: input.to_owned(), about: declared.about }),
+        for name in self.steps.iter().filter_map(Step::input).filter(|name| !given.contains_key(*name)) {
+            let declared = self.inputs.get(name);
+            if declared.is_none_or(|input| input.file.is_none()) {
+                let about = declared.and_then(|input| input.about.clone());
+                return Err(InputError::Missing { name: name.to_owned(), about });
             }
-        };
-        self.steps.iter().map(|step| Ok(step.operation(step.input().map(file).transpose()?))).collect()
+        }
+        Ok(())
     }
 }
 

@@ -65,6 +65,12 @@ pub fn minutes(seconds_since_1970: i64) -> String {
     format!("{year:04}-{:02}-{day:02} {:02}:{:02}", u8::from(month), moment.hour(), moment.minute())
 }
 
+/// `2024-04-23` in UTC.
+pub fn day(seconds_since_1970: i64) -> String {
+    let minutes = minutes(seconds_since_1970);
+    minutes.split(' ').next().unwrap_or(&minutes).to_owned()
+}
+
 /// `2024-04-23T18:05:09Z`, as RFC 3339 has it.
 pub fn rfc3339(seconds_since_1970: i64) -> String {
     let second = seconds_since_1970.rem_euclid(60);
@@ -112,5 +118,6 @@ mod tests {
             assert_eq!(rfc3339(seconds), text);
         }
         assert_eq!(minutes(1_713_895_509), "2024-04-23 18:05");
+        assert_eq!(day(1_713_895_509), "2024-04-23");
     }
 }

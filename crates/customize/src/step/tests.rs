@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use recipe::{Base, SyntaxError};
+use recipe::{Base, Placeholder, SyntaxError, Template, Values};
 
 use super::*;
 use crate::verb::*;
@@ -15,7 +15,7 @@ fn operations(steps: &str) -> Vec<Operation> {
     let text = format!("[inputs]\na.file = \"x/a\"\nb = {{}}\n{steps}");
     let recipe = Recipe::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"));
     let given = BTreeMap::from([("b".to_owned(), PathBuf::from("given"))]);
-    recipe.operations(&given, Path::new("folder")).unwrap()
+    recipe.operations(&given, Path::new("folder"), &Values::default()).unwrap()
 }
 
 fn parsed<T>(text: &str, parse: impl Fn(&OsStr) -> Result<T, SyntaxError>) -> T {
@@ -188,7 +188,11 @@ fn problems(text: &str) -> Vec<String> {
 #[test]
 fn the_autonoe_recipe_says_what_the_image_is() {
     let recipe = Recipe::parse(AUTONOE).unwrap();
-    assert_eq!(recipe.output, Some(PathBuf::from("autonoe-ubuntu-24.04.img")));
+    let mut values = Values::default();
+    values.set(Placeholder::Version, "1.2.3").unwrap();
+    let named = |name: &Option<Template>| name.as_ref().unwrap().path(&values).unwrap();
+    assert_eq!(named(&recipe.output), PathBuf::from("autonoe-ubuntu-24.04.img"));
+    assert_eq!(named(&recipe.release), PathBuf::from("autonoe-1.2.3-ubuntu-24.04.img"));
     let Some(Base::Published { name, architecture, variant }) = recipe.base else { panic!("{:?}", recipe.base) };
     assert_eq!(name.to_string(), "ubuntu:24.04");
     assert_eq!((architecture.as_deref(), variant.as_deref()), (Some("amd64"), Some("server")));

@@ -8,12 +8,13 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{Format, Image, NewClusters, Source, WriteOptions, Written};
 use storage::ReadAt;
 
 use crate::backing::Layer;
+use crate::checksum::{self, Checksum};
 use crate::disk::temporary_folder;
 use crate::error::{Error, TargetProblem, full, is_full};
 use crate::job::{Job, Planned, operation_error};
@@ -33,7 +34,7 @@ const STAT_BLOCK_BYTES: u64 = 512;
 /// How the changes get into a file.
 pub(crate) enum Way {
     /// Into a new one, which will be `name` in `folder`.
-    NewFile { folder: Folder, name: OsString },
+    NewFile { folder: Folder, name: OsString, checksum: Option<Checksum> },
     /// Into the image's own one. What does not fit memory until then goes to files in `spill`.
     InPlace { spill: Folder },
 }
@@ -46,8 +47,10 @@ pub(crate) struct Committed {
     pub(crate) in_place: Option<InPlace>,
     /// What had to be copied for it of an image that is to change in its place, in bytes.
     pub(crate) copied_bytes: Option<u64>,
-    /// The new file's SHA-256, where it was built twice.
+    /// The new file's SHA-256, where somebody wants to know it.
     pub(crate) sha256: Option<String>,
+    /// The file beside it that says it.
+    pub(crate) checksum_file: Option<PathBuf>,
 }
 
 impl Way {
@@ -70,7 +73,7 @@ impl Way {
         if job.in_place {
             check_replaced(job, format, &folder)?;
         }
-        Ok(Self::NewFile { folder, name })
+        Ok(Self::NewFile { folder, name, checksum: Checksum::of(job)? })
     }
 
     /// Where what does not fit memory is kept.
@@ -84,7 +87,10 @@ impl Way {
     /// Brings the changes into the file.
     pub(crate) fn commit(self, planned: &Planned, job: &Job, watcher: &Watcher) -> Result<Committed, Error> {
         match self {
-            Self::NewFile { folder, name } => to_new_file(planned, job, folder, &name, watcher),
+            Self::NewFile { folder, name, checksum } => {
+                let output = new_file(folder, &name)?;
+                to_new_file(planned, job, output, checksum, watcher)
+            }
             Self::InPlace { spill } => {
                 let edited = in_place::commit(planned, job, &spill, watcher)?;
                 Ok(Committed {
@@ -93,6 +99,7 @@ impl Way {
                     in_place: Some(InPlace::of(&edited)),
                     copied_bytes: None,
                     sha256: None,
+                    checksum_file: None,
                 })
             }
         }
@@ -114,17 +121,20 @@ fn check_replaced(job: &Job, format: Format, folder: &Folder) -> Result<(), Erro
     folder.is_writable().map_err(needed)
 }
 
-/// Makes the new image, which will be `name` in `folder`.
+/// A file that will be `name` in `folder`.
+fn new_file(folder: Folder, name: &OsStr) -> Result<OutputFile, Error> {
+    let path = folder.path().to_owned();
+    OutputFile::create(folder, name, NEW_IMAGE_MODE).map_err(|error| Error::NoFile { folder: path, error })
+}
+
+/// Makes the new image, which will be `output`, and the file that says its digest.
 fn to_new_file(
     planned: &Planned,
     job: &Job,
-    folder: Folder,
-    name: &OsStr,
+    output: OutputFile,
+    checksum: Option<Checksum>,
     watcher: &Watcher,
 ) -> Result<Committed, Error> {
-    let path = folder.path().to_owned();
-    let output =
-        OutputFile::create(folder, name, NEW_IMAGE_MODE).map_err(|error| Error::NoFile { folder: path, error })?;
     let is_raw = planned.container.is_none() && planned.image.info().format == Format::Raw;
     let has_all = is_raw && shares_blocks(&output, &planned.image);
     let written = match has_all {
@@ -141,13 +151,23 @@ fn to_new_file(
     if job.in_place {
         keep_attributes(&output, job.base.metadata(), watcher)?;
     }
-    publish(output, &job.target_name, watcher)?;
+    let checksum_file = checksum.as_ref().map(|checksum| checksum.path.clone());
+    let sha256 = match (sha256, &checksum) {
+        (None, Some(_)) => Some(checksum::sha256(output.file()).map_err(|error| Error::Write(Box::new(error)))?),
+        (sha256, _) => sha256,
+    };
+    let about = match (checksum, &sha256) {
+        (Some(checksum), Some(sha256)) => Some(checksum.write(&job.target_name, sha256)?),
+        _ => None,
+    };
+    publish_with(output, about, &job.target_name, watcher)?;
     Ok(Committed {
         file_size_bytes: written.file_size_bytes,
         clusters: (planned.format() == "qcow2").then(|| Clusters::of(&written)),
         in_place: None,
         copied_bytes: (job.in_place && is_raw && !has_all).then(|| job.base.metadata().blocks() * STAT_BLOCK_BYTES),
         sha256,
+        checksum_file,
     })
 }
 
@@ -213,9 +233,23 @@ pub(crate) fn write_error(error: image::Error, needed_bytes: Option<u64>, base_p
 
 /// Gives the finished image its name.
 pub(crate) fn publish(output: OutputFile, target_name: &Path, watcher: &Watcher) -> Result<(), Error> {
+    publish_with(output, None, target_name, watcher)
+}
+
+/// Gives the finished image its name, and before that a file about it.
+fn publish_with(
+    output: OutputFile,
+    about: Option<OutputFile>,
+    target_name: &Path,
+    watcher: &Watcher,
+) -> Result<(), Error> {
     let _stage = watcher.stage(Stage::Sync);
     let folder = output.folder().try_clone();
-    output.publish().map_err(|error| match folder {
+    let published = match about {
+        Some(about) => output.publish_with(about),
+        None => output.publish(),
+    };
+    published.map_err(|error| match folder {
         // Some file systems look for room only when they sync.
         Ok(folder) if is_full(&error) => Error::no_space(&folder, None, error),
         _ => Error::unwritable(target_name)(error),

@@ -34,6 +34,7 @@ use recipe::{ClusterSize, DiskSize, Form};
 use crate::environment::source_date_epoch;
 use crate::failure::Failure;
 use crate::flags::Operations;
+use crate::show::MessageFormat;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -81,6 +82,10 @@ pub(crate) struct Cli {
     /// Say more
     #[arg(short, long, global = true, conflicts_with = "quiet", display_order = 101)]
     pub(crate) verbose: bool,
+
+    /// How errors and warnings are written [default: human; github where GITHUB_ACTIONS is true]
+    #[arg(long, global = true, value_name = "FORMAT", display_order = 102)]
+    pub(crate) message_format: Option<MessageFormat>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -182,6 +187,7 @@ Examples:
   imgraft build --base noble.img --put app.conf:/etc/app/ -o app.qcow2 --overlay
   imgraft build --base noble.img --network --install nodejs,npm --run 'node --version' -o node.img
   imgraft build --base noble.img --write /etc/motd:Hello --dry-run
+  imgraft build recipes/autonoe.toml --input autonoe=dist/autonoe --release-version v1.2.3 --sha256
 
 A base that goes by a name is fetched and verified as `imgraft fetch` does. Its digest is written to
 imgraft.lock beside the recipe, and the next build uses the same bytes; `imgraft update` moves to newer ones.
@@ -402,6 +408,14 @@ pub(crate) struct Build {
     /// The image to make
     #[arg(short, long, value_name = "IMAGE")]
     pub(crate) output: Option<PathBuf>,
+
+    /// The version that is released, which is `{version}` in the names of the recipe; a leading `v` is dropped
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) release_version: Option<String>,
+
+    /// Also write IMAGE.sha256, which `sha256sum -c` accepts
+    #[arg(long)]
+    pub(crate) sha256: bool,
 
     /// Build twice, the second time with another number of threads, and compare: where the two differ, say at
     /// which byte and make no image, otherwise say the image's SHA-256

@@ -10,6 +10,7 @@ Examples:
   imgraft seed check user-data.yaml
   imgraft seed check user-data.yaml network.yaml --strict
   imgraft seed check seed.iso
+  imgraft seed check user-data.yaml --sarif seeds.sarif
   imgraft seed check --as network-config - < net.yaml
 
 A file is user-data, vendor-data, network-config or meta-data by its name, and where that says nothing by its
@@ -36,6 +37,10 @@ pub(crate) struct Check {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Also write what is found as SARIF 2.1.0, as code scanning services and editors read it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) sarif: Option<PathBuf>,
 
     /// Exit with 1 for warnings, too
     #[arg(long)]

@@ -14,6 +14,7 @@ use crate::cli::Build;
 use crate::cli::base::BaseSource;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
+use crate::placeholders::{Placeholders, Source};
 use crate::report::{self, ImageFile, Published};
 use crate::show::{Messages, print_report, recipe_failure, tell_findings, tell_report};
 
@@ -35,26 +36,24 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         }
         None => None,
     };
-    let recipe = match &recipe_path {
-        Some(path) => read_recipe(path, arguments.recipe.is_some())?,
-        None => Recipe::default(),
+    let source = match &recipe_path {
+        Some(path) => read_source(path, arguments.recipe.is_some())?,
+        None if arguments.release_version.is_some() => return Err(version_without_recipe()),
+        None => Source { path: PathBuf::new(), text: String::new(), recipe: Recipe::default() },
     };
-    let folder = recipe_path.as_deref().and_then(Path::parent).unwrap_or(Path::new("")).to_owned();
+    let recipe = &source.recipe;
+    let folder = source.path.parent().unwrap_or(Path::new("")).to_owned();
     let inputs = given_inputs(&arguments)?;
-    let mut operations = recipe.operations(&inputs, &folder).map_err(|error| input_failure(&error))?;
-    operations.extend(arguments.operations.0);
+    recipe.check_inputs(&inputs).map_err(|error| input_failure(&error))?;
+    let mut placeholders = Placeholders::new(&source, &arguments, &inputs)?;
 
     let dry_run = arguments.writing.dry_run;
-    let target_name = match (arguments.output, &recipe.output) {
-        (Some(output), _) => output,
-        // Where it is typed, as with `-o`: the recipe's folder may be a checkout that nothing is to be left in.
-        (None, Some(output)) => output.clone(),
-        // It only says in which folder there would have to be room.
-        (None, None) if dry_run => PathBuf::from("new image"),
-        (None, None) => return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`")),
-    };
-    super::refuse_stdout(&target_name)?;
-    let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form);
+    let is_release = arguments.release_version.is_some();
+    arguments.output.as_deref().map_or(Ok(()), super::refuse_stdout)?;
+    if arguments.output.is_none() && !dry_run && !placeholders.has_output(is_release) {
+        return Err(Failure::new("there is no name for the new image").hint("give it with `-o IMAGE`"));
+    }
+    let form = arguments.form.form(arguments.format.clone(), arguments.overlay).or(recipe.form.clone());
     let choice = Choice {
         bases: &arguments.source,
         folder: &folder,
@@ -64,20 +63,35 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         messages,
     };
     // What is in the cache stays there while this is held.
-    let Chosen { file, entry: _entry, published } = choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
-    let base_path = file.path().to_owned();
-    let mut job = Job::of_base(file, &target_name)?;
+    let Chosen { file: base, name: base_name, entry: _entry, published } =
+        choice.open(arguments.base.as_deref(), recipe.base.as_ref())?;
+    placeholders.look_at(&base, arguments.backing.into(), &messages.watcher())?;
+    let operations = recipe.operations(&inputs, &folder, placeholders.values());
+    let mut operations = operations.map_err(|error| input_failure(&error))?;
+    operations.extend(arguments.operations.0);
+    let target_name = match (arguments.output, placeholders.output(is_release)) {
+        (Some(output), _) => output,
+        // Where it is typed, as with `-o`: the recipe's folder may be a checkout that nothing is to be left in.
+        (None, Some(output)) => output,
+        // It only says in which folder there would have to be room.
+        (None, None) => PathBuf::from("new image"),
+    };
+    super::refuse_stdout(&target_name)?;
+    let base_path = base.path().to_owned();
+    let mut job = Job::of_base(base, &target_name)?;
+    job.base_name = base_name;
     job.compares = arguments.page.html.is_some();
     job.backing = arguments.backing.into();
     job.form = form;
     job.size = arguments.size.size.or(recipe.size);
     job.operations = operations;
-    job.keep_packages = recipe.keep.packages;
-    job.expected_base = match recipe.base {
-        Some(Base::Published { name, .. }) => Some(name),
+    job.keep_packages = recipe.keep.packages.clone();
+    job.expected_base = match &recipe.base {
+        Some(Base::Published { name, .. }) => Some(name.clone()),
         _ => None,
     };
     job.verify_reproducible = arguments.verify_reproducible;
+    job.checksum = arguments.sha256;
     arguments.commands.apply(&mut job, recipe.network, recipe.limits);
     arguments.finish.apply(&mut job, recipe.clean);
     arguments.writing.apply(&mut job)?;
@@ -103,7 +117,16 @@ fn refuse_nothing(arguments: &Build) -> Result<(), Failure> {
     )))
 }
 
+fn version_without_recipe() -> Failure {
+    Failure::new("`--release-version` changes nothing: there is no recipe")
+        .hint("without one, the name of the new image is what `-o` says")
+}
+
 pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure> {
+    read_source(path, is_named).map(|source| source.recipe)
+}
+
+fn read_source(path: &Path, is_named: bool) -> Result<Source, Failure> {
     let unreadable = |error: &std::io::Error| {
         if !is_named && error.kind() == std::io::ErrorKind::NotFound {
             return Failure::new(format!("there is no recipe: `{DEFAULT_RECIPE}` is not in this folder")).hint(
@@ -119,7 +142,8 @@ pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure
             .hint("an image that is to be changed goes to `imgraft customize`, a base to `--base`"));
     }
     let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))
+    let recipe = Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))?;
+    Ok(Source { path: path.to_owned(), text, recipe })
 }
 
 fn given_inputs(arguments: &Build) -> Result<BTreeMap<String, PathBuf>, Failure> {
@@ -137,7 +161,7 @@ fn input_failure(error: &InputError) -> Failure {
     match error {
         InputError::Missing { name, .. } => failure.hint(format!("give it with `--input {name}=PATH`")),
         InputError::Unknown { nearest: Some(nearest), .. } => failure.hint(format!("did you mean `{nearest}`?")),
-        InputError::Unknown { nearest: None, .. } => failure,
+        InputError::Unknown { nearest: None, .. } | InputError::Unfilled { .. } => failure,
     }
 }
 
@@ -153,6 +177,11 @@ pub(super) fn published(name: &BaseName, variant: Option<&str>) -> Result<Name, 
     let variant = variant.or(name.variant.as_deref());
     Name::find(Catalogue::builtin(), &name.distribution, &name.release, variant, pin)
         .map_err(|error| name_failure(&error))
+}
+
+/// What a published base is called: its name, its build, and its digest.
+fn name_of(base: &catalogue::Base) -> String {
+    format!("{base} {}", base.digest)
 }
 
 /// How the base is chosen.
@@ -171,6 +200,8 @@ pub(super) struct Choice<'a> {
 /// A base that was chosen.
 pub(super) struct Chosen {
     pub(super) file: OpenedFile,
+    /// What it is called, unless that is the file's own name.
+    pub(super) name: Option<String>,
     /// What the cache has of it, if that is where it is.
     pub(super) entry: Option<Entry>,
     /// Where it came from, if it goes by a name.
@@ -179,7 +210,7 @@ pub(super) struct Chosen {
 
 impl Chosen {
     fn file(path: &Path) -> Result<Self, graft::Error> {
-        Ok(Self { file: OpenedFile::open(path)?, entry: None, published: None })
+        Ok(Self { file: OpenedFile::open(path)?, name: None, entry: None, published: None })
     }
 }
 
@@ -203,7 +234,7 @@ impl Choice<'_> {
             Some(text) if !path.exists() => text.parse().map_err(|error| name_failure(&error))?,
             _ => BaseRef::File(path.to_owned()),
         };
-        let entry = match reference {
+        let (entry, name, published) = match reference {
             BaseRef::File(file) => {
                 return Chosen::file(&file).map_err(|error| {
                     let failure = Failure::from(error);
@@ -214,16 +245,19 @@ impl Choice<'_> {
                     }
                 });
             }
-            BaseRef::Address(address) => Bases::new(self.bases, self.messages)?.get_address(&address)?,
+            BaseRef::Address(address) => {
+                let entry = Bases::new(self.bases, self.messages)?.get_address(&address)?;
+                (entry, format!("{} {}", address.url, address.digest), None)
+            }
             BaseRef::Name(name) => {
                 let bases = Bases::new(self.bases, self.messages)?;
                 let base = bases.find(&name, &bases.architecture(None))?;
                 let entry = bases.get(&name, &base).map_err(|error| fetch_failure(&error))?;
                 bases.tell(&base);
-                return self.open_entry(entry, Some(Published::of(&base, None)));
+                (entry, name_of(&base), Some(Published::of(&base, None)))
             }
         };
-        self.open_entry(entry, None)
+        self.open_entry(entry, name, published)
     }
 
     /// Opens what the lock has of a recipe's base, and else what is published, which the lock has from then on.
@@ -243,7 +277,7 @@ impl Choice<'_> {
                 }
             })?;
             bases.tell(&base);
-            return self.open_entry(entry, Some(Published::of(&base, Some(&lock.path))));
+            return self.open_entry(entry, name_of(&base), Some(Published::of(&base, Some(&lock.path))));
         }
         if self.locked {
             return Err(self.not_locked(&lock, name, &architecture));
@@ -252,11 +286,12 @@ impl Choice<'_> {
         let entry = bases.get(name, &base).map_err(|error| fetch_failure(&error))?;
         bases.tell(&base);
         let published = Published::of(&base, (!self.dry_run).then_some(&*lock.path));
+        let name = name_of(&base);
         if !self.dry_run {
             lock.put(base)?;
             self.messages.note(format_args!("wrote {}", lock.path.display()));
         }
-        self.open_entry(entry, Some(published))
+        self.open_entry(entry, name, Some(published))
     }
 
     fn not_locked(&self, lock: &LockFile, name: &Name, architecture: &str) -> Failure {
@@ -269,7 +304,7 @@ impl Choice<'_> {
         Failure::new(problem).hint("`imgraft update` writes it; without `--locked`, this does")
     }
 
-    fn open_entry(&self, entry: Entry, published: Option<Published>) -> Result<Chosen, Failure> {
+    fn open_entry(&self, entry: Entry, name: String, published: Option<Published>) -> Result<Chosen, Failure> {
         if self.overlay {
             self.messages.warning(format_args!(
                 "the overlay needs {}, which `imgraft cache prune` may remove",
@@ -277,6 +312,6 @@ impl Choice<'_> {
             ));
         }
         let file = OpenedFile::open(entry.path())?;
-        Ok(Chosen { file, entry: Some(entry), published })
+        Ok(Chosen { file, name: Some(name), entry: Some(entry), published })
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Report, messages: &Messages) -> Result<(), Failure
     };
     let boots = arguments.tested.as_deref().map(read_boots).transpose()?.unwrap_or_default();
     // What is in the cache stays there while this is held.
-    let Chosen { file, entry: _entry, published } = choice.open(Some(&arguments.base), None)?;
+    let Chosen { file, entry: _entry, published, .. } = choice.open(Some(&arguments.base), None)?;
     let (base, image) =
         (open_file(&file, arguments.backing, messages)?, open(&arguments.image, arguments.backing, messages)?);
     let incomparable =

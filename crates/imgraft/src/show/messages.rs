@@ -6,7 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use graft::{Event, Stage, Watch, Watcher};
+use seed::check::Severity;
 
+use super::annotation::{Annotation, plain};
 use super::output::Output;
 use super::{Progress, Spinner};
 use crate::environment;
@@ -23,11 +25,39 @@ const CAUSE: Style = Style::new().bold();
 pub(crate) struct Messages {
     quiet: bool,
     verbose: bool,
+    format: MessageFormat,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum MessageFormat {
+    /// For people: the place in the text is drawn
+    #[default]
+    Human,
+    /// For GitHub's runners: errors and warnings are shown beside the files of a pull request
+    Github,
 }
 
 impl Messages {
-    pub(crate) fn new(quiet: bool, verbose: bool) -> Self {
-        Self { quiet, verbose }
+    pub(crate) fn new(quiet: bool, verbose: bool, format: MessageFormat) -> Self {
+        Self { quiet, verbose, format }
+    }
+
+    /// Whether messages are for GitHub's runners.
+    pub(crate) fn is_for_github(&self) -> bool {
+        self.format == MessageFormat::Github
+    }
+
+    /// A line that is no more than that to whoever reads it.
+    fn line(&self, text: impl Display) {
+        match self.format {
+            MessageFormat::Human => say(format_args!("{text}")),
+            MessageFormat::Github => {
+                for line in text.to_string().lines() {
+                    say(format_args!("{}", plain(line)));
+                }
+            }
+        }
     }
 
     /// A teller of what the library does.
@@ -45,38 +75,54 @@ impl Messages {
         !self.quiet && !io::stderr().is_terminal() && environment::is_ci()
     }
 
+    /// Prints a text for people, in which lines may be a guest's, on standard output.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        match self.format {
+            MessageFormat::Human => print(text),
+            MessageFormat::Github => print(&text.lines().map(|line| plain(line) + "\n").collect::<String>()),
+        }
+    }
+
     /// Something that was done.
     pub(crate) fn note(&self, text: impl Display) {
         if !self.quiet {
-            say(format_args!("{text}"));
+            self.line(text);
         }
     }
 
     /// Something that only the curious want to know.
     pub(crate) fn detail(&self, text: impl Display) {
         if self.verbose && !self.quiet {
-            say(format_args!("{text}"));
+            self.line(text);
         }
     }
 
     /// Something that may not be what is wanted.
     pub(crate) fn warning(&self, text: impl Display) {
-        if !self.quiet {
-            say(format_args!("{WARNING}warning:{WARNING:#} {text}"));
+        if self.quiet {
+            return;
+        }
+        match self.format {
+            MessageFormat::Human => say(format_args!("{WARNING}warning:{WARNING:#} {text}")),
+            MessageFormat::Github => say_command(&Annotation::new(Severity::Warning, text)),
         }
     }
 
     /// What could be done about something that was said.
     pub(crate) fn hint(&self, text: impl Display) {
         if !self.quiet {
-            say(format_args!("{HINT}hint:{HINT:#} {text}"));
+            self.line(format_args!("{HINT}hint:{HINT:#} {text}"));
         }
     }
 
-    /// As [`warning`](Self::warning), with its place shown in a drawing.
-    pub(crate) fn drawing(&self, drawing: &str) {
-        if !self.quiet {
-            say(format_args!("{}\n", drawing.trim_end()));
+    /// As [`warning`](Self::warning), with its place shown in a drawing or beside the text.
+    pub(crate) fn drawing(&self, drawing: &str, annotation: &Annotation) {
+        if self.quiet {
+            return;
+        }
+        match self.format {
+            MessageFormat::Human => say(format_args!("{}\n", drawing.trim_end())),
+            MessageFormat::Github => say_command(annotation),
         }
     }
 
@@ -84,6 +130,13 @@ impl Messages {
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {
             return;
+        }
+        if self.is_for_github() {
+            failure.output.iter().for_each(|line| self.line(format_args!("  | {line}")));
+            return match failure.annotations.is_empty() {
+                true => say_command(&Annotation::new(Severity::Error, in_lines(failure))),
+                false => failure.annotations.iter().for_each(say_command),
+            };
         }
         if let Some(drawing) = &failure.drawing {
             say(format_args!("{}", drawing.trim_end()));
@@ -170,6 +223,19 @@ impl Shown {
             bar.call(what);
         }
     }
+}
+
+/// All that a failure says but what a command wrote, a line each.
+fn in_lines(failure: &Failure) -> String {
+    let message = failure.drawing.as_ref().unwrap_or(&failure.message).clone();
+    let causes = failure.causes.iter().map(|cause| format!("cause: {cause}"));
+    let hint = failure.hint.iter().map(|hint| format!("hint: {hint}"));
+    std::iter::once(message).chain(causes).chain(hint).collect::<Vec<_>>().join("\n")
+}
+
+/// Has GitHub show it.
+fn say_command(annotation: &Annotation) {
+    say(format_args!("{}", annotation.command()));
 }
 
 /// Standard error may be closed: then there is nothing left to do.

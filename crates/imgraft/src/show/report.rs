@@ -70,8 +70,11 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
     if let Some(clusters) = &report.clusters {
         messages.detail(clusters_line(clusters));
     }
-    if let Some(sha256) = &report.sha256 {
+    if let Some(sha256) = report.sha256.as_ref().filter(|_| report.reproducible) {
         messages.note(format_args!("reproducible: sha256 {sha256}"));
+    }
+    if let Some(file) = &report.checksum_file {
+        messages.note(format_args!("wrote {file}"));
     }
     let file_size_bytes = report.file_size_bytes.unwrap_or(0);
     let (how, growth) = match &report.in_place {

@@ -4,7 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Snippet};
 use seed::Seed;
 use seed::check::{Finding, Renderer, Report, Severity};
 
-use super::{Messages, count};
+use super::{Annotation, Messages, count};
 use crate::cli::seed_content::SeedContent;
 use crate::failure::Failure;
 
@@ -78,13 +78,14 @@ pub(crate) fn checked_seed(
 
 fn refuse_wrong(report: &Report, messages: &Messages) -> Result<(), Failure> {
     for finding in report.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-        messages.drawing(&draw(report, finding));
+        messages.drawing(&draw(report, finding), &Annotation::of_finding(report, finding));
     }
     if report.count(Severity::Error) == 0 {
         return Ok(());
     }
     let wrong = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    let mut drawings: Vec<String> = wrong.map(|finding| draw(report, finding)).collect();
+    let (mut drawings, annotations): (Vec<String>, _) =
+        wrong.map(|finding| (draw(report, finding), Annotation::of_finding(report, finding))).unzip();
     drawings.push("no seed was made; `--no-check` takes it as it is".to_owned());
-    Err(Failure::drawn(drawings.join("\n\n")))
+    Err(Failure::drawn(drawings.join("\n\n"), annotations))
 }

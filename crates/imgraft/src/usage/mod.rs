@@ -15,8 +15,9 @@ use words::nearest;
 use self::given::ADD;
 use self::line::Line;
 use crate::cli::Cli;
+use crate::environment;
 use crate::failure::Failure;
-use crate::show::Messages;
+use crate::show::{MessageFormat, Messages};
 
 /// Commands that change an image, whose flags other programs have other words for.
 const CHANGING: [&str; 2] = ["build", "customize"];
@@ -93,7 +94,7 @@ fn is_about_add(error: &clap::Error) -> bool {
 /// Says what is wrong with the command line, or prints the help that it asks for.
 fn refuse(mut error: clap::Error, command: &str, arguments: &[OsString]) -> ExitCode {
     if let Some(failure) = better(&error, command, arguments) {
-        Messages::new(false, false).failure(&failure);
+        Messages::new(false, false, message_format()).failure(&failure);
         return failure.exit().into();
     }
     if error.kind() == ErrorKind::UnknownArgument
@@ -106,9 +107,23 @@ fn refuse(mut error: clap::Error, command: &str, arguments: &[OsString]) -> Exit
         error = Line::new(["ls", "--help"]).parse().err().unwrap_or(error);
     }
     let code = error.exit_code();
+    if error.use_stderr() && message_format() == MessageFormat::Github {
+        let text = error.render().to_string();
+        let failure = Failure::new(text.trim_end().trim_start_matches("error: "));
+        Messages::new(false, false, MessageFormat::Github).failure(&failure);
+        return failure.exit().into();
+    }
     // Who reads it may have gone away.
     let _ = error.print();
     ExitCode::from(u8::try_from(code).unwrap_or(2))
+}
+
+/// How messages are written where no flag says it: GitHub's runners say who they are.
+pub(crate) fn message_format() -> MessageFormat {
+    match environment::text("GITHUB_ACTIONS").as_deref() {
+        Some("true") => MessageFormat::Github,
+        _ => MessageFormat::Human,
+    }
 }
 
 /// What to say of words that other programs have.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 #![allow(clippy::disallowed_methods, reason = "the tests run the program that they are about")]
 
+pub(crate) mod ci;
 pub(crate) mod cloud_init;
 pub(crate) mod guests;
 pub(crate) mod serving;
@@ -93,7 +94,7 @@ impl World {
     pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imgraft"));
         command.args(arguments.split_ascii_whitespace()).current_dir(self.folder()).stdin(Stdio::null());
-        for name in ["SOURCE_DATE_EPOCH", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"] {
+        for name in ["SOURCE_DATE_EPOCH", "GITHUB_ACTIONS", "NO_COLOR", "CLICOLOR_FORCE", "COLUMNS", "CI"] {
             command.env_remove(name);
         }
         command

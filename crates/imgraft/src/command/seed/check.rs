@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use graft::{Backing, OpenedFile, scratch_disk, temporary_folder};
+use graft::{Backing, Folder, OpenedFile, OutputFile, scratch_disk, temporary_folder};
 use seed::check::{Document, Renderer, Report, Role, Severity, check_for, check_seed};
 use seed::read::{self, Found, MAX_FILE_BYTES};
 use serde::Serialize;
@@ -14,8 +14,10 @@ use crate::cli::seed_check::Check;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::show::seed::{draw, summary};
-use crate::show::{Messages, print_json, stdout_failure};
+use crate::show::{Annotation, Messages, print_json, sarif, stdout_failure};
 
+/// The mode of a log, less what the umask takes.
+const SARIF_MODE: u32 = 0o644;
 const ROLES: [Role; 4] = [Role::UserData, Role::MetaData, Role::VendorData, Role::NetworkConfig];
 
 /// A file that was read.
@@ -38,6 +40,12 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<Exit, Failur
     let units = load(arguments, messages)?;
     let renderer = arguments.renderer.map(Renderer::from).unwrap_or_default();
     let reports: Vec<Report> = units.iter().map(|unit| report(unit, renderer)).collect();
+    if let Some(path) = &arguments.sarif {
+        let found = |report: &Report| -> Vec<Annotation> {
+            report.findings.iter().map(|finding| Annotation::of_finding(report, finding)).collect()
+        };
+        write_sarif(path, &reports.iter().flat_map(found).collect::<Vec<_>>())?;
+    }
     if arguments.json {
         print_json(&Printed::new(&units, &reports))?;
     } else {
@@ -50,6 +58,18 @@ pub(super) fn run(arguments: &Check, messages: &Messages) -> Result<Exit, Failur
     let is_wrong = count(Severity::Error) > 0 || arguments.strict && count(Severity::Warning) > 0;
     let is_unseen = reports.iter().any(|report| report.findings.iter().any(|finding| finding.rule == "limit"));
     Ok(if is_unseen { Exit::Trouble } else { Exit::of_answer(!is_wrong) })
+}
+
+/// Writes the log of what was found, all or nothing.
+fn write_sarif(path: &Path, found: &[Annotation]) -> Result<(), Failure> {
+    let unwritable = |error: &io::Error| Failure::because(format!("`{}` cannot be written", path.display()), error);
+    let name = path.file_name().ok_or_else(|| unwritable(&io::ErrorKind::InvalidFilename.into()))?;
+    let written = Folder::open(path.parent().unwrap_or(Path::new(""))).and_then(|folder| {
+        let output = OutputFile::create(folder, name, SARIF_MODE)?;
+        writeln!(output.file(), "{:#}", sarif(found))?;
+        output.publish()
+    });
+    written.map_err(|error| unwritable(&error))
 }
 
 fn report(unit: &Unit, renderer: Renderer) -> Report {
@@ -68,7 +88,11 @@ fn tell(unit: &Unit, report: &Report, messages: &Messages) -> Result<(), Failure
     }
     let mut stdout = anstream::stdout().lock();
     for finding in &report.findings {
-        writeln!(stdout, "{}\n", draw(report, finding).trim_end()).map_err(stdout_failure)?;
+        let written = match messages.is_for_github() {
+            true => writeln!(stdout, "{}", Annotation::of_finding(report, finding).command()),
+            false => writeln!(stdout, "{}\n", draw(report, finding).trim_end()),
+        };
+        written.map_err(stdout_failure)?;
     }
     stdout.flush().map_err(stdout_failure)
 }

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::machine::{MachineFolder, Plan, Subject, Use};
 use crate::show::seed::checked_seed;
-use crate::show::{Messages, print, print_json};
+use crate::show::{Messages, print_json};
 
 pub(super) fn run(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
     let unlooked = |failure: Failure| failure.within(format!("`{}` was not tested", arguments.image.display()));
@@ -84,7 +84,7 @@ fn look(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
     if arguments.json {
         print_json(&report)?;
     } else {
-        print(&judge::report::text(&report))?;
+        messages.print(&judge::report::text(&report))?;
     }
     Ok(match report.verdict {
         Verdict::Good => Exit::Done,
