@@ -225,8 +225,8 @@ mod tests {
         assert_eq!((&map.changed_bytes[..4], map.changed_bytes[999]), (&[6, 10, 5, 0][..], 10));
         assert_eq!(map.changed_bytes.iter().sum::<u64>(), 31);
         // A disk of a few bytes, a range past the end.
-        let map = DiskMap::of(3, &[1..9]);
+        let map = DiskMap::of(3, &[1..2, 2..9]);
         assert_eq!((map.column_bytes, &map.changed_bytes[..]), (1, &[0, 1, 1][..]));
-        assert!(DiskMap::of(0, &[0..5]).changed_bytes.is_empty());
+        assert!(DiskMap::of(0, &[0..5, 6..7]).changed_bytes.is_empty());
     }
 }

@@ -72,7 +72,7 @@ fn partition(number: u32, label: &str, kind: &'static str, place: [u64; 2], used
 pub(super) fn sample(more: impl IntoIterator<Item = PathChange>) -> Sample {
     let mut map = DiskMap { column_bytes: GIB * 7 / 2 / 1000, changed_bytes: vec![0; 1000] };
     for (column, changed_bytes) in map.changed_bytes.iter_mut().enumerate().skip(300) {
-        if column < 420 || column % 37 == 0 {
+        if column < 420 || column.is_multiple_of(37) {
             *changed_bytes = map.column_bytes * (column as u64 * 7 % 10 + 1) / 10;
         }
     }
