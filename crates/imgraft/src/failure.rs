@@ -331,7 +331,7 @@ fn remedy(last_lines: &[String]) -> Option<&'static str> {
         ),
         // One process that reaches the limit of memory ends by itself, as its programs have it.
         (
-            &["Cannot allocate memory", "MemoryError", "out of memory"],
+            &["Cannot allocate memory", "MemoryError", "out of memory", "Out of memory"],
             "if `--memory` or the recipe limits memory, give it more",
         ),
     ];

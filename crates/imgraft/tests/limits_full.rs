@@ -6,8 +6,8 @@ use std::fs;
 use crate::support::World;
 use crate::support::guests::with_base;
 
-/// How much memory `eat` takes, in MiB. It asks for it in one piece, as programs do.
-const EAT: &str = "tail -c 400000000 /dev/zero >/dev/null";
+/// Takes 400 MB of memory, or more, in one piece.
+const EAT: &str = "perl -e '$n = 400e6; $x = q(x) x $n; sleep 1'";
 
 fn customize(world: &World, flags: &str, script: &str) -> crate::support::Run {
     world.run_words(&format!("customize my.img {flags}"), &["--run", script])
@@ -34,7 +34,7 @@ fn a_limit_that_is_reached_is_named_with_what_raises_it() {
         assert!(run.stderr.ends_with("\nfor more, run `imgraft explain limits`\n"), "{}", run.stderr);
     }
     // Several processes that are small each are too much together; they wait for each other to be there.
-    let many = "for i in 1 2 3 4; do (tail -c 60000000 /dev/zero | sleep 60) & done; wait";
+    let many = "for i in 1 2 3 4; do perl -e '$n = 60e6; $x = q(x) x $n; sleep 600' & done; wait";
     let run = customize(&world, "--memory 150M --timeout 10m", many);
     assert!(run.stderr.contains("` needed more memory than 150.0 MiB, which is the limit\n"), "{}", run.stderr);
     assert!(
@@ -49,8 +49,7 @@ fn a_limit_that_is_reached_is_named_with_what_raises_it() {
     assert!(is_named.iter().any(|words| run.stderr.contains(words)), "{}", run.stderr);
     assert!(fs::read(world.path("my.img")).unwrap() == before);
     // The limit is for each step by itself, and who stays within it is not touched.
-    let steps =
-        ["--run", "sleep 2", "--run", "sleep 2", "--run", "tail -c 1000000 /dev/zero >/dev/null; echo done >/etc/done"];
+    let steps = ["--run", "sleep 2", "--run", "sleep 2", "--run", "echo done >/etc/done"];
     world.run_words("customize my.img --timeout 60 --memory 1G", &steps).succeeds();
     world.run("cat my.img /etc/done").succeeds().prints("done\n");
 }

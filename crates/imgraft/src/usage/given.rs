@@ -92,7 +92,7 @@ fn image_of<'a>(words: impl Iterator<Item = &'a OsStr> + Clone) -> Option<usize>
     words.clone().position(called).or_else(|| words.clone().position(there)).or_else(|| words.clone().position(no_path))
 }
 
-fn is_called_like_an_image(word: &OsStr) -> bool {
+pub(super) fn is_called_like_an_image(word: &OsStr) -> bool {
     Path::new(word).extension().is_some_and(|end| ENDS.iter().any(|known| end == *known))
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use customize::verbs;
 
-use super::given::Given;
+use super::given::{Given, is_called_like_an_image};
 use super::line::Line;
 
 /// What a command of another program is here.
@@ -136,7 +136,11 @@ pub(super) fn lines(word: &str, arguments: &[OsString]) -> (Vec<Line>, &'static 
 /// `resize IN OUT`, as virt-resize has it.
 pub(super) fn resize_to(arguments: &[OsString]) -> Option<Line> {
     let given = Given::new(arguments);
+    // Else it is a size with a slip in it.
     let [output] = &given.words[..] else { return None };
+    if !is_called_like_an_image(output) {
+        return None;
+    }
     let line = Line::new(["resize".into(), given.image.clone()?, "-o".into(), output.clone()]);
     line.parse().is_ok().then_some(line)
 }
