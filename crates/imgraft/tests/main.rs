@@ -38,6 +38,7 @@ mod progress;
 mod publisher;
 mod recipe;
 mod refusals;
+mod release;
 mod repair;
 mod reproducible;
 mod resize;
