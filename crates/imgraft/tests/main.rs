@@ -48,6 +48,7 @@ mod progress;
 mod publisher;
 mod recipe;
 mod refusals;
+mod release;
 mod repair;
 mod report;
 mod reproducible;
