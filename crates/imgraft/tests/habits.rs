@@ -173,7 +173,7 @@ const WORDS: &[(&str, &[&str])] = &[
         "edit my.img /etc/fstab",
         &["imgraft customize my.img --replace /etc/fstab:REGEX:TEXT", "imgraft mount my.img DIR"],
     ),
-    ("-q sysprep -a my.img", &["imgraft customize my.img --truncate /etc/machine-id --remove '/etc/ssh/ssh_host_*'"]),
+    ("-q sysprep -a my.img", &["imgraft customize my.img --clean"]),
 ];
 
 #[test]

@@ -192,9 +192,7 @@ impl Meant {
                 let edit = customize().with(["--replace".into(), value]);
                 vec![edit, Line::new(["mount".into(), image, "DIR".into()])]
             }
-            Self::Blank => {
-                vec![customize().with(["--truncate", "/etc/machine-id", "--remove", "/etc/ssh/ssh_host_*"])]
-            }
+            Self::Blank => vec![customize().with(["--clean"])],
         }
     }
 }
