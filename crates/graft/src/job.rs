@@ -13,6 +13,7 @@ use image::{Container, Image, NewClusters};
 use recipe::{BaseName, DiskSize, Form};
 use storage::{ReadAt, WriteAt};
 
+use crate::attentive::Attentive;
 use crate::backing::Layer;
 use crate::commit::Way;
 use crate::comparison::Comparison;
@@ -239,7 +240,8 @@ impl Planned {
             None => image.size_bytes(),
         };
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
-        let storage = Arc::clone(&disk) as Arc<dyn WriteAt>;
+        let attentive = Attentive::new(Arc::clone(&disk) as Arc<dyn WriteAt>);
+        let storage = Arc::clone(&attentive) as Arc<dyn WriteAt>;
         let opened = match job.partition {
             Some(number) => Guest::open_partition(&storage, number),
             None if job.other_systems.is_empty() => Guest::open(storage),
@@ -259,11 +261,12 @@ impl Planned {
         let mut grown = None;
         if job.size.is_some() {
             let change;
-            (guest, change) =
-                grow(guest, image.size_bytes(), &disk, job.ignore_fs_errors).map_err(|error| match full(&error) {
+            (guest, change) = grow(guest, image.size_bytes(), &attentive, job.ignore_fs_errors).map_err(|error| {
+                match full(&error) {
                     Some(host) => Error::no_space(folder, None, host),
                     None => Error::Grow(error),
-                })?;
+                }
+            })?;
             grown = Some(change);
         }
         warnings.extend(unexpected_base(&guest, job.expected_base.as_ref())?);
@@ -281,7 +284,9 @@ impl Planned {
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
-        let hygiene = findings::left(job, &image, &guest);
+        let failed = |error: storage::Error| Error::Guest { path: base_path.to_owned(), error: error.into() };
+        let hygiene = findings::left(job, &image, &guest).map_err(failed)?;
+        attentive.host_has_not_failed().map_err(failed)?;
         let stage = watcher.stage(Stage::Check);
         let checked = soundness::check(base_path, &image, &disk, &guest, &stage)?;
         drop(stage);
@@ -344,7 +349,7 @@ impl Planned {
 fn grow(
     guest: Guest,
     old_bytes: u64,
-    disk: &Arc<Disk>,
+    disk: &Arc<Attentive>,
     ignore_fs_errors: bool,
 ) -> Result<(Guest, Grown), guest::Error> {
     let old_root_bytes = guest.root_volume().file_system_bytes();

@@ -9,6 +9,7 @@
 //! (`TMPDIR`). No program is started but by the runner that a caller hands in for commands in the guest. Whoever wants to
 //! know how far a job is hands in a [`Watcher`].
 
+mod attentive;
 mod backing;
 mod checksum;
 mod commit;
