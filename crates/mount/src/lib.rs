@@ -112,14 +112,17 @@ pub struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts all trees of `view` at and below `point`, a directory of the host.
+    /// Mounts the trees of `view` at and below `point`, a directory of the host: all of them, or only the root's for a user
+    /// who is not to be asked for permissions. `fusermount3` is root, and may not look into such a user's mount, so that it
+    /// mounts nothing there.
     ///
     /// # Errors
     ///
     /// As [`mount`]; nothing is mounted then.
     pub fn new(view: &View, owners: Owners, point: &Path, options: Options) -> io::Result<Self> {
         let mut mounted = Self { served: Vec::new() };
-        for (path, tree) in &view.trees {
+        let count = if options.by_permissions { view.trees.len() } else { 1 };
+        for (path, tree) in view.trees.iter().take(count) {
             let names = path.components().map(OsStr::from_bytes);
             let place = point.join(names.collect::<PathBuf>());
             match mount(tree, owners, &place, options) {

@@ -95,6 +95,14 @@ impl Session {
             }
         };
         let folder = self.folder.display();
+        let hidden: Vec<String> = view.trees.iter().skip(1).map(|(path, _)| format!("`{path}`")).collect();
+        if !is_root && !hidden.is_empty() {
+            self.messages.warning(format_args!(
+                "what is mounted at {} in the guest is not shown: in the mount of an ordinary user, FUSE mounts nothing else",
+                words::list(hidden, "and")
+            ));
+            self.messages.hint("root sees all of the guest; `--partition N` shows one partition");
+        }
         self.messages.note(format_args!("mounted in {folder}: `imgraft umount {folder}` or Ctrl-C ends it"));
         let (places, messages) = (mounted.places(), self.messages);
         interrupt::until_signal(
