@@ -104,6 +104,9 @@ fn a_user_who_is_locked_out_is_warned_of() {
     let (code, _, stderr) = test(&world, &["--user", "ada"]);
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("`ada` cannot log in: there is neither a key nor a password"), "{stderr}");
+    // The test makes a key for whoever is to log in.
+    let (_, _, stderr) = test(&world, &["--user", "ada", "--expect-ssh", "ada"]);
+    assert!(!stderr.contains("cannot log in: there is neither"), "{stderr}");
 }
 
 #[test]

@@ -67,6 +67,10 @@ pub(crate) struct SeedContent {
     /// Give the guest the seed as it is, whatever `imgraft seed check` would find in it
     #[arg(long, help_heading = HEADING)]
     pub(crate) no_check: bool,
+
+    /// The user who gets a key from somebody else.
+    #[arg(skip)]
+    pub(crate) let_in: Option<String>,
 }
 
 /// Where public keys are.

@@ -64,7 +64,8 @@ pub(crate) fn checked_seed(
     let source = content.source()?;
     if !content.no_check {
         // No file of the seed tells it: the image's own user might be let in.
-        for user in source.users_without_a_way_in() {
+        let is_let_in = |user: &String| content.let_in.as_ref() == Some(user);
+        for user in source.users_without_a_way_in().iter().filter(|user| !is_let_in(user)) {
             messages.warning(format_args!("`{user}` cannot log in: there is neither a key nor a password"));
             messages.hint("`--ssh-key FILE` lets in whom `--user` makes");
         }

@@ -9,7 +9,7 @@ use std::path::Path;
 use customize::Recipe;
 use judge::Limits;
 use judge::verdict::Verdict;
-use recipe::Boot;
+use recipe::{Boot, Login};
 use seed::check::Renderer;
 use vm::{Channel, Console, Disk};
 
@@ -34,8 +34,12 @@ fn look(arguments: &Test, messages: &Messages) -> Result<Exit, Failure> {
         Some(path) => read_recipe(path, true)?,
         None => Recipe::default(),
     };
-    let content = seed_content(arguments, &recipe.boot);
+    let mut content = seed_content(arguments, &recipe.boot);
     let expected = arguments.expected.with(recipe.boot).map_err(Failure::new)?;
+    // With a key that is made for the test.
+    if let Some(Login::User(user)) = &expected.ssh {
+        content.let_in = Some(user.clone());
+    }
     let subject = Subject::open(&arguments.image, Use::Throwaway, arguments.backing, messages)?;
     let mut files = MachineFolder::private()?;
     let mut plan = Plan::new(&subject, &arguments.machine, true)?;
