@@ -274,6 +274,9 @@ impl Planned {
             warnings.push("the new image is raw: there are no clusters that could be compressed".to_owned());
         }
         let (done, fit) = apply(&mut guest, job, folder, watcher)?;
+        let failed = |error: storage::Error| Error::Guest { path: base_path.to_owned(), error: error.into() };
+        // What the host could not read is not missing in the guest.
+        attentive.host_has_not_failed().map_err(failed)?;
         if job.strict && !fit.is_empty() {
             return Err(Error::Unfit { findings: fit });
         }
@@ -284,7 +287,6 @@ impl Planned {
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
-        let failed = |error: storage::Error| Error::Guest { path: base_path.to_owned(), error: error.into() };
         let hygiene = findings::left(job, &image, &guest).map_err(failed)?;
         attentive.host_has_not_failed().map_err(failed)?;
         let stage = watcher.stage(Stage::Check);
