@@ -20,11 +20,13 @@ done <<<"$INPUT_INPUTS"
 [[ -z $INPUT_RELEASE_VERSION ]] || arguments+=(--release-version "$INPUT_RELEASE_VERSION")
 [[ -z $INPUT_FORMAT ]] || arguments+=(--format "$INPUT_FORMAT")
 [[ -z $INPUT_SIZE ]] || arguments+=(--size "$INPUT_SIZE")
+[[ -z $INPUT_HTML ]] || arguments+=(--html "$INPUT_HTML")
 split args
 
 imgraft "${arguments[@]}" --sha256 --json "${words[@]}" >"$WORK/build.json"
 
 image=$(jq -r .output "$WORK/build.json")
 output image "$(realpath -s -- "$image")"
+[[ -z $INPUT_HTML ]] || output report "$(realpath -s -- "$INPUT_HTML")"
 output sha256 "$(jq -r .sha256 "$WORK/build.json")"
 output base "$(jq -r .base "$WORK/build.json")"

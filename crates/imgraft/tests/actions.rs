@@ -306,7 +306,13 @@ fn an_image_is_booted_and_judged() {
     assert_eq!(ran.outcomes["test"], "success", "{}", ran.log);
     assert!(ran.summary.contains("✅ built, checked, booted"), "{}", ran.summary);
     judge("xmllint").args(["--noout"]).arg(&ran.outputs["junit"]).succeed();
-    assert_eq!(Path::new(&ran.outputs["report"]), runner.world.path("report.html").canonicalize().unwrap());
+    for (output, name, says) in
+        [("report", "report.html", "/opt/app"), ("boot-report", "report-boot.html", "cloud-init")]
+    {
+        let page = runner.world.path(name);
+        assert_eq!(Path::new(&ran.outputs[output]), page.canonicalize().unwrap());
+        assert!(fs::read_to_string(page).unwrap().contains(says), "{name}");
+    }
     // A service that is expected and not there.
     let recipe = fs::read_to_string(runner.world.path("images/r.toml")).unwrap();
     runner.world.file("images/r.toml", format!("{recipe}[boot]\nservices = ['nginx']\n"));
