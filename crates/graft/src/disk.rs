@@ -7,6 +7,7 @@ use guest::Guest;
 use image::{Image, Wrapping};
 use storage::{Extended, Overlay, SpillFile, WriteAt};
 
+use crate::attentive::Attentive;
 use crate::error::Error;
 use crate::output::Folder;
 use crate::source::{Backing, OpenedFile, OpenedImage};
@@ -48,6 +49,8 @@ pub struct Looked {
     pub disk: Arc<dyn WriteAt>,
     /// What the image is wrapped in.
     pub wrapping: Option<Wrapping>,
+    path: PathBuf,
+    attentive: Arc<Attentive>,
 }
 
 impl Looked {
@@ -59,8 +62,19 @@ impl Looked {
     pub fn open(path: &Path, backing: Backing, watcher: &Watcher) -> Result<Self, Error> {
         let opened = OpenedFile::look(path, watcher)?;
         let OpenedImage { image, wrapping, .. } = opened.image(backing, &temporary_folder(), watcher)?;
-        let disk = scratch_disk(&image);
-        Ok(Self { image, disk, wrapping })
+        let attentive = Attentive::new(scratch_disk(&image));
+        let disk = Arc::clone(&attentive) as Arc<dyn WriteAt>;
+        Ok(Self { image, disk, wrapping, path: path.to_owned(), attentive })
+    }
+
+    /// For what leaves out what it cannot read, when it has read all.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Guest`], if it was the host that could not read it.
+    pub fn host_has_not_failed(&self) -> Result<(), Error> {
+        let failed = |error: storage::Error| Error::Guest { path: self.path.clone(), error: error.into() };
+        self.attentive.host_has_not_failed().map_err(failed)
     }
 
     /// The guest on the disk of the image at `path`.

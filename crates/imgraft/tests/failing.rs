@@ -72,6 +72,14 @@ fn a_read_that_fails_ends_a_build_and_nothing_is_there() {
     assert!(calls > 100, "there were {calls} reads only");
 }
 
+/// What leaves out what it cannot read leaves nothing out because of the host.
+#[test]
+fn a_read_that_fails_ends_a_look() {
+    let world = || World::with_copy(&Options { format: qcow2(), ..Options::default() });
+    let calls = fail_at_each("inspect my.img", "pread64", world);
+    assert!(calls > 20, "there were {calls} reads only");
+}
+
 #[test]
 fn a_write_that_fails_ends_a_build_and_nothing_is_there() {
     let build = "build --base my.img --put tree:/srv/tree --put app:/srv/app -o out.img";

@@ -66,9 +66,11 @@ pub(super) fn run(arguments: &Inspect, messages: &Messages) -> Result<Exit, Fail
 /// Tells what no image of many machines should have.
 fn look_for_traces(arguments: &Inspect, messages: &Messages) -> Result<Exit, Failure> {
     let path = &arguments.image;
-    let Looked { disk, .. } = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
-    let guest = Guest::open(disk).map_err(|error| graft::Error::Guest { path: path.clone(), error })?;
+    let looked = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
+    let guest = Guest::open(Arc::clone(&looked.disk));
+    let guest = guest.map_err(|error| graft::Error::Guest { path: path.clone(), error })?;
     let findings = hygiene::findings(&hygiene::look(&guest));
+    looked.host_has_not_failed()?;
     match arguments.json {
         true => print_json(&findings)?,
         false => print(&findings_text(&findings))?,
@@ -100,15 +102,16 @@ fn show(arguments: &Inspect, messages: &Messages) -> Result<(), Failure> {
 
 fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     let path = &arguments.image;
-    let Looked { image, disk, wrapping } = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
+    let looked = Looked::open(path, arguments.backing.into(), &messages.watcher())?;
+    let Looked { image, disk, wrapping, .. } = &looked;
     let unusable = |error: &guest::Error| Failure::because(format!("`{}` cannot be used", path.display()), error);
-    let table = partition::read(&disk).unwrap_or(Table::None);
+    let table = partition::read(disk).unwrap_or(Table::None);
     let mut warnings = Vec::new();
     if matches!(&table, Table::Gpt(gpt) if gpt.disk_has_grown) {
         let path = path.display();
         warnings.push(format!("the disk is larger than its GPT says: `imgraft resize {path}` makes use of the rest"));
     }
-    let guest = match Guest::open(Arc::clone(&disk)) {
+    let guest = match Guest::open(Arc::clone(disk)) {
         Ok(guest) => Some(guest),
         Err(error @ (guest::Error::Storage(_) | guest::Error::Partition(_))) => return Err(unusable(&error)),
         // What there is can be shown all the same.
@@ -119,7 +122,7 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
     };
     let mut view = View {
         image: image.info(),
-        wrapping,
+        wrapping: *wrapping,
         partition_table: table.name().map(str::to_lowercase),
         partitions: Vec::new(),
         operating_system: None,
@@ -138,11 +141,12 @@ fn look(arguments: &Inspect, messages: &Messages) -> Result<View, Failure> {
             view.add_system(guest);
         }
         None => {
-            let volumes = open_volumes(&disk).map_err(|error| unusable(&error))?;
+            let volumes = open_volumes(disk).map_err(|error| unusable(&error))?;
             drop(view.warnings.splice(..0, not_shut_down(&volumes)));
             view.partitions = volumes.iter().map(|volume| PartitionView::of(volume, Vec::new())).collect();
         }
     }
+    looked.host_has_not_failed()?;
     Ok(view)
 }
 
