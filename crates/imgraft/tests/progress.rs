@@ -56,6 +56,17 @@ fn a_check_says_how_far_it_is() {
     assert!(!percentages.is_empty() && percentages.is_sorted(), "{percentages:?} {shown:?}");
 }
 
+#[test]
+fn a_copy_out_of_an_image_says_how_much_it_has_copied() {
+    let world = World::with_copy(&Options::default());
+    world.file("large", noise(3, 8 << 20));
+    world.run("customize my.img --put large:/srv/large").succeeds();
+    for arguments in ["get my.img /srv/large large.out", "get my.img /srv srv.out"] {
+        let shown = shown(&world, arguments);
+        assert!(shown.contains("copying 1 file, 8.0 MiB"), "{arguments}: {shown:?}");
+    }
+}
+
 /// Where nobody watches, there is no character that moves a cursor, and what is soon over says nothing more than it does
 /// elsewhere.
 #[test]

@@ -18,13 +18,15 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags, Timespec, Timestamps};
 use crate::cli::Get;
 use crate::command::guest_path;
 use crate::failure::Failure;
-use crate::show::{Messages, count, stdout_failure};
+use crate::show::{Messages, Spinner, count, stdout_failure};
 use graft::Leftover;
 use graft::Looked;
 use graft::{Folder, OutputFile, with_temporary_name};
 
 /// The most files that are copied: a damaged directory can be inside itself.
 const MAX_FILES: u64 = 1 << 22;
+/// How much is copied of a file before it is shown again how much that is.
+const SHOWN_EVERY_BYTES: u64 = 1 << 20;
 /// What is kept of a file's mode: not the set-id bits, which mean nothing without the owner.
 const KEPT_PERMISSIONS: u16 = 0o777;
 
@@ -41,10 +43,12 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
     let mut copy = Copy {
         guest: &guest,
         messages,
+        spinner: Spinner::new(messages, "copying"),
         files: 0,
         directories: 0,
         symlinks: 0,
         bytes: 0,
+        copied_bytes: 0,
         left_bytes,
         linked: BTreeMap::new(),
     };
@@ -53,11 +57,12 @@ pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
         FileKind::Directory => copy.tree(&found.path, &target)?,
         _ => return Err(Failure::new(format!("`{path}` is neither a file nor a directory"))),
     }
+    let Copy { files, directories, symlinks, bytes, .. } = copy;
     let facts = [
-        count(copy.files, "file", "files"),
-        count(copy.directories, "directory", "directories"),
-        count(copy.symlinks, "symlink", "symlinks"),
-        Some(ByteSize(copy.bytes).to_string()),
+        count(files, "file", "files"),
+        count(directories, "directory", "directories"),
+        count(symlinks, "symlink", "symlinks"),
+        Some(ByteSize(bytes).to_string()),
     ];
     let facts: Vec<String> = facts.into_iter().flatten().collect();
     messages.note(format_args!("copied {path} to {} ({})", target.display(), facts.join(", ")));
@@ -105,10 +110,13 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 struct Copy<'a> {
     guest: &'a Guest,
     messages: &'a Messages,
+    spinner: Spinner,
     files: u64,
     directories: u64,
     symlinks: u64,
     bytes: u64,
+    /// What of that was read so far, without the holes.
+    copied_bytes: u64,
     /// How much content may still be copied: all files together have no more than the file systems have room for,
     /// unless damage lets them share blocks.
     left_bytes: u64,
@@ -215,9 +223,11 @@ impl Copy<'_> {
                     rustix::fs::symlinkat(OsStr::from_bytes(&link), &handle, name)
                         .map_err(|error| failed(error.into()))?;
                 }
-                _ => self
-                    .messages
-                    .warning(format_args!("`{path}` is neither a file, a directory nor a symlink, and is left out")),
+                _ => self.spinner.aside(|| {
+                    self.messages.warning(format_args!(
+                        "`{path}` is neither a file, a directory nor a symlink, and is left out"
+                    ));
+                }),
             }
         }
         Ok(below)
@@ -230,6 +240,12 @@ impl Copy<'_> {
             let left = self.left_bytes.checked_sub(bytes.len() as u64);
             is_too_much = left.is_none();
             self.left_bytes = left.ok_or(io::ErrorKind::StorageFull)?;
+            let shown = self.copied_bytes / SHOWN_EVERY_BYTES;
+            self.copied_bytes += bytes.len() as u64;
+            if self.copied_bytes / SHOWN_EVERY_BYTES != shown {
+                let files = count(self.files, "file", "files").unwrap_or_default();
+                self.spinner.rename(format!("copying {files}, {}", ByteSize(self.copied_bytes)));
+            }
             file.write_all_at(bytes, offset)
         });
         let written = written.map_err(|error| Failure::of(&error))?;

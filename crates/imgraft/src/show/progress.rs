@@ -121,6 +121,12 @@ impl Spinner {
         self.bar.reset_elapsed();
     }
 
+    /// It is still the same, under another name.
+    pub(crate) fn rename(&self, what: String) {
+        self.lines.iter().for_each(|lines| lines.rename(&what));
+        self.bar.set_message(what);
+    }
+
     /// Says something that would be painted over otherwise.
     pub(crate) fn aside(&self, say: impl FnOnce()) {
         match self.bar.is_hidden() {
@@ -132,6 +138,8 @@ impl Spinner {
 
 impl Drop for Spinner {
     fn drop(&mut self) {
+        // However fast it was, what was done is drawn.
+        self.bar.suspend(|| ());
         self.bar.finish_and_clear();
     }
 }
