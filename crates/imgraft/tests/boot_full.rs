@@ -169,6 +169,7 @@ fn a_direct_kernel_is_told_what_was_asked_for() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn what_persists_is_in_the_image_afterwards() {
     let (world, _machine) = alone(guests::that_runs("echo kept > /etc/mark"));
     let mut machine = Machine::boot(&world, "base.img --persist --network none", &[]);
@@ -276,6 +277,7 @@ fn whoever_stops_it_finds_nothing_left() {
 }
 
 #[test]
+#[ignore = "a guest that boots: ./test long"]
 fn on_a_terminal_the_keys_are_qemus_and_the_terminal_is_itself_again() {
     let (world, _machine) = alone(guests::with_base());
     let program = env!("CARGO_BIN_EXE_imgraft");

@@ -92,8 +92,8 @@ fn every_kind() -> String {
         "cp -p /etc/hosts /etc/hosts.new; echo 192.0.2.1 x >>/etc/hosts.new; mv /etc/hosts.new /etc/hosts",
         "ln /etc/debian_version /opt/debian_version; touch -d 2003-04-05 /opt/a/b; : >/etc/issue.net",
         // What is another kind of file, in another place, or gone.
-        "rm /etc/motd; mkdir /etc/motd; mv /etc/issue /etc/issue.moved; mv /usr/share/doc/bash /opt/bash-doc",
-        "rm -r /usr/share/doc/apt; echo x >/usr/share/doc/apt; rm -r /usr/share/doc/dpkg",
+        "rm /etc/motd; mkdir /etc/motd; mv /etc/issue /etc/issue.moved; mv /usr/share/pam /opt/pam",
+        "rm -r /usr/share/info; echo x >/usr/share/info; rm -r /usr/share/keyrings",
         "echo gone >/opt/gone; rm /opt/gone; mkdir /opt/gone; rmdir /opt/gone",
         // The other file systems.
         "echo boot >/boot/made; mkdir -p /boot/efi/made; echo efi >/boot/efi/made/file; mv /boot/made /boot/moved",

@@ -11,6 +11,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::support::guests::with_less;
 use crate::support::{BOOT, ROOT, World, assert_sound};
 use crate::virt_customize::{SYSTEMS, two_systems};
 use testkit::judge::judge;
@@ -231,7 +232,8 @@ fn different<'a>(one: &'a Tree, other: &'a Tree) -> BTreeMap<String, (Option<&'a
 
 #[test]
 fn the_same_command_lines_give_the_same_tree_but_for_what_is_stated() {
-    let (base, world) = (base(), world());
+    let (less, world) = (with_less(), world());
+    let base = less.path("base.img");
     let arguments: Vec<&str> = CASES.iter().copied().flatten().copied().collect();
     assert!(CASES.len() >= 60);
     let [theirs, ours] = ["theirs.img", "ours.img"].map(|name| world.path(name));
