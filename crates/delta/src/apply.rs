@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt;
 use sha2::{Digest as _, Sha256};
 use storage::{ReadAt, Window};
 
+use crate::compare::is_zero;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::instruction::{Instruction, Reader, combine};
 use crate::layout::{HEADER_BYTES, Header};
+use crate::sparse;
 use crate::{Info, Summary};
 
 /// How much is in memory at a time, in bytes. A multiple of a word.
@@ -90,7 +92,7 @@ impl Made<'_> {
         self.hasher.update(bytes);
         for block in bytes.chunks(STEP_BYTES as usize / 4) {
             // The file is new: what is not written is zeros.
-            if block.len() < HOLE_BYTES || block.iter().any(|&byte| byte != 0) {
+            if block.len() < HOLE_BYTES || !is_zero(block) {
                 self.target.write_all_at(block, self.at).map_err(Error::Write)?;
             }
             self.at += block.len() as u64;
@@ -107,7 +109,7 @@ fn carry_out<R: BufRead>(base: &dyn ReadAt, mut instructions: Reader<R>, target:
     while let Some(instruction) = instructions.next()? {
         match instruction {
             Instruction::Copy { base_offset, length_bytes } => steps(length_bytes, |done, length| {
-                base.read_at(base_offset + done, &mut buffer[..length]).map_err(Error::Base)?;
+                sparse::read(base, base_offset + done, &mut buffer[..length]).map_err(Error::Base)?;
                 made.push(&buffer[..length])
             })?,
             Instruction::Literal { length_bytes } => steps(length_bytes, |_, length| {

@@ -3,6 +3,14 @@
 /// What is compared at once, in bytes, before single ones are.
 const STEP_BYTES: usize = 64;
 
+/// What zeros are compared with.
+static ZEROS: [u8; 4096] = [0; 4096];
+
+/// Whether all bytes are zero.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(ZEROS.len()).all(|chunk| chunk == &ZEROS[..chunk.len()])
+}
+
 /// How many bytes are the same from the beginning on.
 pub(crate) fn same_prefix(one: &[u8], other: &[u8]) -> usize {
     let length = one.len().min(other.len());

@@ -5,6 +5,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use storage::ReadAt;
 
+use crate::sparse;
+
 /// How much is read at a time, in bytes.
 const STEP_BYTES: u64 = 1 << 20;
 
@@ -24,7 +26,7 @@ impl Digest {
         let mut at = 0;
         while at < storage.size_bytes() {
             let step = &mut buffer[..(storage.size_bytes() - at).min(STEP_BYTES) as usize];
-            storage.read_at(at, step)?;
+            sparse::read(storage, at, step)?;
             hasher.update(&*step);
             at += step.len() as u64;
         }

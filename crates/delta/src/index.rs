@@ -4,6 +4,7 @@ use storage::ReadAt;
 
 use crate::error::{Error, Result};
 use crate::gear::Gear;
+use crate::sparse;
 
 /// The least distance of anchors, as a power of two of bytes.
 const MIN_SPACING_BITS: u32 = 10;
@@ -34,8 +35,9 @@ impl Index {
         let mut at = 0;
         while at < size_bytes {
             let step = &mut buffer[..(size_bytes - at).min(STEP_BYTES) as usize];
-            base.read_at(at, step).map_err(Error::Base)?;
-            let mut done = 0;
+            let is_hole = sparse::read(base, at, step).map_err(Error::Base)?;
+            // No anchor is in zeros, for which there is an instruction.
+            let mut done = if is_hole { step.len() } else { 0 };
             while let Some((taken, hash)) = gear.next(&step[done..]) {
                 done += taken;
                 index.insert(hash, at + done as u64);

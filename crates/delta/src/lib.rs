@@ -30,6 +30,7 @@ mod index;
 mod instruction;
 mod layout;
 mod make;
+mod sparse;
 mod tables;
 mod window;
 

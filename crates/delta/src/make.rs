@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use storage::ReadAt;
 use zerocopy::IntoBytes;
 
-use crate::compare::{same_prefix, same_suffix};
+use crate::compare::{is_zero, same_prefix, same_suffix};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::gear::{GEAR_WINDOW_BYTES, Gear};
@@ -25,21 +25,20 @@ const PROBE_BYTES: u64 = 32 << 10;
 
 /// Writes to `target`, which has to be empty, what makes `image` out of `base`. The header is written last.
 ///
-/// Both are read twice, by two threads. The bytes depend on the two files only.
+/// Both are read twice, by three threads. The bytes depend on the two files only.
 ///
 /// # Errors
 ///
 /// What cannot be read or written.
 pub fn make(base: &dyn ReadAt, image: &dyn ReadAt, target: &File) -> Result<Info> {
-    let (digests, written) = std::thread::scope(|scope| {
-        let digests =
-            scope.spawn(|| Ok((Digest::of(base).map_err(Error::Base)?, Digest::of(image).map_err(Error::Image)?)));
+    let (base_sha256, image_sha256, written) = std::thread::scope(|scope| {
+        let digests = [base, image].map(|file| scope.spawn(move || Digest::of(file)));
         let written = write(base, image, target);
-        let digests = digests.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        (digests, written)
+        let [of_base, of_image] =
+            digests.map(|digest| digest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        (of_base.map_err(Error::Base), of_image.map_err(Error::Image), written)
     });
-    let summary = written?;
-    let (base_sha256, image_sha256): (Digest, Digest) = digests?;
+    let (summary, base_sha256, image_sha256) = (written?, base_sha256?, image_sha256?);
     let header = Header {
         magic: MAGIC,
         version: VERSION.into(),
@@ -195,7 +194,7 @@ impl Maker<'_, '_> {
         while to < end {
             let bytes = self.image.get(to, (end - to).min(MAX_READ_BYTES)).map_err(Error::Image)?;
             let blocks = bytes.chunks_exact(ZERO_BLOCK_BYTES as usize);
-            let count = blocks.take_while(|block| block.iter().all(|&byte| byte == 0)).count() as u64;
+            let count = blocks.take_while(|block| is_zero(block)).count() as u64;
             to += count * ZERO_BLOCK_BYTES;
             if count == 0 || count * ZERO_BLOCK_BYTES < bytes.len() as u64 {
                 break;

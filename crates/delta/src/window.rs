@@ -2,6 +2,8 @@
 
 use storage::ReadAt;
 
+use crate::sparse;
+
 /// How much is in memory, in bytes, where much of it is read in a row.
 pub(crate) const LONG_BYTES: u64 = 1 << 20;
 /// The same where places are looked at here and there.
@@ -34,7 +36,7 @@ impl<'a> Window<'a> {
             let begin = offset.saturating_sub(BEFORE_BYTES);
             self.bytes.resize((size_bytes - begin).min(self.window_bytes) as usize, 0);
             self.begin = begin;
-            if let Err(error) = self.storage.read_at(begin, &mut self.bytes) {
+            if let Err(error) = sparse::read(self.storage, begin, &mut self.bytes) {
                 self.bytes.clear();
                 return Err(error);
             }

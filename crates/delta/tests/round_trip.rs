@@ -127,9 +127,9 @@ fn headers_that_lie_about_tables_do_no_harm() {
 
 #[test]
 fn bases_of_one_byte_over_and_over_are_no_trouble() {
-    for period in [1, 2, 3, 64, 1000] {
-        let base: Vec<u8> = noise(period as u64, period).into_iter().cycle().take(8 << 20).collect();
-        let image = [&base[1..], &noise(9, 100), &base[..1 << 20]].concat();
+    for period in [1, 64, 1000] {
+        let base: Vec<u8> = noise(period as u64, period).into_iter().cycle().take(4 << 20).collect();
+        let image = [&base[1..], &noise(9, 100), &base[..1 << 19]].concat();
         let (delta, _) = make(&base, &image);
         assert!(delta.len() < 10_000, "{period}: {}", delta.len());
         assert!(apply(&base, &delta).unwrap() == image);
