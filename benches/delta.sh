@@ -14,7 +14,7 @@ cd "$root"
 # shellcheck source=benches/measure.sh
 source benches/measure.sh
 
-runs=3 base='' json='' imgraft='' payload_mib=10 level=''
+runs=3 base='' json='' imgraft='' payload_mib=10 level=()
 while [[ $# -gt 0 ]]; do
     [[ $# -ge 2 ]] || fail "\`$1\` needs a value" "read the head of benches/delta.sh"
     case $1 in
@@ -23,7 +23,7 @@ while [[ $# -gt 0 ]]; do
         --binary) imgraft=$(realpath "$2") ;;
         --json) json=$(realpath -m "$2") ;;
         --payload) payload_mib=$2 ;;
-        --level) level=-$2 ;;
+        --level) level=("-$2") ;;
         *) fail "no option \`$1\`" "read the head of benches/delta.sh" ;;
     esac
     shift 2
@@ -51,8 +51,7 @@ payload_zstd_bytes=$(stat -c %s "$work/changed")
 program_make() {
     case $1 in
         imgraft) "${timed[@]}" "$imgraft" -q delta make "$base" "$work/app.img" -o "$2" ;;
-        # shellcheck disable=SC2086  # no level is no word
-        xdelta3) "${timed[@]}" xdelta3 $level -e -f -B "$window" -s "$base" "$work/app.img" "$2" ;;
+        xdelta3) "${timed[@]}" xdelta3 "${level[@]}" -e -f -B "$window" -s "$base" "$work/app.img" "$2" ;;
         zstd) "${timed[@]}" zstd -q -f -3 --long=31 --patch-from="$base" "$work/app.img" -o "$2" ;;
     esac
 }
@@ -105,7 +104,7 @@ done
 info=$("$imgraft" delta info "$work/imgraft.delta" --json)
 image_bytes=$(stat -c %s "$work/app.img")
 echo "base $(stat -c %s "$base") bytes, image $image_bytes, payload $((payload_mib << 20)), by zstd -3 $payload_zstd_bytes"
-echo "$(machine)"
+machine
 echo
 make=$(median "${cpus[imgraft make]}")
 target 'size / what the base does not have' "$(ratio "${sizes[imgraft]}" "$(jq '.literal_bytes' <<<"$info")")" at-most 1.1

@@ -62,7 +62,7 @@ impl<W: Write> Writer<W> {
 
     pub(crate) fn copy(&mut self, base_offset: u64, length_bytes: u64) -> io::Result<()> {
         self.summary.copied_bytes += length_bytes;
-        self.from_base(COPY, base_offset, length_bytes)
+        self.add_from_base(COPY, base_offset, length_bytes)
     }
 
     pub(crate) fn literal(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -82,7 +82,7 @@ impl<W: Write> Writer<W> {
     /// `words` are the image's, `base` those of the base at `base_offset`.
     pub(crate) fn words(&mut self, base_offset: u64, base: &[u8], words: &[u8]) -> io::Result<()> {
         self.summary.table_bytes += words.len() as u64;
-        self.from_base(WORDS, base_offset, words.len() as u64)?;
+        self.add_from_base(WORDS, base_offset, words.len() as u64)?;
         let mut differences = words.to_vec();
         combine(&mut differences, base, u64::wrapping_sub);
         self.frame.write_all(&differences)
@@ -93,7 +93,7 @@ impl<W: Write> Writer<W> {
         Ok((self.frame.finish()?, self.summary))
     }
 
-    fn from_base(&mut self, kind: u8, base_offset: u64, length_bytes: u64) -> io::Result<()> {
+    fn add_from_base(&mut self, kind: u8, base_offset: u64, length_bytes: u64) -> io::Result<()> {
         self.begin(kind, length_bytes)?;
         // Both are below 2^63: offsets in files.
         let distance = base_offset.wrapping_sub(self.expected).cast_signed();

@@ -1,4 +1,5 @@
 //! Deltas there and back, and deltas that mean harm.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod hostile;
 mod round_trip;
