@@ -203,6 +203,35 @@ pub enum Error {
         #[source]
         error: storage::Error,
     },
+    /// A delta cannot be made.
+    #[error("no delta of `{}` was made", image.display())]
+    MakeDelta {
+        /// The image.
+        image: PathBuf,
+        /// Why.
+        #[source]
+        error: delta::Error,
+    },
+    /// A delta cannot be applied.
+    #[error("the delta `{}` was not applied to `{}`", delta.display(), base.display())]
+    ApplyDelta {
+        /// The delta.
+        delta: PathBuf,
+        /// The base that was given.
+        base: PathBuf,
+        /// Why.
+        #[source]
+        error: delta::Error,
+    },
+    /// A delta cannot be read.
+    #[error("the delta `{}` cannot be used", delta.display())]
+    ReadDelta {
+        /// The delta.
+        delta: PathBuf,
+        /// Why.
+        #[source]
+        error: delta::Error,
+    },
     /// A form that the new image's file cannot have.
     #[error(transparent)]
     Form(#[from] recipe::FormError),

@@ -2,6 +2,7 @@
 //!
 //! - [`Job`]: a new image out of a base and operations, or an image changed in its place, all or nothing.
 //! - [`Conversion`]: the same disk in another file.
+//! - [`make_delta`] and [`apply_delta`]: a file as what differs from another one, and that file again.
 //! - [`SeedSource`] and [`write_seed`]: what a guest gets at its first boot, and the medium that carries it.
 //! - [`Looked`]: an image and its guest, for a look.
 //!
@@ -17,6 +18,7 @@ mod comparison;
 mod container;
 mod content;
 mod convert;
+mod delta;
 mod disk;
 mod error;
 mod findings;
@@ -42,6 +44,7 @@ pub use backing::Layer;
 pub use comparison::{Comparison, Differences, DiskMap, Extent, PartitionChange};
 pub use content::{of_file, of_stream};
 pub use convert::{Conversion, Converted};
+pub use delta::{DeltaReport, apply_delta, delta_info, make_delta};
 pub use disk::{Looked, Scratch, scratch_disk, scratch_overlay, temporary_folder};
 pub use error::{Error, Obstacle, TargetProblem, describe, in_one_line, is_full};
 pub use job::{Job, Visitor, noted_errors};

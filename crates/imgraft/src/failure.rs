@@ -246,6 +246,20 @@ fn hint(error: &graft::Error) -> Option<String> {
         }
         E::NeedsFolder { .. } => "a qcow2 image changes in its own file and does not need another".to_owned(),
         E::NoSpace { .. } => "make room there, or work in another folder".to_owned(),
+        E::ApplyDelta { error: delta, .. } | E::ReadDelta { error: delta, .. } => {
+            use ::delta::Error as D;
+            match delta {
+                D::BaseSize { .. } | D::BaseDigest { .. } => {
+                    "give the very file that it was made with; `imgraft delta info` says its digest".to_owned()
+                }
+                D::TooLarge { .. } => {
+                    "`--max-size SIZE` allows more: only for a delta whose sender you trust".to_owned()
+                }
+                D::Corrupt { .. } | D::ImageDigest { .. } => "fetch the delta again".to_owned(),
+                D::Version { .. } => "a newer imgraft may know it".to_owned(),
+                _ => return None,
+            }
+        }
         E::Changed { .. } => "see whether a virtual machine or another program uses it".to_owned(),
         E::Undecided { path, .. } => {
             let path = path.display();

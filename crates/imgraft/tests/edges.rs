@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 26] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("ext4", &["storage"]),
     ("fat", &["storage"]),
     ("iso9660", &["storage"]),
+    ("delta", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),
     ("recipe", &["guest", "image", "words"]),
     ("audit", &["guest", "recipe", "words"]),
@@ -25,7 +26,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("catalogue", &["words"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["page", "recipe", "vm"]),
-    ("graft", &["audit", "customize", "guest", "image", "recipe", "seed", "storage", "words"]),
+    ("graft", &["audit", "customize", "delta", "guest", "image", "recipe", "seed", "storage", "words"]),
     ("sandbox-sys", &[]),
     ("sandbox", &["sandbox-sys"]),
     ("scratch", &["guest", "storage"]),
@@ -38,6 +39,7 @@ const EDGES: [(&str, &[&str]); 25] = [
             "audit",
             "catalogue",
             "customize",
+            "delta",
             "graft",
             "guest",
             "image",

@@ -2,12 +2,13 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "",
     "build",
     "customize",
     "resize",
     "convert",
+    "delta apply",
     "init",
     "explain",
     "ls",

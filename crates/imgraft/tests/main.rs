@@ -18,6 +18,7 @@ mod commands_long;
 mod convert;
 mod customize;
 mod damage;
+mod delta;
 mod diff;
 mod doctor;
 mod documents;

@@ -112,7 +112,7 @@ pub(crate) struct Prune {
     pub(crate) json: bool,
 }
 
-fn parse_size(text: &str) -> Result<u64, String> {
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
     match text.parse::<DiskSize>() {
         Ok(DiskSize::To(bytes)) => Ok(bytes),
         Ok(DiskSize::By(_)) => Err("a size without `+` is needed".to_owned()),

@@ -4,6 +4,7 @@ pub(crate) mod base;
 pub(crate) mod boot;
 pub(crate) mod cache;
 pub(crate) mod commands;
+pub(crate) mod delta;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod fetch;
@@ -135,6 +136,12 @@ pub(crate) enum Command {
     /// Tell what was made of a base: space, paths, packages, blocks, provenance; as a page, too
     #[command(after_help = flowing(report::EXAMPLES))]
     Report(Box<report::Report>),
+    /// Make an image into a small file for those who have its base, and that file into the image again
+    #[command(after_help = flowing(delta::EXAMPLES))]
+    Delta {
+        #[command(subcommand)]
+        command: delta::Command,
+    },
     /// Make a seed for cloud-init: what a guest gets at its first boot
     #[command(after_help = flowing(seed::EXAMPLES))]
     Seed {

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod convert;
 mod customize;
+mod delta;
 mod diff;
 mod docs;
 mod doctor;
@@ -55,6 +56,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Check(arguments) => return check::run(&arguments, messages),
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Report(arguments) => report::run(&arguments, messages)?,
+        Command::Delta { command } => delta::run(&command, messages)?,
         Command::Seed { command } => return seed::run(command, messages),
         Command::Fetch(arguments) => fetch::run(arguments, messages)?,
         Command::Update(arguments) => update::run(&arguments, messages)?,
