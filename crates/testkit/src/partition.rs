@@ -77,6 +77,23 @@ pub fn assert_image_sgdisk_clean(image: &Path) {
     assert_sgdisk_clean(&disk);
 }
 
+/// `sgdisk -v`, `e2fsck -fn` and `fsck.vfat -n` find nothing wrong with the table of an image of any format, its
+/// partitions in the slots `ext4`, and the one in the slot `fat`. The disk is extracted once for all of them.
+///
+/// # Panics
+///
+/// If one does.
+pub fn assert_partitions_clean(image: &Path, ext4: &[u32], fat: u32) {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    extract_disk(image, &disk);
+    assert_sgdisk_clean(&disk);
+    for &number in ext4 {
+        assert_e2fsck_clean(&disk, partition_range(&disk, number).start);
+    }
+    assert_partition_fsck_vfat_clean(&disk, fat);
+}
+
 fn with_partition(image: &Path, number: u32, check: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("partition");

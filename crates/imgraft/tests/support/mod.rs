@@ -9,16 +9,15 @@ pub(crate) mod serving;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use tempfile::TempDir;
 use testkit::fixture::{self, Options};
 use testkit::judge::{assert_qemu_img_check, judge};
-use testkit::partition::{
-    assert_image_sgdisk_clean, assert_partition_e2fsck_clean, assert_partition_fsck_vfat_clean, extract_partition,
-};
+use testkit::partition::{assert_partitions_clean, extract_partition};
 
 /// The numbers of the fixture's partitions.
 pub(crate) const ROOT: u32 = 1;
@@ -28,6 +27,20 @@ pub(crate) const BOOT: u32 = 16;
 /// A folder with a base in it.
 pub(crate) struct World {
     folder: TempDir,
+    extracted: Mutex<Option<Extracted>>,
+}
+
+/// The partition that was asked about last: tests ask several times, and reading it out of an image takes seconds.
+struct Extracted {
+    /// The image as it was then, and the partition.
+    of: (PathBuf, [i64; 5], u32),
+    folder: TempDir,
+}
+
+impl Extracted {
+    fn file(&self) -> PathBuf {
+        self.folder.path().join("partition")
+    }
 }
 
 /// What `imgraft` said, and how it ended.
@@ -59,7 +72,7 @@ impl World {
 
     /// A folder with nothing in it.
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        Self { folder: tempfile::tempdir().unwrap(), extracted: Mutex::default() }
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -185,11 +198,23 @@ impl World {
 
     /// What `debugfs` says to `request` about a partition of an image.
     pub(crate) fn debugfs(&self, image: &str, partition: u32, request: &str) -> String {
-        let file = self.path("partition.tmp");
-        extract_partition(&self.path(image), partition, &file);
-        let verdict = judge("debugfs").args(["-R", request]).arg(&file).succeed();
-        fs::remove_file(&file).unwrap();
-        verdict.stdout
+        self.with_partition(image, partition, |file| judge("debugfs").args(["-R", request]).arg(file).succeed().stdout)
+    }
+
+    /// What `ask` says of a partition of an image as a file, which it may not change.
+    fn with_partition<T>(&self, image: &str, partition: u32, ask: impl FnOnce(&Path) -> T) -> T {
+        let path = self.path(image);
+        let found = fs::metadata(&path).unwrap();
+        let state = [found.dev() as i64, found.ino() as i64, found.mtime(), found.mtime_nsec(), found.len() as i64];
+        let of = (path, state, partition);
+        let mut extracted = self.extracted.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_there = extracted.as_ref().is_some_and(|extracted| extracted.of == of);
+        if !is_there {
+            let new = Extracted { of, folder: TempDir::new().unwrap() };
+            extract_partition(&new.of.0, partition, &new.file());
+            *extracted = Some(new);
+        }
+        ask(&extracted.as_ref().unwrap().file())
     }
 
     /// The file's `Mode`, `User`, `Group` and `mtime` as `debugfs` says them.
@@ -210,11 +235,9 @@ impl World {
 
     /// A file of an ext4 partition as `debugfs` reads it.
     pub(crate) fn content(&self, image: &str, partition: u32, path: &str) -> Vec<u8> {
-        let (file, out) = (self.path("partition.tmp"), self.path("content.tmp"));
-        extract_partition(&self.path(image), partition, &file);
-        judge("debugfs").args(["-R", &format!("dump {path} {}", out.display())]).arg(&file).succeed();
+        let out = self.path("content.tmp");
+        self.debugfs(image, partition, &format!("dump {path} {}", out.display()));
         let content = fs::read(&out).unwrap();
-        fs::remove_file(&file).unwrap();
         fs::remove_file(&out).unwrap();
         content
     }
@@ -272,10 +295,7 @@ pub(crate) fn assert_sound(image: &Path) {
     if format.contains("file format: qcow2") {
         assert_qemu_img_check(image);
     }
-    assert_image_sgdisk_clean(image);
-    assert_partition_e2fsck_clean(image, ROOT);
-    assert_partition_e2fsck_clean(image, BOOT);
-    assert_partition_fsck_vfat_clean(image, ESP);
+    assert_partitions_clean(image, &[ROOT, BOOT], ESP);
 }
 
 /// ` in 1.2 s` and sizes of compressed files, which another version of zlib may change, as `…`.
