@@ -7,11 +7,12 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 26] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
     ("page", &[]),
+    ("provenance", &[]),
     ("image", &["storage"]),
     ("partition", &["storage"]),
     ("ext4", &["storage"]),
@@ -45,6 +46,7 @@ const EDGES: [(&str, &[&str]); 25] = [
             "mount",
             "page",
             "partition",
+            "provenance",
             "recipe",
             "run",
             "sandbox",

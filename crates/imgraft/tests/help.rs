@@ -2,7 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "",
     "build",
     "customize",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 19] = [
     "check",
     "diff",
     "report",
+    "verify",
     "fetch",
     "boot",
     "test",
