@@ -19,15 +19,15 @@ const SUFFIX: &str = ".sha256";
 /// How much is read at a time, in bytes.
 const STEP_BYTES: usize = 1 << 20;
 
-/// Where the file goes that says the digest of a new image.
-pub(crate) struct Checksum {
+/// Where a file goes that is about a new image.
+pub(crate) struct Beside {
     /// As the user calls it.
     pub(crate) path: PathBuf,
     folder: Folder,
     name: OsString,
 }
 
-impl Checksum {
+impl Beside {
     /// The one of the image that `job` makes, if it is asked for.
     ///
     /// # Errors
@@ -39,19 +39,32 @@ impl Checksum {
         }
         let mut path = job.target_name.clone().into_os_string();
         path.push(SUFFIX);
-        let path = PathBuf::from(path);
+        Self::at(PathBuf::from(path), job).map(Some)
+    }
+
+    /// A file about the image of `job`.
+    ///
+    /// # Errors
+    ///
+    /// What could not be written in the end.
+    pub(crate) fn at(path: PathBuf, job: &Job) -> Result<Self, Error> {
         let real = target::resolve(&path, &job.base)?;
         let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else {
             return Err(Error::Target { path, problem: TargetProblem::NoName });
         };
         let folder = Folder::open(folder).map_err(Error::folder(folder))?;
-        Ok(Some(Self { path, name: name.to_owned(), folder }))
+        Ok(Self { path, name: name.to_owned(), folder })
     }
 
-    /// The file, which has no name yet.
+    /// The file that says `digest`, which has no name yet.
     pub(crate) fn write(self, image_name: &Path, digest: &str) -> Result<OutputFile, Error> {
+        self.write_bytes(&line(digest, image_name.file_name().unwrap_or_default()))
+    }
+
+    /// The file with these bytes, which has no name yet.
+    pub(crate) fn write_bytes(self, bytes: &[u8]) -> Result<OutputFile, Error> {
         let written = OutputFile::create(self.folder, &self.name, NEW_IMAGE_MODE).and_then(|output| {
-            output.file().write_all(&line(digest, image_name.file_name().unwrap_or_default()))?;
+            output.file().write_all(bytes)?;
             Ok(output)
         });
         written.map_err(Error::unwritable(&self.path))

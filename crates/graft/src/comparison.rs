@@ -8,6 +8,7 @@ use guest::{Printable, Volume};
 use serde::Serialize;
 
 use crate::report::Change;
+use crate::state::FileState;
 
 /// How many columns a map of a disk has.
 const COLUMNS: u64 = 1000;
@@ -29,6 +30,9 @@ pub struct Comparison {
     /// What differs in the disks.
     #[serde(flatten)]
     pub differences: Differences,
+    /// What each path of the differences is now, where that was asked for.
+    #[serde(skip)]
+    pub states: Vec<Option<FileState>>,
 }
 
 /// What a comparison found, by the place that it is in.
@@ -123,6 +127,7 @@ impl Comparison {
             map: DiskMap::of(disk_bytes.from.max(disk_bytes.to), differing),
             packages,
             differences,
+            states: Vec::new(),
         };
         Ok((comparison, listed))
     }

@@ -78,6 +78,9 @@ pub enum Error {
         #[source]
         error: image::Error,
     },
+    /// A document about the image cannot be made.
+    #[error("the documents about the image cannot be written")]
+    Document(#[source] Box<dyn StdError + Send + Sync>),
     /// A [`Visitor`](crate::Visitor) failed.
     #[error("the guest was not changed")]
     Visit(#[source] Box<dyn StdError + Send + Sync>),
@@ -348,6 +351,9 @@ pub enum TargetProblem {
     /// It is the image that is read.
     #[error("is the image that is read, which is never changed")]
     IsSource,
+    /// Two of the files that are to be written have it.
+    #[error("is the name of two files that are to be written")]
+    Twice,
 }
 
 /// The most lines of details.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use audit::{Finding, fit};
 use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
-use guest::{FileSystem, Guest};
+use guest::{FileSystem, Guest, Time};
 use image::{Container, Image, NewClusters};
 use recipe::{BaseName, DiskSize, Form};
 use storage::{ReadAt, WriteAt};
@@ -23,7 +23,7 @@ use crate::error::{Error, full};
 use crate::findings;
 use crate::output::Folder;
 use crate::proof;
-use crate::report::{Change, Grown, Report};
+use crate::report::{Change, Grown, Inventory, Report};
 use crate::soundness;
 use crate::source::{Backing, OpenedFile, OpenedImage};
 use crate::target;
@@ -37,6 +37,20 @@ pub trait Visitor: std::fmt::Debug + Send + Sync {
     ///
     /// Then the image is not changed.
     fn visit(&self, guest: &mut Guest) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// Writes documents about a new image.
+pub trait Author: std::fmt::Debug + Send + Sync {
+    /// Where they go.
+    fn paths(&self) -> Vec<PathBuf>;
+
+    /// Their contents, in the order of [`paths`](Self::paths), when the image is written and has no name yet. `report` has
+    /// the image's digest, the comparison with digests, and the inventory.
+    ///
+    /// # Errors
+    ///
+    /// Then there is no image.
+    fn write(&self, report: &Report) -> Result<Vec<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// What is to be made of an image.
@@ -99,6 +113,8 @@ pub struct Job {
     pub compares: bool,
     /// Whether a new image has a file beside it that says its SHA-256, as `sha256sum -c` reads it: `IMAGE.sha256`.
     pub checksum: bool,
+    /// Who writes documents about a new image, which are there with it or not at all.
+    pub author: Option<Arc<dyn Author>>,
     /// Whether the target is the base, and keeps its mode and owner.
     pub(crate) in_place: bool,
     /// Whether what would be done is only said.
@@ -163,6 +179,7 @@ impl Job {
             verify_reproducible: false,
             compares: false,
             checksum: false,
+            author: None,
             in_place,
             dry_run: false,
             threads: crate::threads(),
@@ -197,6 +214,7 @@ impl Job {
         report.sha256 = committed.sha256;
         report.checksum_file = committed.checksum_file.map(|path| path.display().to_string());
         report.clusters = committed.clusters;
+        report.documents = committed.documents.iter().map(|path| path.display().to_string()).collect();
         Ok(report)
     }
 }
@@ -214,6 +232,7 @@ pub(crate) struct Planned {
     checked: Vec<String>,
     changed: BlockAccount,
     comparison: Option<Arc<Comparison>>,
+    inventory: Option<Inventory>,
     warnings: Vec<String>,
     fit: Vec<Finding>,
     hygiene: Vec<Finding>,
@@ -287,6 +306,7 @@ impl Planned {
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
+        let inventory = job.author.is_some().then(|| inventory(&guest, modified)).transpose()?;
         let hygiene = findings::left(job, &image, &guest).map_err(failed)?;
         attentive.host_has_not_failed().map_err(failed)?;
         let stage = watcher.stage(Stage::Check);
@@ -296,14 +316,30 @@ impl Planned {
         let is_sound = checked.warnings.is_empty();
         warnings.extend(checked.warnings);
         let stage = watcher.stage(Stage::Account);
-        let wanted = proof::Wanted { is_grown: grown.is_some(), is_sound, compares: job.compares };
+        let digests = job.author.is_some();
+        let compares = job.compares || digests;
+        let wanted = proof::Wanted { is_grown: grown.is_some(), is_sound, compares, digests };
         let proof = proof::check(&image, &disk, &guest, wanted)?;
         drop(stage);
         proof.warning.iter().for_each(|warning| watcher.warning(warning));
         warnings.extend(proof.warning);
         let (checked, changed) = (checked.file_systems, proof.account);
         let comparison = proof.comparison.map(Arc::new);
-        Ok(Self { image, layers, container, disk, done, grown, checked, changed, comparison, warnings, fit, hygiene })
+        Ok(Self {
+            image,
+            layers,
+            container,
+            disk,
+            done,
+            grown,
+            checked,
+            changed,
+            comparison,
+            inventory,
+            warnings,
+            fit,
+            hygiene,
+        })
     }
 
     /// The new image's format.
@@ -312,7 +348,7 @@ impl Planned {
     }
 
     /// What there is to report before anything is committed.
-    fn report(&self, job: &Job) -> Report {
+    pub(crate) fn report(&self, job: &Job) -> Report {
         let virtual_size_bytes = self.disk.size_bytes();
         let of_container = |container: &Container| container.disk_size_bytes(virtual_size_bytes);
         Report {
@@ -334,6 +370,8 @@ impl Planned {
             checked: self.checked.clone(),
             changed: self.changed.clone(),
             comparison: self.comparison.clone(),
+            inventory: self.inventory.clone(),
+            documents: Vec::new(),
             warnings: self.warnings.clone(),
             fit: self.fit.clone(),
             hygiene: self.hygiene.clone(),
@@ -345,6 +383,20 @@ impl Planned {
             clusters: None,
         }
     }
+}
+
+/// The first second of the year 10000, since 1970.
+const YEAR_10000: i64 = 253_402_300_800;
+
+/// What the documents say of the guest as a whole.
+fn inventory(guest: &Guest, modified: Option<Time>) -> Result<Inventory, guest::Error> {
+    let written = || guest.root_volume().file_system().and_then(FileSystem::written);
+    Ok(Inventory {
+        system: guest.operating_system().ok(),
+        packages: guest.packages()?,
+        // A super block may say anything; documents have four digits for the year.
+        time: modified.or_else(written).filter(|time| (0..YEAR_10000).contains(&time.seconds)),
+    })
 }
 
 /// Gives the root what room the disk has, which was `old_bytes` large.

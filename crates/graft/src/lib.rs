@@ -33,6 +33,7 @@ mod reproducible;
 mod seed;
 mod soundness;
 mod source;
+mod state;
 mod target;
 mod unwrap;
 mod watch;
@@ -47,14 +48,15 @@ pub use convert::{Conversion, Converted};
 pub use delta::{DeltaReport, apply_delta, delta_info, make_delta};
 pub use disk::{Looked, Scratch, scratch_disk, scratch_overlay, temporary_folder};
 pub use error::{Error, Obstacle, TargetProblem, describe, in_one_line, is_full};
-pub use job::{Job, Visitor, noted_errors};
+pub use job::{Author, Job, Visitor, noted_errors};
 pub use leftover::{Leftover, before_leftovers, remove_all, remove_all_in_panic};
 pub use lock::InUse;
 pub use medium::{seed_container, stream_seed, write_seed, write_seed_in};
 pub use output::{Folder, OutputFile, with_temporary_name};
-pub use report::{Change, Clusters, Grown, InPlace, Report};
+pub use report::{Change, Clusters, Grown, InPlace, Inventory, Report};
 pub use seed::{SeedError, SeedFile, SeedSource, SshKeys};
 pub use source::{Backing, OpenedFile, OpenedImage};
+pub use state::{FileState, StateError, file_states};
 pub use watch::{Event, Stage, Watch, Watcher};
 
 /// The number of processors that this process may run on.

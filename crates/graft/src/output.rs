@@ -182,17 +182,24 @@ impl OutputFile {
         self.name(Replacing::ForGood)?.folder.handle.sync_all()
     }
 
-    /// As [`publish`](Self::publish), with a file about this one that gets its name first: whoever finds this one
-    /// finds `about`, too. If this one cannot have its name, `about` is not there, and what it replaced is back.
-    pub(crate) fn publish_with(self, about: Self) -> io::Result<()> {
+    /// As [`publish`](Self::publish), with files about this one that get their names first: whoever finds this one finds
+    /// them, too. If this one cannot have its name, they are not there, and what they replaced is back.
+    pub(crate) fn publish_with(self, about: Vec<Self>) -> io::Result<()> {
         self.file.sync_all()?;
-        about.file.sync_all()?;
-        let named = about.name(Replacing::ForNow)?;
-        match named.folder.handle.sync_all().and_then(|()| self.name(Replacing::ForGood)) {
+        about.iter().try_for_each(|about| about.file.sync_all())?;
+        let mut named: Vec<Named> = Vec::new();
+        let mut publish = || {
+            for about in about {
+                named.push(about.name(Replacing::ForNow)?);
+            }
+            named.iter().try_for_each(|named| named.folder.handle.sync_all())?;
+            self.name(Replacing::ForGood)
+        };
+        match publish() {
             Ok(own) => own.folder.handle.sync_all(),
             Err(error) => {
                 // Where even that fails, what is there vouches for no file.
-                let _ = named.undo();
+                named.into_iter().rev().for_each(|named| drop(named.undo()));
                 Err(error)
             }
         }
@@ -299,7 +306,7 @@ mod tests {
         };
         let content = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
         for round in ["one", "two"] {
-            output("out", round).publish_with(output("about", round)).unwrap();
+            output("out", round).publish_with(vec![output("about", round)]).unwrap();
             assert_eq!(
                 (names(folder.path()), content("out"), content("about")),
                 (vec!["about".into(), "out".into()], round.into(), round.into())
@@ -308,7 +315,7 @@ mod tests {
         // A folder takes the place of no file.
         std::fs::create_dir(folder.path().join("folder")).unwrap();
         for about in ["about", "new"] {
-            assert!(output("folder", "three").publish_with(output(about, "three")).is_err());
+            assert!(output("folder", "three").publish_with(vec![output(about, "three")]).is_err());
             assert_eq!(
                 (names(folder.path()), content("about")),
                 (vec!["about".into(), "folder".into(), "out".into()], "two".into())

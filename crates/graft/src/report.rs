@@ -5,6 +5,7 @@ use std::sync::Arc;
 use audit::Finding;
 use customize::Room;
 use guest::diff::BlockAccount;
+use guest::{OperatingSystem, Packages, Time};
 use image::{Edited, Written};
 use serde::Serialize;
 
@@ -49,6 +50,12 @@ pub struct Report {
     /// What differs, path by path, where that was asked for; `imgraft report --json` prints it.
     #[serde(skip)]
     pub comparison: Option<Arc<Comparison>>,
+    /// What the new guest has, where somebody wants to know it.
+    #[serde(skip)]
+    pub inventory: Option<Inventory>,
+    /// The documents about the image that were written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub documents: Vec<String>,
     /// What may not be what is wanted.
     pub warnings: Vec<String>,
     /// What was put and does not fit the guest.
@@ -87,6 +94,17 @@ impl Report {
     pub(crate) fn has_grown_nothing(&self) -> bool {
         self.grown.as_ref().is_some_and(|grown| !grown.disk_bytes.is_change() && !grown.root_bytes.is_change())
     }
+}
+
+/// What a new guest has.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// Its operating system, where it says so.
+    pub system: Option<OperatingSystem>,
+    /// Its packages.
+    pub packages: Packages,
+    /// The time of what is new in it: that of the job, or the last one at which the root was written to.
+    pub time: Option<Time>,
 }
 
 /// What grew.

@@ -4,6 +4,7 @@ mod bases;
 mod cli;
 mod command;
 mod compat;
+mod documents;
 mod environment;
 mod exit;
 mod explain;

@@ -17,6 +17,7 @@ const COMMANDS: [&str; 20] = [
     "check",
     "diff",
     "report",
+    "verify",
     "fetch",
     "boot",
     "test",

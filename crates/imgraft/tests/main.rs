@@ -46,6 +46,7 @@ mod locks;
 mod look;
 mod naming;
 mod progress;
+mod provenance;
 mod publisher;
 mod recipe;
 mod refusals;

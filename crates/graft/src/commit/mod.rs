@@ -14,12 +14,12 @@ use image::{Format, Image, NewClusters, Source, WriteOptions, Written};
 use storage::ReadAt;
 
 use crate::backing::Layer;
-use crate::checksum::{self, Checksum};
+use crate::checksum::{self, Beside};
 use crate::disk::temporary_folder;
 use crate::error::{Error, TargetProblem, full, is_full};
 use crate::job::{Job, Planned, operation_error};
 use crate::output::{Folder, OutputFile};
-use crate::report::{Clusters, InPlace};
+use crate::report::{Clusters, InPlace, Report};
 use crate::reproducible;
 use crate::watch::{Stage, Watcher};
 
@@ -34,9 +34,16 @@ const STAT_BLOCK_BYTES: u64 = 512;
 /// How the changes get into a file.
 pub(crate) enum Way {
     /// Into a new one, which will be `name` in `folder`.
-    NewFile { folder: Folder, name: OsString, checksum: Option<Checksum> },
+    NewFile { folder: Folder, name: OsString, about: About },
     /// Into the image's own one. What does not fit memory until then goes to files in `spill`.
     InPlace { spill: Folder },
+}
+
+/// The files about a new image.
+pub(crate) struct About {
+    /// The one that says its digest.
+    checksum: Option<Beside>,
+    documents: Vec<Beside>,
 }
 
 /// What was committed.
@@ -51,6 +58,8 @@ pub(crate) struct Committed {
     pub(crate) sha256: Option<String>,
     /// The file beside it that says it.
     pub(crate) checksum_file: Option<PathBuf>,
+    /// The documents about it.
+    pub(crate) documents: Vec<PathBuf>,
 }
 
 impl Way {
@@ -73,7 +82,11 @@ impl Way {
         if job.in_place {
             check_replaced(job, format, &folder)?;
         }
-        Ok(Self::NewFile { folder, name, checksum: Checksum::of(job)? })
+        let documents = job.author.iter().flat_map(|author| author.paths());
+        let documents = documents.map(|path| Beside::at(path, job)).collect::<Result<_, _>>()?;
+        let about = About { checksum: Beside::of(job)?, documents };
+        about.refuse_twice(&job.target)?;
+        Ok(Self::NewFile { folder, name, about })
     }
 
     /// Where what does not fit memory is kept.
@@ -87,9 +100,9 @@ impl Way {
     /// Brings the changes into the file.
     pub(crate) fn commit(self, planned: &Planned, job: &Job, watcher: &Watcher) -> Result<Committed, Error> {
         match self {
-            Self::NewFile { folder, name, checksum } => {
+            Self::NewFile { folder, name, about } => {
                 let output = new_file(folder, &name)?;
-                to_new_file(planned, job, output, checksum, watcher)
+                to_new_file(planned, job, output, about, watcher)
             }
             Self::InPlace { spill } => {
                 let edited = in_place::commit(planned, job, &spill, watcher)?;
@@ -100,9 +113,51 @@ impl Way {
                     copied_bytes: None,
                     sha256: None,
                     checksum_file: None,
+                    documents: Vec::new(),
                 })
             }
         }
+    }
+}
+
+impl About {
+    /// Refuses two files of one name.
+    fn refuse_twice(&self, target: &Path) -> Result<(), Error> {
+        let mut real = vec![std::path::absolute(target).unwrap_or_else(|_| target.to_owned())];
+        for file in self.checksum.iter().chain(&self.documents) {
+            let path = std::path::absolute(&file.path).unwrap_or_else(|_| file.path.clone());
+            if real.contains(&path) {
+                return Err(Error::Target { path: file.path.clone(), problem: TargetProblem::Twice });
+            }
+            real.push(path);
+        }
+        Ok(())
+    }
+
+    /// The files, which have no names yet.
+    fn write(
+        self,
+        planned: &Planned,
+        job: &Job,
+        file_size_bytes: u64,
+        sha256: Option<&str>,
+    ) -> Result<Vec<OutputFile>, Error> {
+        let mut files = Vec::new();
+        if let Some(author) = &job.author {
+            let report = Report {
+                file_size_bytes: Some(file_size_bytes),
+                sha256: sha256.map(str::to_owned),
+                ..planned.report(job)
+            };
+            let contents = author.write(&report).map_err(Error::Document)?;
+            for (document, content) in self.documents.into_iter().zip(contents) {
+                files.push(document.write_bytes(&content)?);
+            }
+        }
+        if let (Some(checksum), Some(sha256)) = (self.checksum, sha256) {
+            files.push(checksum.write(&job.target_name, sha256)?);
+        }
+        Ok(files)
     }
 }
 
@@ -132,7 +187,7 @@ fn to_new_file(
     planned: &Planned,
     job: &Job,
     output: OutputFile,
-    checksum: Option<Checksum>,
+    about: About,
     watcher: &Watcher,
 ) -> Result<Committed, Error> {
     let is_raw = planned.container.is_none() && planned.image.info().format == Format::Raw;
@@ -151,15 +206,15 @@ fn to_new_file(
     if job.in_place {
         keep_attributes(&output, job.base.metadata(), watcher)?;
     }
-    let checksum_file = checksum.as_ref().map(|checksum| checksum.path.clone());
-    let sha256 = match (sha256, &checksum) {
-        (None, Some(_)) => Some(checksum::sha256(output.file()).map_err(|error| Error::Write(Box::new(error)))?),
-        (sha256, _) => sha256,
+    let checksum_file = about.checksum.as_ref().map(|checksum| checksum.path.clone());
+    let documents = about.documents.iter().map(|document| document.path.clone()).collect();
+    let sha256 = match sha256 {
+        None if about.checksum.is_some() || job.author.is_some() => {
+            Some(checksum::sha256(output.file()).map_err(|error| Error::Write(Box::new(error)))?)
+        }
+        sha256 => sha256,
     };
-    let about = match (checksum, &sha256) {
-        (Some(checksum), Some(sha256)) => Some(checksum.write(&job.target_name, sha256)?),
-        _ => None,
-    };
+    let about = about.write(planned, job, written.file_size_bytes, sha256.as_deref())?;
     publish_with(output, about, &job.target_name, watcher)?;
     Ok(Committed {
         file_size_bytes: written.file_size_bytes,
@@ -168,6 +223,7 @@ fn to_new_file(
         copied_bytes: (job.in_place && is_raw && !has_all).then(|| job.base.metadata().blocks() * STAT_BLOCK_BYTES),
         sha256,
         checksum_file,
+        documents,
     })
 }
 
@@ -233,23 +289,19 @@ pub(crate) fn write_error(error: image::Error, needed_bytes: Option<u64>, base_p
 
 /// Gives the finished image its name.
 pub(crate) fn publish(output: OutputFile, target_name: &Path, watcher: &Watcher) -> Result<(), Error> {
-    publish_with(output, None, target_name, watcher)
+    publish_with(output, Vec::new(), target_name, watcher)
 }
 
-/// Gives the finished image its name, and before that a file about it.
+/// Gives the finished image its name, and before that the files about it.
 fn publish_with(
     output: OutputFile,
-    about: Option<OutputFile>,
+    about: Vec<OutputFile>,
     target_name: &Path,
     watcher: &Watcher,
 ) -> Result<(), Error> {
     let _stage = watcher.stage(Stage::Sync);
     let folder = output.folder().try_clone();
-    let published = match about {
-        Some(about) => output.publish_with(about),
-        None => output.publish(),
-    };
-    published.map_err(|error| match folder {
+    output.publish_with(about).map_err(|error| match folder {
         // Some file systems look for room only when they sync.
         Ok(folder) if is_full(&error) => Error::no_space(&folder, None, error),
         _ => Error::unwritable(target_name)(error),

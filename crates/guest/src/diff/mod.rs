@@ -29,6 +29,7 @@ pub(crate) mod ranges;
 pub(crate) mod touched;
 mod tree;
 
+use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -39,6 +40,8 @@ use storage::{ReadAt, WriteAt};
 use crate::error::Error;
 use crate::file_system::{KINDS, Kind};
 use crate::guest::{Guest, open_volumes_with};
+use crate::metadata::FileKind;
+use crate::modify::Xattrs;
 use crate::path::GuestPath;
 use crate::volume::Volume;
 
@@ -49,7 +52,7 @@ pub use account::{
 pub use places::{OutsideChange, Property, TableChange, VolumeChange};
 pub use ranges::{differing, union, without};
 pub use touched::Listed;
-pub use tree::{Facts, PathChange, PathChangeKind};
+pub use tree::{Facts, ImageFile, PathChange, PathChangeKind};
 
 /// The unit in which bytes outside file systems are counted, and those of a FAT.
 pub(crate) const SECTOR_BYTES: u64 = 512;
@@ -107,6 +110,27 @@ impl View {
             Content::Guest(guest) => guest.volumes(),
             Content::Volumes(volumes) => volumes,
         }
+    }
+
+    /// What [`Facts`] do not say of a file of this disk, which is the image of a comparison: the content of a regular file
+    /// goes to `content`, and extended attributes, by name, and the flags of the file system are returned.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FileSystem`] if it cannot be read.
+    pub fn contents(&self, file: &ImageFile, content: &mut dyn Write) -> Result<(Xattrs, u32), Error> {
+        let Some(volume) = self.volumes().get(file.volume) else { return Ok(Default::default()) };
+        let Some(file_system) = volume.file_system() else { return Ok(Default::default()) };
+        let mut read = || {
+            let metadata = file_system.metadata(&file.node)?;
+            if metadata.kind == FileKind::Regular {
+                // A digest takes all that it is given.
+                let _ = file_system.read_to(&file.node, metadata.size_bytes, content)?;
+            }
+            let xattrs = file_system.xattrs(&file.node)?;
+            Ok((xattrs, file_system.extras(&file.node)?.flags))
+        };
+        read().map_err(|error| volume.failed(error))
     }
 
     fn volumes_mut(&mut self) -> &mut [Volume] {
@@ -225,7 +249,8 @@ fn compare_volumes(
     let mut compared = compared.map_err(|error| two.failed(error))?;
     compared.run(two, mount_point.as_ref(), &mut |change| {
         listed.note([base_index, image_index], [old, new], &change);
-        report(Found::Path(change.change));
+        let file = change.image.map(|node| ImageFile { volume: image_index, node });
+        report(Found::Path(PathChange { file, ..change.change }));
     });
     Ok(())
 }

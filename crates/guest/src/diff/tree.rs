@@ -50,6 +50,16 @@ pub struct PathChange {
     /// Why it could not be compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// The file as it is, for [`View::contents`](super::View::contents).
+    #[serde(skip)]
+    pub file: Option<ImageFile>,
+}
+
+/// A file of the image that was compared: the index of its volume, and which file of that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ImageFile {
+    pub(super) volume: usize,
+    pub(super) node: Node,
 }
 
 /// The facts about a file.
@@ -156,6 +166,7 @@ impl<'a> Comparison<'a> {
                 base: None,
                 image: None,
                 problem: None,
+                file: None,
             };
             match problem.map_or_else(|| this.compare(&pending, &mut change), Err) {
                 Ok(true) => report(pending.seen(change)),
@@ -182,6 +193,7 @@ impl<'a> Comparison<'a> {
                 base: facts(self.base, &pending.base),
                 image: facts(self.image, &pending.image),
                 problem: None,
+                file: None,
             };
             report(pending.seen(change));
         }

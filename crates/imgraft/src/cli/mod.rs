@@ -6,6 +6,7 @@ pub(crate) mod cache;
 pub(crate) mod commands;
 pub(crate) mod delta;
 pub(crate) mod doctor;
+pub(crate) mod documents;
 pub(crate) mod explain;
 pub(crate) mod fetch;
 pub(crate) mod finish;
@@ -21,6 +22,7 @@ pub(crate) mod seed_content;
 pub(crate) mod serve;
 pub(crate) mod test;
 pub(crate) mod update;
+pub(crate) mod verify;
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -46,8 +48,8 @@ const STYLES: Styles = Styles::styled()
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; nothing is wrong
-  1  the answer is no: `check`, `test`, `seed check`, `cache verify` and `inspect --hygiene` found
-     something wrong, `diff` a difference, `doctor` no way to run commands in guests
+  1  the answer is no: `check`, `test`, `verify`, `seed check`, `cache verify` and `inspect --hygiene`
+     found something wrong, `diff` a difference, `doctor` no way to run commands in guests
   2  it could not be done, and nothing was changed; wrong usage";
 
 /// The help of a command with so many options that examples after them would not be seen.
@@ -142,6 +144,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: delta::Command,
     },
+    /// Verify that an image is its base and exactly what its manifest says
+    #[command(after_help = flowing(verify::EXAMPLES))]
+    Verify(Box<verify::Verify>),
     /// Make a seed for cloud-init: what a guest gets at its first boot
     #[command(after_help = flowing(seed::EXAMPLES))]
     Seed {
@@ -442,6 +447,9 @@ pub(crate) struct Build {
 
     #[command(flatten)]
     pub(crate) page: report::Page,
+
+    #[command(flatten)]
+    pub(crate) documents: documents::Documents,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

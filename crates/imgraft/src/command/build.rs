@@ -12,6 +12,7 @@ use recipe::{Base, BaseName, InputError};
 use crate::bases::{Bases, LockFile, name_failure};
 use crate::cli::Build;
 use crate::cli::base::BaseSource;
+use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
 use crate::placeholders::{Placeholders, Source};
@@ -95,6 +96,11 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     arguments.commands.apply(&mut job, recipe.network, recipe.limits);
     arguments.finish.apply(&mut job, recipe.clean);
     arguments.writing.apply(&mut job)?;
+    if !dry_run {
+        let recipe = recipe_path.is_some().then_some((&*source.path, &*source.text));
+        let backing = arguments.backing;
+        job.author = Documents::of(arguments.documents, backing, recipe, &base_path, published.clone(), &inputs, &job)?;
+    }
     let report = job.run(&messages.watcher())?;
     tell_report(&report, messages, false, start);
     tell_findings(&report, messages);

@@ -27,6 +27,7 @@ mod seed;
 mod test;
 mod umount;
 mod update;
+mod verify;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -57,6 +58,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Diff(arguments) => return diff::run(&arguments, messages),
         Command::Report(arguments) => report::run(&arguments, messages)?,
         Command::Delta { command } => delta::run(&command, messages)?,
+        Command::Verify(arguments) => return verify::run(&arguments, messages),
         Command::Seed { command } => return seed::run(command, messages),
         Command::Fetch(arguments) => fetch::run(arguments, messages)?,
         Command::Update(arguments) => update::run(&arguments, messages)?,

@@ -196,7 +196,16 @@ mod tests {
         };
         let [base, image] = sizes.map(|size_bytes| size_bytes.map(facts));
         let what = if change == PathChangeKind::Changed { vec!["content", "size"] } else { Vec::new() };
-        PathChange { change, path: path.to_owned(), volume: String::new(), what, base, image, problem: None }
+        PathChange {
+            change,
+            path: path.to_owned(),
+            volume: String::new(),
+            what,
+            base,
+            image,
+            problem: None,
+            file: None,
+        }
     }
 
     #[test]

@@ -41,7 +41,16 @@ fn facts(kind: FileKind, size_bytes: Option<u64>) -> Facts {
 fn path(change: PathChangeKind, path: &str, base: Option<Facts>, image: Option<Facts>) -> PathChange {
     let what = if change == PathChangeKind::Changed { vec!["content", "size", "modified"] } else { Vec::new() };
     let problem = (change == PathChangeKind::Unknown).then(|| "its inode 12 is damaged".to_owned());
-    PathChange { change, path: path.to_owned(), volume: "partition 1".to_owned(), what, base, image, problem }
+    PathChange {
+        change,
+        path: path.to_owned(),
+        volume: "partition 1".to_owned(),
+        what,
+        base,
+        image,
+        problem,
+        file: None,
+    }
 }
 
 /// A file that is new.

@@ -76,6 +76,9 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
     if let Some(file) = &report.checksum_file {
         messages.note(format_args!("wrote {file}"));
     }
+    for document in &report.documents {
+        messages.note(format_args!("wrote {document}"));
+    }
     let file_size_bytes = report.file_size_bytes.unwrap_or(0);
     let (how, growth) = match &report.in_place {
         Some(edit) => (" in place", format!("{}, ", growth(edit, file_size_bytes))),

@@ -1,0 +1,208 @@
+//! Documents about a new image: the facts that they are made of, gathered from a build.
+
+mod changes;
+mod input;
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use customize::Operation;
+use graft::{Author, Inventory, Job, Report};
+use guest::{FileKind, Packages};
+use provenance::{Base, Digested, Input, Manager, Manifest, Output, Package, PutFile, Sbom, Tool};
+use serde_json::Value;
+
+pub(crate) use self::changes::changes;
+use self::input::{Given, sha256_of};
+use crate::cli::{self, Backing};
+use crate::failure::Failure;
+use crate::report::{ImageFile, Published};
+use crate::show::rfc3339;
+
+/// What of an operation's report depends on the machine and not on the inputs, or is a secret.
+const LEFT_OUT: [&str; 4] = ["made_up", "log", "runner", "runner_because"];
+
+/// Which document it is.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Manifest,
+    Spdx,
+    CycloneDx,
+    Statement,
+    Predicate,
+}
+
+/// The documents that are asked for, and what is known before the build.
+#[derive(Debug)]
+pub(crate) struct Documents {
+    files: Vec<(PathBuf, Kind)>,
+    recipe: Option<Digested>,
+    base: Base,
+    given: Vec<Given>,
+    tool: Tool,
+}
+
+impl Documents {
+    /// Those of a build: `recipe` is its path and text, `inputs` those that were given for it.
+    pub(crate) fn of(
+        asked: cli::documents::Documents,
+        backing: Backing,
+        recipe: Option<(&Path, &str)>,
+        base_path: &Path,
+        published: Option<Published>,
+        inputs: &BTreeMap<String, PathBuf>,
+        job: &Job,
+    ) -> Result<Option<Arc<dyn Author>>, Failure> {
+        let files = files(asked)?;
+        if files.is_empty() {
+            return Ok(None);
+        }
+        if backing.allow_backing {
+            return Err(Failure::new(
+                "documents are about a base that is one file, and this one may have others under it",
+            )
+            .hint("make one file of it first: `imgraft convert BASE NEW --allow-backing`"));
+        }
+        let digested =
+            |name: &Path| sha256_of(name).map(|sha256| Digested { name: name.display().to_string(), sha256 });
+        let lock = published.as_ref().and_then(|published| published.lock.as_deref()).map(Path::new);
+        let ImageFile { path, file_size_bytes, sha256, .. } = ImageFile::of(base_path, None)?;
+        let base = Base {
+            name: published.as_ref().map_or(path, |published| published.name.clone()),
+            sha256: sha256.unwrap_or_default(),
+            size_bytes: file_size_bytes.unwrap_or_default(),
+            lock: lock.map(digested).transpose()?,
+            published: published.map(|Published { address, digest, verified, .. }| provenance::Published {
+                address,
+                digest,
+                verified,
+            }),
+        };
+        let recipe = recipe.map(|(path, _)| digested(path)).transpose()?;
+        let sources = job.operations.iter().filter_map(|operation| match operation {
+            Operation::Put(put) => Some(&put.source),
+            Operation::Tar(tar) => Some(&tar.source),
+            _ => None,
+        });
+        Ok(Some(Arc::new(Self { files, recipe, base, given: Given::all(sources, inputs), tool: tool() })))
+    }
+
+    fn manifest(&self, report: &Report) -> Result<Manifest, Box<dyn Error + Send + Sync>> {
+        let Some(comparison) = &report.comparison else {
+            return Err("the base is too damaged to say what differs from it".into());
+        };
+        let inputs: Vec<Input> = self.given.iter().map(Given::digested).collect::<Result<_, _>>()?;
+        let operation = |report: &customize::Report| {
+            let mut value = serde_json::to_value(report)?;
+            if let Value::Object(fields) = &mut value {
+                LEFT_OUT.iter().for_each(|field| drop(fields.remove(*field)));
+            }
+            Ok::<_, serde_json::Error>(value)
+        };
+        let name = Path::new(&report.output).file_name().unwrap_or_default();
+        Ok(Manifest {
+            manifest_version: provenance::VERSION,
+            created: report.inventory.as_ref().and_then(|inventory| inventory.time).map(rfc3339),
+            tool: self.tool.clone(),
+            recipe: self.recipe.clone(),
+            base: self.base.clone(),
+            inputs,
+            operations: report.operations.iter().map(operation).collect::<Result<_, _>>()?,
+            packages: comparison.packages.as_ref().map(serde_json::to_value).transpose()?,
+            changes: changes(comparison)?,
+            outputs: vec![Output {
+                name: name.display().to_string(),
+                format: report.format.clone(),
+                sha256: report.sha256.clone().unwrap_or_default(),
+                size_bytes: report.file_size_bytes.unwrap_or_default(),
+                virtual_size_bytes: report.virtual_size_bytes,
+            }],
+        })
+    }
+}
+
+impl Author for Documents {
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|(path, _)| path.clone()).collect()
+    }
+
+    fn write(&self, report: &Report) -> Result<Vec<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        let manifest = self.manifest(report)?;
+        let write = |(_, kind): &(PathBuf, Kind)| {
+            Ok(match kind {
+                Kind::Manifest => manifest.to_bytes()?,
+                Kind::Spdx => provenance::spdx(&sbom(&manifest, report)?),
+                Kind::CycloneDx => provenance::cyclonedx(&sbom(&manifest, report)?),
+                Kind::Statement => provenance::statement(&manifest),
+                Kind::Predicate => provenance::predicate(&manifest),
+            })
+        };
+        self.files.iter().map(write).collect()
+    }
+}
+
+/// Where each document goes.
+fn files(asked: cli::documents::Documents) -> Result<Vec<(PathBuf, Kind)>, Failure> {
+    let cli::documents::Documents { manifest, sbom, provenance, predicate } = asked;
+    let mut files: Vec<(PathBuf, Kind)> = manifest.into_iter().map(|path| (path, Kind::Manifest)).collect();
+    for path in sbom {
+        let kind = match path.to_string_lossy() {
+            name if name.ends_with(".spdx.json") => Kind::Spdx,
+            name if name.ends_with(".cdx.json") => Kind::CycloneDx,
+            name => {
+                return Err(Failure::new(format!("the name `{name}` does not say which kind of SBOM it is"))
+                    .hint("end it in `.spdx.json` for SPDX 2.3 or in `.cdx.json` for CycloneDX 1.6"));
+            }
+        };
+        files.push((path, kind));
+    }
+    files.extend(provenance.map(|path| (path, Kind::Statement)));
+    files.extend(predicate.map(|path| (path, Kind::Predicate)));
+    Ok(files)
+}
+
+/// This program.
+fn tool() -> Tool {
+    // It is what runs, even if another file has its name by now. Without a /proc, nobody knows.
+    let sha256 = sha256_of(Path::new("/proc/self/exe")).ok();
+    Tool { name: "imgraft".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned(), sha256 }
+}
+
+/// What is in the image of `manifest`.
+fn sbom(manifest: &Manifest, report: &Report) -> Result<Sbom, Box<dyn Error + Send + Sync>> {
+    let (Some(Inventory { system, packages, time }), Some(comparison)) = (&report.inventory, &report.comparison) else {
+        return Err("nothing is known of the guest".into());
+    };
+    let packages = match packages {
+        Packages::Dpkg(packages) => packages.iter().map(|package| {
+            let guest::Package { name, version, architecture } = package.clone();
+            (Manager::Dpkg, Package { name, version, architecture })
+        }),
+        Packages::Unreadable(manager) => {
+            return Err(format!("an SBOM lists the guest's packages, and {manager}'s list cannot be read yet").into());
+        }
+        Packages::None => return Err("an SBOM lists the guest's packages, and no list of them was found".into()),
+    };
+    let mut files = Vec::new();
+    for (change, state) in comparison.differences.paths.iter().zip(&comparison.states) {
+        let is_regular = change.image.as_ref().is_some_and(|facts| facts.kind == FileKind::Regular);
+        if let Some(state) = state.as_ref().filter(|_| is_regular)
+            && let (Some(sha256), Some(sha1)) = (&state.sha256, &state.sha1)
+        {
+            files.push(PutFile { path: change.path.clone(), sha256: sha256.clone(), sha1: sha1.clone() });
+        }
+    }
+    let system = system.clone().unwrap_or_default();
+    Ok(Sbom {
+        image: manifest.outputs[0].clone(),
+        tool: manifest.tool.clone(),
+        created: rfc3339(time.unwrap_or_default()),
+        system: system.id,
+        system_version: system.version,
+        system_name: system.name,
+        packages: packages.collect(),
+        files,
+    })
+}

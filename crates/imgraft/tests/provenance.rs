@@ -1,0 +1,214 @@
+//! The documents about an image, and `imgraft verify`, which holds an image against its manifest.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use testkit::fixture::Options;
+use testkit::judge::judge;
+
+use crate::documents::root;
+use crate::support::ci::assert_schema;
+use crate::support::{World, noise};
+
+const BUILD: &str = "build --base base.img --put app:/usr/bin/app:0755 --put tree:/srv/tree --chmod 0600:/etc/hostname \
+                     --link /usr/bin/app:/usr/bin/link -o my.img --manifest my.img.manifest.json";
+
+fn world() -> World {
+    let world = World::new();
+    world.file("app", noise(1, 300_000)).file("tree/a", "a\n").file("tree/b/c", "c\n");
+    for name in ["app", "tree/a", "tree/b/c"] {
+        world.modified(name, 1_600_000_000);
+    }
+    world
+}
+
+fn manifest(world: &World, name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(world.path(name)).unwrap()).unwrap()
+}
+
+fn write(world: &World, name: &str, manifest: &Value) {
+    fs::write(world.path(name), serde_json::to_vec(manifest).unwrap()).unwrap();
+}
+
+fn sha256sum(world: &World, name: &str) -> String {
+    let said = judge("sha256sum").arg(world.path(name)).succeed().stdout;
+    said.split_ascii_whitespace().next().unwrap().to_owned()
+}
+
+/// What `verify` finds, which is a no.
+#[track_caller]
+fn refused(world: &World, arguments: &str) -> String {
+    let run = world.run(&format!("verify {arguments}"));
+    assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
+    assert!(run.stdout.contains(" is not what "), "{}", run.stdout);
+    run.stdout
+}
+
+#[test]
+fn a_manifest_says_what_was_made_and_is_as_its_schema_says() {
+    let world = world();
+    world.run(BUILD).succeeds();
+    assert_schema(&root().join("docs/manifest.schema.json"), &[&world.path("my.img.manifest.json")]);
+    let said = manifest(&world, "my.img.manifest.json");
+    assert_eq!(said["base"]["sha256"], sha256sum(&world, "base.img"));
+    assert_eq!(said["outputs"][0]["sha256"], sha256sum(&world, "my.img"));
+    assert_eq!(said["inputs"][0]["sha256"], sha256sum(&world, "app"));
+    let tree = judge("sh").args(["-c", "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"]);
+    let tree = tree.current_dir(world.path("tree")).succeed().stdout;
+    assert_eq!(said["inputs"][1]["sha256"], tree.split_ascii_whitespace().next().unwrap());
+    let paths = said["changes"]["paths"].as_array().unwrap();
+    let app = paths.iter().find(|path| path["path"] == "/usr/bin/app").unwrap();
+    assert_eq!((&app["change"], &app["image"]["mode"]), (&json!("added"), &json!("0755")));
+    assert_eq!(app["image"]["sha256"], sha256sum(&world, "app"));
+
+    // The same inputs, another time and folder: the same bytes.
+    let again = self::world();
+    again.run(BUILD).succeeds();
+    let bytes = |world: &World| fs::read(world.path("my.img.manifest.json")).unwrap();
+    assert!(bytes(&world) == bytes(&again));
+    let run = world.run("verify my.img --base base.img").succeeds();
+    assert!(run.stdout.ends_with("paths differ\n"), "{}", run.stdout);
+    let run = world.run("verify my.img").succeeds();
+    assert_eq!(run.stdout, "my.img has the digest that my.img.manifest.json says\n");
+    assert!(run.stderr.contains("there is no base to compare with"), "{}", run.stderr);
+}
+
+#[test]
+fn documents_are_there_with_the_image_or_not_at_all() {
+    let world = world();
+    let names = |world: &World| -> Vec<String> {
+        let names =
+            fs::read_dir(world.folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name != "app" && name != "tree").collect();
+        names.sort();
+        names
+    };
+    for (arguments, said) in [
+        ("--manifest my.img", "is the name of two files"),
+        ("--manifest m.json --provenance m.json", "is the name of two files"),
+        ("--manifest none/m.json", "none"),
+        ("--manifest base.img", "is the image that is read"),
+        ("--sbom sbom.json", "does not say which kind of SBOM it is"),
+        ("--manifest m.json --sbom a.cdx.json --strict --put app:/none/", ""),
+    ] {
+        let run = world.run(&format!("build --base base.img --put app:/usr/bin/app -o my.img {arguments}"));
+        if !said.is_empty() {
+            assert_eq!(run.code, Some(2), "{arguments}");
+            assert!(run.stderr.contains(said), "{arguments}: {}", run.stderr);
+            assert_eq!(names(&world), ["base.img"], "{arguments}");
+        }
+        for name in names(&world) {
+            if name != "base.img" {
+                fs::remove_file(world.path(&name)).unwrap();
+            }
+        }
+    }
+    // A folder has the image's name: documents that were there are what they were.
+    fs::create_dir(world.path("dir.img")).unwrap();
+    world.file("m.json", "old");
+    let run = world.run("build --base base.img --put app:/usr/bin/app -o dir.img --manifest m.json");
+    assert_eq!((run.code, fs::read_to_string(world.path("m.json")).unwrap().as_str()), (Some(2), "old"));
+    // A dry run writes none.
+    world.run("build --base base.img --put app:/usr/bin/app -o my.img --manifest n.json --dry-run").succeeds();
+    assert!(!world.path("n.json").exists());
+}
+
+#[test]
+fn what_was_changed_after_the_build_is_found() {
+    let world = world();
+    world.run(BUILD).succeeds();
+    for (change, found) in [
+        // A byte of a file: the size and the time are as they were.
+        ("--put other:/usr/bin/app:0755", "! `/usr/bin/app` in the image has the SHA-256 "),
+        ("--write /etc/cron.d/x:x", "! `/etc/cron.d/x` is added, which the manifest does not say"),
+        ("--chmod 04755:/usr/bin/app", "! `/usr/bin/app` in the image has the mode 4755, and the manifest says 0755"),
+        ("--chown 1:1:/usr/bin/app", "! `/usr/bin/app` in the image has the owner 1:1, and the manifest says 0:0"),
+        ("--remove /srv/tree/a", "! `/srv/tree/a` is as in the base, and the manifest says that it is added"),
+    ] {
+        let mut bytes = noise(1, 300_000);
+        bytes[12_345] ^= 1;
+        world.file("other", bytes).modified("other", 1_600_000_000);
+        fs::copy(world.path("my.img"), world.path("new.img")).unwrap();
+        world.run(&format!("customize new.img {change}")).succeeds();
+        let said = refused(&world, "new.img --base base.img --manifest my.img.manifest.json");
+        assert!(said.starts_with("! the image `new.img` has the SHA-256 "), "{change}: {said}");
+        assert!(said.contains(found), "{change}: {said}");
+        // Who changes the digest in the manifest, too, has not changed enough.
+        let mut lie = manifest(&world, "my.img.manifest.json");
+        lie["outputs"][0]["sha256"] = json!(sha256sum(&world, "new.img"));
+        write(&world, "lie.json", &lie);
+        assert!(refused(&world, "new.img --base base.img --manifest lie.json").starts_with(found), "{change}");
+    }
+    // Bytes in no file, which a mount would not show: the boot loader's partition.
+    let raw = "convert my.img raw.img -O raw";
+    world.run(raw).succeeds();
+    let mut bytes = fs::read(world.path("raw.img")).unwrap();
+    bytes[440 - 20] ^= 1;
+    fs::write(world.path("raw.img"), bytes).unwrap();
+    let said = refused(&world, "raw.img --base base.img --manifest my.img.manifest.json");
+    assert!(said.contains("! in the disk outside of partitions, this differs"), "{said}");
+}
+
+#[test]
+fn a_manifest_that_lies_or_floods_is_refused() {
+    let world = world();
+    world.run(BUILD).succeeds();
+    let truth = manifest(&world, "my.img.manifest.json");
+    let lies: [(&str, fn(&mut Value)); 5] = [
+        ("is added, which the manifest does not say", |said| {
+            said["changes"]["paths"].as_array_mut().unwrap().clear();
+        }),
+        ("which the manifest says", |said| said["changes"]["outside"] = json!([{"place": "\u{1b}[2J"}])),
+        ("times", |said| {
+            let paths = said["changes"]["paths"].as_array_mut().unwrap();
+            paths.push(paths[0].clone());
+        }),
+        ("the base `base.img` has the SHA-256", |said| said["base"]["sha256"] = json!("0".repeat(64))),
+        ("the image `my.img` has the SHA-256", |said| said["outputs"][0]["sha256"] = json!("")),
+    ];
+    for (found, lie) in lies {
+        let mut said = truth.clone();
+        lie(&mut said);
+        write(&world, "lie.json", &said);
+        let told = refused(&world, "my.img --base base.img --manifest lie.json");
+        assert!(told.contains(found) && !told.contains('\u{1b}'), "{found}: {told}");
+    }
+    // Not the base that it was made of.
+    fs::copy(world.path("my.img"), world.path("other.img")).unwrap();
+    assert!(refused(&world, "my.img --base other.img").starts_with("! the base `other.img` has the SHA-256 "));
+
+    let flood = |name: &str, bytes: Vec<u8>, why: &str| {
+        fs::write(world.path(name), bytes).unwrap();
+        let run = world.run(&format!("verify my.img --base base.img --manifest {name}"));
+        assert_eq!(run.code, Some(2), "{name}: {}", run.stdout);
+        assert!(run.stderr.contains(why), "{name}: {}", run.stderr);
+    };
+    flood("empty", Vec::new(), "it is not a manifest of an image");
+    flood("deep", [b"{\"manifest_version\":".repeat(1), b"[".repeat(1_000_000)].concat(), "it is not a manifest");
+    let mut deep = serde_json::to_string(&truth).unwrap();
+    deep = deep.replacen("\"operations\":[", &format!("\"operations\":[{},", "[".repeat(1_000_000)), 1);
+    flood("deep-operations", deep.into_bytes(), "recursion limit exceeded");
+    let mut later = truth.clone();
+    later["manifest_version"] = json!(2);
+    flood("later", serde_json::to_vec(&later).unwrap(), "it has version 2 of the form, and 1 is known");
+    let mut more = truth.clone();
+    more["extra"] = json!(1);
+    flood("more", serde_json::to_vec(&more).unwrap(), "unknown field `extra`");
+    let mut two = truth;
+    two["outputs"] = json!([two["outputs"][0], two["outputs"][0]]);
+    flood("two", serde_json::to_vec(&two).unwrap(), "it is about 2 images");
+    // A file that has no end on the disk.
+    let endless = fs::File::create(world.path("endless")).unwrap();
+    endless.set_len(1 << 40).unwrap();
+    let run = world.run("verify my.img --manifest endless");
+    assert!(run.code == Some(2) && run.stderr.contains("it is larger than 67108864 bytes"), "{}", run.stderr);
+}
+
+#[test]
+fn files_of_holes_have_no_manifest() {
+    let world = World::with_copy(&Options::default());
+    fs::File::create(world.path("holes")).unwrap().set_len(1 << 36).unwrap();
+    let run = world.run("build --base my.img --put holes:/srv/holes -o new.img --manifest m.json");
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(run.stderr.contains("they consist of holes") && !world.path("new.img").exists(), "{}", run.stderr);
+}
