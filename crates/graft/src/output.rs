@@ -188,7 +188,7 @@ impl OutputFile {
         self.file.sync_all()?;
         about.iter().try_for_each(|about| about.file.sync_all())?;
         let mut named: Vec<Named> = Vec::new();
-        let mut publish = || {
+        let publish = || {
             for about in about {
                 named.push(about.name(Replacing::ForNow)?);
             }

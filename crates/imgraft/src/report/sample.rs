@@ -113,6 +113,7 @@ pub(super) fn sample(more: impl IntoIterator<Item = PathChange>) -> Sample {
             partition(1, "cloudimg-rootfs", "ext4", [GIB, GIB * 5 / 2], [Some(1500 * MIB), Some(1700 * MIB)]),
         ],
         map,
+        states: Vec::new(),
         packages: Some(PackageChanges {
             installed: vec![package("nodejs", "18.19.1+dfsg-6ubuntu5"), package(EVIL, "1")],
             upgraded: vec![Upgrade {
