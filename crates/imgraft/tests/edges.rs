@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 25] = [
+const EDGES: [(&str, &[&str]); 26] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -23,6 +23,7 @@ const EDGES: [(&str, &[&str]); 25] = [
     ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "storage", "words"]),
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
+    ("registry", &["catalogue", "image"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["page", "recipe", "vm"]),
     ("graft", &["audit", "customize", "guest", "image", "recipe", "seed", "storage", "words"]),
