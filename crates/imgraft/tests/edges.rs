@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 27] = [
+const EDGES: [(&str, &[&str]); 28] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -25,6 +25,7 @@ const EDGES: [(&str, &[&str]); 27] = [
     ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "storage", "words"]),
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
+    ("registry", &["catalogue", "image"]),
     ("vm", &["guest", "partition", "storage"]),
     ("judge", &["page", "recipe", "vm"]),
     ("graft", &["audit", "customize", "delta", "guest", "image", "recipe", "seed", "storage", "words"]),

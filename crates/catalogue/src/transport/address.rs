@@ -11,13 +11,18 @@ const MAX_LENGTH: usize = 8 << 10;
 
 /// An `https` or `http` address with a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub struct Address {
     text: String,
     uri: Uri,
 }
 
 impl Address {
-    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+    /// The address in `text`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |problem: &str| Error::Address { url: text.to_owned(), problem: problem.to_owned() };
         if text.len() > MAX_LENGTH {
             let url = text.chars().take(100).chain(['…']).collect();
@@ -35,7 +40,8 @@ impl Address {
         Ok(Self { text: text.to_owned(), uri })
     }
 
-    pub(super) fn as_str(&self) -> &str {
+    /// Its text.
+    pub fn as_str(&self) -> &str {
         &self.text
     }
 
@@ -43,17 +49,24 @@ impl Address {
         &self.uri
     }
 
-    pub(super) fn is_https(&self) -> bool {
+    /// Whether it has TLS.
+    pub fn is_https(&self) -> bool {
         self.uri.scheme_str() == Some("https")
     }
 
     /// The host, an IPv6 address without its brackets.
-    pub(super) fn host(&self) -> &str {
+    pub fn host(&self) -> &str {
         self.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// Its server: scheme, host and port.
+    pub fn origin(&self) -> String {
+        let authority = self.uri.authority().map_or("", |authority| authority.as_str());
+        format!("{}://{}", self.uri.scheme_str().unwrap_or("https"), authority.to_ascii_lowercase())
+    }
+
     /// Whether it is this machine: a loopback address, or `localhost`.
-    pub(super) fn is_loopback(&self) -> bool {
+    pub fn is_loopback(&self) -> bool {
         match self.host().parse::<IpAddr>() {
             Ok(address) => address.is_loopback(),
             Err(_) => self.host().eq_ignore_ascii_case("localhost"),
@@ -61,7 +74,11 @@ impl Address {
     }
 
     /// The address `location`, relative to this one (RFC 3986, 5.2).
-    pub(super) fn join(&self, location: &str) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`].
+    pub fn join(&self, location: &str) -> Result<Self, Error> {
         let scheme = self.uri.scheme_str().unwrap_or("https");
         let authority = self.uri.authority().map_or("", |authority| authority.as_str());
         let has_scheme = location.split(['/', '?', '#']).next().is_some_and(|start| start.contains(':'));

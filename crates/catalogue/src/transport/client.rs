@@ -1,12 +1,11 @@
 //! The transport over the network.
 
-use std::io::{self, Read};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::address::Address;
 use super::transfer::Transfer;
-use super::web::{Again, Failed, Web};
+use super::web::{Failed, Web};
 use super::{Download, Error, Event, Progress, Proxies, Retry, Roots, Transport};
 use crate::cache::{Cache, Claim, Entry, Found};
 
@@ -64,45 +63,17 @@ impl Client {
         Self { web: Web::new(options) }
     }
 
+    /// What its requests go through.
+    pub fn web(&self) -> &Web {
+        &self.web
+    }
+
     fn document(&self, address: &Address, limit_bytes: u64) -> Result<Vec<u8>, Failed> {
         let answer = self.web.get(address, &[], false)?;
         if answer.status != 200 {
             return Err(answer.refusal());
         }
-        answer.is_not_encoded()?;
-        let length_bytes = answer.length_bytes()?;
-        let url = answer.url.as_str().to_owned();
-        let too_large = || Failed::from(Error::TooLarge { url: url.clone(), limit_bytes });
-        if length_bytes.is_some_and(|length| length > limit_bytes) {
-            return Err(too_large());
-        }
-        let mut bytes = Vec::new();
-        let mut reader = answer.body.into_reader().take(limit_bytes.saturating_add(1));
-        let begin = Instant::now();
-        let timeout = self.web.options().document_timeout;
-        let mut buffer = [0; 8 << 10];
-        loop {
-            match reader.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(self.web.failed(&answer.url, ureq::Error::from(error))),
-            }
-            if begin.elapsed() > timeout {
-                let problem = format!("the download took more than {} s", timeout.as_secs_f64());
-                return Err(Failed::answer(&answer.url, problem, Again::Never));
-            }
-        }
-        if bytes.len() as u64 > limit_bytes {
-            return Err(too_large());
-        }
-        match length_bytes {
-            Some(length) if length != bytes.len() as u64 => {
-                let problem = format!("it ended after {} of {length} bytes", bytes.len());
-                Err(Failed::answer(&answer.url, problem, Again::Later))
-            }
-            _ => Ok(bytes),
-        }
+        self.web.document(answer, limit_bytes)
     }
 }
 

@@ -31,12 +31,14 @@ mod roots;
 mod transfer;
 mod web;
 
+pub use self::address::Address;
 pub use self::client::{Client, Options};
 pub use self::error::Error;
 pub use self::progress::{Event, Progress, Silent};
 pub use self::proxy::Proxies;
 pub use self::retry::Retry;
 pub use self::roots::Roots;
+pub use self::web::{Again, Answer, Content, Failed, Web};
 use crate::cache::{Cache, Digest, Entry};
 
 /// Gets files.

@@ -279,7 +279,7 @@ fn fill(reader: &mut impl Read, buffer: &mut Vec<u8>, mut tell: impl FnMut(u64))
 
 impl Web {
     /// How long to wait after `failures` of this kind; `None` if it is not to be tried again.
-    pub(super) fn pause(&self, address: &Address, failed: &Failed, failures: u32) -> Option<Duration> {
+    pub fn pause(&self, address: &Address, failed: &Failed, failures: u32) -> Option<Duration> {
         let retry = &self.options().retry;
         let most = match failed.again {
             Again::Never | Again::AtOnce => return None,

@@ -1,13 +1,13 @@
 //! One request and its answer, including redirects.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Read};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ureq::http::HeaderMap;
+use ureq::http::{HeaderMap, Request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, Proxy, Timeout};
+use ureq::{Agent, Body, Proxy, SendBody, Timeout};
 
 use super::address::Address;
 use super::retry::retry_after_seconds;
@@ -21,14 +21,16 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// An error, and whether another attempt may succeed.
 #[derive(Debug)]
-pub(super) struct Failed {
-    pub(super) error: Error,
-    pub(super) again: Again,
+pub struct Failed {
+    /// What happened.
+    pub error: Error,
+    /// Whether another attempt may succeed.
+    pub again: Again,
 }
 
 /// Whether another attempt may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Again {
+pub enum Again {
     /// No.
     Never,
     /// Yes, at once: the cause has been removed.
@@ -40,12 +42,13 @@ pub(super) enum Again {
 }
 
 impl Failed {
-    pub(super) fn new(error: Error, again: Again) -> Self {
+    /// The failure that is `error`.
+    pub fn new(error: Error, again: Again) -> Self {
         Self { error, again }
     }
 
     /// The server's answer does not match the request.
-    pub(super) fn answer(url: &Address, problem: impl Into<String>, again: Again) -> Self {
+    pub fn answer(url: &Address, problem: impl Into<String>, again: Again) -> Self {
         Self::new(Error::Answer { url: url.as_str().to_owned(), problem: problem.into() }, again)
     }
 }
@@ -58,17 +61,19 @@ impl<E: Into<Error>> From<E> for Failed {
 }
 
 /// A server's answer.
-pub(super) struct Answer {
+#[derive(Debug)]
+pub struct Answer {
     /// The address, after redirects.
-    pub(super) url: Address,
-    pub(super) status: u16,
+    pub url: Address,
+    /// The status.
+    pub status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Body,
 }
 
 impl Answer {
     /// The value of a header, if it occurs once and is text.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
             (Some(value), None) => value.to_str().ok(),
@@ -102,7 +107,7 @@ impl Answer {
     }
 
     /// That there is no file in it.
-    pub(super) fn refusal(&self) -> Failed {
+    pub fn refusal(&self) -> Failed {
         let retry_after = self.header("retry-after");
         let retry_after_seconds = retry_after.and_then(|value| retry_after_seconds(value, self.header("date")));
         let error = Error::Status { url: self.url.as_str().to_owned(), status: self.status, retry_after_seconds };
@@ -114,36 +119,52 @@ impl Answer {
     }
 }
 
+/// What is sent with a request: a reader, and how many bytes it has.
+pub type Content<'a> = (&'a mut dyn Read, u64);
+
 /// Sends requests.
-pub(super) struct Web {
+pub struct Web {
     options: Options,
+    /// The `Authorization` of each server that has one.
+    authorizations: Mutex<HashMap<String, String>>,
     roots: OnceLock<Result<Arc<Vec<Certificate<'static>>>, String>>,
     agents: Mutex<HashMap<(Option<String>, bool), Agent>>,
 }
 
 impl Web {
-    pub(super) fn new(options: Options) -> Self {
-        Self { options, roots: OnceLock::new(), agents: Mutex::default() }
+    /// It uses neither certificates nor the network before the first request.
+    pub fn new(options: Options) -> Self {
+        Self { options, authorizations: Mutex::default(), roots: OnceLock::new(), agents: Mutex::default() }
     }
 
-    pub(super) fn options(&self) -> &Options {
+    /// How the network is used.
+    pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// From now on, requests to the server of `address` have this `Authorization`, or none. No other server gets it,
+    /// not even by a redirect.
+    pub fn authorize(&self, address: &Address, authorization: Option<String>) {
+        let mut authorizations = self.authorizations.lock().unwrap_or_else(PoisonError::into_inner);
+        match authorization {
+            Some(value) => authorizations.insert(address.origin(), value),
+            None => authorizations.remove(&address.origin()),
+        };
     }
 
     /// Requests `address`. Without TLS that is only allowed with `http_is_enough`: the digest is known,
     /// or nobody can be in between.
-    pub(super) fn get(
-        &self,
-        address: &Address,
-        headers: &[(&str, String)],
-        http_is_enough: bool,
-    ) -> Result<Answer, Failed> {
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer, and for a redirect that is not followed.
+    pub fn get(&self, address: &Address, headers: &[(&str, String)], http_is_enough: bool) -> Result<Answer, Failed> {
         let mut address = address.clone();
         let mut had_tls = false;
         for _ in 0..=MAX_REDIRECTS {
             self.may_be_asked(&address, http_is_enough, had_tls)?;
             had_tls |= address.is_https();
-            let answer = self.ask(&address, headers)?;
+            let answer = self.ask("GET", &address, headers, None)?;
             if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
                 return Ok(answer);
             }
@@ -173,16 +194,93 @@ impl Web {
         }
     }
 
-    fn ask(&self, address: &Address, headers: &[(&str, String)]) -> Result<Answer, Failed> {
+    /// One request, with `content` if there is any; a redirect is an answer like any other.
+    ///
+    /// # Errors
+    ///
+    /// If there is no answer.
+    pub fn once(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, String)],
+        content: Option<Content<'_>>,
+    ) -> Result<Answer, Failed> {
+        self.may_be_asked(address, false, false)?;
+        self.ask(method, address, headers, content)
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        address: &Address,
+        headers: &[(&str, String)],
+        content: Option<Content<'_>>,
+    ) -> Result<Answer, Failed> {
         let proxy = self.options.proxies.of(address);
         let agent = self.agent(address, proxy)?;
-        let mut request = agent.get(address.uri());
+        let mut request = Request::builder().method(method).uri(address.uri());
         for (name, value) in headers {
             request = request.header(*name, value);
         }
-        let response = request.call().map_err(|error| self.failed(address, error))?;
-        let (parts, body) = response.into_parts();
+        if !headers.iter().any(|(name, _)| *name == "authorization") {
+            let authorizations = self.authorizations.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(value) = authorizations.get(&address.origin()) {
+                request = request.header("authorization", value);
+            }
+        }
+        let invalid = |_| Failed::answer(address, "the request for it would break HTTP's rules", Again::Never);
+        let response = match content {
+            Some((reader, length_bytes)) => {
+                let request = request.header("content-length", length_bytes);
+                agent.run(request.body(SendBody::from_reader(reader)).map_err(invalid)?)
+            }
+            None => agent.run(request.body(()).map_err(invalid)?),
+        };
+        let (parts, body) = response.map_err(|error| self.failed(address, error))?.into_parts();
         Ok(Answer { url: address.clone(), status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
+    /// The whole body of a document.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::TooLarge`] past `limit_bytes`, and a body that ends too early, is encoded or takes too long.
+    pub fn document(&self, answer: Answer, limit_bytes: u64) -> Result<Vec<u8>, Failed> {
+        answer.is_not_encoded()?;
+        let length_bytes = answer.length_bytes()?;
+        let url = answer.url.as_str().to_owned();
+        let too_large = || Failed::from(Error::TooLarge { url: url.clone(), limit_bytes });
+        if length_bytes.is_some_and(|length| length > limit_bytes) {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        let mut reader = answer.body.into_reader().take(limit_bytes.saturating_add(1));
+        let begin = Instant::now();
+        let timeout = self.options.document_timeout;
+        let mut buffer = [0; 8 << 10];
+        loop {
+            match reader.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => bytes.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(&answer.url, ureq::Error::from(error))),
+            }
+            if begin.elapsed() > timeout {
+                let problem = format!("the download took more than {} s", timeout.as_secs_f64());
+                return Err(Failed::answer(&answer.url, problem, Again::Never));
+            }
+        }
+        if bytes.len() as u64 > limit_bytes {
+            return Err(too_large());
+        }
+        match length_bytes {
+            Some(length) if length != bytes.len() as u64 => {
+                let problem = format!("it ended after {} of {length} bytes", bytes.len());
+                Err(Failed::answer(&answer.url, problem, Again::Later))
+            }
+            _ => Ok(bytes),
+        }
     }
 
     fn agent(&self, address: &Address, proxy: Option<&str>) -> Result<Agent, Failed> {
@@ -222,6 +320,7 @@ impl Web {
             .timeout_send_request(timeout)
             .timeout_recv_response(Some(self.options.answer_timeout))
             .timeout_per_read(Some(self.options.stall_timeout))
+            .timeout_per_write(Some(self.options.stall_timeout))
             .build();
         let agent = config.new_agent();
         agents.insert(key, agent.clone());
@@ -241,6 +340,9 @@ impl Web {
         let (mut problem, again) = match error {
             ureq::Error::Timeout(Timeout::PerRead) => {
                 (format!("no data arrived for {} s", seconds(options.stall_timeout)), Again::Later)
+            }
+            ureq::Error::Timeout(Timeout::PerWrite) => {
+                (format!("it took no data for {} s", seconds(options.stall_timeout)), Again::Later)
             }
             ureq::Error::Timeout(Timeout::RecvResponse) => {
                 (format!("the answer was not complete within {} s", seconds(options.answer_timeout)), Again::Later)

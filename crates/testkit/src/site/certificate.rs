@@ -12,6 +12,10 @@ pub(super) struct Certificate {
     pub(super) config: Arc<ServerConfig>,
     /// The authority's own certificate.
     pub(super) authority_pem: String,
+    /// The server's certificate, for another program.
+    pub(super) server_pem: String,
+    /// Its key.
+    pub(super) key_pem: String,
 }
 
 /// A certificate for `127.0.0.1` and `localhost`, which has expired if `expired`.
@@ -37,5 +41,10 @@ pub(super) fn make(expired: bool) -> Certificate {
         .with_no_client_auth()
         .with_single_cert(vec![server.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
         .unwrap();
-    Certificate { config: Arc::new(config), authority_pem: authority.pem() }
+    Certificate {
+        config: Arc::new(config),
+        authority_pem: authority.pem(),
+        server_pem: server.pem(),
+        key_pem: key.serialize_pem(),
+    }
 }

@@ -10,6 +10,7 @@
 //! ```
 
 mod certificate;
+mod docker_registry;
 mod fault;
 mod proxy;
 mod serve;
@@ -24,6 +25,7 @@ use std::thread::JoinHandle;
 use rustls::ServerConfig;
 use tempfile::TempDir;
 
+pub use self::docker_registry::DockerRegistry;
 pub use self::fault::Fault;
 pub use self::proxy::{Proxy, ProxyKind};
 
