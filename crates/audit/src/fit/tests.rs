@@ -52,7 +52,8 @@ fn by_objdump(path: &Path) -> Said {
         match &words[..] {
             ["Version", "definitions:"] | ["Version", "References:"] | ["Dynamic", "Section:"] => part = words[1],
             ["NEEDED", name] => file.needed.push((*name).to_owned()),
-            ["RUNPATH", folders] => file.runpath = Some((*folders).to_owned()),
+            // It may be empty.
+            ["RUNPATH", folders @ ..] => file.runpath = Some(folders.concat()),
             ["required", "from", name] => library = name.trim_end_matches(':').to_owned(),
             [_, flags, _, version] if part == "References:" && *flags != "0x02" => {
                 file.needs.entry(library.clone()).or_default().insert((*version).to_owned());
