@@ -14,6 +14,8 @@ pub enum BaseRef {
     Name(Name),
     /// One at an address.
     Address(Address),
+    /// One in a registry: `oci://…`, which is not looked at here.
+    Registry(String),
     /// A file of this machine.
     File(PathBuf),
 }
@@ -112,7 +114,7 @@ pub enum NameError {
         url: String,
     },
     /// An address that is not an HTTP address.
-    #[error("`{url}` is not a supported address: use https, http or file")]
+    #[error("`{url}` is not a supported address: use https, http, oci or file")]
     Scheme {
         /// The address.
         url: String,
@@ -131,6 +133,9 @@ impl BaseRef {
     pub fn parse(catalogue: &Catalogue, text: &str) -> Result<Self, NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
+        }
+        if text.starts_with("oci://") {
+            return Ok(Self::Registry(text.to_owned()));
         }
         if text.contains("://") && !text.starts_with("file:") {
             return Address::parse(text).map(Self::Address);
@@ -467,7 +472,10 @@ mod tests {
             ("noble@../x", "`../x` is neither a serial, such as `20260826`, nor a digest, such as `sha256:…`"),
             ("noble@sha256:00", "a sha256 has 64 hexadecimal digits, not 2"),
             ("https://a.example/b", "the address `https://a.example/b` has no digest"),
-            ("ftp://a.example/b#sha256:00", "`ftp://a.example/b` is not a supported address: use https, http or file"),
+            (
+                "ftp://a.example/b#sha256:00",
+                "`ftp://a.example/b` is not a supported address: use https, http, oci or file",
+            ),
         ] {
             assert_eq!(text.parse::<BaseRef>().unwrap_err().to_string(), error, "{text}");
         }

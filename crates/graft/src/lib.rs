@@ -57,7 +57,7 @@ pub use report::{Change, Clusters, Grown, InPlace, Inventory, Report};
 pub use seed::{SeedError, SeedFile, SeedSource, SshKeys};
 pub use source::{Backing, OpenedFile, OpenedImage};
 pub use state::{FileState, StateError, file_states};
-pub use watch::{Event, Stage, Watch, Watcher};
+pub use watch::{Event, Lasting, Stage, Watch, Watcher};
 
 /// The number of processors that this process may run on.
 pub fn threads() -> NonZeroUsize {

@@ -44,6 +44,10 @@ pub enum Event<'a> {
 pub enum Stage {
     /// A compressed image is unpacked.
     Unpack,
+    /// A file is read for its digest.
+    Read,
+    /// A file is sent.
+    Send,
     /// Operations are carried out.
     Operations,
     /// What was changed is checked for damage.
@@ -60,6 +64,8 @@ impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unpack => "unpacking",
+            Self::Read => "reading",
+            Self::Send => "sending",
             Self::Operations => "putting",
             Self::Check => "checking what was changed",
             Self::Account => "accounting for each block",
@@ -116,7 +122,7 @@ impl Watcher {
     }
 
     /// `stage` lasts until what is returned is dropped.
-    pub(crate) fn stage(&self, stage: Stage) -> Lasting<'_> {
+    pub fn stage(&self, stage: Stage) -> Lasting<'_> {
         self.on(Event::Begins(stage));
         Lasting { watcher: self, stage }
     }
@@ -129,14 +135,15 @@ impl fmt::Debug for Watcher {
 }
 
 /// A stage that lasts.
-pub(crate) struct Lasting<'a> {
+#[derive(Debug)]
+pub struct Lasting<'a> {
     watcher: &'a Watcher,
     stage: Stage,
 }
 
 impl Lasting<'_> {
     /// So much is done.
-    pub(crate) fn set(&self, done: u64, total: u64) {
+    pub fn set(&self, done: u64, total: u64) {
         self.watcher.on(Event::Progress { stage: self.stage, done, total });
     }
 }

@@ -13,11 +13,14 @@ use catalogue::{
     Transport, Verified, config, lock,
 };
 
+use registry::{Reference, Registry};
+
 use crate::cli::base::BaseSource;
 use crate::environment;
 use crate::explain;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
+use crate::registries::{self, registry_failure};
 use crate::show::DownloadProgress;
 use crate::show::Messages;
 use graft::{Folder, OutputFile};
@@ -94,6 +97,30 @@ impl<'a> Bases<'a> {
             size_bytes: None,
         };
         self.fetch(&download).map_err(|error| fetch_failure(&error))
+    }
+
+    /// The image of a registry that the reference `text` names by its digest, and what it is called.
+    pub(crate) fn get_registry(&self, text: &str, architecture: &str) -> Result<(Entry, String), Failure> {
+        let invalid = |error: registry::ReferenceError| {
+            Failure::of(&error).hint("a base in a registry is `oci://REGISTRY/NAME@sha256:…`")
+        };
+        let reference: Reference = text.parse().map_err(invalid)?;
+        let network = &self.source.network;
+        let options = registries::options(&network.ca, network.offline);
+        let failed = |error: registry::Error| registry_failure(&error, &reference);
+        let login = registries::login(&reference)?;
+        let registry = Registry::new(&reference, options, login, self.source.plain_http).map_err(failed)?;
+        let Some(digest) = reference.digest else {
+            let failure = Failure::new(format!("`{reference}` has no digest: what is there under a tag may change"));
+            if network.offline {
+                return Err(failure.hint("`imgraft publish` prints the reference with its digest"));
+            }
+            let found = registry.resolve(&reference).map_err(failed)?.digest;
+            return Err(failure.hint(format!("write `{}`, which is there now", reference.with_digest(found))));
+        };
+        let progress = DownloadProgress::new(self.messages, reference.to_string());
+        let pulled = registry.pull(&digest, architecture, &self.cache, &progress).map_err(failed)?;
+        Ok((pulled.entry, reference.to_string()))
     }
 
     /// Says what a base is trusted for: loudly, where that is nothing.

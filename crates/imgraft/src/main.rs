@@ -15,6 +15,7 @@ mod interrupt;
 mod machine;
 mod network;
 mod placeholders;
+mod registries;
 mod report;
 mod runner;
 mod show;

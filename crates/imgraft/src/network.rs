@@ -42,19 +42,23 @@ fn system_folder() -> Option<PathBuf> {
 impl Network {
     /// A client that fetches files; `allow_http` also accepts documents without TLS.
     pub(crate) fn client(&self, allow_http: bool) -> Client {
-        let seed = environment::random_bytes().map_or(0, u64::from_ne_bytes);
-        Client::new(Options {
-            roots: Roots {
-                file: environment::path("SSL_CERT_FILE"),
-                folders: environment::paths("SSL_CERT_DIR"),
-                extra: self.ca.clone(),
-            },
-            proxies: proxies(),
-            offline: self.offline,
-            allow_http,
-            retry: Retry { seed, ..Retry::default() },
-            ..Options::default()
-        })
+        Client::new(Options { allow_http, ..options(&self.ca, self.offline) })
+    }
+}
+
+/// How the network is used, with the authorities in the files `ca`, too.
+pub(crate) fn options(ca: &[PathBuf], offline: bool) -> Options {
+    let seed = environment::random_bytes().map_or(0, u64::from_ne_bytes);
+    Options {
+        roots: Roots {
+            file: environment::path("SSL_CERT_FILE"),
+            folders: environment::paths("SSL_CERT_DIR"),
+            extra: ca.to_vec(),
+        },
+        proxies: proxies(),
+        offline,
+        retry: Retry { seed, ..Retry::default() },
+        ..Options::default()
     }
 }
 

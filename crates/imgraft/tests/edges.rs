@@ -51,6 +51,7 @@ const EDGES: [(&str, &[&str]); 28] = [
             "partition",
             "provenance",
             "recipe",
+            "registry",
             "run",
             "sandbox",
             "scratch",

@@ -2,7 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "",
     "build",
     "customize",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 21] = [
     "report",
     "verify",
     "fetch",
+    "publish",
     "boot",
     "test",
     "seed iso",

@@ -47,6 +47,7 @@ mod look;
 mod naming;
 mod progress;
 mod provenance;
+mod publish;
 mod publisher;
 mod recipe;
 mod refusals;

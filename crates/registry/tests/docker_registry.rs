@@ -10,7 +10,7 @@ use registry::{Blob, Error, Login, Part, Progress, Reference, Registry, artifact
 use testkit::judge::judge;
 use testkit::site::DockerRegistry;
 
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl Progress for Quiet {
     fn sent(&self, _: &Blob, _: u64) {}

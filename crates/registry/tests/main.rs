@@ -3,3 +3,4 @@
 #![allow(clippy::disallowed_methods, reason = "the tests start the registry")]
 
 mod docker_registry;
+mod faults;

@@ -32,6 +32,10 @@ pub(crate) struct BaseSource {
     #[arg(long)]
     pub(crate) insecure: bool,
 
+    /// Ask the registry of a base that is in one without TLS: anybody in between can read the password
+    #[arg(long)]
+    pub(crate) plain_http: bool,
+
     #[command(flatten)]
     pub(crate) network: Network,
 }

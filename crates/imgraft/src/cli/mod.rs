@@ -15,6 +15,7 @@ pub(crate) mod ls;
 pub(crate) mod machine;
 pub(crate) mod mount;
 pub(crate) mod network;
+pub(crate) mod publish;
 pub(crate) mod report;
 pub(crate) mod seed;
 pub(crate) mod seed_check;
@@ -168,6 +169,9 @@ pub(crate) enum Command {
     /// Fetch a base by name, verify it, and keep it in the cache
     #[command(after_help = flowing(fetch::EXAMPLES))]
     Fetch(fetch::Fetch),
+    /// Put an image into an OCI registry: as an artifact, or as a container disk for KubeVirt
+    #[command(after_help = flowing(publish::EXAMPLES))]
+    Publish(publish::Publish),
     /// Update a recipe's lock to the newest build of its base
     #[command(after_help = flowing(update::EXAMPLES))]
     Update(update::Update),
@@ -389,8 +393,8 @@ pub(crate) struct Build {
     /// The recipe; ./imgraft.toml where nothing else says what to do
     pub(crate) recipe: Option<PathBuf>,
 
-    /// The base image: a file, which is never changed, a name such as `ubuntu:24.04`, or an address followed by
-    /// `#sha256:…`
+    /// The base image: a file, which is never changed, a name such as `ubuntu:24.04`, an address followed by
+    /// `#sha256:…`, or an image in a registry, `oci://REGISTRY/NAME@sha256:…`
     #[arg(long, value_name = "BASE")]
     pub(crate) base: Option<PathBuf>,
 

@@ -255,6 +255,11 @@ impl Choice<'_> {
                 let entry = Bases::new(self.bases, self.messages)?.get_address(&address)?;
                 (entry, format!("{} {}", address.url, address.digest), None)
             }
+            BaseRef::Registry(reference) => {
+                let bases = Bases::new(self.bases, self.messages)?;
+                let (entry, name) = bases.get_registry(&reference, &bases.architecture(None))?;
+                (entry, name, None)
+            }
             BaseRef::Name(name) => {
                 let bases = Bases::new(self.bases, self.messages)?;
                 let base = bases.find(&name, &bases.architecture(None))?;

@@ -74,6 +74,10 @@ pub(super) fn run(arguments: Fetch, messages: &Messages) -> Result<(), Failure> 
             let entry = bases.get_address(&address)?;
             (Report::of_address(&address, &entry), entry)
         }
+        BaseRef::Registry(reference) => {
+            let (entry, name) = bases.get_registry(&reference, &bases.architecture(None))?;
+            (Report::of_registry(name, &entry), entry)
+        }
         BaseRef::File(path) => {
             let failure =
                 Failure::new(format!("`{}` is neither a name of the catalogue nor an address", path.display()));
@@ -172,6 +176,20 @@ impl Report {
             serial: None,
             address: address.url.clone(),
             digest: address.digest.to_string(),
+            size_bytes: entry.size_bytes(),
+            verified: Trust { verified: "digest", signer: None, signed: None },
+            path: entry.path().display().to_string(),
+            output: None,
+        }
+    }
+
+    fn of_registry(name: String, entry: &Entry) -> Self {
+        Self {
+            name: name.clone(),
+            architecture: None,
+            serial: None,
+            address: name,
+            digest: entry.digest().to_string(),
             size_bytes: entry.size_bytes(),
             verified: Trust { verified: "digest", signer: None, signed: None },
             path: entry.path().display().to_string(),

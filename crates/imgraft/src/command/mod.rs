@@ -21,6 +21,7 @@ mod install_compat;
 mod ls;
 mod man;
 mod mount;
+mod publish;
 mod report;
 mod resize;
 mod seed;
@@ -61,6 +62,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Verify(arguments) => return verify::run(&arguments, messages),
         Command::Seed { command } => return seed::run(command, messages),
         Command::Fetch(arguments) => fetch::run(arguments, messages)?,
+        Command::Publish(arguments) => publish::run(&arguments, messages)?,
         Command::Update(arguments) => update::run(&arguments, messages)?,
         Command::Boot(arguments) => boot::run(&arguments, messages)?,
         Command::Test(arguments) => return test::run(&arguments, messages),
