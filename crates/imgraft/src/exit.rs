@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// It was done, or nothing is wrong.
     Done = 0,
-    /// The answer is no: the image is damaged, the images differ, the boot or the seed is not as it should be.
+    /// The answer is no: the image is damaged or not what its manifest says, the images differ, the boot or the seed is
+    /// not as it should be.
     No = 1,
     /// It could not be done, or not be looked at, or the command line is wrong.
     Trouble = 2,
