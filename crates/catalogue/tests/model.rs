@@ -11,7 +11,7 @@ use testkit::site::Fault;
 /// How many of them there are.
 /// How many fetches there are.
 fn rounds() -> u64 {
-    testkit::rounds(cfg!(feature = "full-tests"), [60, 1000, 3000])
+    testkit::rounds(cfg!(feature = "full-tests"), [60, 300, 3000])
 }
 
 /// Numbers that are nowhere the same.

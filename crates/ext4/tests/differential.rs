@@ -414,6 +414,7 @@ chown 70000:80000 deep/er; chmod 7755 deep/er; touch -d '1965-04-05 06:07:08' de
     }
 
     #[test]
+    #[ignore = "1 KiB and 4 KiB are in ./test: ./test long"]
     fn file_systems_with_blocks_of_2_kib_are_read_as_the_kernel_and_ext4_view_read_them() {
         all_features("2048", &["128", "256"]);
     }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::support::guests::small_base;
 use crate::support::{ROOT, World, assert_sound, noise};
 use testkit::judge::{assert_qemu_img_check, judge};
 use testkit::partition::assert_partition_e2fsck_clean;
@@ -26,11 +27,6 @@ const APP_BYTES: usize = 3_000_000;
 /// The calls after which files are not what they were.
 const CALLS: &str =
     "write,pwrite64,writev,pwritev,copy_file_range,fallocate,ftruncate,fsync,fdatasync,linkat,renameat,renameat2";
-
-fn base() -> PathBuf {
-    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
-    fs::canonicalize(base).expect("the base image is there")
-}
 
 fn sha256(path: &Path) -> String {
     judge("sha256sum").arg(path).succeed().stdout.split(' ').next().unwrap().to_owned()
@@ -59,7 +55,7 @@ fn calls(world: &World, arguments: &str) -> Vec<u64> {
         *of_threads.entry(line.split(' ').next().unwrap().to_owned()).or_default() += 1;
     }
     let count = *of_threads.values().max().unwrap();
-    let spread = testkit::rounds(true, [0, 8, 500]).min(count);
+    let spread = testkit::rounds(true, [0, 4, 500]).min(count);
     let numbers: BTreeSet<u64> =
         (0..spread).map(|part| 1 + part * count / spread).chain(count.saturating_sub(4).max(1)..=count + 1).collect();
     println!("`{arguments}`: killed at {} of {count} calls", numbers.len());
@@ -123,7 +119,7 @@ fn an_edit_in_place_that_is_killed_leaves_the_old_image_or_the_new_one() {
     let work = |worker: usize| {
         let world = World::empty();
         let image = world.path("my.img");
-        fs::copy(base(), &image).unwrap();
+        fs::copy(small_base(), &image).unwrap();
         let mut current = 1;
         put_files(&world, current);
         let numbers = calls(&world, CUSTOMIZE);
@@ -167,7 +163,7 @@ fn an_edit_in_place_that_is_killed_leaves_the_old_image_or_the_new_one() {
 
 #[test]
 fn a_build_that_is_killed_leaves_no_image_or_the_whole_one() {
-    let base = base();
+    let base = small_base();
     let before = sha256(&base);
     let (none, whole_ones) = (AtomicU64::new(0), AtomicU64::new(0));
     let work = |worker: usize| {
@@ -207,7 +203,7 @@ fn many_edits_in_a_row_take_the_room_of_one() {
     const APP_BYTES: usize = 20_000_000;
     let world = World::empty();
     let image = world.path("my.img");
-    fs::copy(base(), &image).unwrap();
+    fs::copy(small_base(), &image).unwrap();
     let before = fs::metadata(&image).unwrap().len();
     for round in 0..10 {
         world.file("app", noise(round, APP_BYTES));

@@ -4,7 +4,7 @@
 use std::fs;
 
 use crate::support::World;
-use crate::support::guests::with_base;
+use crate::support::guests::with_less;
 
 /// Takes 400 MB of memory, or more, in one piece.
 const EAT: &str = "perl -e '$n = 400e6; $x = q(x) x $n; sleep 1'";
@@ -15,7 +15,7 @@ fn customize(world: &World, flags: &str, script: &str) -> crate::support::Run {
 
 #[test]
 fn a_limit_that_is_reached_is_named_with_what_raises_it() {
-    let world = with_base();
+    let world = with_less();
     fs::copy(world.path("base.img"), world.path("my.img")).unwrap();
     let before = fs::read(world.path("my.img")).unwrap();
     for runner in ["namespaces", "unpack"] {
@@ -56,7 +56,7 @@ fn a_limit_that_is_reached_is_named_with_what_raises_it() {
 
 #[test]
 fn a_recipe_has_limits_and_the_command_line_wins() {
-    let world = with_base();
+    let world = with_less();
     let recipe = "timeout = \"1s\"\nmemory = \"64M\"\noutput = \"out.img\"\n[base]\nfile = \"base.img\"\n[[step]]\nrun = \"sleep 3\"\n";
     world.file("r.toml", recipe);
     let run = world.run("build r.toml");
@@ -73,7 +73,7 @@ fn a_recipe_has_limits_and_the_command_line_wins() {
 /// In the log of CI there is a line now and then, and no character that moves a cursor.
 #[test]
 fn a_long_step_is_told_of_in_ci() {
-    let world = with_base();
+    let world = with_less();
     let output =
         world.command("build --base base.img -o out.img").args(["--run", "sleep 15"]).env("CI", "true").output();
     let said = String::from_utf8(output.unwrap().stderr).unwrap();

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::boot::{BOOT_KEYS, COMMAND_KEYS, FILE_KEYS, boot};
 use crate::form::Form;
 use crate::limit::CommandLimits;
+use crate::matrix::{self, Cell, Filled, Matrix};
 use crate::problem::Problem;
 use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
 use crate::table::{Table, Value};
@@ -35,24 +37,62 @@ pub const KEYS: [(&str, &[&str]); 8] = [
 ];
 
 impl<S: Step> Recipe<S> {
-    /// Reads the recipe `text`.
+    /// Reads the recipe `text`, of one with a `[matrix]` its first cell.
     ///
     /// # Errors
     ///
     /// Everything that is wrong with it, in the order of the text.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        let document = DeTable::parse(text).map_err(|error| {
-            let message = error.message().trim_end_matches('.').to_owned();
-            vec![Problem { message, span: error.span(), label: None, hint: None }]
-        })?;
-        let mut problems = Vec::new();
-        let recipe = recipe(document.get_ref(), text, document.span(), &mut problems);
-        if problems.is_empty() {
-            return Ok(recipe);
-        }
-        problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
-        Err(problems)
+        read(text, None).map(|filled| filled.recipe)
     }
+
+    /// Reads the recipe `text` with the values of `cell`.
+    ///
+    /// # Errors
+    ///
+    /// As [`parse`](Self::parse).
+    pub fn parse_cell(text: &str, cell: &Cell) -> Result<Filled<S>, Vec<Problem>> {
+        read(text, Some(cell))
+    }
+
+    /// Reads the `[matrix]` of the recipe `text`, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it.
+    pub fn matrix(text: &str) -> Result<Option<Matrix>, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let matrix = matrix::take(document(text)?.get_mut(), &mut problems);
+        sorted(problems).map_or(Ok(matrix), Err)
+    }
+}
+
+fn document(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>> {
+    DeTable::parse(text).map_err(|error| {
+        let message = error.message().trim_end_matches('.').to_owned();
+        vec![Problem { message, span: error.span(), label: None, hint: None }]
+    })
+}
+
+fn read<S: Step>(text: &str, cell: Option<&Cell>) -> Result<Filled<S>, Vec<Problem>> {
+    let mut document = document(text)?;
+    let span = document.span();
+    let mut problems = Vec::new();
+    let matrix = matrix::take(document.get_mut(), &mut problems);
+    let first = || matrix.and_then(|matrix| matrix.cells().into_iter().next()).unwrap_or_default();
+    if problems.is_empty() {
+        matrix::fill(document.get_mut(), &cell.cloned().unwrap_or_else(first), &mut problems);
+    }
+    let recipe = recipe(document.get_ref(), text, span, &mut problems);
+    let mut canonical = String::new();
+    matrix::canonical(document.get_ref(), &mut canonical);
+    sorted(problems).map_or(Ok(Filled { recipe, canonical }), Err)
+}
+
+/// The problems in the order of the text, if there are any.
+fn sorted(mut problems: Vec<Problem>) -> Option<Vec<Problem>> {
+    problems.sort_by_key(|problem| problem.span.as_ref().map(|span| span.start));
+    Some(problems).filter(|problems| !problems.is_empty())
 }
 
 fn recipe<S: Step>(document: &DeTable<'_>, text: &str, span: Range<usize>, problems: &mut Vec<Problem>) -> Recipe<S> {
