@@ -71,8 +71,8 @@ pub trait Author: std::fmt::Debug + Send + Sync {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Job {
-    /// The image that is read.
-    pub base: OpenedFile,
+    /// The image that is read. Jobs that share it read and decompress it once.
+    pub base: Arc<OpenedFile>,
     /// What the base is called in the report, where that is not its path.
     pub base_name: Option<String>,
     /// Whether the files under the base are opened.
@@ -138,7 +138,8 @@ impl Job {
     /// # Errors
     ///
     /// [`Error::Target`].
-    pub fn of_base(base: OpenedFile, target: &Path) -> Result<Self, Error> {
+    pub fn of_base(base: impl Into<Arc<OpenedFile>>, target: &Path) -> Result<Self, Error> {
+        let base = base.into();
         let path = target::resolve(target, &base)?;
         Ok(Self::new(base, path, target, false))
     }
@@ -154,10 +155,10 @@ impl Job {
     pub fn in_place(path: &Path, dry_run: bool) -> Result<Self, Error> {
         let base = OpenedFile::open_in_place(path, dry_run)?;
         let target = base.real_path()?;
-        Ok(Self { dry_run, ..Self::new(base, target, path, true) })
+        Ok(Self { dry_run, ..Self::new(Arc::new(base), target, path, true) })
     }
 
-    fn new(base: OpenedFile, target: PathBuf, target_name: &Path, in_place: bool) -> Self {
+    fn new(base: Arc<OpenedFile>, target: PathBuf, target_name: &Path, in_place: bool) -> Self {
         Self {
             base,
             base_name: None,

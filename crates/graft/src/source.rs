@@ -34,6 +34,8 @@ pub struct OpenedFile {
     file: File,
     /// Who is told that it is in use, where it is only looked at.
     looker: Option<Watcher>,
+    /// The image in it, from when somebody asks for it: whoever shares the file shares what was unpacked and decompressed.
+    image: Mutex<Option<(Backing, OpenedImage)>>,
 }
 
 impl OpenedFile {
@@ -108,7 +110,7 @@ impl OpenedFile {
             };
             return Err(Error::NotAFile { path: path.to_owned(), kind });
         }
-        Ok(Self { path: path.to_owned(), metadata, file, looker: None })
+        Ok(Self { path: path.to_owned(), metadata, file, looker: None, image: Mutex::default() })
     }
 
     /// The path that the file was opened by.
@@ -176,6 +178,16 @@ impl OpenedFile {
     ///
     /// [`Error::Image`], [`Error::Unpack`].
     pub fn image(&self, backing: Backing, folder: &Path, watcher: &Watcher) -> Result<OpenedImage, Error> {
+        let mut opened = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, image)) = opened.as_ref().filter(|(as_opened, _)| *as_opened == backing) {
+            return Ok(image.clone());
+        }
+        let image = self.open_image(backing, folder, watcher)?;
+        *opened = Some((backing, image.clone()));
+        Ok(image)
+    }
+
+    fn open_image(&self, backing: Backing, folder: &Path, watcher: &Watcher) -> Result<OpenedImage, Error> {
         let Unwrapped { storage, wrapping } = unwrap(self, folder, watcher)?;
         let layers = Arc::new(Mutex::new(vec![self.layer()]));
         let gate = HostGate::new(&self.path, Arc::clone(&layers), self.looker.clone());
@@ -192,7 +204,7 @@ impl OpenedFile {
 }
 
 /// An image, and the files that it is read from: its own and then those under it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenedImage {
     /// The image.
     pub image: Arc<Image>,

@@ -125,9 +125,9 @@ impl Matrix {
                 }
                 cell.0.push((axis.to_owned(), text.to_owned()));
             }
-            if cell.0.is_empty() {
+            if matches!(item.get_ref(), DeValue::Table(table) if table.is_empty()) {
                 problems.push(Problem::new("an empty table excludes every cell", item.span()));
-            } else {
+            } else if !cell.0.is_empty() {
                 self.excluded.push(cell);
             }
         }
