@@ -44,8 +44,13 @@ pub trait Author: std::fmt::Debug + Send + Sync {
     /// Where they go.
     fn paths(&self) -> Vec<PathBuf>;
 
+    /// Whether they tell what the image has: the comparison with digests, and the inventory. Either takes a while.
+    fn tells_contents(&self) -> bool {
+        true
+    }
+
     /// Their contents, in the order of [`paths`](Self::paths), when the image is written and has no name yet. `report` has
-    /// the image's digest, the comparison with digests, and the inventory.
+    /// the image's digest and, if they [tell contents](Self::tells_contents), the comparison with digests and the inventory.
     ///
     /// # Errors
     ///
@@ -187,6 +192,11 @@ impl Job {
         }
     }
 
+    /// Whether documents are written that tell what the image has.
+    fn tells_contents(&self) -> bool {
+        self.author.as_ref().is_some_and(|author| author.tells_contents())
+    }
+
     /// Does it. `watcher` is told how far that is, and of what may not be what is wanted.
     ///
     /// # Errors
@@ -307,7 +317,7 @@ impl Planned {
         warnings.extend(done.warnings.iter().map(ToString::to_string));
         warnings.iter().for_each(|warning| watcher.warning(warning));
         check_packages(&guest, &job.keep_packages).map_err(|error| operation_error(error, folder))?;
-        let inventory = job.author.is_some().then(|| inventory(&guest, modified)).transpose()?;
+        let inventory = job.tells_contents().then(|| inventory(&guest, modified)).transpose()?;
         let hygiene = findings::left(job, &image, &guest).map_err(failed)?;
         attentive.host_has_not_failed().map_err(failed)?;
         let stage = watcher.stage(Stage::Check);
@@ -317,7 +327,7 @@ impl Planned {
         let is_sound = checked.warnings.is_empty();
         warnings.extend(checked.warnings);
         let stage = watcher.stage(Stage::Account);
-        let digests = job.author.is_some();
+        let digests = job.tells_contents();
         let compares = job.compares || digests;
         let wanted = proof::Wanted { is_grown: grown.is_some(), is_sound, compares, digests };
         let proof = proof::check(&image, &disk, &guest, wanted)?;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use customize::Recipe;
 use graft::{Backing, Looked, OpenedFile, Watcher};
 use recipe::{Base, Placeholder, Problem, Template, Values};
 
-use crate::cli::Build;
 use crate::environment::{seconds_now, source_date_epoch};
 use crate::failure::Failure;
 use crate::git;
@@ -17,8 +17,21 @@ use crate::show::recipe_failure;
 /// A recipe, and where it is from.
 pub(crate) struct Source {
     pub(crate) path: PathBuf,
-    pub(crate) text: String,
+    /// Cells of a matrix share it.
+    pub(crate) text: Arc<str>,
     pub(crate) recipe: Recipe,
+}
+
+/// What the command line says that placeholders depend on.
+pub(crate) struct Asked<'a> {
+    /// The version that is released.
+    pub(crate) version: Option<&'a str>,
+    /// The machine that the base is for.
+    pub(crate) architecture: Option<&'a str>,
+    /// Whether it names the new image.
+    pub(crate) has_output: bool,
+    /// Whether it names the base.
+    pub(crate) has_base: bool,
 }
 
 /// What a build makes of the placeholders of its recipe.
@@ -32,12 +45,12 @@ impl<'a> Placeholders<'a> {
     /// With all that is known before there is a base: only what a build uses has to be known.
     pub(crate) fn new(
         source: &'a Source,
-        arguments: &Build,
+        asked: &Asked<'_>,
         given: &BTreeMap<String, PathBuf>,
     ) -> Result<Self, Failure> {
         let recipe = &source.recipe;
-        let version = arguments.release_version.as_deref();
-        let output = arguments.output.is_none().then(|| output(recipe, version.is_some())).flatten();
+        let version = asked.version;
+        let output = (!asked.has_output).then(|| output(recipe, version.is_some())).flatten();
         let inputs = recipe.inputs.iter().filter(|(name, _)| !given.contains_key(*name));
         let files = inputs.filter_map(|(_, input)| input.file.as_ref());
         let used = output.into_iter().chain(files).flat_map(Template::placeholders).collect();
@@ -67,10 +80,10 @@ impl<'a> Placeholders<'a> {
                 )?,
             }
         }
-        let architecture = match (&arguments.source.arch, &recipe.base, &arguments.base) {
-            (Some(given), ..) => Some(given.clone()),
+        let architecture = match (asked.architecture, &recipe.base, asked.has_base) {
+            (Some(given), ..) => Some(given.to_owned()),
             (None, Some(Base::Published { architecture: Some(wanted), .. }), _) => Some(wanted.clone()),
-            (None, Some(Base::Published { .. }), None) => Some(crate::bases::host_architecture().to_owned()),
+            (None, Some(Base::Published { .. }), false) => Some(crate::bases::host_architecture().to_owned()),
             _ => None,
         };
         match architecture {
@@ -89,7 +102,7 @@ impl<'a> Placeholders<'a> {
 
     /// Finds out what only the base says.
     pub(crate) fn look_at(&mut self, base: &OpenedFile, backing: Backing, watcher: &Watcher) -> Result<(), Failure> {
-        if !self.uses(Placeholder::BaseVersion) {
+        if !self.needs_base() {
             return Ok(());
         }
         let guest = Looked::guest(base.path(), backing, watcher)?;
@@ -132,6 +145,11 @@ impl<'a> Placeholders<'a> {
         self.values
             .set(Placeholder::Version, bare.unwrap_or(version))
             .map_err(|error| Failure::because(format!("`--release-version {version}` is not a version"), &error))
+    }
+
+    /// Whether only the base says what one of them stands for.
+    pub(crate) fn needs_base(&self) -> bool {
+        self.uses(Placeholder::BaseVersion)
     }
 
     fn uses(&self, placeholder: Placeholder) -> bool {

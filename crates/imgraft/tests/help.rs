@@ -2,9 +2,11 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 22] = [
+const COMMANDS: [&str; 24] = [
     "",
     "build",
+    "matrix",
+    "collect",
     "customize",
     "resize",
     "convert",

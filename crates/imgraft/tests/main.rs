@@ -44,6 +44,7 @@ mod limits_full;
 mod locked;
 mod locks;
 mod look;
+mod matrix;
 mod naming;
 mod progress;
 mod provenance;

@@ -12,7 +12,7 @@ use crate::table::{Table, Value};
 /// The most axes that a matrix has.
 const AXES_MAX: usize = 16;
 /// The most cells that a matrix has.
-const CELLS_MAX: u64 = 100_000;
+const CELLS_MAX: u64 = 10_000;
 /// The longest value, in bytes: no file name is longer.
 const VALUE_MAX_BYTES: usize = 255;
 /// What a value's name begins with in the strings of a recipe.
@@ -441,7 +441,7 @@ arch = "{matrix.arch}"
         let many = format!(
             "matrix = {{ a = {axis}, b = {axis}, c = {axis}, d = {axis}, e = {axis}, f = {axis}, g = {axis} }}"
         );
-        assert!(told(&many)[0].ends_with("a matrix has at most 100000 cells"));
+        assert!(told(&many)[0].ends_with("a matrix has at most 10000 cells"));
         let problems = Recipe::parse("matrix.arch = ['a']\noutput = '{matrix.arhc}'").unwrap_err();
         assert_eq!(problems[0].message, "`{matrix.arhc}` stands for nothing");
         assert_eq!(problems[0].hint.as_deref(), Some("did you mean `arch`?"));

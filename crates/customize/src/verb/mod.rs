@@ -53,6 +53,11 @@ macro_rules! verbs {
             pub(crate) fn inner_mut(&mut self) -> &mut dyn Apply {
                 match self { $(Self::$Verb(operation) => operation,)* }
             }
+
+            /// The file or the tree of the host that it uses, if it uses one.
+            pub fn source(&self) -> Option<PathBuf> {
+                self.clone().inner_mut().source_mut().cloned()
+            }
         }
 
         /// All verbs, in the order in which they are documented. Some operations have several.

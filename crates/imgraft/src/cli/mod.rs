@@ -13,6 +13,7 @@ pub(crate) mod finish;
 pub(crate) mod init;
 pub(crate) mod ls;
 pub(crate) mod machine;
+pub(crate) mod matrix;
 pub(crate) mod mount;
 pub(crate) mod network;
 pub(crate) mod publish;
@@ -100,6 +101,12 @@ pub(crate) enum Command {
     /// Make a new image out of a base and your files
     #[command(after_help = flowing(BUILD_EXAMPLES), help_template = EXAMPLES_FIRST)]
     Build(Build),
+    /// Build the images of a recipe's matrix, several at a time, and of them what is not up to date
+    #[command(after_help = flowing(matrix::EXAMPLES))]
+    Matrix(Box<matrix::Matrix>),
+    /// Say which images of a recipe's matrix are missing, damaged or out of date
+    #[command(after_help = flowing(matrix::COLLECT_EXAMPLES))]
+    Collect(Box<matrix::Collect>),
     /// Write a recipe for the project in a folder, with comments, to begin with
     #[command(after_help = flowing(init::EXAMPLES))]
     Init(init::Init),

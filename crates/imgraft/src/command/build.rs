@@ -15,7 +15,7 @@ use crate::cli::base::BaseSource;
 use crate::documents::Documents;
 use crate::failure::Failure;
 use crate::network::fetch_failure;
-use crate::placeholders::{Placeholders, Source};
+use crate::placeholders::{Asked, Placeholders, Source};
 use crate::report::{self, ImageFile, Published};
 use crate::show::{Messages, print_report, recipe_failure, tell_findings, tell_report};
 
@@ -40,13 +40,23 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     let source = match &recipe_path {
         Some(path) => read_source(path, arguments.recipe.is_some())?,
         None if arguments.release_version.is_some() => return Err(version_without_recipe()),
-        None => Source { path: PathBuf::new(), text: String::new(), recipe: Recipe::default() },
+        None => Source { path: PathBuf::new(), text: "".into(), recipe: Recipe::default() },
     };
+    if recipe::Recipe::<()>::matrix(&source.text).is_ok_and(|matrix| matrix.is_some()) {
+        return Err(Failure::new(format!("`{}` has a `[matrix]`: it is many images", source.path.display()))
+            .hint(format!("build them with `imgraft matrix {}`", source.path.display())));
+    }
     let recipe = &source.recipe;
     let folder = source.path.parent().unwrap_or(Path::new("")).to_owned();
-    let inputs = given_inputs(&arguments)?;
+    let inputs = given_inputs(&arguments.inputs)?;
     recipe.check_inputs(&inputs).map_err(|error| input_failure(&error))?;
-    let mut placeholders = Placeholders::new(&source, &arguments, &inputs)?;
+    let asked = Asked {
+        version: arguments.release_version.as_deref(),
+        architecture: arguments.source.arch.as_deref(),
+        has_output: arguments.output.is_some(),
+        has_base: arguments.base.is_some(),
+    };
+    let mut placeholders = Placeholders::new(&source, &asked, &inputs)?;
 
     let dry_run = arguments.writing.dry_run;
     let is_release = arguments.release_version.is_some();
@@ -83,14 +93,10 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     job.base_name = base_name;
     job.compares = arguments.page.html.is_some();
     job.backing = arguments.backing.into();
+    expect(&mut job, recipe);
     job.form = form;
     job.size = arguments.size.size.or(recipe.size);
     job.operations = operations;
-    job.keep_packages = recipe.keep.packages.clone();
-    job.expected_base = match &recipe.base {
-        Some(Base::Published { name, .. }) => Some(name.clone()),
-        _ => None,
-    };
     job.verify_reproducible = arguments.verify_reproducible;
     job.checksum = arguments.sha256;
     arguments.commands.apply(&mut job, recipe.network, recipe.limits);
@@ -108,6 +114,15 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
         report::write(html, &report, ImageFile::of(&base_path, None)?, published, messages)?;
     }
     print_report(&report, arguments.writing.json)
+}
+
+/// What a recipe expects of its base and of its image.
+pub(super) fn expect(job: &mut Job, recipe: &Recipe) {
+    job.keep_packages = recipe.keep.packages.clone();
+    job.expected_base = match &recipe.base {
+        Some(Base::Published { name, .. }) => Some(name.clone()),
+        _ => None,
+    };
 }
 
 /// Refuses a command line that names a base and a new image and no change, where no recipe says one.
@@ -133,6 +148,12 @@ pub(super) fn read_recipe(path: &Path, is_named: bool) -> Result<Recipe, Failure
 }
 
 fn read_source(path: &Path, is_named: bool) -> Result<Source, Failure> {
+    let text = read_text(path, is_named)?;
+    let recipe = Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))?;
+    Ok(Source { path: path.to_owned(), text: text.into(), recipe })
+}
+
+pub(super) fn read_text(path: &Path, is_named: bool) -> Result<String, Failure> {
     let unreadable = |error: &std::io::Error| {
         if !is_named && error.kind() == std::io::ErrorKind::NotFound {
             return Failure::new(format!("there is no recipe: `{DEFAULT_RECIPE}` is not in this folder")).hint(
@@ -147,14 +168,12 @@ fn read_source(path: &Path, is_named: bool) -> Result<Source, Failure> {
         return Err(Failure::new(format!("`{}` is too large for a recipe", path.display()))
             .hint("an image that is to be changed goes to `imgraft customize`, a base to `--base`"));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(&error))?;
-    let recipe = Recipe::parse(&text).map_err(|problems| recipe_failure(path, &text, &problems))?;
-    Ok(Source { path: path.to_owned(), text, recipe })
+    std::fs::read_to_string(path).map_err(|error| unreadable(&error))
 }
 
-fn given_inputs(arguments: &Build) -> Result<BTreeMap<String, PathBuf>, Failure> {
+pub(super) fn given_inputs(given: &[(String, PathBuf)]) -> Result<BTreeMap<String, PathBuf>, Failure> {
     let mut inputs = BTreeMap::new();
-    for (name, path) in &arguments.inputs {
+    for (name, path) in given {
         if inputs.insert(name.clone(), path.clone()).is_some() {
             return Err(Failure::new(format!("input `{name}` is given twice")));
         }
@@ -162,7 +181,7 @@ fn given_inputs(arguments: &Build) -> Result<BTreeMap<String, PathBuf>, Failure>
     Ok(inputs)
 }
 
-fn input_failure(error: &InputError) -> Failure {
+pub(super) fn input_failure(error: &InputError) -> Failure {
     let failure = Failure::of(error);
     match error {
         InputError::Missing { name, .. } => failure.hint(format!("give it with `--input {name}=PATH`")),

@@ -20,6 +20,7 @@ mod inspect;
 mod install_compat;
 mod ls;
 mod man;
+mod matrix;
 mod mount;
 mod publish;
 mod report;
@@ -45,6 +46,8 @@ use crate::show::Messages;
 pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure> {
     match command {
         Command::Build(arguments) => build::run(arguments, messages)?,
+        Command::Matrix(arguments) => return matrix::run(&arguments, messages),
+        Command::Collect(arguments) => return matrix::collect(&arguments, messages),
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Convert(arguments) => convert::run(arguments, messages)?,

@@ -1,0 +1,117 @@
+//! `IMAGE.cell.json`: what the image of a cell was made of.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::ffi::OsString;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use catalogue::cache::{Algorithm, Hasher};
+use graft::{Author, Report};
+use serde::{Deserialize, Serialize};
+
+/// The largest record that is read, in bytes.
+const RECORD_LIMIT_BYTES: u64 = 1 << 20;
+/// Changes with what the fields mean.
+const VERSION: u32 = 1;
+
+/// What an image is made of. Two images that were made of the same have the same bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Made {
+    /// Of this record.
+    pub(super) version: u32,
+    /// The imgraft that built it.
+    pub(super) imgraft: String,
+    /// The cell: `base=debian:13,arch=arm64`.
+    pub(super) cell: String,
+    /// The SHA-256 of what the recipe says for the cell, however it is written.
+    pub(super) recipe: String,
+    /// The SHA-256 of the base's file.
+    pub(super) base: String,
+    /// The SHA-256 of each file or tree of the host, by the name that the recipe has for it.
+    pub(super) inputs: BTreeMap<String, String>,
+    /// What SOURCE_DATE_EPOCH was, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) time: Option<i64>,
+}
+
+impl Made {
+    pub(super) fn new(cell: String, recipe: String, base: String, time: Option<i64>) -> Self {
+        let imgraft = env!("CARGO_PKG_VERSION").to_owned();
+        Self { version: VERSION, imgraft, cell, recipe, base, inputs: BTreeMap::new(), time }
+    }
+}
+
+/// An image, and what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Record {
+    #[serde(flatten)]
+    pub(super) made: Made,
+    /// The image's name, without its folder.
+    pub(super) image: String,
+    /// The SHA-256 of its file.
+    pub(super) sha256: String,
+    /// The size of its file.
+    pub(super) size_bytes: u64,
+}
+
+impl Record {
+    /// Where the record of `image` is.
+    pub(super) fn path(image: &Path) -> PathBuf {
+        let mut path = OsString::from(image);
+        path.push(".cell.json");
+        path.into()
+    }
+
+    /// The record of `image`; nothing if there is none that can be read.
+    pub(super) fn read(image: &Path) -> Option<Self> {
+        let mut text = Vec::new();
+        let file = std::fs::File::open(Self::path(image)).ok()?;
+        // Not for a FIFO that somebody put there.
+        file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+        file.take(RECORD_LIMIT_BYTES).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// Whether `image` is there with the size that it had.
+    pub(super) fn is_there(&self, image: &Path) -> bool {
+        std::fs::metadata(image).is_ok_and(|metadata| metadata.is_file() && metadata.len() == self.size_bytes)
+    }
+}
+
+/// Writes the record of an image, which is there with it or not at all.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) made: Made,
+    pub(super) image: PathBuf,
+}
+
+impl Author for Recorder {
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![Record::path(&self.image)]
+    }
+
+    fn tells_contents(&self) -> bool {
+        false
+    }
+
+    fn write(&self, report: &Report) -> Result<Vec<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        let record = Record {
+            made: self.made.clone(),
+            image: self.image.file_name().unwrap_or_default().display().to_string(),
+            sha256: report.sha256.clone().ok_or("the image has no digest")?,
+            size_bytes: report.file_size_bytes.ok_or("the image has no size")?,
+        };
+        let mut text = serde_json::to_vec_pretty(&record)?;
+        text.push(b'\n');
+        Ok(vec![text])
+    }
+}
+
+/// The SHA-256 of a text.
+pub(super) fn sha256(text: &str) -> String {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(text.as_bytes());
+    hasher.finish().hex()
+}
