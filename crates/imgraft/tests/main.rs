@@ -64,6 +64,7 @@ mod seed_check;
 mod seed_cloud_init;
 mod seed_content;
 mod seed_serve;
+mod signing;
 mod support;
 mod verbs;
 mod virt_customize;

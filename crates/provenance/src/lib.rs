@@ -3,6 +3,7 @@
 //! - [`Manifest`]: all of it, by a schema of our own (`docs/manifest.schema.json`), and whether an image is what it says.
 //! - [`spdx`] and [`cyclonedx`]: which packages and files an image has.
 //! - [`statement`]: how the image came to be, as in-toto and SLSA say it.
+//! - [`SecretKey`], [`Signature`] and [`Signers`]: who says so, as `ssh-keygen -Y` signs and verifies it.
 //!
 //! Nothing is read or written here, and nobody is asked for the time: the same facts give the same bytes.
 
@@ -11,6 +12,7 @@ mod difference;
 mod manifest;
 mod purl;
 mod sbom;
+mod signature;
 mod slsa;
 mod spdx;
 
@@ -22,6 +24,10 @@ pub use manifest::{
 };
 pub use purl::{Manager, Package, purl};
 pub use sbom::{PutFile, Sbom};
+pub use signature::{
+    KEY_LIMIT_BYTES, KeyError, MANIFEST_NAMESPACE, SIGNATURE_LIMIT_BYTES, SIGNERS_LIMIT_BYTES, STATEMENT_NAMESPACE,
+    SecretKey, Signature, SignatureError, Signer, Signers, SignersError,
+};
 pub use slsa::{PREDICATE_TYPE, predicate, statement};
 pub use spdx::spdx;
 

@@ -24,4 +24,9 @@ pub(crate) struct Documents {
     /// Write the same without the statement around it, as `actions/attest` takes it
     #[arg(long, value_name = "FILE")]
     pub(crate) predicate: Option<PathBuf>,
+
+    /// Sign the manifest and the provenance with this secret key of OpenSSH: FILE.sig, which `ssh-keygen -Y verify` and
+    /// `imgraft verify --signer` verify
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<PathBuf>,
 }

@@ -9,18 +9,20 @@ use super::base::BaseSource;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
-  imgraft build --base noble.img --put dist/app:/usr/bin/app -o app.img --manifest app.img.manifest.json
-  imgraft verify app.img --base noble.img
-  imgraft verify app.img --base ubuntu:24.04 --manifest app.json
+  imgraft build --base noble.img --put dist/app:/usr/bin/app -o app.img --manifest app.img.manifest.json --sign key
+  imgraft verify app.img --base noble.img --signer key.pub
+  imgraft verify app.img --base ubuntu:24.04 --manifest app.json --signer allowed_signers --identity ci@example.org
+  imgraft verify app.img --digest-only
 
-With a base, everything is looked at again: the image's file has the manifest's digest, the base has it, and the disks
-differ in exactly what the manifest lists, each file with its digest, mode, owner and attributes. Without one, only the
-image's file is held against its digest.
+Everything is looked at again: the image's file has the manifest's digest, the base has it, and the disks differ in exactly
+what the manifest lists, each file with its digest, mode, owner and attributes. With --signer, the manifest's signature is
+verified before anything in it is read. Without --signer, nobody says that the manifest is not somebody else's: what was not
+checked is said at the end.
 
 Exit codes:
-  0  the image is what the manifest says
-  1  it is not
-  2  the image, the base or the manifest could not be read";
+  0  the image is what the manifest says, and the signature counts if --signer is given
+  1  it is not, or the signature does not count
+  2  the image, the base, the manifest or the signature could not be read, or there is no --base";
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
@@ -34,6 +36,26 @@ pub(crate) struct Verify {
     /// The manifest that `build --manifest` wrote [default: IMAGE.manifest.json]
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
+
+    /// Hold nothing but the image's file against its digest, without the base
+    #[arg(long, conflicts_with = "base")]
+    pub(crate) digest_only: bool,
+
+    /// Whose signature the manifest has to have: a public key, or allowed signers as `ssh-keygen -Y verify` takes them
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: Option<PathBuf>,
+
+    /// Who of the allowed signers it has to be
+    #[arg(long, value_name = "NAME", requires = "signer")]
+    pub(crate) identity: Option<String>,
+
+    /// The signature [default: the manifest's name and .sig]
+    #[arg(long, value_name = "FILE", requires = "signer")]
+    pub(crate) signature: Option<PathBuf>,
+
+    /// Say what was found as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 
     #[command(flatten)]
     pub(crate) source: BaseSource,

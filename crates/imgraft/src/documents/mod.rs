@@ -2,6 +2,7 @@
 
 mod changes;
 mod input;
+mod key;
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -11,7 +12,10 @@ use std::sync::Arc;
 use customize::Operation;
 use graft::{Author, Inventory, Job, Report};
 use guest::{FileKind, Packages};
-use provenance::{Base, Digested, Input, Manager, Manifest, Output, Package, PutFile, Sbom, Tool};
+use provenance::{
+    Base, Digested, Input, MANIFEST_NAMESPACE, Manager, Manifest, Output, Package, PutFile, STATEMENT_NAMESPACE, Sbom,
+    SecretKey, Tool,
+};
 use serde_json::Value;
 
 pub(crate) use self::changes::changes;
@@ -34,10 +38,24 @@ enum Kind {
     Predicate,
 }
 
+impl Kind {
+    /// In which namespace it is signed, if it is.
+    fn namespace(self) -> Option<&'static str> {
+        match self {
+            Self::Manifest => Some(MANIFEST_NAMESPACE),
+            Self::Statement => Some(STATEMENT_NAMESPACE),
+            // What takes these signs what it makes of them.
+            Self::Spdx | Self::CycloneDx | Self::Predicate => None,
+        }
+    }
+}
+
 /// The documents that are asked for, and what is known before the build.
 #[derive(Debug)]
 pub(crate) struct Documents {
     files: Vec<(PathBuf, Kind)>,
+    /// What signs those of them that are signed.
+    key: Option<SecretKey>,
     recipe: Option<Digested>,
     base: Base,
     given: Vec<Given>,
@@ -55,7 +73,12 @@ impl Documents {
         inputs: &BTreeMap<String, PathBuf>,
         job: &Job,
     ) -> Result<Option<Arc<dyn Author>>, Failure> {
+        let sign = asked.sign.clone();
         let files = files(asked)?;
+        if sign.is_some() && !files.iter().any(|(_, kind)| kind.namespace().is_some()) {
+            return Err(Failure::new("there is nothing to sign").hint("a manifest is signed: add `--manifest FILE`"));
+        }
+        let key = sign.map(|path| key::read(&path)).transpose()?;
         if files.is_empty() {
             return Ok(None);
         }
@@ -86,7 +109,7 @@ impl Documents {
             Operation::Tar(tar) => Some(&tar.source),
             _ => None,
         });
-        Ok(Some(Arc::new(Self { files, recipe, base, given: Given::all(sources, inputs), tool: tool() })))
+        Ok(Some(Arc::new(Self { files, key, recipe, base, given: Given::all(sources, inputs), tool: tool() })))
     }
 
     fn manifest(&self, report: &Report) -> Result<Manifest, Box<dyn Error + Send + Sync>> {
@@ -125,27 +148,42 @@ impl Documents {
 
 impl Author for Documents {
     fn paths(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|(path, _)| path.clone()).collect()
+        let signed = self.files.iter().filter(|(_, kind)| self.key.is_some() && kind.namespace().is_some());
+        let signatures = signed.map(|(path, _)| signature_of(path));
+        self.files.iter().map(|(path, _)| path.clone()).chain(signatures).collect()
     }
 
     fn write(&self, report: &Report) -> Result<Vec<Vec<u8>>, Box<dyn Error + Send + Sync>> {
         let manifest = self.manifest(report)?;
-        let write = |(_, kind): &(PathBuf, Kind)| {
-            Ok(match kind {
+        let (mut documents, mut signatures) = (Vec::new(), Vec::new());
+        for (_, kind) in &self.files {
+            let document = match kind {
                 Kind::Manifest => manifest.to_bytes()?,
                 Kind::Spdx => provenance::spdx(&sbom(&manifest, report)?),
                 Kind::CycloneDx => provenance::cyclonedx(&sbom(&manifest, report)?),
                 Kind::Statement => provenance::statement(&manifest),
                 Kind::Predicate => provenance::predicate(&manifest),
-            })
-        };
-        self.files.iter().map(write).collect()
+            };
+            if let (Some(key), Some(namespace)) = (&self.key, kind.namespace()) {
+                signatures.push(key.sign(namespace, &document)?.into_bytes());
+            }
+            documents.push(document);
+        }
+        documents.append(&mut signatures);
+        Ok(documents)
     }
+}
+
+/// Where the signature of a document is, as `ssh-keygen -Y sign` names it.
+pub(crate) fn signature_of(path: &Path) -> PathBuf {
+    let mut name = path.to_owned().into_os_string();
+    name.push(".sig");
+    PathBuf::from(name)
 }
 
 /// Where each document goes.
 fn files(asked: cli::documents::Documents) -> Result<Vec<(PathBuf, Kind)>, Failure> {
-    let cli::documents::Documents { manifest, sbom, provenance, predicate } = asked;
+    let cli::documents::Documents { manifest, sbom, provenance, predicate, sign: _ } = asked;
     let mut files: Vec<(PathBuf, Kind)> = manifest.into_iter().map(|path| (path, Kind::Manifest)).collect();
     for path in sbom {
         let kind = match path.to_string_lossy() {
