@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use guest::resolve::{Found, LastLink, Lookup};
@@ -46,6 +47,8 @@ pub struct Options {
     pub runner: Option<Arc<dyn Runner>>,
     /// Whether commands may use the network.
     pub network: bool,
+    /// Whether [`Done::read`] has the digests of what was read of the host.
+    pub digests: bool,
 }
 
 /// Something that was done as asked, but may not be what the user wants.
@@ -95,7 +98,23 @@ pub struct Done {
     pub room: Vec<Room>,
     /// The real paths of files that were put and may be programs, libraries or scripts, at most some thousands.
     pub placed: Vec<GuestPath>,
+    /// What was read of the host, where [`Options::digests`] asks for it.
+    pub read: Vec<ReadFile>,
     kept: Vec<Source>,
+}
+
+/// A file or a symlink of the host that an operation read. The digest is that of the bytes that went into the guest: what
+/// is in the file by now, nobody knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadFile {
+    /// The file or the tree that the operation names.
+    pub source: PathBuf,
+    /// The file: `source` itself, or one in that tree.
+    pub path: PathBuf,
+    /// The SHA-256 of its content, or of a symlink's target, in hexadecimal digits.
+    pub sha256: String,
+    /// The size of its content in bytes; none of a symlink.
+    pub size_bytes: u64,
 }
 
 /// The space that operations take in a file system.
@@ -158,6 +177,7 @@ pub fn carry_out(
         options,
         now,
         warnings: Vec::new(),
+        read: Vec::new(),
         kept: Vec::new(),
         programs: Vec::new(),
         placed: Vec::new(),
@@ -176,10 +196,10 @@ pub fn carry_out(
         work.warn_of_labels()?;
         work.warn_of_programs()?;
     }
-    let Work { warnings, kept, placed, .. } = work;
+    let Work { warnings, kept, placed, read, .. } = work;
     guest.flush()?;
     let room = before.into_iter().zip(free_space(guest)?).filter_map(|(before, after)| Room::of(before, &after));
-    Ok(Done { reports, warnings, room: room.collect(), placed, kept })
+    Ok(Done { reports, warnings, room: room.collect(), placed, read, kept })
 }
 
 impl Done {
@@ -189,6 +209,7 @@ impl Done {
         self.warnings.extend(later.warnings);
         self.room.extend(later.room);
         self.placed.extend(later.placed);
+        self.read.extend(later.read);
         self.kept.extend(later.kept);
     }
 
@@ -263,6 +284,7 @@ pub(crate) struct Work<'a> {
     pub(crate) now: Time,
     pub(crate) warnings: Vec<Warning>,
     /// Sources that are read only when the guest's disk is read.
+    pub(crate) read: Vec<ReadFile>,
     pub(crate) kept: Vec<Source>,
     /// Files that were put into folders of programs, and that nobody may execute.
     pub(crate) programs: Vec<GuestPath>,

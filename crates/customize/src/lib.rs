@@ -39,7 +39,7 @@ mod tree;
 mod verb;
 
 pub use account::Scheme;
-pub use carry_out::{Done, Options, Room, Warning, Watch, carry_out};
+pub use carry_out::{Done, Options, ReadFile, Room, Warning, Watch, carry_out};
 pub use error::Error;
 pub use keep::check_packages;
 pub use output::Lines;

@@ -10,9 +10,14 @@ use std::sync::Arc;
 
 use guest::Time;
 use rustix::fs::{Mode, OFlags};
+use sha2::{Digest as _, Sha256};
 use storage::{FileStorage, ReadAt};
 
+use crate::carry_out::{ReadFile, Work};
 use crate::error::Error;
+
+/// How much is read at a time for a digest, in bytes.
+const PIECE_BYTES: usize = 256 << 10;
 
 /// A file, a directory or a symlink of the host.
 #[derive(Clone, Debug)]
@@ -139,6 +144,56 @@ impl Source {
             Ok(())
         } else {
             Err(Error::SourceChanged { path: self.path.clone() })
+        }
+    }
+}
+
+/// A digest that is made while something is read.
+#[derive(Default)]
+pub(crate) struct Digest {
+    hasher: Sha256,
+    size_bytes: u64,
+}
+
+impl Digest {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size_bytes += bytes.len() as u64;
+    }
+
+    /// That of a file that is read here, besides being kept to be read later: it must not change until then.
+    pub(crate) fn of(source: &Source) -> Result<Self, Error> {
+        let (mut file, mut digest, mut piece) = (source.open()?, Self::default(), vec![0; PIECE_BYTES]);
+        loop {
+            match file.read(&mut piece).map_err(|error| source.unreadable(error))? {
+                0 => break,
+                length => digest.update(&piece[..length]),
+            }
+        }
+        source.check_unchanged(&file)?;
+        Ok(digest)
+    }
+
+    /// That of `content`.
+    pub(crate) fn of_bytes(content: &[u8]) -> Self {
+        let mut digest = Self::default();
+        digest.update(content);
+        digest
+    }
+
+    /// What was read for the operation that names `source`.
+    pub(crate) fn read(self, source: &Path, path: &Path) -> ReadFile {
+        let sha256 = self.hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        ReadFile { source: source.to_owned(), path: path.to_owned(), sha256, size_bytes: self.size_bytes }
+    }
+}
+
+impl Work<'_> {
+    /// Remembers the digest of what was read of a file of the host, where that is asked for. What is a secret is not
+    /// noted: whoever has the digest of a password can try passwords.
+    pub(crate) fn note_read(&mut self, path: &Path, content: &[u8]) {
+        if self.options.digests {
+            self.read.push(Digest::of_bytes(content).read(path, path));
         }
     }
 }

@@ -382,6 +382,7 @@ impl Planned {
             changed: self.changed.clone(),
             comparison: self.comparison.clone(),
             inventory: self.inventory.clone(),
+            read: if job.author.is_some() { self.done.read.clone() } else { Vec::new() },
             documents: Vec::new(),
             warnings: self.warnings.clone(),
             fit: self.fit.clone(),
@@ -489,8 +490,9 @@ fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Re
     }
     let stage = watcher.stage(Stage::Operations);
     let spectator = Spectator { stage, watcher, earlier: Cell::default(), last: Cell::default() };
+    let options = Options { digests: job.author.is_some(), ..job.options.clone() };
     let carry_out = |guest: &mut Guest, operations: &[Operation]| {
-        carry_out(guest, operations, &job.options, &spectator).map_err(|error| operation_error(error, folder))
+        carry_out(guest, operations, &options, &spectator).map_err(|error| operation_error(error, folder))
     };
     let look = |guest: &Guest, done: &Done| match job.options.without_advice {
         true => Vec::new(),

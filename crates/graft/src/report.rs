@@ -53,6 +53,9 @@ pub struct Report {
     /// What the new guest has, where somebody wants to know it.
     #[serde(skip)]
     pub inventory: Option<Inventory>,
+    /// What was read of the host for it, where somebody wants to know it.
+    #[serde(skip)]
+    pub read: Vec<customize::ReadFile>,
     /// The documents about the image that were written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<String>,

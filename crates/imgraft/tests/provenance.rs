@@ -74,6 +74,45 @@ fn a_manifest_says_what_was_made_and_is_as_its_schema_says() {
     );
 }
 
+/// A checkout somewhere else, on another machine, whose paths are typed in full.
+#[test]
+fn documents_do_not_say_where_a_checkout_is() {
+    let documents = |folder: &str| -> Vec<String> {
+        let world = world();
+        for name in ["app", "tree"] {
+            let _ = fs::create_dir_all(world.path(folder));
+            fs::rename(world.path(name), world.path(&format!("{folder}/{name}"))).unwrap();
+        }
+        world.file(
+            &format!("{folder}/imgraft.toml"),
+            "[inputs.app]\nabout = \"the app\"\n\n[[step]]\nput = \"app\"\nto = \"/usr/bin/app\"\n",
+        );
+        let here = world.path(folder);
+        let here = here.display();
+        let base = world.path("base.img");
+        world
+            .run(&format!(
+                "build {here}/imgraft.toml --input app={here}/app --base {} --put {here}/tree:/srv/tree -o my.img \
+ --manifest my.img.manifest.json --provenance my.json --predicate p.json",
+                base.display()
+            ))
+            .succeeds();
+        let names = ["my.img.manifest.json", "my.json", "p.json"];
+        let texts = names.map(|name| fs::read_to_string(world.path(name)).unwrap());
+        for text in &texts {
+            assert!(!text.contains(world.folder().to_str().unwrap()), "{text}");
+        }
+        let said: Value = serde_json::from_str(&texts[0]).unwrap();
+        let inputs: Vec<&str> =
+            said["inputs"].as_array().unwrap().iter().map(|i| i["path"].as_str().unwrap()).collect();
+        assert_eq!(inputs, ["app", "tree"]);
+        assert_eq!((&said["recipe"]["name"], &said["inputs"][0]["name"]), (&json!("imgraft.toml"), &json!("app")));
+        world.run("verify my.img --base base.img").succeeds();
+        texts.to_vec()
+    };
+    assert_eq!(documents("one"), documents("two/three"));
+}
+
 #[test]
 fn documents_are_there_with_the_image_or_not_at_all() {
     let world = world();

@@ -149,6 +149,7 @@ impl Apply for FirstBoot {
         let (name, script, what) = match self {
             FirstBoot::Script(path) => {
                 let script = read_small(path, EDIT_LIMIT_BYTES)?;
+                work.note_read(path, &script);
                 let name = path.file_name().unwrap_or_default().as_bytes().to_vec();
                 (name, script, format!("script {}", path.display()))
             }

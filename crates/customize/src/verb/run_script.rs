@@ -57,6 +57,7 @@ impl RunScript {
 impl Apply for RunScript {
     fn apply(&self, work: &mut Work<'_>) -> Result<Report, Error> {
         let script = read_small(&self.script, EDIT_LIMIT_BYTES)?;
+        work.note_read(&self.script, &script);
         if script.is_empty() {
             return Err(Error::refused(format!("the script `{}` is empty", self.script.display())));
         }

@@ -136,6 +136,7 @@ impl Apply for SshKey {
             KeySource::Text(text) => text.clone(),
             KeySource::File(path) => {
                 let content = read_small(path, KEYS_LIMIT_BYTES)?;
+                work.note_read(path, &content);
                 String::from_utf8(content).map_err(|_| Error::refused(format!("`{}` is not UTF-8", path.display())))?
             }
         };

@@ -16,7 +16,7 @@ use super::{Apply, Flag, StepForm, Verb, path};
 use crate::carry_out::{KEPT_SOURCE_BYTES, Work, join};
 use crate::error::Error;
 use crate::report::Report;
-use crate::source::{Source, SourceKind};
+use crate::source::{Digest, Source, SourceKind};
 
 /// The largest headers before one file, with its name and its attributes, in bytes.
 const EXTENSION_LIMIT_BYTES: u64 = 1 << 20;
@@ -160,6 +160,9 @@ impl Apply for Tar {
             work.unpack(&source, &storage, &directory, &entry, &mut unpacked, &mut parents)?;
         }
         work.progress.add(size_bytes.saturating_sub(done_bytes));
+        if work.options.digests {
+            work.read.push(Digest::of(&source)?.read(&self.source, &self.source));
+        }
         work.kept.push(source);
         // Once at the end, because an archive may have thousands of files before their directories.
         parents.retain(|parent| !unpacked.described.contains(parent));

@@ -19,7 +19,7 @@ use provenance::{
 use serde_json::Value;
 
 pub(crate) use self::changes::changes;
-use self::input::{Given, sha256_of};
+use self::input::{Names, inputs, sha256_of, sha256_of_text};
 use crate::cli::{self, Backing};
 use crate::failure::Failure;
 use crate::report::{ImageFile, Published};
@@ -58,7 +58,11 @@ pub(crate) struct Documents {
     key: Option<SecretKey>,
     recipe: Option<Digested>,
     base: Base,
-    given: Vec<Given>,
+    /// What was given for the recipe's inputs.
+    given: BTreeMap<String, PathBuf>,
+    names: Names,
+    /// What each operation reads of the host.
+    sources: Vec<Option<PathBuf>>,
     tool: Tool,
 }
 
@@ -88,12 +92,12 @@ impl Documents {
             )
             .hint("make one file of it first: `imgraft convert BASE NEW --allow-backing`"));
         }
-        let digested =
-            |name: &Path| sha256_of(name).map(|sha256| Digested { name: name.display().to_string(), sha256 });
+        let names = Names::new(recipe.and_then(|(path, _)| path.parent()).unwrap_or(Path::new("")));
+        let digested = |path: &Path| sha256_of(path).map(|sha256| Digested { name: names.of(path), sha256 });
         let lock = published.as_ref().and_then(|published| published.lock.as_deref()).map(Path::new);
-        let ImageFile { path, file_size_bytes, sha256, .. } = ImageFile::of(base_path, None)?;
+        let ImageFile { file_size_bytes, sha256, .. } = ImageFile::of(base_path, None)?;
         let base = Base {
-            name: published.as_ref().map_or(path, |published| published.name.clone()),
+            name: published.as_ref().map_or_else(|| names.of(base_path), |published| published.name.clone()),
             sha256: sha256.unwrap_or_default(),
             size_bytes: file_size_bytes.unwrap_or_default(),
             lock: lock.map(digested).transpose()?,
@@ -103,24 +107,28 @@ impl Documents {
                 verified,
             }),
         };
-        let recipe = recipe.map(|(path, _)| digested(path)).transpose()?;
-        let sources = job.operations.iter().filter_map(|operation| match operation {
-            Operation::Put(put) => Some(&put.source),
-            Operation::Tar(tar) => Some(&tar.source),
-            _ => None,
-        });
-        Ok(Some(Arc::new(Self { files, key, recipe, base, given: Given::all(sources, inputs), tool: tool() })))
+        // Of what was read, whatever is in the file by now.
+        let recipe = recipe.map(|(path, text)| Digested { name: names.of(path), sha256: sha256_of_text(text) });
+        let sources = job.operations.iter().map(Operation::source).collect();
+        let given = inputs.clone();
+        Ok(Some(Arc::new(Self { files, key, recipe, base, given, names, sources, tool: tool() })))
     }
 
     fn manifest(&self, report: &Report) -> Result<Manifest, Box<dyn Error + Send + Sync>> {
         let Some(comparison) = &report.comparison else {
             return Err("the base is too damaged to say what differs from it".into());
         };
-        let inputs: Vec<Input> = self.given.iter().map(Given::digested).collect::<Result<_, _>>()?;
-        let operation = |report: &customize::Report| {
+        let inputs: Vec<Input> = inputs(&report.read, &self.given, &self.names)?;
+        let operation = |(index, report): (usize, &customize::Report)| {
             let mut value = serde_json::to_value(report)?;
             if let Value::Object(fields) = &mut value {
                 LEFT_OUT.iter().for_each(|field| drop(fields.remove(*field)));
+                let source = self.sources.get(index).and_then(Option::as_deref);
+                for name in ["source", "done"] {
+                    if let (Some(source), Some(Value::String(text))) = (source, fields.get_mut(name)) {
+                        *text = self.names.within(text, source);
+                    }
+                }
             }
             Ok::<_, serde_json::Error>(value)
         };
@@ -132,7 +140,7 @@ impl Documents {
             recipe: self.recipe.clone(),
             base: self.base.clone(),
             inputs,
-            operations: report.operations.iter().map(operation).collect::<Result<_, _>>()?,
+            operations: report.operations.iter().enumerate().map(operation).collect::<Result<_, _>>()?,
             packages: comparison.packages.as_ref().map(serde_json::to_value).transpose()?,
             changes: changes(comparison)?,
             outputs: vec![Output {

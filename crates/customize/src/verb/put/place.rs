@@ -173,7 +173,7 @@ impl Planner<'_> {
             }
             SourceKind::Symlink { target } => {
                 job.report.symlinks += 1;
-                Content::Symlink { target }
+                Content::Symlink { from: source.path, target }
             }
             SourceKind::Directory => unreachable!("directories are planned elsewhere"),
         };

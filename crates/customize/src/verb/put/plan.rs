@@ -1,6 +1,7 @@
 //! The plan of a put: every file that will be made, and whether it fits. Planning changes nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use guest::resolve::{Found, LastLink, Lookup, Tree, lookup};
 use guest::{Attributes, FileKind, Guest, GuestPath, Location};
@@ -42,7 +43,7 @@ pub(super) enum Content {
     /// A directory.
     Directory,
     /// A symlink.
-    Symlink { target: Vec<u8> },
+    Symlink { from: PathBuf, target: Vec<u8> },
 }
 
 impl Plan {
@@ -180,7 +181,7 @@ impl<'a> Planner<'a> {
                 self.needs.file(volume, *size_bytes, block_size_bytes);
             }
             Content::Directory => self.needs.directory(volume, path),
-            Content::Symlink { target } => {
+            Content::Symlink { target, .. } => {
                 planned.kind = FileKind::Symlink;
                 planned.target = target.clone();
                 self.needs.symlink(volume, target.len() as u64);
