@@ -1,6 +1,7 @@
 //! The documents about an image, and `imgraft verify`, which holds an image against its manifest.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use testkit::fixture::{Format, Options};
@@ -8,7 +9,7 @@ use testkit::judge::judge;
 use testkit::partition::partition_range;
 
 use crate::documents::root;
-use crate::support::ci::assert_schema;
+use crate::support::ci::{assert_schema, ci_judges};
 use crate::support::{ROOT, World, noise};
 
 const BUILD: &str = "build --base base.img --put app:/usr/bin/app:0755 --put tree:/srv/tree --chmod 0600:/etc/hostname \
@@ -258,4 +259,60 @@ fn files_of_holes_have_no_manifest() {
     let run = world.run("build --base my.img --chmod 0600:/etc/hostname -o new.img --manifest m.json");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
     assert!(run.stderr.contains("they consist of holes") && !world.path("new.img").exists(), "{}", run.stderr);
+}
+
+/// What the formats' own libraries say of a document, as `support/documents.py` asks them.
+fn library(kind: &str, judges: &Path, document: &Path) -> testkit::judge::Judge {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/documents.py");
+    judge("python3").env("PYTHONPATH", judges.join("python")).arg(script).arg(kind).arg(document)
+}
+
+/// With the stock base, where there is one: it has some hundred packages.
+#[test]
+fn the_formats_own_libraries_accept_what_we_say() {
+    let (Some(judges), Some(base)) = (ci_judges(), std::env::var_os("IMGRAFT_TEST_BASE")) else {
+        assert!(!cfg!(feature = "full-tests"), "IMGRAFT_TEST_BASE is not set: see scripts/base-image");
+        return;
+    };
+    let world = World::empty();
+    std::os::unix::fs::symlink(base, world.path("base.img")).unwrap();
+    world.file("app", "app\n");
+    world
+        .run(
+            "build --base base.img --put app:/usr/bin/app -o my.img --manifest m.json --sbom a.spdx.json \
+             --sbom a.cdx.json --provenance p.json",
+        )
+        .succeeds();
+    for (kind, name, from, to) in [
+        ("spdx", "a.spdx.json", "SPDXRef-Image", "SPDXRef-Imag_e"),
+        ("cyclonedx", "a.cdx.json", "\"specVersion\": ", "\"specversion\": "),
+        ("purls", "a.cdx.json", "pkg:deb/", "pkg:deb//"),
+        ("statement", "p.json", "\"buildType\"", "\"buildtype\""),
+    ] {
+        library(kind, &judges, &world.path(name)).succeed();
+        // A judge that accepts everything would be none.
+        let text = fs::read_to_string(world.path(name)).unwrap();
+        fs::write(world.path("wrong.json"), text.replace(from, to)).unwrap();
+        assert_ne!(library(kind, &judges, &world.path("wrong.json")).run().code, Some(0), "{kind}");
+    }
+
+    // dpkg's own list of the same guest.
+    world.run("get my.img:/var/lib/dpkg/status admin/status").succeeds();
+    world
+        .file("admin/available", "")
+        .file("admin/triggers/File", "")
+        .file("admin/updates/keep", "")
+        .file("admin/info/format", "1\n");
+    fs::remove_file(world.path("admin/updates/keep")).unwrap();
+    let query = ["-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n"];
+    let listed = judge("dpkg-query").arg("--admindir").arg(world.path("admin")).args(query).succeed().stdout;
+    let mut listed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();
+    listed.sort_unstable();
+    let sbom = manifest(&world, "a.cdx.json");
+    let packages = sbom["components"].as_array().unwrap().iter().filter(|component| component["purl"].is_string());
+    let mut ours: Vec<String> = packages
+        .map(|package| format!("{} {}", package["name"].as_str().unwrap(), package["version"].as_str().unwrap()))
+        .collect();
+    ours.sort_unstable();
+    assert!(ours.len() > 100 && ours == listed, "{ours:?} {listed:?}");
 }

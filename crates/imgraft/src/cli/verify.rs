@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Backing;
-use super::base::BaseSource;
+use super::base::BaseOfManifest;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -58,7 +58,7 @@ pub(crate) struct Verify {
     pub(crate) json: bool,
 
     #[command(flatten)]
-    pub(crate) source: BaseSource,
+    pub(crate) source: BaseOfManifest,
 
     #[command(flatten)]
     pub(crate) backing: Backing,

@@ -253,14 +253,9 @@ fn compare(
     messages: &Messages,
     verified: &mut Verified,
 ) -> Result<(), Failure> {
-    let choice = Choice {
-        bases: &arguments.source,
-        folder: Path::new(""),
-        locked: false,
-        dry_run: true,
-        overlay: false,
-        messages,
-    };
+    let source = arguments.source.source();
+    let choice =
+        Choice { bases: &source, folder: Path::new(""), locked: false, dry_run: true, overlay: false, messages };
     // What is in the cache stays there while this is held.
     let Chosen { file, entry: _entry, .. } = choice.open(Some(base), None)?;
     verified.checked.base_digest = true;
