@@ -23,10 +23,22 @@ done <<<"$INPUT_INPUTS"
 [[ -z $INPUT_HTML ]] || arguments+=(--html "$INPUT_HTML")
 split args
 
-imgraft "${arguments[@]}" --sha256 --json "${words[@]}" >"$WORK/build.json"
+# The image's name may be the recipe's, so documents are made in a folder of their own and moved to it.
+documents=()
+if is_on documents; then
+    documents=(--manifest "$WORK/manifest.json" --sbom "$WORK/sbom.spdx.json" --predicate "$WORK/predicate.json")
+fi
+imgraft "${arguments[@]}" --sha256 --json "${documents[@]}" "${words[@]}" >"$WORK/build.json"
 
 image=$(jq -r .output "$WORK/build.json")
 output image "$(realpath -s -- "$image")"
+if is_on documents; then
+    for name in manifest sbom.spdx predicate; do
+        mv -- "$WORK/$name.json" "$image.$name.json"
+        output "${name%.spdx}" "$(realpath -s -- "$image.$name.json")"
+    done
+    output predicate-type https://slsa.dev/provenance/v1
+fi
 [[ -z $INPUT_HTML ]] || output report "$(realpath -s -- "$INPUT_HTML")"
 output sha256 "$(jq -r .sha256 "$WORK/build.json")"
 output base "$(jq -r .base "$WORK/build.json")"

@@ -12,6 +12,7 @@ use customize::{
 use guest::{Guest, Time};
 use storage::{FileStorage, Overlay, WriteAt};
 use testkit::fixture::{Format, small_cloud_image};
+use testkit::judge::judge;
 
 type Disk = Arc<Overlay<FileStorage>>;
 
@@ -236,4 +237,33 @@ fn an_appended_line_ends_as_those_before_it() {
         done(&mut guest, &[write, append]).unwrap();
         assert_eq!(content(&guest, "/srv/x"), after.as_bytes(), "{before:?}");
     }
+}
+
+/// Whoever asks for digests afterwards would get those of other bytes than the guest's.
+#[test]
+fn the_digests_are_those_of_what_went_into_the_guest() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("tree/sub")).unwrap();
+    fs::write(folder.path().join("tree/sub/small"), "small").unwrap();
+    std::os::unix::fs::symlink("sub/small", folder.path().join("tree/link")).unwrap();
+    fs::write(folder.path().join("large"), vec![1; 3_000_000]).unwrap();
+    let sum = |name: &str| {
+        let said = judge("sha256sum").arg(folder.path().join(name)).succeed().stdout;
+        said.split(' ').next().unwrap().to_owned()
+    };
+    let (small, large) = (sum("tree/sub/small"), sum("large"));
+    let operations = puts(folder.path(), &["tree:/srv/tree", "large:/srv/large"]);
+    let (_, mut guest) = guest();
+    let options = Options { digests: true, ..Options::default() };
+    let done = carry_out(&mut guest, &operations, &options, &|_, _| {}).unwrap();
+    fs::write(folder.path().join("tree/sub/small"), "other").unwrap();
+    let found: Vec<(&Path, &str, u64)> =
+        done.read.iter().map(|read| (read.path.as_path(), read.sha256.as_str(), read.size_bytes)).collect();
+    // Of `printf sub/small | sha256sum`.
+    let link = "4bd666d4f56ffe4f05b068fa4dce9f3d1ab51d33587fe5b9e4693022ec41cfae";
+    let path = |name: &str| folder.path().join(name);
+    let (of_link, of_small, of_large) = (path("tree/link"), path("tree/sub/small"), path("large"));
+    assert_eq!(found, [(&*of_link, link, 0), (&*of_small, small.as_str(), 5), (&*of_large, large.as_str(), 3_000_000)]);
+    assert_eq!(content(&guest, "/srv/tree/sub/small"), b"small");
+    assert!(done.read.iter().take(2).all(|read| read.source == path("tree")) && done.read[2].source == of_large);
 }

@@ -1,4 +1,4 @@
-//! The list of installed packages that dpkg keeps.
+//! The lists of installed packages that dpkg and apk keep.
 
 use serde::Serialize;
 
@@ -62,6 +62,32 @@ impl<'a> Paragraph<'a> {
     }
 }
 
+/// The installed packages in the text of `/lib/apk/db/installed`, in the file's order.
+///
+/// A paragraph is a package, and a line of it a letter, a colon and a value: `P` is the name, `V` the version and `A` the
+/// architecture. Lines of files and folders follow those, and have letters of their own.
+pub(crate) fn parse_apk_installed(text: &str) -> Vec<Package> {
+    let mut packages = Vec::new();
+    let (mut name, mut version, mut architecture) = ("", "", "");
+    // An empty line ends the last one, too.
+    for line in text.lines().chain([""]) {
+        match line.split_once(':') {
+            Some(("P", value)) => name = value.trim(),
+            Some(("V", value)) => version = value.trim(),
+            Some(("A", value)) => architecture = value.trim(),
+            None if line.trim().is_empty() => {
+                if !name.is_empty() {
+                    let [name, version, architecture] = [name, version, architecture].map(str::to_owned);
+                    packages.push(Package { name, version, architecture });
+                }
+                (name, version, architecture) = ("", "", "");
+            }
+            _ => {}
+        }
+    }
+    packages
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +107,19 @@ mod tests {
     }
 
     #[test]
+    fn a_paragraph_of_apk_is_a_package() {
+        let text = "C:Q1eVpkasfqZAukAXFYbgwt4xAMZWU=\nP:musl\nV:1.2.4-r2\nA:x86_64\nS:388955\nT:the musl C library\n\
+                    F:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\nZ:Q1P/xxx=\n\nP:\nV:1\n\nV:2\nP:ca-certificates\nA:noarch";
+        let found: Vec<[String; 3]> = parse_apk_installed(text)
+            .into_iter()
+            .map(|found| [found.name, found.version, found.architecture])
+            .collect();
+        assert_eq!(found, [["musl", "1.2.4-r2", "x86_64"], ["ca-certificates", "2", "noarch"]]);
+    }
+
+    #[test]
     fn an_empty_list_is_no_package() {
         assert_eq!(parse_dpkg_status("\n\n"), []);
+        assert_eq!(parse_apk_installed("\n\n"), []);
     }
 }

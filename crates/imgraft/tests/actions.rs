@@ -220,6 +220,7 @@ fn the_action_builds_an_image_and_says_what_came_of_it() {
             ("size", "+16M"),
             ("args", args),
             ("cache", "false"),
+            ("documents", "true"),
         ],
         &[],
     );
@@ -242,6 +243,14 @@ fn the_action_builds_an_image_and_says_what_came_of_it() {
     ] {
         assert_eq!(ran.outputs[name], expected, "{name}");
     }
+    // What `actions/attest` takes, about this image.
+    assert_eq!(ran.outputs["predicate-type"], "https://slsa.dev/provenance/v1");
+    for (name, key) in [("predicate", "buildDefinition"), ("sbom", "spdxVersion"), ("manifest", "outputs")] {
+        assert!(ran.outputs[name].starts_with(&format!("{}.", image.display())), "{}", ran.outputs[name]);
+        let text = fs::read_to_string(&ran.outputs[name]).unwrap();
+        assert!(!serde_json::from_str::<Value>(&text).unwrap()[key].is_null(), "{name}: {text}");
+    }
+    world.run("verify app-1.2.img --base base.img").succeeds();
     for text in [
         "<h3>app-1.2.img</h3>",
         "✅ built and checked",

@@ -91,12 +91,13 @@ fn ssh_keygen_accepts_our_signatures_and_we_accept_its_own() {
         }
         sign(&world, "key", "imgraft-manifest", "my.img.manifest.json");
         world.run("verify my.img --base base.img --signer allowed --identity me@here").succeeds();
-        // The same key and the same build: the same signature, whatever the kind of key is.
+        // The same key and the same build: the same signature, except for the one curve whose library draws a number.
         for name in ["my.img", "my.json", "my.img.manifest.json", "my.img.manifest.json.sig", "my.json.sig"] {
             fs::remove_file(world.path(name)).unwrap();
         }
         world.run(BUILD).succeeds();
-        assert!(ours == fs::read(world.path("my.img.manifest.json.sig")).unwrap(), "{kind:?}");
+        let is_same = ours == fs::read(world.path("my.img.manifest.json.sig")).unwrap();
+        assert_eq!(is_same, algorithm != "ecdsa-sha2-nistp521", "{kind:?}");
     }
 }
 

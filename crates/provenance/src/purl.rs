@@ -5,6 +5,8 @@
 pub enum Manager {
     /// Debian's.
     Dpkg,
+    /// Alpine's.
+    Apk,
 }
 
 /// An installed package.
@@ -23,6 +25,7 @@ pub struct Package {
 pub fn purl(manager: Manager, package: &Package, system: &str, version: Option<&str>) -> String {
     let kind = match manager {
         Manager::Dpkg => "deb",
+        Manager::Apk => "apk",
     };
     let (namespace, name) = (encoded(&system.to_ascii_lowercase()), encoded(&package.name.to_ascii_lowercase()));
     let mut purl = format!("pkg:{kind}/{namespace}/{name}@{}", encoded(&package.version));

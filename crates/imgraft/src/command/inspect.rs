@@ -169,6 +169,10 @@ impl View {
                 self.package_manager = Some("dpkg");
                 self.packages = packages;
             }
+            Ok(Packages::Apk(packages)) => {
+                self.package_manager = Some("apk");
+                self.packages = packages;
+            }
             Ok(Packages::Unreadable(manager)) => {
                 self.package_manager = Some(manager);
                 self.warnings.push(format!("the packages are {manager}'s, whose list imgraft cannot read yet"));

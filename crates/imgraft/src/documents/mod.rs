@@ -221,16 +221,15 @@ fn sbom(manifest: &Manifest, report: &Report) -> Result<Sbom, Box<dyn Error + Se
     let (Some(Inventory { system, packages, time }), Some(comparison)) = (&report.inventory, &report.comparison) else {
         return Err("nothing is known of the guest".into());
     };
-    let packages = match packages {
-        Packages::Dpkg(packages) => packages.iter().map(|package| {
-            let guest::Package { name, version, architecture } = package.clone();
-            (Manager::Dpkg, Package { name, version, architecture })
-        }),
+    let (manager, packages) = match packages {
+        Packages::Dpkg(packages) => (Manager::Dpkg, packages),
+        Packages::Apk(packages) => (Manager::Apk, packages),
         Packages::Unreadable(manager) => {
             return Err(format!("an SBOM lists the guest's packages, and {manager}'s list cannot be read yet").into());
         }
         Packages::None => return Err("an SBOM lists the guest's packages, and no list of them was found".into()),
     };
+    let package = |guest::Package { name, version, architecture }| (manager, Package { name, version, architecture });
     let mut files = Vec::new();
     for (change, state) in comparison.differences.paths.iter().zip(&comparison.states) {
         let is_regular = change.image.as_ref().is_some_and(|facts| facts.kind == FileKind::Regular);
@@ -248,7 +247,7 @@ fn sbom(manifest: &Manifest, report: &Report) -> Result<Sbom, Box<dyn Error + Se
         system: system.id,
         system_version: system.version,
         system_name: system.name,
-        packages: packages.collect(),
+        packages: packages.iter().cloned().map(package).collect(),
         files,
     })
 }

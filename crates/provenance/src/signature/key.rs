@@ -95,8 +95,9 @@ impl SecretKey {
         fingerprint(self.0.public_key().key_data())
     }
 
-    /// The signature of `bytes` in `namespace`, in its armor. The same key and bytes give the same signature: Ed25519 and
-    /// RSA (PKCS #1 v1.5) draw nothing at random, and ECDSA draws its number from key and bytes (RFC 6979).
+    /// The signature of `bytes` in `namespace`, in its armor. The same key and bytes give the same signature, unless the
+    /// key is one of P-521: Ed25519 and RSA (PKCS #1 v1.5) draw nothing at random, and ECDSA on the other curves draws
+    /// its number from key and bytes (RFC 6979).
     ///
     /// # Errors
     ///
