@@ -108,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_paragraph_of_apk_is_a_package() {
-        let text = "C:Q1eVpkasfqZAukAXFYbgwt4xAMZWU=\nP:musl\nV:1.2.4-r2\nA:x86_64\nS:388955\nT:the musl C library\n\
-                    F:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\nZ:Q1P/xxx=\n\nP:\nV:1\n\nV:2\nP:ca-certificates\nA:noarch";
+        let text = "P:musl\nV:1.2.4-r2\nA:x86_64\nS:388955\nT:the musl C library\n\
+                    F:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\nP:\nV:1\n\nV:2\nP:ca-certificates\nA:noarch";
         let found: Vec<[String; 3]> = parse_apk_installed(text)
             .into_iter()
             .map(|found| [found.name, found.version, found.architecture])

@@ -320,9 +320,9 @@ fn the_formats_own_libraries_accept_what_we_say() {
 fn the_packages_of_alpine_are_in_an_sbom() {
     let world = World::new();
     // As apk writes it: a package is a paragraph, and its files follow what it is.
-    let database = "C:Q1eVpkasfqZAukAXFYbgwt4xAMZWU=\nP:musl\nV:1.2.4-r2\nA:x86_64\nS:388955\nI:622592\n\
+    let database = "P:musl\nV:1.2.4-r2\nA:x86_64\nS:388955\nI:622592\n\
                     T:the musl c library (libc) implementation\nU:https://musl.libc.org/\nL:MIT\no:musl\n\
-                    p:so:libc.musl-x86_64.so.1=1\nF:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\nZ:Q1sP2b8dZIqIkMsKbKi5s1lpTBPmc=\n\n\
+                    p:so:libc.musl-x86_64.so.1=1\nF:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\n\n\
                     P:g++\nV:13.2.1_git20231014-r0\nA:x86_64\n\n";
     world
         .file("installed", database)

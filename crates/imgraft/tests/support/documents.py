@@ -25,11 +25,12 @@ def cyclonedx(name):
 
 
 def purls(name):
-    """Each purl is one, and is written as its own library writes it."""
+    """Each purl is one, and is written as its own library writes it, which has %2b for %2B in names of apk."""
     from packageurl import PackageURL
 
     found = [component["purl"] for component in json.load(open(name))["components"] if "purl" in component]
-    return [purl for purl in found if PackageURL.from_string(purl).to_string() != purl] if found else ["no purls"]
+    wrong = [purl for purl in found if PackageURL.from_string(purl).to_string().lower() != purl.lower()]
+    return wrong if found else ["no purls"]
 
 
 def statement(name):

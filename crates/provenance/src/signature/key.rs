@@ -4,7 +4,10 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
+use rsa::rand_core::OsRng;
+use rsa::signature::{RandomizedSigner, SignatureEncoding};
+use ssh_key::private::{KeypairData, RsaKeypair};
+use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, Mpint, PrivateKey, Signature as Signed, SshSig};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
@@ -103,7 +106,15 @@ impl SecretKey {
     ///
     /// If the key is damaged.
     pub fn sign(&self, namespace: &'static str, bytes: &[u8]) -> Result<String, KeyError> {
-        let signature = self.0.sign(namespace, HashAlg::Sha512, bytes).map_err(KeyError::Form)?;
+        let signature = match self.0.key_data() {
+            KeypairData::Rsa(pair) => {
+                let message = SshSig::signed_data(namespace, HashAlg::Sha512, bytes).map_err(KeyError::Form)?;
+                let signature = sign_rsa(pair, &message).map_err(KeyError::Form)?;
+                let public = self.0.public_key().key_data().clone();
+                SshSig::new(public, namespace, HashAlg::Sha512, signature).map_err(KeyError::Form)?
+            }
+            _ => self.0.sign(namespace, HashAlg::Sha512, bytes).map_err(KeyError::Form)?,
+        };
         let armored = signature.to_pem(LineEnding::LF).map_err(KeyError::Form)?;
         // A fault while signing may give the key away, and a signature that nobody accepts is none.
         let is_good = Signature::parse(armored.as_bytes()).is_ok_and(|again| again.verify(namespace, bytes).is_ok());
@@ -115,6 +126,18 @@ impl fmt::Debug for SecretKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "SecretKey({})", self.fingerprint())
     }
+}
+
+/// Signs with RSA, PKCS #1 v1.5 and SHA-512. The library of SSH's formats takes one prime twice, and signs nothing. Blinded:
+/// a random number hides from the clock what is computed with, and leaves no trace in the signature.
+fn sign_rsa(pair: &RsaKeypair, message: &[u8]) -> Result<Signed, ssh_key::Error> {
+    let number = |number: &Mpint| rsa::BigUint::try_from(number);
+    let RsaKeypair { public, private } = pair;
+    let primes = vec![number(&private.p)?, number(&private.q)?];
+    let key = rsa::RsaPrivateKey::from_components(number(&public.n)?, number(&public.e)?, number(&private.d)?, primes)?;
+    let key = rsa::pkcs1v15::SigningKey::<rsa::sha2::Sha512>::new(key);
+    let signature = key.try_sign_with_rng(&mut OsRng, message)?;
+    Signed::new(Algorithm::Rsa { hash: Some(HashAlg::Sha512) }, signature.to_vec())
 }
 
 /// The bytes of an ECDSA key whose secret number has its leading zeros, which OpenSSH leaves out and the library wants.
