@@ -52,7 +52,7 @@ pub use job::{Author, Job, Visitor, noted_errors};
 pub use leftover::{Leftover, before_leftovers, remove_all, remove_all_in_panic};
 pub use lock::InUse;
 pub use medium::{seed_container, stream_seed, write_seed, write_seed_in};
-pub use output::{Folder, OutputFile, with_temporary_name};
+pub use output::{Folder, OutputFile, OutputFolder, with_temporary_name};
 pub use report::{Change, Clusters, Grown, InPlace, Inventory, Report};
 pub use seed::{SeedError, SeedFile, SeedSource, SshKeys};
 pub use source::{Backing, OpenedFile, OpenedImage};

@@ -244,6 +244,63 @@ impl OutputFile {
     }
 }
 
+/// A folder that is there whole or not at all: until it is published, it has a temporary name beside its own.
+#[derive(Debug)]
+pub struct OutputFolder {
+    parent: Folder,
+    name: OsString,
+    temporary: Temporary,
+    replaces: bool,
+}
+
+impl OutputFolder {
+    /// A folder that will be at `path`. What is there already is in the way, unless it `replaces` it, which only a folder
+    /// may be.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`], [`io::ErrorKind::NotADirectory`] and those of the host.
+    pub fn create(path: &Path, replaces: bool) -> io::Result<Self> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+        let parent = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
+        match std::fs::symlink_metadata(path) {
+            Ok(_) if !replaces => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(metadata) if !metadata.is_dir() => return Err(io::ErrorKind::NotADirectory.into()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mode = Mode::from_raw_mode(0o755);
+        let ((), temporary) =
+            parent.temporary(&name, |candidate| Ok(rustix::fs::mkdirat(&parent.handle, candidate, mode)?))?;
+        Ok(Self { parent, name, temporary, replaces })
+    }
+
+    /// Where files are made until it is published.
+    pub fn path(&self) -> PathBuf {
+        self.parent.path.join(&self.temporary.name)
+    }
+
+    /// Gives the folder its name. The files in it must be synced.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name by now, and those of the host.
+    pub fn publish(self) -> io::Result<()> {
+        let (handle, temporary) = (&self.parent.handle, &self.temporary.name);
+        File::open(self.path())?.sync_all()?;
+        match rustix::fs::renameat_with(handle, temporary, handle, &self.name, RenameFlags::NOREPLACE) {
+            Err(Errno::EXIST) if self.replaces => {
+                rustix::fs::renameat_with(handle, temporary, handle, &self.name, RenameFlags::EXCHANGE)?;
+                // What had the name has the temporary one now, and goes with it.
+                drop(self.temporary);
+            }
+            Ok(()) => self.temporary.leftover.keep(),
+            Err(error) => return Err(error.into()),
+        }
+        self.parent.handle.sync_all()
+    }
+}
+
 /// Whether the file system has no files without names.
 fn cannot_be_unnamed(error: &io::Error) -> bool {
     let errno = Errno::from_io_error(error);
@@ -331,6 +388,33 @@ mod tests {
         assert_eq!(names(folder.path()).len(), 1);
         drop(OutputFile { folder: open, name: "out".into(), file, temporary: Some(temporary) });
         assert_eq!(names(folder.path()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_folder_is_there_whole_or_is_what_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("out");
+        let make = |replaces| OutputFolder::create(&target, replaces);
+        let fill = |output: &OutputFolder, content: &str| std::fs::write(output.path().join("file"), content).unwrap();
+        let content = || std::fs::read_to_string(target.join("file")).unwrap();
+        let output = make(false).unwrap();
+        fill(&output, "half");
+        drop(output);
+        assert_eq!(names(folder.path()), Vec::<String>::new());
+        let (output, late) = (make(false).unwrap(), make(false).unwrap());
+        fill(&output, "one");
+        output.publish().unwrap();
+        assert_eq!(late.publish().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(make(false).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let output = make(true).unwrap();
+        fill(&output, "two");
+        assert_eq!(content(), "one");
+        output.publish().unwrap();
+        assert_eq!((names(folder.path()), content()), (vec!["out".to_owned()], "two".to_owned()));
+        std::fs::write(folder.path().join("plain"), "").unwrap();
+        let refused = OutputFolder::create(&folder.path().join("plain"), true).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(names(folder.path()), ["out", "plain"]);
     }
 
     #[test]

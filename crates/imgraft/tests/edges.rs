@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 28] = [
+const EDGES: [(&str, &[&str]); 29] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -27,6 +27,7 @@ const EDGES: [(&str, &[&str]); 28] = [
     ("catalogue", &["words"]),
     ("registry", &["catalogue", "image"]),
     ("vm", &["guest", "partition", "storage"]),
+    ("export", &["image", "vm"]),
     ("judge", &["page", "recipe", "vm"]),
     ("graft", &["audit", "customize", "delta", "guest", "image", "recipe", "seed", "storage", "words"]),
     ("sandbox-sys", &[]),
@@ -42,6 +43,7 @@ const EDGES: [(&str, &[&str]); 28] = [
             "catalogue",
             "customize",
             "delta",
+            "export",
             "graft",
             "guest",
             "image",

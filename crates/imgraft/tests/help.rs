@@ -2,7 +2,7 @@
 
 use crate::support::World;
 
-const COMMANDS: [&str; 24] = [
+const COMMANDS: [&str; 25] = [
     "",
     "build",
     "matrix",
@@ -10,6 +10,7 @@ const COMMANDS: [&str; 24] = [
     "customize",
     "resize",
     "convert",
+    "export",
     "delta apply",
     "init",
     "explain",

@@ -24,6 +24,7 @@ mod doctor;
 mod documents;
 mod edges;
 mod explain;
+mod export;
 mod failing;
 mod fetch;
 mod foreign_images;

@@ -17,6 +17,8 @@ pub struct Needs {
     pub architecture: Option<Reasoned<Architecture>>,
     /// The firmware.
     pub firmware: Reasoned<FirmwareKind>,
+    /// Whether the image has an EFI system partition, so that UEFI may start it even if a BIOS does, too.
+    pub has_esp: bool,
 }
 
 /// A value and the reason for it.
@@ -79,7 +81,8 @@ impl Needs {
         let boot = Boot::look(disk)?;
         let architecture = guest.and_then(of_programs).or_else(|| of_partitions(disk));
         let is_arm = architecture.as_ref().is_some_and(|found| found.what == Architecture::Aarch64);
-        Ok(Self { architecture, firmware: if is_arm { arm_firmware() } else { boot.firmware() } })
+        let firmware = if is_arm { arm_firmware() } else { boot.firmware() };
+        Ok(Self { architecture, firmware, has_esp: boot.has_esp })
     }
 }
 

@@ -16,10 +16,13 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".vmdk", "a streamOptimized VMDK"), ("containers.json", "the disk, as import-snapshot has it")],
     needs: "the aws CLI, a bucket in S3, the role `vmimport`; in the guest, cloud-init and drivers for NVMe and ENA",
-    judged: "qemu-img (info, compare, check), botocore (parameters of import-snapshot and register-image)",
+    judged: "qemu-img (compare, check), botocore (parameters of import-snapshot)",
     untried: "no import: no account",
     placeholders: &[
-        Placeholder { word: "BUCKET", meaning: "a bucket of yours in S3; it is in containers.json, too (or give `--bucket`)" },
+        Placeholder {
+            word: "BUCKET",
+            meaning: "a bucket of yours in S3; it is in containers.json, too (or give `--bucket`)",
+        },
         Placeholder { word: "TASK", meaning: "the ImportTaskId that import-snapshot prints" },
         Placeholder { word: "SNAPSHOT", meaning: "the SnapshotId that the task has when it is completed" },
     ],

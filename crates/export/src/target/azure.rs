@@ -14,7 +14,7 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".vhd", "a fixed VHD, whole MiB")],
     needs: "the az CLI, azcopy, a resource group; in the guest, cloud-init or Azure's agent",
-    judged: "qemu-img (info, compare)",
+    judged: "qemu-img (compare)",
     untried: "no upload: no account",
     placeholders: &[
         Placeholder { word: "GROUP", meaning: "your resource group" },

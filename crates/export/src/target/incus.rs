@@ -23,7 +23,7 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".qcow2", "the disk"), ("-metadata.tar.xz", "metadata.yaml: the two are a split image")],
     needs: "incus (or lxc of LXD) with virtual machines; in the guest, cloud-init",
-    judged: "xz, GNU tar, PyYAML, qemu-img (info, check, compare)",
+    judged: "xz, GNU tar, PyYAML, qemu-img (compare, check)",
     untried: "no import: the daemon was not run, and Debian 12 does not have it",
     placeholders: &[],
     files,

@@ -16,7 +16,7 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".qcow2", "the disk"), (".yaml", "the instance, with the disk's digest")],
     needs: "limactl, started in the folder of the files; in the guest, cloud-init, sudo and an SSH server",
-    judged: "PyYAML, qemu-img (info, check, compare)",
+    judged: "PyYAML, qemu-img (compare, check)",
     untried: "no start: limactl is in no archive of Debian's",
     placeholders: &[],
     files,

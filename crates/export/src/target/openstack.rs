@@ -18,7 +18,7 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".qcow2", "the disk"), (".json", "the same properties as the body of Glance's POST /v2/images")],
     needs: "the openstack CLI, the right to make images; in the guest, cloud-init",
-    judged: "qemu-img (info, check, compare), python3-openstackclient (its parser)",
+    judged: "qemu-img (compare, check)",
     untried: "no upload: no cloud",
     placeholders: &[],
     files,

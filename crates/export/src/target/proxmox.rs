@@ -14,7 +14,7 @@ pub(super) const TARGET: Target = Target {
     architectures: X86_64,
     contents: &[(".qcow2", "the disk")],
     needs: "root on a host of Proxmox VE 7.2 or newer, with the files there; in the guest, cloud-init",
-    judged: "qemu-img (info, check, compare)",
+    judged: "qemu-img (compare, check)",
     untried: "no import: no host of Proxmox, and `qm` is in no archive of Debian's",
     placeholders: &[
         Placeholder { word: "VMID", meaning: "a number that no machine has: `pvesh get /cluster/nextid`" },

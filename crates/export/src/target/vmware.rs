@@ -16,8 +16,8 @@ pub(super) const TARGET: Target = Target {
     architectures: X86_64,
     contents: &[(".ova", "descriptor, manifest (SHA-256), streamOptimized VMDK, and the seed as a CD")],
     needs: "govc or ovftool, a host of ESXi 6.5 or newer; in the guest, drivers for pvscsi and vmxnet3, cloud-init",
-    judged: "GNU tar, sha256sum, xmllint, virt-v2v (reads the OVA and checks its manifest), qemu-img",
-    untried: "no import: no vSphere; ovftool is not free and was not run",
+    judged: "GNU tar, sha256sum (the manifest), xmllint (well-formed), qemu-img (compare)",
+    untried: "no import: no vSphere; no schema of DMTF's; ovftool is not free and was not run",
     placeholders: &[Placeholder { word: "HOST", meaning: "the host or vCenter, as ovftool's locator has it" }],
     files,
     commands,
@@ -50,8 +50,5 @@ fn files(subject: &Subject, disk: &Disk) -> Vec<Text> {
 
 fn commands(subject: &Subject, _: &Disk) -> Vec<String> {
     let slug = subject.name.slug();
-    vec![
-        format!("govc import.ova -name={slug} {slug}.ova"),
-        format!("ovftool --name={slug} {slug}.ova vi://HOST"),
-    ]
+    vec![format!("govc import.ova -name={slug} {slug}.ova"), format!("ovftool --name={slug} {slug}.ova vi://HOST")]
 }

@@ -8,6 +8,7 @@ pub(crate) mod delta;
 pub(crate) mod doctor;
 pub(crate) mod documents;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod fetch;
 pub(crate) mod finish;
 pub(crate) mod init;
@@ -119,6 +120,9 @@ pub(crate) enum Command {
     /// Make the same disk in another format, or in a smaller file
     #[command(after_help = flowing(CONVERT_EXAMPLES))]
     Convert(Convert),
+    /// Write what a cloud, a hypervisor or a tool imports into a folder, and print the commands for that
+    #[command(after_help = flowing(export::EXAMPLES))]
+    Export(Box<export::Export>),
     /// Show what an image is: format, partitions, file systems, system, packages, free space
     #[command(after_help = flowing(INSPECT_EXAMPLES))]
     Inspect(Inspect),

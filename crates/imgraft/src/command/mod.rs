@@ -13,6 +13,7 @@ mod diff;
 mod docs;
 mod doctor;
 mod explain;
+mod export;
 mod fetch;
 mod get;
 mod init;
@@ -51,6 +52,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Convert(arguments) => convert::run(arguments, messages)?,
+        Command::Export(arguments) => export::run(&arguments, messages)?,
         Command::Init(arguments) => init::run(&arguments, messages)?,
         Command::Inspect(arguments) => return inspect::run(&arguments, messages),
         Command::Ls(arguments) => return ls::run(&arguments, messages),
