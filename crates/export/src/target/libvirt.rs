@@ -19,7 +19,7 @@ pub(super) const TARGET: Target = Target {
     architectures: BOTH,
     contents: &[(".qcow2", "the disk"), (".xml", "the domain, with the seed as a CD")],
     needs: "libvirt with KVM and its network `default`; in the guest, cloud-init if there is a seed",
-    judged: "virt-xml-validate (libvirt's schema), qemu-img (compare, check)",
+    judged: "virt-xml-validate (libvirt's schema), virsh (define, with libvirt's driver `test`), qemu-img (compare, check)",
     untried: "no start: libvirt's daemon was not run",
     placeholders: &[],
     files,
