@@ -7,6 +7,7 @@ use askama::filters::Escaper;
 /// Text as one scalar of YAML, in double quotes.
 ///
 /// JSON's strings are such scalars: `"`, `\` and control characters are escaped in both in the same way.
+/// Numbers would be text, too: a template writes them with `|safe`.
 #[derive(Clone, Copy)]
 pub(crate) struct Scalar;
 

@@ -15,7 +15,7 @@ fn world() -> World {
     world.file("disk.raw", [vec![0; 1 << 20], crate::support::noise(1, 1 << 20), vec![0; 2 << 20]].concat());
     judge("sgdisk").args(["-n", "1:2048:+1M", "-t", "1:ef00"]).arg(&disk).succeed();
     world.file("user-data", "#cloud-config\n{}\n");
-    world.run("seed iso my.iso --user-data user-data").succeeds();
+    world.run("seed iso -o my.iso --user-data user-data").succeeds();
     world
 }
 
