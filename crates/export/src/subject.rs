@@ -5,6 +5,10 @@ use vm::Architecture;
 use crate::name::cleaned;
 use crate::{Bucket, Name};
 
+/// When an image was made, if nobody says it: 1980-01-01. Incus calls the
+/// date mandatory, and a missing one reads as 0.
+const NO_TIME: i64 = 315_532_800;
+
 /// An image that is exported, as far as its files do not tell.
 #[derive(Clone, Debug)]
 pub struct Subject {
@@ -25,9 +29,9 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// An image of an unknown system, made at the time 0, without a seed.
+    /// An image of an unknown system, made on 1980-01-01, without a seed.
     pub fn new(name: Name, architecture: Architecture, firmware: Firmware) -> Self {
-        Self { name, architecture, firmware, system: None, created: 0, has_seed: false, bucket: None }
+        Self { name, architecture, firmware, system: None, created: NO_TIME, has_seed: false, bucket: None }
     }
 
     /// The name of a file of this image that ends with `end`.

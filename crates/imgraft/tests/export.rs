@@ -124,6 +124,34 @@ fn an_ova_is_an_archive_whose_manifest_is_right() {
     assert_eq!(ask("string(//*[local-name()='Disk']/@*[local-name()='capacity'])").trim(), (4 << 20).to_string());
 }
 
+/// virt-v2v reads OVAs to convert their machines: it verifies the manifest and says what it found.
+#[test]
+#[cfg(feature = "full-tests")]
+fn virt_v2v_finds_the_machine_in_an_ova() {
+    let world = world();
+    world.run_words(&format!("export vmware {IMAGE} --seed my.iso -o ova"), &["--name", "My <&\"'> app"]).succeeds();
+    let ova = world.path("ova/my-app.ova");
+    let said = judge("virt-v2v").args(["-i", "ova", "--print-source"]).arg(&ova).succeed().stdout;
+    let said: Vec<&str> = said.lines().map(str::trim).collect();
+    for line in [
+        "source name: My <&\"'> app",
+        "memory: 2147483648 (bytes)",
+        "nr vCPUs: 2",
+        "firmware: uefi",
+        "0 [scsi]",
+        "CD-ROM [sata] in slot 0",
+        "Bridge \"VM Network\" [vmxnet3]",
+    ] {
+        assert!(said.contains(&line), "{line}: {said:?}");
+    }
+    // Another disk than the manifest's is found out.
+    let mut bytes = fs::read(&ova).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&ova, bytes).unwrap();
+    assert!(!judge("virt-v2v").args(["-i", "ova", "--print-source"]).arg(&ova).run().status.success());
+}
+
 #[test]
 fn botocore_takes_the_parameters_of_import_snapshot() {
     let world = world();

@@ -16,7 +16,7 @@ pub(super) const TARGET: Target = Target {
     architectures: X86_64,
     contents: &[(".ova", "descriptor, manifest (SHA-256), streamOptimized VMDK, and the seed as a CD")],
     needs: "govc or ovftool, a host of ESXi 6.5 or newer; in the guest, drivers for pvscsi and vmxnet3, cloud-init",
-    judged: "GNU tar, sha256sum (the manifest), xmllint (well-formed), qemu-img (compare)",
+    judged: "GNU tar, sha256sum (the manifest), xmllint (well-formed), virt-v2v (reads the machine), qemu-img (compare)",
     untried: "no import: no vSphere; no schema of DMTF's; ovftool is not free and was not run",
     placeholders: &[Placeholder { word: "HOST", meaning: "the host or vCenter, as ovftool's locator has it" }],
     files,

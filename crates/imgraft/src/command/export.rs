@@ -231,7 +231,9 @@ impl Exporting<'_> {
         let mut subject = Subject::new(name, architecture, firmware);
         let system = guest.and_then(|guest| guest.operating_system().ok());
         subject.system = system.map(|os| System::new(&os.id, os.version.as_deref(), &os.name));
-        subject.created = environment::source_date_epoch()?.map_or(0, |time| time.seconds);
+        if let Some(time) = environment::source_date_epoch()? {
+            subject.created = time.seconds;
+        }
         subject.has_seed = has_seed;
         subject.bucket.clone_from(&arguments.bucket);
         if arguments.bucket.is_some() && !target.placeholders.iter().any(|placeholder| placeholder.word == "BUCKET") {
