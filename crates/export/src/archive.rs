@@ -77,7 +77,10 @@ pub(crate) fn append<W: Write>(
     // As many digits as `ustar` has; a later time is no reason to fail.
     header.set_mtime(time.min(MEMBER_MAX_BYTES));
     header.set_cksum();
-    archive.append(&header, content.take(size_bytes))
+    let mut content = content.take(size_bytes);
+    archive.append(&header, &mut content)?;
+    // The header has promised more than there was.
+    if content.limit() == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// `sha256sum` writes it in another way: this is that of the OVF specification.
@@ -87,4 +90,29 @@ fn line(name: &str, sha256: &str) -> String {
 
 pub(crate) fn sha256(content: &[u8]) -> String {
     Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Firmware, Name};
+
+    #[test]
+    fn a_file_too_large_for_ustar_is_refused_before_anything_is_written() {
+        let name = Name::new("app").unwrap();
+        let subject = Subject::new(name, vm::Architecture::X86_64, Firmware { bios: true, uefi: false });
+        let descriptor = Text::new("app.ovf".to_owned(), "<x/>");
+        let write = |size_bytes| {
+            let (mut out, mut content) = (Vec::new(), &b"12345"[..]);
+            let member = Member { name: "disk".to_owned(), size_bytes, sha256: String::new(), content: &mut content };
+            (write_ova(&mut out, &subject, &descriptor, &mut [member]), out.len())
+        };
+        let (refused, length) = write(1 << 33);
+        let expected = TooLarge { name: "disk".to_owned(), size_bytes: 1 << 33 };
+        assert_eq!((refused.unwrap_err().to_string(), length), (expected.to_string(), 0));
+        assert_eq!(write(6).0.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        // Three headers, each with a block after it, and two blocks at the end.
+        let (written, length) = write(5);
+        assert!(written.is_ok() && length == 8 * 512, "{length}");
+    }
 }
