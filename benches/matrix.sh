@@ -49,9 +49,12 @@ file = "$base"
 [inputs.payload]
 file = "payload"
 [[step]]
-put = { input = "payload", to = "/usr/local/bin/payload", mode = "0755" }
+put = "payload"
+to = "/usr/local/bin/payload"
+mode = "0755"
 [[step]]
-write = { to = "/etc/number", content = "{matrix.number}\n" }
+write = "/etc/number"
+text = "{matrix.number}\n"
 EOF
 }
 declare -A wall cpu peak bytes

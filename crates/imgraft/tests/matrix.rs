@@ -1,9 +1,11 @@
 //! `imgraft matrix` and `imgraft collect`: the images of a recipe's cells.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::ci::{ci_judges, library, yaml};
 use crate::support::{ROOT, World, assert_sound};
 use testkit::judge::judge;
 
@@ -22,10 +24,13 @@ file = "base.img"
 file = "app-{matrix.edition}"
 
 [[step]]
-put = { input = "app", to = "/usr/local/bin/app", mode = "0755" }
+put = "app"
+to = "/usr/local/bin/app"
+mode = "0755"
 
 [[step]]
-write = { to = "/etc/tenant", content = "{matrix.tenant}\n" }
+write = "/etc/tenant"
+text = "{matrix.tenant}\n"
 "#;
 
 const IMAGES: [&str; 3] = ["app-north-full.img", "app-north-small.img", "app-south-full.img"];
@@ -108,7 +113,7 @@ fn a_cell_that_fails_keeps_no_other_one_from_being_built() {
     fs::remove_file(world.path("app-small")).unwrap();
     let run = world.run("matrix fleet.toml");
     assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(run.stdout.contains("edition=small,tenant=north (app-north-small.img): "), "{}", run.stdout);
+    assert!(run.stdout.contains("tenant=north,edition=small (app-north-small.img): "), "{}", run.stdout);
     assert!(run.stdout.contains("3 cells: 2 built, 1 failed in "), "{}", run.stdout);
     assert!(run.stdout.contains("app-small"), "{}", run.stdout);
     assert!(!world.path(IMAGES[1]).exists() && world.path(IMAGES[0]).exists() && world.path(IMAGES[2]).exists());
@@ -118,7 +123,7 @@ fn a_cell_that_fails_keeps_no_other_one_from_being_built() {
 
     // A base that is not there is of its own cells only.
     let two = "output = '{matrix.base}.out'\nmatrix.base = ['base.img', 'none.img']\nbase.file = '{matrix.base}'\n\
-               [[step]]\nmkdir = { path = '/srv/x' }\n";
+               [[step]]\nmkdir = '/srv/x'\n";
     world.file("two.toml", two);
     let run = world.run("matrix two.toml");
     assert_eq!(run.code, Some(2));
@@ -139,7 +144,7 @@ fn parts_of_a_fleet_come_together_and_what_is_missing_is_named() {
     world.run("matrix fleet.toml --shard 1/2").succeeds();
     missing(
         1,
-        &["edition=small,tenant=north (app-north-small.img): it is not there\n", "3 cells: 2 there, 1 missing\n"],
+        &["tenant=north,edition=small (app-north-small.img): it is not there\n", "3 cells: 2 there, 1 missing\n"],
     );
     // One that is started twice changes nothing.
     world.run("matrix fleet.toml --shard 1/2").succeeds();
@@ -221,4 +226,35 @@ fn thin_images_are_the_difference_and_however_many_are_built_at_a_time_the_same(
         assert!(fs::metadata(world.path(image)).unwrap().len() < 2_000_000);
         judge("qemu-img").arg("check").arg(world.path(image)).succeed();
     }
+}
+
+/// The manifest of the book: what Kubernetes would take, and its command in each of its pods.
+#[test]
+fn the_indexed_job_of_kubernetes_builds_all_cells() {
+    const JOB: &str = "../../examples/kubernetes/fleet.yaml";
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(JOB);
+    let world = World::new();
+    if let Some(judges) = ci_judges() {
+        library("kubernetes", &judges, &path).succeed();
+        let wrong = fs::read_to_string(&path).unwrap().replace("completions:", "completion:");
+        world.file("wrong.yaml", wrong);
+        assert!(!library("kubernetes", &judges, &world.path("wrong.yaml")).run().status.success());
+    }
+    let job = yaml(&path);
+    let spec = &job["spec"];
+    let container = &spec["template"]["spec"]["containers"][0];
+    let image = container["image"].as_str().unwrap();
+    assert!(image.ends_with(concat!("imgraft:", env!("CARGO_PKG_VERSION"))), "{image}");
+    let words: Vec<&str> = container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+    let count = spec["completions"].as_u64().unwrap();
+    let recipe = "output = '{matrix.n}.img'\nmatrix.n = { from = 1, to = 9 }\nbase.file = 'base.img'\n\
+                  [[step]]\nwrite = '/etc/n'\ntext = '{matrix.n}'\n";
+    world.file("fleet.toml", recipe);
+    for index in 0..count {
+        let variable = [("JOB_COMPLETION_INDEX", &*index.to_string())];
+        let run = world.run_with(&words.join(" "), &variable).succeeds();
+        let cells = if index == 0 { "2 cells: 2 built in " } else { "1 cell: 1 built in " };
+        assert!(run.stdout.starts_with(cells), "{index}: {}", run.stdout);
+    }
+    world.run("collect fleet.toml").succeeds();
 }

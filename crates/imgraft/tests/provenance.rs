@@ -1,7 +1,6 @@
 //! The documents about an image, and `imgraft verify`, which holds an image against its manifest.
 
 use std::fs;
-use std::path::Path;
 
 use serde_json::{Value, json};
 use testkit::fixture::{Format, Options};
@@ -9,7 +8,7 @@ use testkit::judge::judge;
 use testkit::partition::partition_range;
 
 use crate::documents::root;
-use crate::support::ci::{assert_schema, ci_judges};
+use crate::support::ci::{assert_schema, ci_judges, library};
 use crate::support::{ROOT, World, noise};
 
 const BUILD: &str = "build --base base.img --put app:/usr/bin/app:0755 --put tree:/srv/tree --chmod 0600:/etc/hostname \
@@ -261,12 +260,6 @@ fn files_of_holes_have_no_manifest() {
     assert!(run.stderr.contains("they consist of holes") && !world.path("new.img").exists(), "{}", run.stderr);
 }
 
-/// What the formats' own libraries say of a document, as `support/documents.py` asks them.
-fn library(kind: &str, judges: &Path, document: &Path) -> testkit::judge::Judge {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/documents.py");
-    judge("python3").env("PYTHONPATH", judges.join("python")).arg(script).arg(kind).arg(document)
-}
-
 /// With the stock base, where there is one: it has some hundred packages.
 #[test]
 fn the_formats_own_libraries_accept_what_we_say() {
@@ -296,13 +289,13 @@ fn the_formats_own_libraries_accept_what_we_say() {
     }
 
     // dpkg's own list of the same guest.
-    world.run("get my.img:/var/lib/dpkg/status admin/status").succeeds();
     world
         .file("admin/available", "")
         .file("admin/triggers/File", "")
         .file("admin/updates/keep", "")
         .file("admin/info/format", "1\n");
     fs::remove_file(world.path("admin/updates/keep")).unwrap();
+    world.run("get my.img /var/lib/dpkg/status admin/status").succeeds();
     let query = ["-W", "-f", "${db:Status-Status} ${Package} ${Version}\\n"];
     let listed = judge("dpkg-query").arg("--admindir").arg(world.path("admin")).args(query).succeed().stdout;
     let mut listed: Vec<&str> = listed.lines().filter_map(|line| line.strip_prefix("installed ")).collect();

@@ -16,8 +16,8 @@ use crate::recipe::{Base, BaseName, Input, Keep, Recipe, Step};
 use crate::table::{Table, Value};
 use crate::template::Template;
 
-const RECIPE_KEYS: [&str; 11] =
-    ["output", "size", "network", "clean", "timeout", "memory", "base", "inputs", "step", "keep", "boot"];
+const RECIPE_KEYS: [&str; 12] =
+    ["output", "size", "network", "clean", "timeout", "memory", "base", "inputs", "step", "keep", "boot", "matrix"];
 const OUTPUT_KEYS: [&str; 7] = ["file", "release", "format", "overlay", "cluster-size", "compat", "compression-type"];
 const BASE_KEYS: [&str; 4] = ["name", "arch", "variant", "file"];
 const INPUT_KEYS: [&str; 2] = ["about", "file"];

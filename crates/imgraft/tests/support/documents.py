@@ -1,5 +1,6 @@
 """Holds documents against what others have of their formats: SPDX and CycloneDX by their own libraries, which have the
-formats' rules and schemas, and in-toto statements by the protobuf that in-toto and SLSA publish.
+formats' rules and schemas, in-toto statements by the protobuf that in-toto and SLSA publish, and what Kubernetes is given
+by the schemas of its API, which know each field.
 
 usage: documents.py KIND FILE, with the folder of scripts/ci-judges on PYTHONPATH
 """
@@ -50,6 +51,17 @@ def statement(name):
     if not (definition.build_type and definition.external_parameters.fields and details.builder.id):
         wrong.append("a required field is missing")
     return wrong + [f"no digest: {found.name}" for found in definition.resolved_dependencies if not found.digest["sha256"]]
+
+
+def kubernetes(name):
+    import kubernetes_validate
+    import yaml
+
+    try:
+        kubernetes_validate.validate(yaml.safe_load(open(name)), "1.37", strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return [str(error)]
+    return []
 
 
 problems = globals()[sys.argv[1]](sys.argv[2])

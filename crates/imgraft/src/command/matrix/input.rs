@@ -72,17 +72,18 @@ mod tests {
         fs::write(tree.join("a/b"), "1").unwrap();
         let digest = || Digests::default().of(&tree).unwrap();
         let mut seen = vec![digest()];
-        let mut changes: Vec<Box<dyn Fn()>> = Vec::new();
-        let path = |name: &str| tree.join(name);
-        let [b, c, link] = ["a/b", "a/c", "link"].map(path);
-        changes.push(Box::new(|| fs::write(&b, "2").unwrap()));
-        changes.push(Box::new(|| fs::set_permissions(&b, fs::Permissions::from_mode(0o755)).unwrap()));
-        changes.push(Box::new(|| fs::rename(&b, &c).unwrap()));
-        changes.push(Box::new(|| symlink("a/c", &link).unwrap()));
-        changes.push(Box::new(|| {
+        let [b, c, link] = ["a/b", "a/c", "link"].map(|name| tree.join(name));
+        let relink = || {
             fs::remove_file(&link).unwrap();
             symlink("a/b", &link).unwrap();
-        }));
+        };
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::write(&b, "2").unwrap(),
+            &|| fs::set_permissions(&b, fs::Permissions::from_mode(0o755)).unwrap(),
+            &|| fs::rename(&b, &c).unwrap(),
+            &|| symlink("a/c", &link).unwrap(),
+            &relink,
+        ];
         for change in changes {
             assert_eq!(Some(&digest()), seen.last());
             change();
