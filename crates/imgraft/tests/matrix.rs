@@ -122,7 +122,7 @@ fn a_cell_that_fails_keeps_no_other_one_from_being_built() {
     assert!(run.stdout.starts_with("3 cells: 1 built, 2 up to date in "), "{}", run.stdout);
 
     // A base that is not there is of its own cells only.
-    let two = "output = '{matrix.base}.out'\nmatrix.base = ['base.img', 'none.img']\nbase.file = '{matrix.base}'\n\
+    let two = "output = 'of-{matrix.base}'\nmatrix.base = ['base.img', 'none.img']\nbase.file = '{matrix.base}'\n\
                [[step]]\nmkdir = '/srv/x'\n";
     world.file("two.toml", two);
     let run = world.run("matrix two.toml");
@@ -167,6 +167,11 @@ fn parts_of_a_fleet_come_together_and_what_is_missing_is_named() {
         world.file(&format!("{}.cell.json", IMAGES[1]), record);
         missing(1, &["nothing beside it says what it is\n"]);
     }
+    // One that nobody writes to.
+    let fifo = world.path(&format!("{}.cell.json", IMAGES[1]));
+    fs::remove_file(&fifo).unwrap();
+    judge("mkfifo").arg(&fifo).succeed();
+    missing(1, &["nothing beside it says what it is\n"]);
 }
 
 #[test]

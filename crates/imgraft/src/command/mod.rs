@@ -48,7 +48,7 @@ pub(crate) fn run(command: Command, messages: &Messages) -> Result<Exit, Failure
     match command {
         Command::Build(arguments) => build::run(arguments, messages)?,
         Command::Matrix(arguments) => return matrix::run(&arguments, messages),
-        Command::Collect(arguments) => return matrix::collect(&arguments, messages),
+        Command::Collect(arguments) => return matrix::collect(&arguments),
         Command::Customize(arguments) => customize::run(arguments, messages)?,
         Command::Resize(arguments) => resize::run(arguments, messages)?,
         Command::Convert(arguments) => convert::run(arguments, messages)?,

@@ -38,6 +38,9 @@ struct Planned {
 /// What became of a cell.
 #[derive(Debug, Serialize)]
 struct Outcome {
+    /// With the axes in the recipe's order, which a JSON object has not.
+    #[serde(skip)]
+    name: String,
     cell: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
@@ -102,7 +105,7 @@ pub(super) fn run(arguments: &Matrix, messages: &Messages) -> Result<Exit, Failu
     Ok(if has_failed { Exit::Trouble } else { Exit::Done })
 }
 
-pub(super) fn collect(arguments: &Collect, messages: &Messages) -> Result<Exit, Failure> {
+pub(super) fn collect(arguments: &Collect) -> Result<Exit, Failure> {
     let planned = plan(&arguments.cells)?;
     let mut outcomes = Vec::with_capacity(planned.len());
     for cell in &planned {
@@ -110,9 +113,6 @@ pub(super) fn collect(arguments: &Collect, messages: &Messages) -> Result<Exit, 
         outcomes.push(found(cell, &image)?);
     }
     let is_whole = outcomes.iter().all(|outcome| outcome.result == Verdict::Present);
-    for outcome in outcomes.iter().filter(|outcome| outcome.result != Verdict::Present) {
-        messages.detail(format_args!("{:?}: {}", outcome.result, outcome.error.as_deref().unwrap_or_default()));
-    }
     if arguments.cells.json {
         print_json(&outcomes)?
     } else {
@@ -225,8 +225,8 @@ fn values(cell: &Cell) -> BTreeMap<String, String> {
 
 impl Outcome {
     fn new(cell: &Cell, result: Verdict) -> Self {
-        let cell = values(cell);
-        Self { cell, image: None, result, sha256: None, size_bytes: None, warnings: Vec::new(), error: None }
+        let (name, cell) = (cell.to_string(), values(cell));
+        Self { name, cell, image: None, result, sha256: None, size_bytes: None, warnings: Vec::new(), error: None }
     }
 }
 
@@ -249,9 +249,8 @@ fn summary(outcomes: &[Outcome], seconds: &str) -> String {
     }
     let mut text = String::new();
     for outcome in outcomes.iter().filter(|outcome| outcome.error.is_some()) {
-        let cell: Vec<String> = outcome.cell.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
         let image = outcome.image.as_deref().unwrap_or("no image");
-        let _ = writeln!(text, "{} ({image}): {}", cell.join(","), outcome.error.as_deref().unwrap_or_default());
+        let _ = writeln!(text, "{} ({image}): {}", outcome.name, outcome.error.as_deref().unwrap_or_default());
     }
     let _ = writeln!(
         text,

@@ -66,11 +66,10 @@ impl Record {
 
     /// The record of `image`; nothing if there is none that can be read.
     pub(super) fn read(image: &Path) -> Option<Self> {
-        let mut text = Vec::new();
-        let file = std::fs::File::open(Self::path(image)).ok()?;
-        // Not for a FIFO that somebody put there.
-        file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-        file.take(RECORD_LIMIT_BYTES).read_to_end(&mut text).ok()?;
+        let (path, mut text) = (Self::path(image), Vec::new());
+        // Nobody may ever write to a FIFO.
+        std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        std::fs::File::open(path).ok()?.take(RECORD_LIMIT_BYTES).read_to_end(&mut text).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
