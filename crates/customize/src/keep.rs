@@ -16,7 +16,7 @@ pub fn check_packages(guest: &Guest, names: &[String]) -> Result<(), Error> {
         return Ok(());
     }
     let packages = match guest.packages()? {
-        Packages::Dpkg(packages) | Packages::Apk(packages) => packages,
+        Packages::Listed(_, packages) => packages,
         Packages::Unreadable(manager) => return Err(Error::NoPackageList { manager: Some(manager) }),
         Packages::None => return Err(Error::NoPackageList { manager: None }),
     };

@@ -40,7 +40,7 @@ pub(crate) struct Installed(Option<BTreeMap<(String, String), Package>>);
 impl Installed {
     /// The packages of `guest` now.
     pub(crate) fn of(guest: &Guest) -> Result<Self, Error> {
-        let (Packages::Dpkg(packages) | Packages::Apk(packages)) = guest.packages()? else { return Ok(Self(None)) };
+        let Packages::Listed(_, packages) = guest.packages()? else { return Ok(Self(None)) };
         let key = |package: Package| ((package.name.clone(), package.architecture.clone()), package);
         Ok(Self(Some(packages.into_iter().map(key).collect())))
     }

@@ -127,6 +127,11 @@ pub enum PathProblem {
         /// Where.
         mount_point: GuestPath,
     },
+    /// It is a database, and damaged.
+    BadDatabase {
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A text file is larger than it may be.
     TooLarge {
         /// The most bytes that it may have.
@@ -238,6 +243,7 @@ impl PathProblem {
             Self::MountPoint { mount_point } => {
                 write!(f, "`{path}`: the guest mounts a file system at `{mount_point}`")
             }
+            Self::BadDatabase { why } => write!(f, "the database `{path}` is damaged: {why}"),
             Self::TooLarge { limit_bytes } => write!(f, "`{path}` has more than {limit_bytes} bytes"),
         }
     }

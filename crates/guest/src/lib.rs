@@ -85,9 +85,8 @@ pub use guest::{Guest, Location, MountedVolume, open_volumes, open_volumes_with}
 pub use metadata::{Attributes, DirectoryEntry, FileKind, FreeSpace, Metadata, Special, Time, Times};
 pub use modify::{Identity, Xattrs};
 pub use os::OperatingSystem;
-pub use packages::Package;
+pub use packages::{Manager, Package, Packages};
 pub use path::{GuestPath, PathError};
 pub use resolve::{Found, LastLink, Lookup};
 pub use storage::Printable;
-pub use system::Packages;
 pub use volume::Volume;

@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use guest::{Attributes, Error, FileKind, Guest, GuestPath, LastLink, Packages, PathProblem, Time};
+use guest::{Attributes, Error, FileKind, Guest, GuestPath, LastLink, Manager, Packages, PathProblem, Time};
 use storage::{FileStorage, Overlay, WriteAt};
 use testkit::fixture::{FIXTURE_TIME, Format, LARGE_DIRECTORY, LARGE_FILE, Options, small_cloud_image};
 
@@ -65,7 +65,7 @@ fn the_guest_says_what_it_is() {
         (os.id.as_str(), os.version.as_deref(), os.name.as_str()),
         ("ubuntu", Some("24.04"), "Ubuntu 24.04.1 LTS")
     );
-    let Packages::Dpkg(packages) = guest.packages().unwrap() else { panic!("not dpkg's") };
+    let Packages::Listed(Manager::Dpkg, packages) = guest.packages().unwrap() else { panic!("not dpkg's") };
     assert_eq!(packages.len(), 21);
     assert!(packages.iter().any(|package| package.name == "cloud-init") && packages.iter().all(|p| p.name != "snapd"));
     assert_eq!((guest.user_id("www-data").unwrap(), guest.group_id("syslog").unwrap()), (Some(33), Some(110)));

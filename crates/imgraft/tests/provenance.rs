@@ -341,3 +341,63 @@ fn the_packages_of_alpine_are_in_an_sbom() {
     let seen: Value = serde_json::from_str(&world.run("inspect my.img --json").succeeds().stdout).unwrap();
     assert_eq!(seen["package_manager"], "apk");
 }
+
+/// rpm itself builds packages, and keeps and prints their list.
+#[test]
+fn the_packages_of_rpm_are_those_that_rpm_lists() {
+    let world = World::new();
+    let mut spec = "Name: Big-Tool\nVersion: 1.2~rc1\nRelease: 3.el10\nEpoch: 2\nSummary: x\nLicense: MIT\n%description\nx\n\
+                    %install\nmkdir -p %{buildroot}/opt/many\n\
+                    for i in $(seq 1 300); do : >%{buildroot}/opt/many/a-file-with-a-name-that-is-rather-long-$i; done\n\
+                    %files\n/opt/many\n"
+        .to_owned();
+    for number in 0..60 {
+        spec += &format!(
+            "%package -n part{number}\nSummary: {0}\n%description -n part{number}\n{0}\n%files -n part{number}\n",
+            "words ".repeat(100)
+        );
+    }
+    world.file("a.spec", spec);
+    let script = "rpmbuild -bb --quiet --define \"_topdir $PWD/top\" --define \"_rpmdir $PWD/rpms\" a.spec >&2
+                  rpm --dbpath $PWD/db --define '_db_backend sqlite' --initdb
+                  rpm --dbpath $PWD/db -i --justdb --nodeps --noscripts rpms/*/*.rpm >&2
+                  rpm --dbpath $PWD/db -qa --qf '%{NAME} %|EPOCH?{%{EPOCH}:}:{}|%{VERSION}-%{RELEASE} %{ARCH}\\n' | LC_ALL=C sort";
+    let listed = judge("sh").args(["-ec", script]).current_dir(world.folder()).succeed().stdout;
+    assert!(listed.starts_with("Big-Tool 2:1.2~rc1-3.el10 ") && listed.lines().count() == 61, "{listed}");
+    world.file("os-release", "ID=almalinux\nVERSION_ID=10.1\nPRETTY_NAME=\"AlmaLinux 10.1\"\n");
+    world
+        .run(
+            "build --base base.img --remove /var/lib/dpkg/status --put db/rpmdb.sqlite:/usr/lib/sysimage/rpm/rpmdb.sqlite \
+             --remove /etc/os-release --put os-release:/etc/os-release -o my.img --sbom a.cdx.json --sbom a.spdx.json",
+        )
+        .succeeds();
+    let seen: Value = serde_json::from_str(&world.run("inspect my.img --json").succeeds().stdout).unwrap();
+    assert_eq!(seen["package_manager"], "rpm");
+    let text = |package: &Value| {
+        ["name", "version", "architecture"].map(|key| package[key].as_str().unwrap().to_owned()).join(" ")
+    };
+    let mut ours: Vec<String> = seen["packages"].as_array().unwrap().iter().map(text).collect();
+    ours.sort_unstable();
+    assert_eq!(ours, listed.lines().collect::<Vec<_>>());
+    let sbom = manifest(&world, "a.cdx.json");
+    let purls: Vec<&str> =
+        sbom["components"].as_array().unwrap().iter().filter_map(|component| component["purl"].as_str()).collect();
+    let tool = purls.iter().find(|purl| purl.contains("Big-Tool")).unwrap();
+    assert!(tool.starts_with("pkg:rpm/almalinux/Big-Tool@1.2~rc1-3.el10?arch="), "{tool}");
+    assert!(tool.ends_with("&distro=almalinux-10.1&epoch=2") && purls.len() == 61, "{tool}");
+    if let Some(judges) = ci_judges() {
+        library("purls", &judges, &world.path("a.cdx.json")).succeed();
+        library("spdx", &judges, &world.path("a.spdx.json")).succeed();
+    }
+    // What was not written to the database yet is in its log.
+    world.file("log", "x");
+    let put = "--put log:/usr/lib/sysimage/rpm/rpmdb.sqlite-wal";
+    world.run(&format!("build --base my.img {put} -o log.img")).succeeds();
+    assert!(world.run("inspect log.img").succeeds().stderr.contains("rpm's, whose list imgraft cannot read yet"));
+    let database = std::fs::read(world.path("db/rpmdb.sqlite")).unwrap();
+    world.file("half", &database[..database.len() / 2]);
+    world.run("build --base my.img --put half:/usr/lib/sysimage/rpm/rpmdb.sqlite -o half.img").succeeds();
+    let run = world.run("build --base half.img --chmod 0600:/etc/os-release -o x.img --sbom x.cdx.json");
+    let why = "the database `/usr/lib/sysimage/rpm/rpmdb.sqlite` is damaged: a page is past the end of the file";
+    assert!(run.code == Some(2) && run.stderr.contains(why) && !world.path("x.img").exists(), "{}", run.stderr);
+}

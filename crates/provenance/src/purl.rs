@@ -7,6 +7,8 @@ pub enum Manager {
     Dpkg,
     /// Alpine's.
     Apk,
+    /// Fedora's, Red Hat's and SUSE's.
+    Rpm,
 }
 
 /// An installed package.
@@ -26,11 +28,18 @@ pub fn purl(manager: Manager, package: &Package, system: &str, version: Option<&
     let kind = match manager {
         Manager::Dpkg => "deb",
         Manager::Apk => "apk",
+        Manager::Rpm => "rpm",
     };
-    let (namespace, name) = (encoded(&system.to_ascii_lowercase()), encoded(&package.name.to_ascii_lowercase()));
-    let mut purl = format!("pkg:{kind}/{namespace}/{name}@{}", encoded(&package.version));
+    // Only rpm tells large letters from small ones, and has the epoch beside the version.
+    let (name, epoch, version_there) = match (manager, package.version.split_once(':')) {
+        (Manager::Rpm, Some((epoch, version))) => (package.name.clone(), Some(epoch), version),
+        (Manager::Rpm, None) => (package.name.clone(), None, package.version.as_str()),
+        _ => (package.name.to_ascii_lowercase(), None, package.version.as_str()),
+    };
+    let (namespace, name) = (encoded(&system.to_ascii_lowercase()), encoded(&name));
+    let mut purl = format!("pkg:{kind}/{namespace}/{name}@{}", encoded(version_there));
     let distro = version.map(|version| format!("{system}-{version}"));
-    let qualifiers = [("arch", Some(package.architecture.as_str())), ("distro", distro.as_deref())];
+    let qualifiers = [("arch", Some(package.architecture.as_str())), ("distro", distro.as_deref()), ("epoch", epoch)];
     let qualifiers = qualifiers.into_iter().filter_map(|(key, value)| value.map(|value| (key, value)));
     for (index, (key, value)) in qualifiers.filter(|(_, value)| !value.is_empty()).enumerate() {
         purl.push(if index == 0 { '?' } else { '&' });

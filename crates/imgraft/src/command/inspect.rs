@@ -165,12 +165,8 @@ impl View {
             Err(error) => self.warnings.push(in_one_line(&error)),
         }
         match guest.packages() {
-            Ok(Packages::Dpkg(packages)) => {
-                self.package_manager = Some("dpkg");
-                self.packages = packages;
-            }
-            Ok(Packages::Apk(packages)) => {
-                self.package_manager = Some("apk");
+            Ok(Packages::Listed(manager, packages)) => {
+                self.package_manager = Some(manager.name());
                 self.packages = packages;
             }
             Ok(Packages::Unreadable(manager)) => {

@@ -222,8 +222,9 @@ fn sbom(manifest: &Manifest, report: &Report) -> Result<Sbom, Box<dyn Error + Se
         return Err("nothing is known of the guest".into());
     };
     let (manager, packages) = match packages {
-        Packages::Dpkg(packages) => (Manager::Dpkg, packages),
-        Packages::Apk(packages) => (Manager::Apk, packages),
+        Packages::Listed(guest::Manager::Dpkg, packages) => (Manager::Dpkg, packages),
+        Packages::Listed(guest::Manager::Apk, packages) => (Manager::Apk, packages),
+        Packages::Listed(guest::Manager::Rpm, packages) => (Manager::Rpm, packages),
         Packages::Unreadable(manager) => {
             return Err(format!("an SBOM lists the guest's packages, and {manager}'s list cannot be read yet").into());
         }
