@@ -204,7 +204,7 @@ impl Job {
     /// Then nothing was changed, unless it is [`Error::Undecided`].
     pub fn run(self, watcher: &Watcher) -> Result<Report, Error> {
         let folder = self.target.parent().unwrap_or(Path::new(""));
-        let opened = self.base.image(self.backing, folder, watcher)?;
+        let opened = self.base.shared_image(self.backing, folder, watcher)?;
         let way = Way::of(&self, opened.image.info().format)?;
         container::refuse_layer(&self.target, &opened.layers)?;
         let planned = Planned::new(&self, opened, way.spill(), watcher)?;

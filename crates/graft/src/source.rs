@@ -34,7 +34,7 @@ pub struct OpenedFile {
     file: File,
     /// Who is told that it is in use, where it is only looked at.
     looker: Option<Watcher>,
-    /// The image in it, from when somebody asks for it: whoever shares the file shares what was unpacked and decompressed.
+    /// The image that jobs share.
     image: Mutex<Option<(Backing, OpenedImage)>>,
 }
 
@@ -178,16 +178,6 @@ impl OpenedFile {
     ///
     /// [`Error::Image`], [`Error::Unpack`].
     pub fn image(&self, backing: Backing, folder: &Path, watcher: &Watcher) -> Result<OpenedImage, Error> {
-        let mut opened = self.image.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, image)) = opened.as_ref().filter(|(as_opened, _)| *as_opened == backing) {
-            return Ok(image.clone());
-        }
-        let image = self.open_image(backing, folder, watcher)?;
-        *opened = Some((backing, image.clone()));
-        Ok(image)
-    }
-
-    fn open_image(&self, backing: Backing, folder: &Path, watcher: &Watcher) -> Result<OpenedImage, Error> {
         let Unwrapped { storage, wrapping } = unwrap(self, folder, watcher)?;
         let layers = Arc::new(Mutex::new(vec![self.layer()]));
         let gate = HostGate::new(&self.path, Arc::clone(&layers), self.looker.clone());
@@ -200,6 +190,23 @@ impl OpenedFile {
     /// The file as one of those that an image is read from.
     pub(crate) fn layer(&self) -> Layer {
         Layer { path: self.path.clone(), metadata: self.metadata.clone() }
+    }
+
+    /// As [`image`](Self::image), and the same one each time: what was unpacked and decompressed for one job is there for
+    /// the next. Only for a file that nobody changes.
+    pub(crate) fn shared_image(
+        &self,
+        backing: Backing,
+        folder: &Path,
+        watcher: &Watcher,
+    ) -> Result<OpenedImage, Error> {
+        let mut opened = self.image.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, image)) = opened.as_ref().filter(|(as_opened, _)| *as_opened == backing) {
+            return Ok(image.clone());
+        }
+        let image = self.image(backing, folder, watcher)?;
+        *opened = Some((backing, image.clone()));
+        Ok(image)
     }
 }
 
