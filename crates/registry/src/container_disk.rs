@@ -26,6 +26,8 @@ const BLOCK_BYTES: u64 = 512;
 const HEADERS_MAX: u32 = 1024;
 /// The largest disk in a layer, in bytes.
 const DISK_MAX_BYTES: u64 = 256 << 30;
+/// The most that all other files of a layer have, in bytes: they are read only to get past them.
+const OTHERS_MAX_BYTES: u64 = 1 << 30;
 /// The longest `pax` records and long names that are read, in bytes.
 const RECORDS_MAX_BYTES: u64 = 64 << 10;
 /// The bytes that are read at a time.
@@ -125,9 +127,10 @@ pub fn unpack(layer: &File, kind: Layer, cache: &Cache, name: &str) -> Result<En
 fn read(layer: &File, kind: Layer, name: &str, take: Take<'_>) -> Result<(), Error> {
     let whole = Whole { file: layer, offset: 0 };
     match kind {
-        Layer::Tar => Archive { reader: whole, name }.read(take),
+        Layer::Tar => Archive { reader: whole, name, skipped_bytes: 0 }.read(take),
         Layer::Gzip => {
-            Archive { reader: MultiGzDecoder::new(io::BufReader::with_capacity(STEP_BYTES, whole)), name }.read(take)
+            let reader = MultiGzDecoder::new(io::BufReader::with_capacity(STEP_BYTES, whole));
+            Archive { reader, name, skipped_bytes: 0 }.read(take)
         }
     }
 }
@@ -151,6 +154,8 @@ impl Read for Whole<'_> {
 struct Archive<'a, R> {
     reader: R,
     name: &'a str,
+    /// What was read of files that are not the disk, in bytes.
+    skipped_bytes: u64,
 }
 
 impl<R: Read> Archive<'_, R> {
@@ -192,7 +197,7 @@ impl<R: Read> Archive<'_, R> {
                 EntryType::Regular => {
                     let path = next_path.take().unwrap_or_else(|| header.path_bytes().into_owned());
                     if !is_disk(&path) {
-                        self.content(size, &mut |_| Ok(()))?;
+                        self.skip(size)?;
                         continue;
                     }
                     if std::mem::replace(&mut found, true) {
@@ -202,7 +207,7 @@ impl<R: Read> Archive<'_, R> {
                 }
                 _ => {
                     next_path = None;
-                    self.content(size, &mut |_| Ok(()))?;
+                    self.skip(size)?;
                 }
             }
         }
@@ -218,6 +223,15 @@ impl<R: Read> Archive<'_, R> {
             io::ErrorKind::UnexpectedEof => self.problem("has a layer that ends too early"),
             _ => self.problem(&format!("has a layer that cannot be read: {error}")),
         })
+    }
+
+    /// Reads past a member that is not the disk. Zeros without end are a few bytes of gzip.
+    fn skip(&mut self, size: u64) -> Result<(), Error> {
+        self.skipped_bytes = self.skipped_bytes.saturating_add(size);
+        if self.skipped_bytes > OTHERS_MAX_BYTES {
+            return Err(self.problem("has a layer with more than 1 GiB beside the disk"));
+        }
+        self.content(size, &mut |_| Ok(()))
     }
 
     /// The content of a member that is about the next one.
@@ -260,4 +274,84 @@ fn is_disk(path: &[u8]) -> bool {
 fn sum(block: &[u8]) -> u32 {
     let byte = |(at, &byte): (usize, &u8)| if (148..156).contains(&at) { 32 } else { u32::from(byte) };
     block.iter().enumerate().map(byte).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    /// A member as its header says it, with as much content as there is.
+    fn member(path: &str, entry_type: EntryType, size_bytes: u64, content: &[u8]) -> Vec<u8> {
+        let mut member = header(path, entry_type, 0o440, size_bytes).unwrap();
+        member.extend_from_slice(content);
+        member.resize(member.len().next_multiple_of(512), 0);
+        member
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// Unpacks a layer, plain and in gzip, with a cache of its own each: what comes of both is the same.
+    fn unpacked(layer: &[u8]) -> Result<Vec<u8>, String> {
+        let [plain, packed] = [(layer.to_vec(), Layer::Tar), (gzip(layer), Layer::Gzip)].map(|(bytes, kind)| {
+            let folder = tempfile::tempdir().unwrap();
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&bytes).unwrap();
+            let entry = unpack(&file, kind, &Cache::new(folder.path().join("cache")), "disk");
+            let entry = entry.map_err(|error| error.to_string())?;
+            Ok(std::fs::read(entry.path()).unwrap())
+        });
+        assert_eq!(plain, packed);
+        plain
+    }
+
+    #[test]
+    fn the_disk_is_found_among_others() {
+        let disk = [7; 1000];
+        let layer = [
+            member("disk/", EntryType::Directory, 0, &[]),
+            member("etc/passwd", EntryType::Regular, 5, b"root:"),
+            member("disk/.wh.old.img", EntryType::Regular, 0, &[]),
+            member("././@LongLink", EntryType::GNULongName, 14, b"disk/long.img\0"),
+            member("disk/long", EntryType::Regular, 1000, &disk),
+            vec![0; 1024],
+        ];
+        assert_eq!(unpacked(&layer.concat()), Ok(disk.to_vec()));
+    }
+
+    #[test]
+    fn floods_and_lies_end_early() {
+        let many: Vec<u8> = (0..2000).flat_map(|_| member("etc/x", EntryType::Regular, 0, &[])).collect();
+        // Read to their ends, these would take hours.
+        let zeros = 200 << 30;
+        let huge = member("etc/zeros", EntryType::Regular, zeros, &[]);
+        let some = member("etc/zeros", EntryType::Regular, 1 << 20, &vec![0; 1 << 20]);
+        let rest = member("etc/zeros", EntryType::Regular, 1 << 30, &[]);
+        for (layer, why) in [
+            (many, "more than 1024 files"),
+            (huge, "more than 1 GiB beside the disk"),
+            ([some, rest].concat(), "more than 1 GiB beside the disk"),
+            (member("disk/a.img", EntryType::Regular, zeros, b"short"), "ends too early"),
+            (member("disk/a.img", EntryType::Regular, 300 << 30, &[]), "more than 256 GiB"),
+            (member("x", EntryType::XHeader, 1 << 30, &[]), "1073741824 bytes of pax records"),
+            (member("x", EntryType::GNULongName, 1 << 30, &[]), "1073741824 bytes of pax records"),
+            (vec![0; 1024], "no file in `/disk`"),
+            (vec![1; 4096], "not a tar archive"),
+            (Vec::new(), "ends too early"),
+            (
+                [member("disk/a", EntryType::Regular, 0, &[]), member("disk/b", EntryType::Regular, 0, &[])].concat(),
+                "several",
+            ),
+        ] {
+            let error = unpacked(&layer).unwrap_err();
+            assert!(error.contains(why), "{why}: {error}");
+        }
+    }
 }
