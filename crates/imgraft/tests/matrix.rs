@@ -233,6 +233,33 @@ fn thin_images_are_the_difference_and_however_many_are_built_at_a_time_the_same(
     }
 }
 
+#[test]
+fn a_delta_of_each_image_makes_it_again() {
+    let world = world();
+    world.run("matrix fleet.toml").succeeds();
+    let run = world.run("matrix fleet.toml --delta").succeeds();
+    assert!(run.stdout.starts_with("3 cells: 3 built in "), "{}", run.stdout);
+    for image in IMAGES {
+        world.run(&format!("delta apply base.img {image}.delta -o again.img")).succeeds();
+        judge("cmp").args([world.path(image), world.path("again.img")]).succeed();
+        fs::remove_file(world.path("again.img")).unwrap();
+    }
+    let names = world.names();
+    let run = world.run("matrix fleet.toml --delta").succeeds();
+    assert!(run.stdout.starts_with("3 cells: 3 up to date in "), "{}", run.stdout);
+    // The images are not needed, and nothing else was left.
+    IMAGES.iter().for_each(|image| fs::remove_file(world.path(image)).unwrap());
+    assert_eq!(world.run("collect fleet.toml --delta").succeeds().stdout, "3 cells: 3 there\n");
+    assert_eq!(world.names().len() + IMAGES.len(), names.len());
+    assert!(names.iter().all(|name| !name.contains("work")), "{names:?}");
+    fs::write(world.path(&format!("{}.delta", IMAGES[0])), "cut").unwrap();
+    assert_eq!(world.run("collect fleet.toml --delta").code, Some(1));
+
+    world.file("thin.toml", RECIPE.replace("output = ", "output.overlay = true\noutput.file = "));
+    let run = world.run("matrix thin.toml --delta");
+    assert!(run.code == Some(2) && run.stderr.contains("leave out `--delta`"), "{}", run.stderr);
+}
+
 /// The manifest of the book: what Kubernetes would take, and its command in each of its pods.
 #[test]
 fn the_indexed_job_of_kubernetes_builds_all_cells() {

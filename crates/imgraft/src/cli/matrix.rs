@@ -17,6 +17,7 @@ Examples:
   imgraft matrix fleet.toml --list                        the cells, and the image of each
   imgraft matrix fleet.toml                               build what is not up to date
   imgraft matrix fleet.toml --jobs 8 --cell arch=arm64    only some cells
+  imgraft matrix fleet.toml --delta                       only what makes each image out of its base
   imgraft matrix fleet.toml --shard 2/4                   the second of four machines
   imgraft collect fleet.toml                              say what is missing
 
@@ -43,6 +44,10 @@ pub(crate) struct Cells {
     /// for the cells of each
     #[arg(long = "cell", value_name = "AXIS=VALUE")]
     pub(crate) cells: Vec<Cell>,
+
+    /// Make IMAGE.delta in place of each image, for those who have its base
+    #[arg(long)]
+    pub(crate) delta: bool,
 
     /// The version that is released, which is `{version}` in the names of the recipe; a leading `v` is dropped
     #[arg(long, value_name = "VERSION")]

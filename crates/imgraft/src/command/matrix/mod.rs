@@ -5,6 +5,7 @@ mod record;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use customize::{Operation, Recipe};
-use graft::{Event, Job, OpenedFile, Watcher};
+use graft::{Event, Job, OpenedFile, OutputFolder, Watcher, make_delta};
 use recipe::{Base, Cell};
 use serde::Serialize;
 
@@ -27,6 +28,9 @@ use crate::failure::Failure;
 use crate::placeholders::{Asked, Placeholders, Source};
 use crate::report::ImageFile;
 use crate::show::{Messages, count, print, print_json, recipe_failure};
+
+/// What the name of a delta has after the name of its image.
+const DELTA_END: &str = ".delta";
 
 /// A cell, and what its recipe says.
 struct Planned {
@@ -175,11 +179,14 @@ fn placeholders<'a>(
     if placeholders.needs_base() {
         look(&mut placeholders, &planned.source.recipe)?;
     }
-    let path = placeholders.output(version.is_some()).ok_or_else(|| {
+    let mut path = placeholders.output(version.is_some()).ok_or_else(|| {
         Failure::new("the recipe says no name for the images, or one that only a base knows")
             .hint("say one with the axes in it, such as `output = \"app-{matrix.arch}.img\"`")
     })?;
     super::refuse_stdout(&path)?;
+    if asked.delta {
+        path.as_mut_os_string().push(DELTA_END);
+    }
     Ok((path, placeholders))
 }
 
@@ -289,6 +296,10 @@ impl<'a> Fleet<'a> {
                 let base = fleet.open(&cell.source.recipe).map_err(|failure| failure.in_one_line());
                 fleet.bases.insert(name, base);
             }
+        }
+        if arguments.cells.delta && planned.iter().any(|cell| cell.source.recipe.form.overlay) {
+            return Err(Failure::new("`overlay = true` makes thin images, and a delta is made of whole ones")
+                .hint("leave out `--delta`, or `overlay` in the recipe's table `[output]`"));
         }
         fleet.refuse_same_names()?;
         Ok(fleet)
@@ -405,7 +416,11 @@ impl<'a> Fleet<'a> {
             (outcome.sha256, outcome.size_bytes) = (Some(record.sha256), Some(record.size_bytes));
             return Ok(());
         }
-        let mut job = Job::of_base(Arc::clone(&base.file), &path)?;
+        let recorder = Arc::new(Recorder { made, image: path.clone() });
+        // The image itself is for the delta alone, and goes with this.
+        let work = if self.arguments.cells.delta { Some(work_folder(&path)?) } else { None };
+        let target = work.as_ref().map_or_else(|| path.clone(), |work| image_of(&path, &work.path()));
+        let mut job = Job::of_base(Arc::clone(&base.file), &target)?;
         build::expect(&mut job, recipe);
         job.base_name = base.name.clone();
         job.backing = self.arguments.backing.into();
@@ -413,7 +428,9 @@ impl<'a> Fleet<'a> {
         job.size = recipe.size;
         job.operations = operations;
         job.options.modified = self.time;
-        job.author = Some(Arc::new(Recorder { made, image: path }));
+        if work.is_none() {
+            job.author = Some(Arc::clone(&recorder) as _);
+        }
         if self.planned.len() > 1 {
             // The other processors have other cells.
             job.threads = NonZeroUsize::MIN;
@@ -430,8 +447,18 @@ impl<'a> Fleet<'a> {
         let report = job.run(&watcher);
         outcome.warnings = std::mem::take(&mut *warnings.lock().unwrap_or_else(PoisonError::into_inner));
         let report = report?;
-        outcome.result = Verdict::Built;
         (outcome.sha256, outcome.size_bytes) = (report.sha256, report.file_size_bytes);
+        if work.is_some() {
+            let unwritable = |error: io::Error| {
+                Failure::because(format!("`{}` cannot be written", Record::path(&path).display()), &error)
+            };
+            recorder.remove().map_err(unwritable)?;
+            let size_bytes = make_delta(base.file.path(), &target, &path, &Watcher::silent())?.delta_bytes;
+            let sha256 = ImageFile::of(&path, None)?.sha256.unwrap_or_default();
+            recorder.write_after(sha256.clone(), size_bytes).map_err(unwritable)?;
+            (outcome.sha256, outcome.size_bytes) = (Some(sha256), Some(size_bytes));
+        }
+        outcome.result = Verdict::Built;
         Ok(())
     }
 
@@ -448,6 +475,20 @@ impl<'a> Fleet<'a> {
         }
         Ok(made)
     }
+}
+
+/// A folder beside the delta `path`, which goes when it is dropped, and when a signal ends us.
+fn work_folder(path: &Path) -> Result<OutputFolder, Failure> {
+    let mut name = path.to_owned();
+    name.as_mut_os_string().push(".work");
+    OutputFolder::create(&name, false)
+        .map_err(|error| Failure::because(format!("`{}` cannot be made", name.display()), &error))
+}
+
+/// Where the image of the delta `path` is in `folder`.
+fn image_of(path: &Path, folder: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder.join(name.strip_suffix(DELTA_END).unwrap_or(&name))
 }
 
 /// What tells the base of a recipe from others.

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::Read;
+use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use catalogue::cache::{Algorithm, Hasher};
-use graft::{Author, Report};
+use graft::{Author, Folder, OutputFile, Report};
 use serde::{Deserialize, Serialize};
 
 /// The largest record that is read, in bytes.
 const RECORD_LIMIT_BYTES: u64 = 1 << 20;
+/// The mode of a record, less what the umask takes.
+const MODE: u32 = 0o644;
 /// Changes with what the fields mean.
 const VERSION: u32 = 1;
 
@@ -96,15 +98,36 @@ impl Author for Recorder {
     }
 
     fn write(&self, report: &Report) -> Result<Vec<Vec<u8>>, Box<dyn Error + Send + Sync>> {
-        let record = Record {
-            made: self.made.clone(),
-            image: self.image.file_name().unwrap_or_default().display().to_string(),
-            sha256: report.sha256.clone().ok_or("the image has no digest")?,
-            size_bytes: report.file_size_bytes.ok_or("the image has no size")?,
-        };
+        let sha256 = report.sha256.clone().ok_or("the image has no digest")?;
+        let size_bytes = report.file_size_bytes.ok_or("the image has no size")?;
+        Ok(vec![self.text(sha256, size_bytes)?])
+    }
+}
+
+impl Recorder {
+    fn text(&self, sha256: String, size_bytes: u64) -> serde_json::Result<Vec<u8>> {
+        let image = self.image.file_name().unwrap_or_default().display().to_string();
+        let record = Record { made: self.made.clone(), image, sha256, size_bytes };
         let mut text = serde_json::to_vec_pretty(&record)?;
         text.push(b'\n');
-        Ok(vec![text])
+        Ok(text)
+    }
+
+    /// Removes the record, so that what gets its image's name next is not taken for what it tells of.
+    pub(super) fn remove(&self) -> io::Result<()> {
+        match std::fs::remove_file(Record::path(&self.image)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the record of what is there already: without it, that counts as missing.
+    pub(super) fn write_after(&self, sha256: String, size_bytes: u64) -> io::Result<()> {
+        let path = Record::path(&self.image);
+        let folder = Folder::open(path.parent().unwrap_or(Path::new(".")))?;
+        let output = OutputFile::create(folder, path.file_name().unwrap_or_default(), MODE)?;
+        output.file().write_all(&self.text(sha256, size_bytes)?)?;
+        output.publish()
     }
 }
 
