@@ -24,6 +24,7 @@ def panel(title, unit, offset, rows, value):
         yield f'<text x="{offset - 6}" y="{at + 4:.1f}" text-anchor="end">{label} {unit}</text>'
     for count in (1, 10, 100, 1000):
         yield f'<text x="{x(count):.1f}" y="{TOP + HEIGHT + 18}" text-anchor="middle">{count}</text>'
+    ends = {}
     for kind, color in KINDS.items():
         of_kind = sorted((row for row in rows if row[0] == kind), key=lambda row: row[1])
         points = " ".join(f"{x(row[1]):.1f},{y(value(row)):.1f}" for row in of_kind)
@@ -31,8 +32,12 @@ def panel(title, unit, offset, rows, value):
         for row in of_kind:
             fill = color if row[4] == "measured" else "white"
             yield f'<circle cx="{x(row[1]):.1f}" cy="{y(value(row)):.1f}" r="4" fill="{fill}" stroke="{color}"/>'
-        last = of_kind[-1]
-        yield f'<text x="{x(last[1]) + 8:.1f}" y="{y(value(last)) + 4:.1f}" fill="{color}">{kind}</text>'
+        ends[kind] = y(value(of_kind[-1])) + 4
+    lowest = 0
+    for kind, at in sorted(ends.items(), key=lambda end: end[1]):
+        # No name over another one.
+        lowest = max(at, lowest + 13)
+        yield f'<text x="{x(1000) + 8:.1f}" y="{lowest:.1f}" fill="{KINDS[kind]}">{kind}</text>'
 
 
 def main():
