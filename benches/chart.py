@@ -64,7 +64,7 @@ def panel(title, unit, left, rows, value):
 def described(rows):
     for kind in KINDS:
         of_kind = sorted((row for row in rows if row[0] == kind), key=lambda row: row[1])
-        told = (f"{count:,} take {seconds:,.4g} s and {size / 1e6:,.9g} MB" for _, count, seconds, size, _ in of_kind)
+        told = (f"{count:,} take {seconds:,.4g} s and {size / 1e6:,.1f} MB" for _, count, seconds, size, _ in of_kind)
         yield f"Images of the kind {kind}: {'; '.join(told)}."
 
 
