@@ -26,11 +26,11 @@ mod archive;
 mod name;
 mod readme;
 mod subject;
-mod target;
+mod targets;
 mod yaml;
 
 pub use archive::{Member, TooLarge, write_ova};
 pub use name::{BadName, Bucket, Name};
 pub use readme::{README, SUMS, readme, sums};
 pub use subject::{Disk, Firmware, Subject, System, Text};
-pub use target::{Format, Package, Placeholder, Seed, TARGETS, Target, target};
+pub use targets::{Format, Package, Placeholder, Seed, TARGETS, Target, target};
