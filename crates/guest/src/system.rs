@@ -73,8 +73,12 @@ impl Guest {
         Ok(names(&self.read_system_text("/etc/group", ACCOUNTS_LIMIT_BYTES)?))
     }
 
-    fn read_system_text(&self, path: &str, limit_bytes: u64) -> Result<String, Error> {
-        let path = GuestPath::new(path).map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
-        self.read_text(&path, limit_bytes)
+    pub(crate) fn read_system_text(&self, path: &str, limit_bytes: u64) -> Result<String, Error> {
+        self.read_text(&known(path)?, limit_bytes)
     }
+}
+
+/// The path of a file that systems have.
+pub(crate) fn known(path: &str) -> Result<GuestPath, Error> {
+    GuestPath::new(path).map_err(|error| Error::bad_path(&GuestPath::root(), error))
 }

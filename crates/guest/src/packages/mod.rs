@@ -12,6 +12,7 @@ use crate::error::{Error, PathProblem};
 use crate::guest::Guest;
 use crate::path::GuestPath;
 use crate::resolve::LastLink;
+use crate::system::known;
 
 /// The largest list, in bytes.
 const TEXT_LIMIT_BYTES: u64 = 128 << 20;
@@ -97,7 +98,7 @@ impl Guest {
     /// If there is a list and it cannot be read.
     pub fn packages(&self) -> Result<Packages, Error> {
         for (path, manager, parse) in TEXTS {
-            match self.read_text(&known(path)?, TEXT_LIMIT_BYTES) {
+            match self.read_system_text(path, TEXT_LIMIT_BYTES) {
                 Ok(text) => return Ok(Packages::Listed(manager, parse(&text))),
                 Err(error) if !error.is_not_found() => return Err(error),
                 Err(_) => {}
@@ -143,10 +144,6 @@ impl Guest {
             Problem::Damaged(why) => Error::path(path, PathProblem::BadDatabase { why }),
         })
     }
-}
-
-fn known(path: &str) -> Result<GuestPath, Error> {
-    GuestPath::new(path).map_err(|error| Error::bad_path(&GuestPath::root(), error))
 }
 
 /// The installed packages in the text of `/var/lib/dpkg/status`, in the file's order.
