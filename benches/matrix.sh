@@ -29,6 +29,7 @@ while [[ $# -gt 0 ]]; do
     shift 2
 done
 [[ -x /usr/bin/time ]] || scripts/install-tools bench
+[[ -z $svg ]] || has python3 || fail "the chart needs python3" "install it, or leave out --svg"
 [[ -n $imgraft ]] || build_imgraft
 [[ -n $base ]] || base=$(scripts/base-image)
 
