@@ -55,7 +55,7 @@ impl Guest {
             return Ok(());
         }
         for (index, guid, point) in wanted {
-            let Some(index) = index.filter(|&index| index != self.root) else { continue };
+            let Some(index) = index.filter(|&index| index != self.root.volume) else { continue };
             let what = match guid {
                 LINUX_VAR => Mounted::Undecided(self.volumes[index].to_string()),
                 _ => Mounted::whole(&self.volumes, index),

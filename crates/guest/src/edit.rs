@@ -47,7 +47,7 @@ impl Guest {
     ///
     /// [`Error::FileSystem`].
     pub fn grow_root(&mut self) -> Result<(), Error> {
-        let root = &mut self.volumes[self.root];
+        let root = &mut self.volumes[self.root.volume];
         let size_bytes = root.size_bytes();
         let result = root.file_system_mut().map_or(Ok(()), |file_system| file_system.grow(size_bytes));
         result.map_err(|error| root.failed(error))

@@ -4,6 +4,9 @@ use storage::Printable;
 
 use crate::path::GuestPath;
 
+/// The largest `/etc/fstab` that is read, in bytes.
+pub(crate) const LIMIT_BYTES: u64 = 1 << 20;
+
 /// One line that mounts a file system from a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {

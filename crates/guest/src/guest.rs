@@ -12,21 +12,18 @@ use crate::error::{Error, PathProblem};
 use crate::file_system::{FileSystem, FileSystemError, KINDS, Kind, Node};
 use crate::fstab;
 use crate::metadata::{DirectoryEntry, FileKind, Metadata};
-use crate::mount::{Mount, Mounted, find_roots};
+use crate::mount::{Mount, Mounted, Root, find_roots};
 use crate::path::GuestPath;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
 use crate::volume::{Content, Volume};
-
-/// The largest `/etc/fstab` that is read, in bytes.
-const FSTAB_LIMIT_BYTES: u64 = 1 << 20;
 
 /// A disk as the tree of files that the guest sees when it runs.
 pub struct Guest {
     pub(crate) volumes: Vec<Volume>,
     pub(crate) mounts: Vec<Mount>,
-    pub(crate) root: usize,
-    /// The volumes of all systems' roots, of which `root` is one.
-    roots: Vec<usize>,
+    pub(crate) root: Root,
+    /// The roots of all systems, of which `root` is one.
+    roots: Vec<Root>,
     /// The kinds of file systems that are looked for.
     pub(crate) kinds: &'static [Kind],
     /// The files of each volume that were edited since the guest was opened.
@@ -108,14 +105,15 @@ impl Guest {
         if let [_] = self.roots[..] {
             return Ok(self);
         }
-        let name = |&index: &usize| self.volumes[index].to_string();
+        let name = |root: &Root| self.volumes[root.volume].to_string();
         Err(Error::SeveralRoots { volumes: self.roots.iter().map(name).collect() })
     }
 
     fn open_first_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
         let mut volumes = open_volumes_with(&disk, kinds)?;
         let roots = find_roots(&mut volumes)?;
-        let mut guest = Self { volumes, mounts: Vec::new(), root: roots[0], roots, kinds, edited: BTreeMap::new() };
+        let mut guest =
+            Self { volumes, mounts: Vec::new(), root: roots[0].clone(), roots, kinds, edited: BTreeMap::new() };
         guest.mount_all()?;
         Ok(guest)
     }
@@ -141,7 +139,9 @@ impl Guest {
                 _ => Error::NoFileSystem { number, found: Vec::new() },
             });
         }
-        let (mounts, roots, edited) = (Vec::new(), vec![root], BTreeMap::new());
+        let whole = volumes[root].file_system().map(|file_system| Root { volume: root, directory: file_system.root() });
+        let root = whole.unwrap_or_else(|| unreachable!("what is not broken was opened"));
+        let (mounts, roots, edited) = (Vec::new(), vec![root.clone()], BTreeMap::new());
         Ok(Self { volumes, mounts, root, roots, kinds: KINDS, edited })
     }
 
@@ -157,8 +157,8 @@ impl Guest {
     ///
     /// As [`open`](Self::open) if its fstab cannot be read.
     pub fn enter_system(&mut self, index: usize) -> Result<(), Error> {
-        if let Some(&root) = self.roots.get(index) {
-            self.root = root;
+        if let Some(root) = self.roots.get(index) {
+            self.root = root.clone();
             self.mounts.clear();
             self.mount_all()?;
         }
@@ -173,12 +173,12 @@ impl Guest {
 
     /// The volume with the guest's root.
     pub fn root_volume(&self) -> &Volume {
-        &self.volumes[self.root]
+        &self.volumes[self.root.volume]
     }
 
     /// The mount points of the volume with this index, in the order in which they are mounted.
     pub fn mount_points(&self, volume: usize) -> Vec<GuestPath> {
-        let root = (volume == self.root).then(GuestPath::root);
+        let root = (volume == self.root.volume).then(GuestPath::root);
         let others =
             self.mounts.iter().filter(|mount| matches!(mount.what, Mounted::Volume { index, .. } if index == volume));
         root.into_iter().chain(others.map(|mount| mount.point.clone())).collect()
@@ -187,11 +187,9 @@ impl Guest {
     /// Which directory of which volume is where in the guest's tree: the root first, then the mount points in the order
     /// in which they are mounted. Of a place with several mounts, only the last is told.
     pub fn mounted(&self) -> Vec<MountedVolume> {
-        let root = self.root_volume().file_system().map(|file_system| MountedVolume {
-            point: GuestPath::root(),
-            volume: self.root,
-            root: file_system.root(),
-        });
+        let Root { volume, directory } = self.root.clone();
+        let is_there = self.root_volume().file_system().is_some();
+        let root = is_there.then_some(MountedVolume { point: GuestPath::root(), volume, root: directory });
         let others = self.mounts.iter().enumerate().filter_map(|(index, mount)| match &mount.what {
             Mounted::Volume { index: volume, root } => {
                 let is_hidden = self.mounts[index + 1..].iter().any(|later| later.point == mount.point);
@@ -208,7 +206,7 @@ impl Guest {
         let nothing = Self {
             volumes: Vec::new(),
             mounts: Vec::new(),
-            root: 0,
+            root: Root { volume: 0, directory: Node::Names(Vec::new()) },
             roots: Vec::new(),
             kinds: self.kinds,
             edited: BTreeMap::new(),
@@ -220,7 +218,7 @@ impl Guest {
     /// type.
     fn mount_all(&mut self) -> Result<(), Error> {
         let path = GuestPath::new("/etc/fstab").map_err(|error| Error::bad_path(&GuestPath::root(), error))?;
-        let text = match self.read_text(&path, FSTAB_LIMIT_BYTES) {
+        let text = match self.read_text(&path, fstab::LIMIT_BYTES) {
             Ok(text) => text,
             Err(Error::Path { .. }) => String::new(),
             Err(error) => return Err(error),
@@ -398,8 +396,7 @@ impl Tree for Guest {
     type Node = Location;
 
     fn root(&self) -> Location {
-        let root = self.root_volume().file_system().map(FileSystem::root);
-        Location::of_directory(self.root, root.unwrap_or_else(|| unreachable!("a root is a file system")))
+        Location::of_directory(self.root.volume, self.root.directory.clone())
     }
 
     fn child(&self, parent: &Location, path: &GuestPath) -> Result<Option<Location>, Error> {

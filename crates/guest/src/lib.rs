@@ -24,8 +24,8 @@
 //!
 //! # What is refused
 //!
-//! A root that is not ext2, ext3 or ext4 (btrfs, xfs, LVM, LUKS… are recognised, and named in the error), a disk with
-//! several roots, and a path below a mount point whose file system is not on the disk.
+//! A root that cannot be read (LVM, LUKS… are recognised, and named in the error), a change of one that can only be read
+//! (btrfs, xfs), a disk with several roots, and a path below a mount point whose file system is not on the disk.
 //!
 //! ```no_run
 //! use std::sync::Arc;

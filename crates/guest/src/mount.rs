@@ -3,7 +3,7 @@
 use crate::by_type;
 use crate::error::Error;
 use crate::file_system::{FileSystem, FileSystemError, Node};
-use crate::fstab::{Device, Entry};
+use crate::fstab::{self, Device, Entry};
 use crate::metadata::FileKind;
 use crate::path::GuestPath;
 use crate::volume::{Content, Volume};
@@ -52,35 +52,83 @@ impl Mounted {
     }
 }
 
-/// The indexes of the volumes that are roots; there is at least one.
-pub(crate) fn find_roots(volumes: &mut Vec<Volume>) -> Result<Vec<usize>, Error> {
+/// A directory that is the root of a system.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    /// The index of its volume.
+    pub(crate) volume: usize,
+    /// The directory, mostly the root of the volume.
+    pub(crate) directory: Node,
+}
+
+/// The roots on the volumes; there is at least one.
+pub(crate) fn find_roots(volumes: &mut Vec<Volume>) -> Result<Vec<Root>, Error> {
     let mut roots = Vec::new();
     for (index, volume) in volumes.iter().enumerate() {
         if let Some(file_system) = volume.file_system()
-            && looks_like_root(file_system).map_err(|error| volume.failed(error))?
+            && let Some(directory) = find_root(file_system).map_err(|error| volume.failed(error))?
         {
-            roots.push(index);
+            roots.push(Root { volume: index, directory });
         }
     }
     if let (true, Some(usr)) = (roots.is_empty(), by_type::usr(volumes)) {
         // The `os-release` that a root is known by is on that partition.
-        let others = volumes.iter().enumerate().filter(|&(index, _)| index != usr);
-        roots.extend(others.filter(|(_, volume)| volume.has_empty_usr()).map(|(index, _)| index));
+        let others = volumes.iter().enumerate().filter(|&(index, volume)| index != usr && volume.has_empty_usr());
+        let directory = |(volume, of): (usize, &Volume)| Some(Root { volume, directory: of.file_system()?.root() });
+        roots.extend(others.filter_map(directory));
     }
     if roots.is_empty() { Err(no_root(volumes)) } else { Ok(roots) }
 }
 
-/// Whether there is an `/etc`, and an `os-release` in one of its two places.
-fn looks_like_root(file_system: &dyn FileSystem) -> Result<bool, FileSystemError> {
+/// The root of a system on this file system. If several subvolumes look like one, it is the default, or the first one
+/// that its own fstab names: snapshots of a root look like it, too.
+fn find_root(file_system: &dyn FileSystem) -> Result<Option<Node>, FileSystemError> {
     if !file_system.is_unix() {
-        return Ok(false);
+        return Ok(None);
     }
+    let mut found = Vec::new();
+    for directory in file_system.roots() {
+        if looks_like_root(file_system, &directory)? {
+            if directory == file_system.root() {
+                return Ok(Some(directory));
+            }
+            found.push(directory);
+        }
+    }
+    for directory in &found {
+        if mounts_itself(file_system, directory)? {
+            return Ok(Some(directory.clone()));
+        }
+    }
+    Ok(found.into_iter().next())
+}
+
+/// Whether there is an `/etc`, and an `os-release` in one of its two places.
+fn looks_like_root(file_system: &dyn FileSystem, directory: &Node) -> Result<bool, FileSystemError> {
     let has = |names: &[&[u8]], kind: Option<FileKind>| -> Result<bool, FileSystemError> {
-        let found = file_system.walk(names)?;
+        let found = file_system.walk(directory, names)?;
         Ok(found.is_some_and(|(_, found)| kind.is_none_or(|kind| kind == found)))
     };
     Ok(has(&[b"etc"], Some(FileKind::Directory))?
         && (has(&[b"etc", b"os-release"], None)? || has(&[b"usr", b"lib", b"os-release"], None)?))
+}
+
+/// Whether the fstab below `directory` mounts that directory as the root.
+fn mounts_itself(file_system: &dyn FileSystem, directory: &Node) -> Result<bool, FileSystemError> {
+    let Some((file, FileKind::Regular)) = file_system.walk(directory, &[b"etc", b"fstab"])? else { return Ok(false) };
+    let size_bytes = file_system.metadata(&file)?.size_bytes;
+    if size_bytes > fstab::LIMIT_BYTES {
+        return Ok(false);
+    }
+    let mut text = Vec::new();
+    // A write to a vector cannot fail.
+    let _ = file_system.read_to(&file, size_bytes, &mut text)?;
+    for entry in fstab::parse(&String::from_utf8_lossy(&text)) {
+        if entry.mount_point.is_root() && file_system.mount_root(&entry.options)?.as_ref() == Some(directory) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The error if no root was found. If there is a file system that could not be opened, the error is the one of the

@@ -123,7 +123,8 @@ impl Volume {
     /// Whether the file system has a regular file at this path, whose components are `names`. Links are not followed.
     pub fn has_file(&self, names: &[&str]) -> bool {
         let names: Vec<&[u8]> = names.iter().map(|name| name.as_bytes()).collect();
-        let found = self.file_system().and_then(|file_system| file_system.walk(&names).ok().flatten());
+        let found =
+            self.file_system().and_then(|file_system| file_system.walk(&file_system.root(), &names).ok().flatten());
         found.is_some_and(|(_, kind)| kind == FileKind::Regular)
     }
 

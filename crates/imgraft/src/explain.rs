@@ -127,15 +127,23 @@ pub(crate) const FILE_SYSTEM: Topic = Topic {
     code: "file-system",
     about: "the guest's root is on a file system that imgraft does not write",
     text: "\
-imgraft reads and writes ext2, ext3, ext4 and FAT, on a partition or on the whole disk. What it does not read:
+imgraft reads and writes ext2, ext3, ext4 and FAT, on a partition or on the whole disk.
 
-  btrfs       Fedora Cloud, openSUSE
+It reads, and does not write:
+
+  btrfs       Fedora Cloud, openSUSE; on a single device, subvolumes, too
   xfs         RHEL and what comes from it, Rocky, Alma, Amazon Linux
+
+So `inspect`, `ls`, `cat`, `get`, `mount --read-only`, `diff`, `boot` and `test` work with such an image, and a build
+may change what is on its other partitions: `/boot` if it is ext4, the EFI system partition.
+
+It does not read:
+
   LVM         installations by a server's installer
   LUKS        encrypted disks
 
-Cloud images of Ubuntu and Debian have ext4, and `imgraft fetch --list` names those that imgraft finds by itself. For
-the others, use the libguestfs tools (`virt-customize`, `guestfish`), which start a virtual machine
+Cloud images of Ubuntu and Debian have ext4, and `imgraft fetch --list` names those that imgraft finds by itself. To
+change the others, use the libguestfs tools (`virt-customize`, `guestfish`), which start a virtual machine
 with Linux's own drivers, or a first boot: `imgraft seed iso` makes a seed for cloud-init, which any of them reads.
 
   imgraft inspect IMAGE          what each partition has

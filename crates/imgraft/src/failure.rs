@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
 
 use customize::{Ended, RunError};
 use graft::{Obstacle, SeedError, TargetProblem};
@@ -172,6 +173,7 @@ fn topic(error: &graft::Error) -> Option<&'static Topic> {
             &explain::FILE_SYSTEM
         }
         E::Unpack { error, .. } => return topic(error),
+        _ if is_for_kind(error) => &explain::FILE_SYSTEM,
         E::Operation(error) if is_for_noted_errors(error) => &explain::DAMAGED,
         E::Operation(customize::Error::NoSpace { .. } | customize::Error::NoInodes { .. }) => &explain::GUEST_FULL,
         E::Operation(customize::Error::Run(error)) => match error {
@@ -213,8 +215,13 @@ fn hint(error: &graft::Error) -> Option<String> {
             format!("`imgraft check {}` says more", path.display())
         }
         E::Guest { error: guest::Error::NoRoot { unsupported, .. }, .. } if !unsupported.is_empty() => {
-            "imgraft works in guests whose root is ext2, ext3 or ext4 on a partition: take an image that has one, or \
-             the libguestfs tools, which start a virtual machine to read the others"
+            "imgraft works in guests whose root is ext2, ext3 or ext4 on a partition, and reads xfs and btrfs: take \
+             an image that has one of these, or the libguestfs tools, which start a virtual machine for the others"
+                .to_owned()
+        }
+        _ if is_for_kind(error) => {
+            "imgraft writes ext2, ext3, ext4 and FAT, on this image's other partitions, too; for \
+                                    the rest, a seed for cloud-init (`imgraft seed`) does the same at the first boot"
                 .to_owned()
         }
         E::Compressed { path, .. } => {
@@ -225,6 +232,7 @@ fn hint(error: &graft::Error) -> Option<String> {
             "an overlay needs a base that a virtual machine can read: `imgraft convert` makes one".to_owned()
         }
         E::Unpack { error, .. } => return hint(error),
+        E::Unreadable { path, error } if error.kind() == io::ErrorKind::NotFound => return separate(path),
         E::Target { path, problem: TargetProblem::NamesFolder | TargetProblem::Directory } => {
             format!("name the image to make: `{}`", path.join("IMAGE").display())
         }
@@ -360,11 +368,25 @@ fn is_for_damaged_image<'a>(error: &'a (dyn Error + 'static)) -> bool {
         .any(|error| matches!(error, image::Error::Corrupt { .. } | image::Error::Truncated { .. }))
 }
 
+/// What to type if `path` is an image and a path in it, as `scp` and container tools have them: `my.img:/etc`.
+fn separate(path: &Path) -> Option<String> {
+    let (image, inside) = path.to_str()?.split_once(":/")?;
+    Path::new(image).is_file().then(|| format!("a blank is between an image and a path in it: `{image} /{inside}`"))
+}
+
 /// Whether a file system is not written to because errors were noted in it.
 fn is_for_noted_errors<'a>(error: &'a (dyn Error + 'static)) -> bool {
+    file_system_errors(error).any(guest::FileSystemError::is_for_noted_errors)
+}
+
+/// Whether a file system is not written to because imgraft only reads its kind.
+fn is_for_kind<'a>(error: &'a (dyn Error + 'static)) -> bool {
+    file_system_errors(error).any(|error| matches!(error.problem, guest::FileSystemProblem::ReadOnly { .. }))
+}
+
+fn file_system_errors<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a guest::FileSystemError> {
     std::iter::successors(Some(error), |error: &&'a (dyn Error + 'static)| (*error).source())
-        .filter_map(|error| error.downcast_ref::<guest::FileSystemError>())
-        .any(guest::FileSystemError::is_for_noted_errors)
+        .filter_map(|error| error.downcast_ref())
 }
 
 #[cfg(test)]

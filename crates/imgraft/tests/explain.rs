@@ -1,6 +1,7 @@
 //! Errors that need more than a line lead to a text.
 
-use std::fs::File;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 
 use crate::support::World;
 use testkit::fixture::Options;
@@ -51,9 +52,20 @@ fn an_error_ends_with_the_code_that_explains_it() {
     let huge = File::create(world.path("huge")).unwrap();
     huge.set_len(1 << 40).unwrap();
     ends("customize my.img --put huge:/srv/huge", "guest-full");
-    File::create(world.path("xfs.img")).unwrap().set_len(320 << 20).unwrap();
-    judge("mkfs.xfs").args(["-q", "-f"]).arg(world.path("xfs.img")).succeed();
-    ends("ls xfs.img", "file-system");
+    // The label of a physical volume of LVM.
+    let volume = File::create(world.path("volume.img")).unwrap();
+    volume.set_len(1 << 20).unwrap();
+    volume.write_all_at(b"LABELONE", 512).unwrap();
+    volume.write_all_at(b"LVM2 001", 536).unwrap();
+    ends("ls volume.img", "file-system");
+    // The root can be read, and that is all.
+    fs::create_dir_all(world.path("tree/etc")).unwrap();
+    world.file("tree/etc/os-release", "ID=fedora\n");
+    world.file("app", "1");
+    File::create(world.path("btrfs.img")).unwrap().set_len(128 << 20).unwrap();
+    judge("mkfs.btrfs").args(["-q", "--rootdir"]).arg(world.path("tree")).arg(world.path("btrfs.img")).succeed();
+    world.run("cat btrfs.img /etc/os-release").prints("ID=fedora\n");
+    ends("build --base btrfs.img --put app:/srv/app -o out.img", "file-system");
     let cut = World::with_copy(&Options::default());
     let file = File::options().write(true).open(cut.path("my.img")).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();

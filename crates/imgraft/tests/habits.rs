@@ -215,3 +215,14 @@ fn the_line_that_is_named_does_it() {
     let run = world.run_words("ls my.img", &["/srv/my app's $HOME"]);
     assert_eq!(run.code, Some(2), "{}", run.stdout);
 }
+
+#[test]
+fn a_path_after_a_colon_is_told_to_stand_after_a_blank() {
+    let world = World::new();
+    let run = world.run("get base.img:/etc/hostname out");
+    assert_eq!(run.code, Some(2));
+    assert!(run.stderr.contains("between an image and a path in it: `base.img /etc/hostname`\n"), "{}", run.stderr);
+    let run = world.run("ls base.img:/etc");
+    assert!(run.stderr.contains("`base.img /etc`\n"), "{}", run.stderr);
+    assert!(!world.run("ls other.img:/etc").stderr.contains("blank"));
+}

@@ -47,6 +47,7 @@ mod locks;
 mod look;
 mod matrix;
 mod naming;
+mod other_roots;
 mod progress;
 mod provenance;
 mod publish;

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::judge::judge;
 
-/// A file system that the kernel has mounted read-only; dropping it unmounts it.
+/// A file system that the kernel has mounted; dropping it unmounts it.
 #[derive(Debug)]
 pub struct Mount {
     folder: TempDir,
@@ -20,9 +20,17 @@ impl Mount {
     ///
     /// If the kernel cannot mount it.
     pub fn read_only(disk: &Path, range: &Range<u64>) -> Self {
+        Self::with_options(disk, &format!("ro,offset={},sizelimit={}", range.start, range.end - range.start))
+    }
+
+    /// Mounts the raw file `disk` with these options of mount(8): `rw,compress=zstd`.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel cannot mount it.
+    pub fn with_options(disk: &Path, options: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let options = format!("ro,loop,offset={},sizelimit={}", range.start, range.end - range.start);
-        judge("mount").args(["-o", &options]).arg(disk).arg(folder.path()).succeed();
+        judge("mount").arg("-o").arg(format!("loop,{options}")).arg(disk).arg(folder.path()).succeed();
         Self { folder }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use storage::{ReadAt, Window, WriteAt};
 
-use super::{FileSystem, FileSystemError, ext4, fat};
+use super::{FileSystem, FileSystemError, btrfs, ext4, fat, xfs};
 
 /// The bytes of a partition, or of the whole disk if it has no partitions.
 pub type Bytes = Window<Arc<dyn WriteAt>>;
@@ -42,8 +42,8 @@ pub enum Support {
 /// The kinds that imgraft knows, in the order in which they are looked for. FAT comes last: a boot sector with its
 /// name in it can be in front of anything.
 pub const KINDS: &[Kind] = &[
-    named("xfs", &[&[(0, b"XFSB")]]),
-    named("btrfs", &[&[(0x10040, b"_BHRfS_M")]]),
+    xfs::KIND,
+    btrfs::KIND,
     named("LUKS", &[&[(0, b"LUKS\xba\xbe")]]),
     named("LVM2", &[&[(0x218, b"LVM2 001")], &[(0x18, b"LVM2 001")]]),
     Kind { name: "swap", signatures: &[&[(4086, b"SWAPSPACE2")]], support: Support::NoFiles },

@@ -19,13 +19,17 @@
 //!   same place on the disk for both. Content that is stored compressed or encrypted has no such place.
 //! - *Several trees in one file system* (subvolumes): a [`Node::Inode`] has the number of its tree, and
 //!   [`mount_root`](FileSystem::mount_root) finds the directory that `subvol=` in fstab means. The guest's root is
-//!   looked for in [`root`](FileSystem::root): the default subvolume.
+//!   looked for in [`roots`](FileSystem::roots): the default subvolume, then the others.
+//! - *A library that reads it*: behind a `Fence`, which bounds what it reads and catches its panics.
 
+mod btrfs;
 mod error;
 mod ext4;
 mod fat;
+mod fence;
 mod kind;
 mod node;
+mod xfs;
 
 use std::any::Any;
 use std::io::{Read, Write};
@@ -124,6 +128,11 @@ pub trait FileSystem: Any + Send {
 
     /// The root directory.
     fn root(&self) -> Node;
+
+    /// The directories that can be the root of a guest, the most likely one first.
+    fn roots(&self) -> Vec<Node> {
+        vec![self.root()]
+    }
 
     /// The file called `name` in `directory`, and its kind; `None` if there is none.
     ///
@@ -514,7 +523,6 @@ impl dyn FileSystem {
         Ok(())
     }
 
-    /// Gives the content of a file of `size_bytes` bytes to `out`, and returns what `out` says.
     /// Gives the parts of a file of `size_bytes` bytes that are not holes to `visit`, each with its offset, and returns
     /// the result of `visit`.
     pub(crate) fn read_data(
@@ -561,9 +569,9 @@ impl dyn FileSystem {
         Ok(Ok(()))
     }
 
-    /// What has these names on the way to it from the root; links are not followed. `None` if there is nothing.
-    pub(crate) fn walk(&self, names: &[&[u8]]) -> Result<Option<(Node, FileKind)>> {
-        let mut found = (self.root(), FileKind::Directory);
+    /// What has these names on the way to it from `directory`; links are not followed. `None` if there is nothing.
+    pub(crate) fn walk(&self, directory: &Node, names: &[&[u8]]) -> Result<Option<(Node, FileKind)>> {
+        let mut found = (directory.clone(), FileKind::Directory);
         for name in names {
             if found.1 != FileKind::Directory {
                 return Ok(None);
