@@ -342,6 +342,45 @@ fn the_packages_of_alpine_are_in_an_sbom() {
     assert_eq!(seen["package_manager"], "apk");
 }
 
+/// pacman itself installs packages, and prints their list.
+#[test]
+fn the_packages_of_pacman_are_those_that_pacman_lists() {
+    let world = World::new();
+    let script = "for package in hello:1-1:any tool:2:1.2.3-4:x86_64; do
+                      name=${package%%:*} rest=${package#*:}; version=${rest%:*}
+                      mkdir -p $name/opt; echo $name >$name/opt/$name
+                      printf 'pkgname = %s\npkgver = %s\npkgdesc = %%NAME%%\narch = %s\nsize = 1\n' \
+                          $name $version ${rest##*:} >$name/.PKGINFO
+                      tar -C $name -czf $name.pkg.tar.gz .PKGINFO opt
+                  done
+                  printf '[options]\nArchitecture = x86_64\nSigLevel = Never\n' >pacman.conf
+                  mkdir root db cache
+                  pacman='pacman --config pacman.conf --root root --dbpath db --cachedir cache --gpgdir . --hookdir . --logfile log'
+                  $pacman -U --noconfirm --noprogressbar --dbonly hello.pkg.tar.gz tool.pkg.tar.gz >&2
+                  $pacman -Q | LC_ALL=C sort";
+    let listed = judge("bash").args(["-ec", script]).current_dir(world.folder()).succeed().stdout;
+    assert_eq!(listed, "hello 1-1\ntool 2:1.2.3-4\n");
+    world.file("os-release", "ID=arch\nPRETTY_NAME=\"Arch Linux\"\n");
+    world
+        .run(
+            "build --base base.img --remove /var/lib/dpkg/status --mkdir /var/lib/pacman --put db/local:/var/lib/pacman/local \
+             --remove /etc/os-release --put os-release:/etc/os-release -o my.img --sbom a.cdx.json",
+        )
+        .succeeds();
+    let seen: Value = serde_json::from_str(&world.run("inspect my.img --json").succeeds().stdout).unwrap();
+    assert_eq!(seen["package_manager"], "pacman");
+    let text = |package: &Value| ["name", "version"].map(|key| package[key].as_str().unwrap().to_owned()).join(" ");
+    let ours: Vec<String> = seen["packages"].as_array().unwrap().iter().map(text).collect();
+    assert_eq!(ours, listed.lines().collect::<Vec<_>>());
+    let sbom = manifest(&world, "a.cdx.json");
+    let purls: Vec<&str> =
+        sbom["components"].as_array().unwrap().iter().filter_map(|component| component["purl"].as_str()).collect();
+    assert!(purls.contains(&"pkg:alpm/arch/tool@2:1.2.3-4?arch=x86_64"), "{purls:?}");
+    if let Some(judges) = ci_judges() {
+        library("purls", &judges, &world.path("a.cdx.json")).succeed();
+    }
+}
+
 /// rpm itself builds packages, and keeps and prints their list.
 #[test]
 fn the_packages_of_rpm_are_those_that_rpm_lists() {

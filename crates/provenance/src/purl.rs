@@ -9,6 +9,8 @@ pub enum Manager {
     Apk,
     /// Fedora's, Red Hat's and SUSE's.
     Rpm,
+    /// Arch's.
+    Pacman,
 }
 
 /// An installed package.
@@ -29,6 +31,7 @@ pub fn purl(manager: Manager, package: &Package, system: &str, version: Option<&
         Manager::Dpkg => "deb",
         Manager::Apk => "apk",
         Manager::Rpm => "rpm",
+        Manager::Pacman => "alpm",
     };
     // Only rpm tells large letters from small ones, and has the epoch beside the version.
     let (name, epoch, version_there) = match (manager, package.version.split_once(':')) {

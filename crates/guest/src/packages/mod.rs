@@ -1,5 +1,6 @@
-//! The lists of installed packages that dpkg, apk and rpm keep.
+//! The lists of installed packages that dpkg, apk, rpm and pacman keep.
 
+mod pacman;
 mod rpm;
 mod sqlite;
 
@@ -32,13 +33,15 @@ const TEXTS: [(&str, Manager, Parse); 3] = [
 const DATABASES: [&str; 2] = ["/usr/lib/sysimage/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite"];
 
 /// Where the lists are that imgraft cannot read yet, and whose they are: rpm's older databases are of other kinds.
-const UNREADABLE: [(&str, &str); 5] = [
+const UNREADABLE: [(&str, &str); 4] = [
     ("/usr/lib/sysimage/rpm/Packages.db", "rpm"),
     ("/usr/lib/sysimage/rpm/Packages", "rpm"),
     ("/var/lib/rpm/Packages.db", "rpm"),
     ("/var/lib/rpm/Packages", "rpm"),
-    ("/var/lib/pacman/local", "pacman"),
 ];
+
+/// The folder of pacman's list.
+const PACMAN: &str = "/var/lib/pacman/local";
 
 /// Who keeps a list of packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub enum Manager {
     Apk,
     /// Fedora's, Red Hat's and SUSE's.
     Rpm,
+    /// Arch's.
+    Pacman,
 }
 
 impl Manager {
@@ -58,6 +63,7 @@ impl Manager {
             Self::Dpkg => "dpkg",
             Self::Apk => "apk",
             Self::Rpm => "rpm",
+            Self::Pacman => "pacman",
         }
     }
 }
@@ -117,6 +123,9 @@ impl Guest {
                         .map(|list| Packages::Listed(Manager::Rpm, list));
                 }
             }
+        }
+        if let Some(list) = pacman::packages(self, &known(PACMAN)?)? {
+            return Ok(Packages::Listed(Manager::Pacman, list));
         }
         for (path, name) in UNREADABLE {
             if self.find(&known(path)?, LastLink::Follow).is_ok() {

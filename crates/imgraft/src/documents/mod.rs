@@ -225,6 +225,7 @@ fn sbom(manifest: &Manifest, report: &Report) -> Result<Sbom, Box<dyn Error + Se
         Packages::Listed(guest::Manager::Dpkg, packages) => (Manager::Dpkg, packages),
         Packages::Listed(guest::Manager::Apk, packages) => (Manager::Apk, packages),
         Packages::Listed(guest::Manager::Rpm, packages) => (Manager::Rpm, packages),
+        Packages::Listed(guest::Manager::Pacman, packages) => (Manager::Pacman, packages),
         Packages::Unreadable(manager) => {
             return Err(format!("an SBOM lists the guest's packages, and {manager}'s list cannot be read yet").into());
         }
