@@ -77,14 +77,24 @@ impl Looked {
         self.attentive.host_has_not_failed().map_err(failed)
     }
 
-    /// The guest on the disk of the image at `path`.
+    /// The guest on the disk of the image at `path`, or the file system of one partition as if it were one: see
+    /// [`Job::partition`](crate::Job::partition).
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open), and [`Error::Guest`].
-    pub fn guest(path: &Path, backing: Backing, watcher: &Watcher) -> Result<Guest, Error> {
-        let disk = Self::open(path, backing, watcher)?.disk;
-        Guest::open(disk).map_err(|error| Error::Guest { path: path.to_owned(), error })
+    pub fn guest(
+        path: &Path,
+        partition: Option<Option<u32>>,
+        backing: Backing,
+        watcher: &Watcher,
+    ) -> Result<Guest, Error> {
+        let disk: Arc<dyn WriteAt> = Self::open(path, backing, watcher)?.disk;
+        let opened = match partition {
+            Some(number) => Guest::open_partition(&disk, number),
+            None => Guest::open(disk),
+        };
+        opened.map_err(|error| Error::Guest { path: path.to_owned(), error })
     }
 }
 

@@ -494,7 +494,8 @@ fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Re
     let carry_out = |guest: &mut Guest, operations: &[Operation]| {
         carry_out(guest, operations, &options, &spectator).map_err(|error| operation_error(error, folder))
     };
-    let look = |guest: &Guest, done: &Done| match job.options.without_advice {
+    // Files of a data disk are not run by what is on it.
+    let look = |guest: &Guest, done: &Done| match job.options.without_advice || job.partition.is_some() {
         true => Vec::new(),
         false => fit::look(guest, &done.placed),
     };

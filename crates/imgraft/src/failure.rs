@@ -224,6 +224,11 @@ fn hint(error: &graft::Error) -> Option<String> {
                                     the rest, a seed for cloud-init (`imgraft seed`) does the same at the first boot"
                 .to_owned()
         }
+        E::Guest { error: guest::Error::NoRoot { found, .. }, .. } if !found.is_empty() => {
+            "for a disk without an operating system, `build`, `customize`, `ls`, `cat`, `get` and `mount` take \
+             `--partition N`, and 0 where it has no partitions"
+                .to_owned()
+        }
         E::Compressed { path, .. } => {
             let path = path.display();
             format!("`imgraft build --base {path}` makes a new image of it, `imgraft convert {path}` unpacks it")

@@ -105,7 +105,7 @@ impl<'a> Placeholders<'a> {
         if !self.needs_base() {
             return Ok(());
         }
-        let guest = Looked::guest(base.path(), backing, watcher)?;
+        let guest = Looked::guest(base.path(), None, backing, watcher)?;
         match guest.operating_system().map_err(graft::Error::from)?.version {
             Some(version) => self.set(Placeholder::BaseVersion, &version),
             None => self.refuse(

@@ -200,6 +200,34 @@ fn a_root_that_is_not_supported_is_named() {
     }
 }
 
+/// A disk without an operating system: each command takes the number of a partition.
+#[test]
+fn a_data_disk_is_read_and_changed_by_the_number_of_a_partition() {
+    let disk = Disk::sfdisk(80, "label: gpt\n1MiB,32MiB\n40MiB,32MiB\n");
+    disk.ext4(1, 32, "one", "data").foreign(40, 32, &["mkfs.vfat", "-n", "TWO"]);
+    let world = &disk.world;
+    world.file("app", "an application\n");
+    let said = world.run("ls my.img").stderr;
+    assert!(said.contains("there is no root file system on the disk") && said.contains("`--partition N`"), "{said}");
+    // A new image, and a change in place; of an ext4, and of a FAT.
+    world.run("build --base my.img --partition 1 --put app:/file -o one.img").succeeds();
+    assert_e2fsck_clean(&world.path("one.img"), MIB);
+    world.run("cat one.img --partition 1 /file").prints("an application\n");
+    world.run("ls -1 one.img --partition 1").prints("file\nlost+found\n");
+    world.run("get one.img --partition 1 /file copy").succeeds();
+    assert_eq!(fs::read(world.path("copy")).unwrap(), b"an application\n");
+    world.run("customize my.img --partition 2 --put app:/APP").succeeds();
+    world.run("cat my.img --partition 2 /APP").prints("an application\n");
+    let run = world.run("ls my.img --partition 3");
+    assert!(run.code == Some(2) && run.stderr.contains("partition 3"), "{}", run.stderr);
+
+    let whole = Disk::new(32);
+    whole.ext4(0, 32, "whole", "data").world.file("app", "1");
+    whole.world.run("customize my.img --partition 0 --put app:/app").succeeds();
+    whole.world.run("cat my.img --partition 0 /app").prints("1");
+    assert_e2fsck_clean(&whole.image, 0);
+}
+
 /// A disk with a root and a partition of the type `kind`, from 40 MiB on.
 fn by_type(kind: &str, attributes: &str) -> Disk {
     let disk = Disk::sfdisk(80, &format!("label: gpt\n1MiB,32MiB\nstart=40MiB,size=32MiB,type={kind}{attributes}\n"));

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use crate::documents::{self, root};
 use crate::support::{World, noise};
 use testkit::fixture::{self, Options};
+use testkit::judge::judge;
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDrAS96HzK4ghcv/JHAx7I6B00leBUxTzKtJzsbmauh/ ada@host\n";
 
@@ -120,6 +121,8 @@ fn folder() -> World {
     world.run("customize my.img --write /usr/bin/apt-get:apt --chmod 0755:/usr/bin/apt-get").succeeds();
     world.file("dist/autonoe", noise(1, 40_000)).mode("dist/autonoe", 0o755);
     world.file("dist/app", noise(2, 40_000)).file("dist/data/one", "1\n");
+    fs::File::create(world.path("data.img")).unwrap().set_len(8 << 20).unwrap();
+    judge("mkfs.ext4").args(["-q", "-F"]).arg(world.path("data.img")).succeed();
     world.file("id_ed25519.pub", KEY).file("home/.ssh/id_ed25519.pub", KEY);
     world.file("user-data.yaml", fs::read(root().join("examples/user-data.yaml")).unwrap());
     world.file("more.sh", "#!/bin/sh\necho hi\n");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
-use super::Backing;
+use super::{Backing, Part};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -65,6 +65,9 @@ pub(crate) struct Ls {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+
+    #[command(flatten)]
+    pub(crate) part: Part,
 
     #[command(flatten)]
     pub(crate) backing: Backing,

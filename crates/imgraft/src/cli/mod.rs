@@ -344,6 +344,22 @@ impl From<Backing> for graft::Backing {
     }
 }
 
+/// Which file system of the disk is used, where it is not an operating system's.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Part {
+    /// Use the file system of this partition only, which need not be that of an operating system; 0 is a disk
+    /// without partitions
+    #[arg(long, value_name = "N")]
+    partition: Option<u32>,
+}
+
+impl Part {
+    /// The partition that is taken for the guest, as [`graft::Job::partition`] has it.
+    pub(crate) fn number(self) -> Option<Option<u32>> {
+        self.partition.map(|number| (number > 0).then_some(number))
+    }
+}
+
 /// What a new image's file is like.
 #[derive(Debug, Args)]
 pub(crate) struct NewForm {
@@ -421,6 +437,9 @@ pub(crate) struct Build {
     pub(crate) inputs: Vec<(String, PathBuf)>,
 
     #[command(flatten)]
+    pub(crate) part: Part,
+
+    #[command(flatten)]
     pub(crate) size: Size,
 
     #[command(flatten)]
@@ -477,6 +496,9 @@ pub(crate) struct Build {
 pub(crate) struct Customize {
     /// The image to change
     pub(crate) image: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) part: Part,
 
     #[command(flatten)]
     pub(crate) size: Size,
@@ -552,6 +574,9 @@ pub(crate) struct Cat {
     pub(crate) paths: Vec<std::ffi::OsString>,
 
     #[command(flatten)]
+    pub(crate) part: Part,
+
+    #[command(flatten)]
     pub(crate) backing: Backing,
 }
 
@@ -566,6 +591,9 @@ pub(crate) struct Get {
     /// Where it goes: into this folder where there is one, else under this name; `-` is standard output
     #[arg(default_value = ".")]
     pub(crate) destination: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) part: Part,
 
     #[command(flatten)]
     pub(crate) backing: Backing,

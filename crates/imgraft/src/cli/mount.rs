@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Backing, Writing};
+use super::{Backing, Part, Writing};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -40,10 +40,8 @@ pub(crate) struct Mount {
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Mount the file system of this partition only, which need not be that of an operating system; 0 is a disk
-    /// without partitions
-    #[arg(long, value_name = "N")]
-    pub(crate) partition: Option<u32>,
+    #[command(flatten)]
+    pub(crate) part: Part,
 
     #[command(flatten)]
     pub(crate) writing: Writing,

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: Mount, messages: &Messages) -> Result<(), Failure> 
     let start = Instant::now();
     let (image, folder) = (&arguments.image, &arguments.folder);
     expect_folder(folder)?;
-    let partition = arguments.partition.map(|number| (number > 0).then_some(number));
+    let partition = arguments.part.number();
     let session = Session {
         folder: folder.clone(),
         read_only: arguments.read_only,
