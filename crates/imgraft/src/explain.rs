@@ -198,7 +198,7 @@ pub(crate) const DAMAGED: Topic = Topic {
     text: "\
 imgraft does not write to what it cannot understand completely: an edit of a damaged file system makes more damage.
 
-  imgraft check IMAGE            what is wrong, by layer: qcow2, partition table, ext4, FAT
+  imgraft check IMAGE            what is wrong, by layer: qcow2, partition table, ext4, XFS, FAT
   imgraft check --repair IMAGE   makes a qcow2's reference counts right, after a crash, say
 
 A file system in it is repaired by its own tools, on a raw copy or through a block device:

@@ -13,7 +13,7 @@ use testkit::tree::{Node, walk_kernel};
 
 use crate::support::{BOOT, ROOT, World};
 
-/// A folder with the base as `base.img`, the options of the mount of its root, and the words of its kind.
+/// A folder with the base that the variable names as `base.img`, and a file `app`.
 fn with_root(variable: &str) -> World {
     let base = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable}: see scripts/other-root"));
     let world = World::empty();
@@ -22,6 +22,7 @@ fn with_root(variable: &str) -> World {
     world
 }
 
+/// Holds a base of this kind against the kernel, which mounts its root with `options`.
 fn is_read_and_not_written(variable: &str, kind: &str, options: &str) {
     let world = with_root(variable);
     let inspected = world.run("inspect base.img").succeeds().stdout;

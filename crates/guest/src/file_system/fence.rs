@@ -4,8 +4,9 @@
 //! refers to itself until the memory is full. Here are the bounds:
 //!
 //! - it reads the partition through a [`Fence`], which refuses to read more than a stated number of bytes in one call.
-//!   Its own caches must be off, so that a block read a thousand times counts a thousand times. What it keeps of a
-//!   block is a small multiple of the block, so this bounds the memory and the time of a call;
+//!   A block that it reads a thousand times must count a thousand times: the cache of `rust-fs-xfs` is off, and
+//!   `rust-fs-btrfs`, whose cache of tree blocks cannot be switched off, visits each block of a tree once. What they keep
+//!   of a block is a small multiple of the block, so this bounds the memory and the time of a call;
 //! - a panic is an error of the call. The file system itself is only read, so nothing of it is left half done.
 //!
 //! An error of the storage is noted on its way and given back as it was, because whether the host could not read or the

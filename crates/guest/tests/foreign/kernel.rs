@@ -108,13 +108,8 @@ fn compare(kind: &str, mib: u64, options: &[&str], mount: &str) {
     let file_system = volume.file_system().unwrap_or_else(|| panic!("{:?}", volume.problem()));
     let mut ours = crate::tree::walk(file_system);
     assert!(ours.len() > 14_000, "only {} files", ours.len());
-    if kind == "xfs" {
-        // The kernel shows an access list twice: as it is stored, and in the form of all file systems.
-        assert!(ours.values().any(|node| node.xattrs.contains_key(&b"system.posix_acl_access"[..])));
-    }
-    if kind == "btrfs" {
-        // Directories of a btrfs have one link each.
-        assert!(ours.values().any(|node| node.xattrs.contains_key(&b"system.posix_acl_default"[..])));
+    for name in [&b"system.posix_acl_access"[..], b"system.posix_acl_default"] {
+        assert!(ours.values().any(|node| node.xattrs.contains_key(name)), "{}", name.escape_ascii());
     }
     for (path, node) in kernel {
         assert_eq!(ours.remove(&path), Some(node), "{}, {kind} {options:?} {mount}", path.escape_ascii());

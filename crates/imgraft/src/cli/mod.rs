@@ -141,7 +141,7 @@ pub(crate) enum Command {
     /// Unmount what `imgraft mount` mounted, and wait until the image is written
     #[command(after_help = flowing(mount::UMOUNT_EXAMPLES))]
     Umount(mount::Umount),
-    /// Look for damage in an image: qcow2, partition table, ext4, FAT
+    /// Look for damage in an image: qcow2, partition table, ext4, XFS, FAT
     #[command(after_help = flowing(CHECK_EXAMPLES))]
     Check(Check),
     /// List what differs between two images, path by path, and outside of files
