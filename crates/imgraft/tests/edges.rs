@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 29] = [
+const EDGES: [(&str, &[&str]); 30] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 29] = [
     ("partition", &["storage"]),
     ("ext4", &["storage"]),
     ("fat", &["storage"]),
+    ("xfs", &["storage"]),
     ("iso9660", &["storage"]),
     ("delta", &["storage"]),
     ("guest", &["ext4", "fat", "partition", "storage"]),

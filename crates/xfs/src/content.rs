@@ -19,6 +19,8 @@ use crate::map::{Extent, Map};
 const CONTENT_STEP_BYTES: u64 = 1 << 20;
 /// `XFS_SYMLINK_MAXLEN`.
 pub(crate) const XFS_SYMLINK_MAXLEN: usize = 1024;
+/// The most bytes that blocks next to each other have which a target is in: a block of the largest size.
+const SYMLINK_BYTES: usize = 64 << 10;
 
 /// A part of a file's content that lies on the disk as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +82,14 @@ impl<S: WriteAt> FileSystem<S> {
         }
         let map = self.read_map(&inode, Fork::Data)?;
         let mut target = Vec::new();
-        let mut at = 0;
-        while target.len() < length {
-            let block = map.block(at).ok_or_else(|| inode.corrupt("a block of its target is missing"))?;
-            let bytes = self.read_block(block)?;
+        for extent in &map.extents {
+            let room = (extent.blocks * self.block_bytes()) as usize;
+            if target.len() >= length || room > SYMLINK_BYTES {
+                break;
+            }
+            // One header for all blocks next to each other.
+            let mut bytes = vec![0; room];
+            self.storage.read_at(self.offset(extent.start)?, &mut bytes)?;
             let raw: &RawRemote = header(&bytes);
             let part = raw.bytes.get() as usize;
             let fits = part > 0 && part <= bytes.len() - REMOTE_BYTES && raw.owner.get() == inode.number;
@@ -91,7 +97,9 @@ impl<S: WriteAt> FileSystem<S> {
                 return Err(inode.corrupt("a block of its target that breaks a rule"));
             }
             target.extend(&bytes[REMOTE_BYTES..REMOTE_BYTES + part]);
-            at += 1;
+        }
+        if target.len() < length {
+            return Err(inode.corrupt("a part of its target is missing"));
         }
         target.truncate(length);
         Ok(target)
@@ -108,7 +116,15 @@ impl<S: WriteAt> FileSystem<S> {
         let room = self.block_bytes() as usize - REMOTE_BYTES;
         let mut map = Map::default();
         self.fill(inode, &mut map, Fork::Data, 0..target.len().div_ceil(room) as u64)?;
-        self.write_remote(inode, &map, 0, target, XFS_SYMLINK_MAGIC, 0)?;
+        let mut rest = target;
+        for extent in map.extents.clone() {
+            let room = (extent.blocks * self.block_bytes()) as usize;
+            let (part, later) = rest.split_at(rest.len().min(room - REMOTE_BYTES));
+            let bytes =
+                self.remote_block(inode, extent.start, room, target.len() - rest.len(), part, XFS_SYMLINK_MAGIC, 0)?;
+            self.storage.write_at(self.offset(extent.start)?, &bytes)?;
+            rest = later;
+        }
         self.store_map(inode, Fork::Data, &mut map)
     }
 

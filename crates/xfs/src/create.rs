@@ -201,9 +201,7 @@ impl<S: WriteAt> FileSystem<S> {
         match self.with_directory(parent, |directory| directory.get(name))? {
             Some((inode, _)) => Err(Error::Exists { inode }),
             None if directory.kind()? != FileKind::Directory => Err(Error::NotADirectory(parent)),
-            None if directory.links() == 0 => {
-                Err(Error::corrupt(Object::Inode(parent), "a directory without a name"))
-            }
+            None if directory.links() == 0 => Err(Error::corrupt(Object::Inode(parent), "a directory without a name")),
             None => Ok(directory),
         }
     }

@@ -122,7 +122,9 @@ impl<S: WriteAt> FileSystem<S> {
         }
         if self.superblock_changed {
             let raw = &mut self.superblock.raw;
-            for (field, difference) in [&mut raw.sb_fdblocks, &mut raw.sb_icount, &mut raw.sb_ifree].into_iter().zip(counts) {
+            for (field, difference) in
+                [&mut raw.sb_fdblocks, &mut raw.sb_icount, &mut raw.sb_ifree].into_iter().zip(counts)
+            {
                 field.set(field.get().saturating_add_signed(difference));
             }
             self.superblock.write(&self.storage)?;
@@ -179,7 +181,13 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Takes `blocks` blocks for `owner`, from the group `goal` on: the first free run that is long enough, or else the
     /// longest ones. The first of them is block `offset` of the owner's file, with the flags of a tree of owners.
-    pub(crate) fn take_blocks(&mut self, goal: u32, blocks: u64, owner: u64, mut offset: u64) -> Result<Vec<(u64, u64)>> {
+    pub(crate) fn take_blocks(
+        &mut self,
+        goal: u32,
+        blocks: u64,
+        owner: u64,
+        mut offset: u64,
+    ) -> Result<Vec<(u64, u64)>> {
         let mut taken = Vec::new();
         let mut left = blocks;
         while left > 0 {
@@ -219,7 +227,8 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Gives blocks back.
     pub(crate) fn give_blocks(&mut self, start: u64, blocks: u64, owner: u64, offset: u64) -> Result<()> {
-        let (group, within) = self.superblock.split(start).ok_or_else(|| Error::corrupt(Object::Block(start), "no such block"))?;
+        let (group, within) =
+            self.superblock.split(start).ok_or_else(|| Error::corrupt(Object::Block(start), "no such block"))?;
         let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
         self.group(group)?.give(Run { start: within, blocks }, owner, offset)
     }

@@ -20,7 +20,6 @@ use crate::superblock::Superblock;
 use crate::tree::{Chunk, Free, FreeBySize, Owned, Place, Shared, Tree};
 
 /// Owners of blocks that are no inodes.
-pub(crate) const XFS_RMAP_OWN_FS: u64 = -3_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_AG: u64 = -5_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_INOBT: u64 = -6_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_INODES: u64 = -7_i64 as u64;
@@ -69,7 +68,8 @@ impl Group {
         let (sector, first) = (superblock.sector_bytes(), superblock.group_offset(number, 0));
         let read = |index: u64| disk.read(first + index * sector as u64, sector);
         let sectors = [read(1)?, read(2)?, read(3)?];
-        let (agf, agi): (RawAgf, RawAgi) = (header::<RawAgf>(&sectors[0]).clone(), header::<RawAgi>(&sectors[1]).clone());
+        let (agf, agi): (RawAgf, RawAgi) =
+            (header::<RawAgf>(&sectors[0]).clone(), header::<RawAgi>(&sectors[1]).clone());
         let agfl: &RawAgfl = header(&sectors[2]);
         let (blocks, object) = (superblock.group_blocks(number), Object::Group(number));
         let corrupt = |problem: String| Err(Error::corrupt(object, problem));
@@ -94,13 +94,8 @@ impl Group {
         }
         let kept = (0..count).map(|index| be32(&sectors[2], AGFL_BNO_AT + (first_kept + index) % room * 4)).collect();
         let block_bytes = superblock.block_size_bytes() as usize;
-        let place = Place {
-            group: number,
-            blocks,
-            block_bytes,
-            uuid: superblock.metadata_uuid(),
-            first_sector: first / 512,
-        };
+        let place =
+            Place { group: number, blocks, block_bytes, uuid: superblock.metadata_uuid(), first_sector: first / 512 };
         let block = |block: u32| disk.read(superblock.group_offset(number, block), block_bytes);
         let has = |feature| superblock.has_ro_compat(feature);
         let mut group = Self {
@@ -136,13 +131,18 @@ impl Group {
         };
         let mut end = 0;
         for free in group.by_block.iter() {
-            if free.start < end || free.blocks == 0 || free.start.checked_add(free.blocks).is_none_or(|end| end > blocks)
+            if free.start < end
+                || free.blocks == 0
+                || free.start.checked_add(free.blocks).is_none_or(|end| end > blocks)
             {
                 return corrupt(format!("free blocks {} and {} more overlap others", free.start, free.blocks));
             }
             end = free.start + free.blocks;
         }
-        if !group.by_block.iter().all(|free| group.by_size.at_or_before((free.blocks, free.start)).is_some_and(|other| other.0 == *free))
+        if !group
+            .by_block
+            .iter()
+            .all(|free| group.by_size.at_or_before((free.blocks, free.start)).is_some_and(|other| other.0 == *free))
             || group.by_block.iter().count() != group.by_size.iter().count()
         {
             return corrupt("the two trees of free space differ".to_owned());
@@ -247,7 +247,8 @@ impl Group {
         let end = run.start + run.blocks;
         let before = self.by_block.at_or_before((run.start, u32::MAX)).copied();
         let after = self.by_block.from((run.start + 1, 0)).next().copied();
-        if before.is_some_and(|free| free.start + free.blocks > run.start) || after.is_some_and(|free| free.start < end) {
+        if before.is_some_and(|free| free.start + free.blocks > run.start) || after.is_some_and(|free| free.start < end)
+        {
             return Err(self.corrupt(run, "free already"));
         }
         let mut whole = Free { start: run.start, blocks: run.blocks };
@@ -277,7 +278,11 @@ impl Group {
         let joins = |left: &Owned, right: &Owned| {
             left.owner == right.owner
                 && left.start.checked_add(left.blocks) == Some(right.start)
-                && if left.has_offsets() { left.offset + u64::from(left.blocks) == right.offset } else { left.offset == right.offset }
+                && if left.has_offsets() {
+                    left.offset + u64::from(left.blocks) == right.offset
+                } else {
+                    left.offset == right.offset
+                }
         };
         let before = match may_overlap {
             false => owners.at_or_before((new.start, 0, 0)).copied(),
@@ -454,7 +459,10 @@ impl Group {
     /// Gives an inode back.
     pub(crate) fn give_inode(&mut self, within: u32) -> Result<()> {
         if !self.has_inode(within) {
-            return Err(Error::corrupt(Object::Group(self.number), format!("inode {within} of the group is free already")));
+            return Err(Error::corrupt(
+                Object::Group(self.number),
+                format!("inode {within} of the group is free already"),
+            ));
         }
         if let Some(chunk) = self.inodes.at_or_before(within).copied() {
             let free = chunk.free | 1 << (within - chunk.start);
@@ -477,28 +485,6 @@ impl Group {
         self.changed = true;
     }
 
-    /// All chunks of inodes.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        self.inodes.iter()
-    }
-
-    /// Every block that belongs to the group itself, with what it is.
-    pub(crate) fn own_blocks(&self) -> Vec<(u32, &'static str)> {
-        let mut all: Vec<(u32, &'static str)> = self.kept.iter().map(|block| (*block, "agfl")).collect();
-        all.extend(self.by_block.blocks().map(|block| (block, "bnobt")));
-        all.extend(self.by_size.blocks().map(|block| (block, "cntbt")));
-        all.extend(self.inodes.blocks().map(|block| (block, "inobt")));
-        all.extend(self.free_inodes.iter().flat_map(Tree::blocks).map(|block| (block, "finobt")));
-        all.extend(self.owners.iter().flat_map(Tree::blocks).map(|block| (block, "rmapbt")));
-        all.extend(self.shared.iter().flat_map(Tree::blocks).map(|block| (block, "refcountbt")));
-        all
-    }
-
-    /// The free runs.
-    pub(crate) fn free_runs(&self) -> impl Iterator<Item = Run> {
-        self.by_block.iter().map(|free| Run { start: free.start, blocks: free.blocks })
-    }
-
     /// Gives each tree the blocks that it needs, and takes back what it has too many of. Taking blocks changes the trees, so
     /// this is repeated until nothing changes.
     fn settle(&mut self) -> Result<()> {
@@ -514,7 +500,9 @@ impl Group {
             lacking[2] += self.shared.as_mut().map_or(0, |tree| tree.balance(&mut self.released[2]));
             let Some(kind) = (0..3).find(|kind| lacking[*kind] > 0) else {
                 // Inodes and shared blocks first: what they give back may change the trees of free space.
-                let Some(kind) = [1, 2, 0].into_iter().find(|kind| !self.released[*kind].is_empty()) else { return Ok(()) };
+                let Some(kind) = [1, 2, 0].into_iter().find(|kind| !self.released[*kind].is_empty()) else {
+                    return Ok(());
+                };
                 let Some(block) = self.released[kind].pop() else { return Ok(()) };
                 if kind == 0 && self.kept.len() < room / 2 {
                     self.kept.push(block);

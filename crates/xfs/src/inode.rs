@@ -6,8 +6,8 @@ use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::group::{NULLAGINO, XFS_RMAP_OWN_INODES};
 use crate::layout::inode::{
-    CRC_AT, LITERAL_AT, RawInode, XFS_DIFLAG2_BIGTIME, XFS_DIFLAG2_KNOWN, XFS_DIFLAG2_NREXT64, XFS_DIFLAG2_REFLINK,
-    XFS_DIFLAG_PROJINHERIT, XFS_DINODE_FMT_DEV, XFS_DINODE_FMT_EXTENTS, XFS_DINODE_MAGIC,
+    CRC_AT, LITERAL_AT, RawInode, XFS_DIFLAG_PROJINHERIT, XFS_DIFLAG2_BIGTIME, XFS_DIFLAG2_KNOWN, XFS_DIFLAG2_NREXT64,
+    XFS_DIFLAG2_REFLINK, XFS_DINODE_FMT_DEV, XFS_DINODE_FMT_EXTENTS, XFS_DINODE_MAGIC,
 };
 use crate::layout::superblock::incompat;
 use crate::layout::{has_checksum, header, header_mut, set_checksum};
@@ -314,7 +314,9 @@ impl Inode {
             (Fork::Attributes, false) => i16::MAX as u64,
         };
         if count > most {
-            return Err(Error::TooLarge { what: format!("inode {} would have {count} extents, of {most}", self.number) });
+            return Err(Error::TooLarge {
+                what: format!("inode {} would have {count} extents, of {most}", self.number),
+            });
         }
         let raw = self.raw_mut();
         match (fork, is_large) {
@@ -342,7 +344,11 @@ impl<S: WriteAt> FileSystem<S> {
         let inode = Inode { number, bytes };
         let raw = inode.raw();
         if raw.di_magic.get() != XFS_DINODE_MAGIC || raw.di_version != 3 || !has_checksum(&inode.bytes, CRC_AT) {
-            return corrupt(format!("di_magic={:#06x} di_version={}, or a wrong di_crc", raw.di_magic.get(), raw.di_version));
+            return corrupt(format!(
+                "di_magic={:#06x} di_version={}, or a wrong di_crc",
+                raw.di_magic.get(),
+                raw.di_version
+            ));
         }
         if raw.di_ino.get() != number || raw.di_uuid != self.superblock.metadata_uuid() {
             return corrupt(format!("it says that it is inode {}", raw.di_ino.get()));
@@ -411,7 +417,10 @@ impl<S: WriteAt> FileSystem<S> {
 
     fn inode_bytes(&self, number: u64) -> Result<Vec<u8>> {
         let mut bytes = vec![0; self.superblock.inode_bytes()];
-        let offset = self.superblock.inode_offset(number).ok_or_else(|| Error::corrupt(Object::Inode(number), "no such inode"))?;
+        let offset = self
+            .superblock
+            .inode_offset(number)
+            .ok_or_else(|| Error::corrupt(Object::Inode(number), "no such inode"))?;
         self.storage.read_at(offset, &mut bytes)?;
         Ok(bytes)
     }
@@ -432,7 +441,8 @@ impl<S: WriteAt> FileSystem<S> {
                 return Ok(self.superblock.inode(group, within));
             }
         }
-        Err(self.no_space(u64::from(CHUNK_INODES / u32::from(self.superblock.raw.sb_inopblock.get()).min(CHUNK_INODES))))
+        Err(self
+            .no_space(u64::from(CHUNK_INODES / u32::from(self.superblock.raw.sb_inopblock.get()).min(CHUNK_INODES))))
     }
 
     /// Makes 64 more inodes in a group, or as many as a block has; says whether there was room.

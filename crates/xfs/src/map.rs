@@ -225,7 +225,10 @@ impl<S: WriteAt> FileSystem<S> {
                     || count > most
                     || !has_checksum(&bytes, LONG_CRC_AT)
                 {
-                    return Err(Error::corrupt(Object::Block(block), format!("no block of the map of inode {}", inode.number)));
+                    return Err(Error::corrupt(
+                        Object::Block(block),
+                        format!("no block of the map of inode {}", inode.number),
+                    ));
                 }
                 if level == 0 {
                     let extents = bytes[LONG_BYTES..].chunks_exact(EXTENT_BYTES).take(count).map(Extent::read);
@@ -355,7 +358,8 @@ impl<S: WriteAt> FileSystem<S> {
                     write_pointers(&mut bytes[LONG_BYTES..], node_room, these);
                     (these.len(), these.first().map(|child| child.0))
                 };
-                let sibling = |index: Option<usize>| index.and_then(|index| blocks.get(index)).copied().unwrap_or(u64::MAX);
+                let sibling =
+                    |index: Option<usize>| index.and_then(|index| blocks.get(index)).copied().unwrap_or(u64::MAX);
                 let sector = self.offset(block)? / 512;
                 let uuid = self.superblock.metadata_uuid();
                 let raw: &mut RawLong = header_mut(&mut bytes);

@@ -47,7 +47,10 @@ impl Superblock {
         }
         let version = raw.sb_versionnum.get();
         if version & XFS_SB_VERSION_NUMBITS != 5 {
-            return Err(Error::unsupported(Object::Superblock, format!("version {}", version & XFS_SB_VERSION_NUMBITS)));
+            return Err(Error::unsupported(
+                Object::Superblock,
+                format!("version {}", version & XFS_SB_VERSION_NUMBITS),
+            ));
         }
         let sector_bytes = raw.sb_sectsize.get();
         if !sector_bytes.is_power_of_two()
@@ -114,7 +117,9 @@ impl Superblock {
         let raw = &self.raw;
         let mut names = Vec::new();
         let incompat = raw.sb_features_incompat.get() & !WRITABLE_INCOMPAT;
-        names.extend(INCOMPAT_NAMES.iter().filter(|(bit, _)| incompat >> bit & 1 == 1).map(|(_, name)| (*name).to_owned()));
+        names.extend(
+            INCOMPAT_NAMES.iter().filter(|(bit, _)| incompat >> bit & 1 == 1).map(|(_, name)| (*name).to_owned()),
+        );
         let unnamed = INCOMPAT_NAMES.iter().fold(incompat, |left, (bit, _)| left & !(1 << bit));
         let unknown = [
             ("sb_features_incompat", unnamed),

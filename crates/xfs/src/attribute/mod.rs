@@ -41,7 +41,8 @@ impl Attribute {
         {
             return (name.to_vec(), value);
         }
-        let prefix = NAMESPACES.iter().find(|(_, flags)| *flags == self.flags).map_or(&b"user."[..], |(prefix, _)| prefix);
+        let prefix =
+            NAMESPACES.iter().find(|(_, flags)| *flags == self.flags).map_or(&b"user."[..], |(prefix, _)| prefix);
         ([prefix, &self.name].concat(), self.value)
     }
 }

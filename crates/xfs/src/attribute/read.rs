@@ -7,8 +7,8 @@ use crate::error::Result;
 use crate::filesystem::FileSystem;
 use crate::inode::{Fork, Inode};
 use crate::layout::attribute::{
-    LEAF_HEADER_BYTES, RawLeafHeader, RawRemote, REMOTE_BYTES, REMOTE_CRC_AT, XFS_ATTR3_LEAF_MAGIC, XFS_ATTR3_RMT_MAGIC,
-    XFS_ATTR_INCOMPLETE, XFS_ATTR_LOCAL, XFS_ATTR_ROOT, XFS_ATTR_SECURE,
+    LEAF_HEADER_BYTES, REMOTE_BYTES, REMOTE_CRC_AT, RawLeafHeader, RawRemote, XFS_ATTR_INCOMPLETE, XFS_ATTR_LOCAL,
+    XFS_ATTR_ROOT, XFS_ATTR_SECURE, XFS_ATTR3_LEAF_MAGIC, XFS_ATTR3_RMT_MAGIC,
 };
 use crate::layout::directory::{INDEX_CRC_AT, XFS_DA3_NODE_MAGIC};
 use crate::layout::inode::XFS_DINODE_FMT_LOCAL;
@@ -75,7 +75,8 @@ impl<S: WriteAt> FileSystem<S> {
         let corrupt = || inode.corrupt("an extended attribute that breaks a rule");
         let count = usize::from(header::<RawLeafHeader>(bytes).count.get());
         for index in 0..count {
-            let entry = bytes.get(LEAF_HEADER_BYTES + index * 8..LEAF_HEADER_BYTES + index * 8 + 8).ok_or_else(corrupt)?;
+            let entry =
+                bytes.get(LEAF_HEADER_BYTES + index * 8..LEAF_HEADER_BYTES + index * 8 + 8).ok_or_else(corrupt)?;
             let (at, flags) = (usize::from(be16(entry, 4)), entry[6]);
             if flags & XFS_ATTR_INCOMPLETE != 0 {
                 continue;

@@ -7,8 +7,8 @@ use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{FileKind, Fork, Inode};
 use crate::layout::attribute::{
-    LEAF_HEADER_BYTES, RawLeafHeader, RawRemote, REMOTE_BYTES, REMOTE_CRC_AT, XFS_ATTR3_LEAF_MAGIC, XFS_ATTR3_RMT_MAGIC,
-    XFS_ATTR_LOCAL, XFS_ATTR_PARENT,
+    LEAF_HEADER_BYTES, REMOTE_BYTES, REMOTE_CRC_AT, RawLeafHeader, RawRemote, XFS_ATTR_LOCAL, XFS_ATTR_PARENT,
+    XFS_ATTR3_LEAF_MAGIC, XFS_ATTR3_RMT_MAGIC,
 };
 use crate::layout::directory::{HEADER_BYTES, INDEX_CRC_AT, RawIndexHeader, XFS_DA3_NODE_MAGIC};
 use crate::layout::inode::{XFS_DINODE_FMT_BTREE, XFS_DINODE_FMT_EXTENTS, XFS_DINODE_FMT_LOCAL};
@@ -48,13 +48,16 @@ impl<S: WriteAt> FileSystem<S> {
             return Err(Error::unsupported(Object::Inode(number), format!("an extended attribute `{name}`")));
         };
         if value.is_some_and(|value| value.len() > XFS_XATTR_SIZE_MAX) {
-            return Err(Error::TooLarge { what: format!("an extended attribute has at most {XFS_XATTR_SIZE_MAX} bytes") });
+            return Err(Error::TooLarge {
+                what: format!("an extended attribute has at most {XFS_XATTR_SIZE_MAX} bytes"),
+            });
         }
         let is_acl = ACLS.iter().any(|(shown, _)| *shown == name);
         let value = match value {
-            Some(value) if is_acl => Some(acl::stored(value).ok_or_else(|| {
-                Error::unsupported(Object::Inode(number), "an invalid access control list")
-            })?),
+            Some(value) if is_acl => Some(
+                acl::stored(value)
+                    .ok_or_else(|| Error::unsupported(Object::Inode(number), "an invalid access control list"))?,
+            ),
             value => value.map(<[u8]>::to_vec),
         };
         let mut inode = self.inode_to_edit(number)?;
@@ -131,7 +134,10 @@ impl<S: WriteAt> FileSystem<S> {
         let border = |inode: &mut Inode| {
             inode.raw_mut().di_forkoff = (offset / 8) as u8;
             if offset > 0 {
-                inode.set_format(Fork::Attributes, if attributes.is_some() { XFS_DINODE_FMT_LOCAL } else { XFS_DINODE_FMT_EXTENTS });
+                inode.set_format(
+                    Fork::Attributes,
+                    if attributes.is_some() { XFS_DINODE_FMT_LOCAL } else { XFS_DINODE_FMT_EXTENTS },
+                );
                 inode.set_fork(Fork::Attributes, attributes.unwrap_or_default());
             } else {
                 inode.set_format(Fork::Attributes, XFS_DINODE_FMT_EXTENTS);
@@ -244,7 +250,8 @@ impl<S: WriteAt> FileSystem<S> {
                     raw.stale_or_level.set(level as u16);
                     these.last().map_or(0, |child| child.0)
                 };
-                let place = map.block(at.into()).ok_or_else(|| inode.corrupt("a block of its attributes is missing"))?;
+                let place =
+                    map.block(at.into()).ok_or_else(|| inode.corrupt("a block of its attributes is missing"))?;
                 let (sector, uuid) = (self.offset(place)? / 512, self.superblock.metadata_uuid());
                 let raw: &mut RawIndexHeader = header_mut(&mut bytes);
                 raw.forw.set(if index + 1 < count { at + 1 } else { 0 });
@@ -261,38 +268,43 @@ impl<S: WriteAt> FileSystem<S> {
         Ok(())
     }
 
+    /// Writes a value into blocks of its own, with a header each.
     fn write_value(&mut self, inode: &Inode, map: &Map, first: u64, value: &[u8]) -> Result<()> {
-        self.write_remote(inode, map, first, value, XFS_ATTR3_RMT_MAGIC, u64::MAX)
-    }
-
-    /// Writes bytes that are stored in blocks with a header each.
-    pub(crate) fn write_remote(
-        &mut self,
-        inode: &Inode,
-        map: &Map,
-        first: u64,
-        value: &[u8],
-        magic: u32,
-        lsn: u64,
-    ) -> Result<()> {
-        let room = self.block_bytes() as usize - REMOTE_BYTES;
+        let size = self.block_bytes() as usize;
+        let room = size - REMOTE_BYTES;
         for (index, part) in value.chunks(room).enumerate() {
             let block = map.block(first + index as u64).ok_or_else(|| inode.corrupt("a block of it is missing"))?;
-            let mut bytes = vec![0; self.block_bytes() as usize];
-            bytes[REMOTE_BYTES..REMOTE_BYTES + part.len()].copy_from_slice(part);
-            let (sector, uuid) = (self.offset(block)? / 512, self.superblock.metadata_uuid());
-            let raw: &mut RawRemote = header_mut(&mut bytes);
-            raw.magic.set(magic);
-            raw.offset.set((index * room) as u32);
-            raw.bytes.set(part.len() as u32);
-            raw.uuid = uuid;
-            raw.owner.set(inode.number);
-            raw.blkno.set(sector);
-            raw.lsn.set(lsn);
-            set_checksum(&mut bytes, REMOTE_CRC_AT);
+            let bytes = self.remote_block(inode, block, size, index * room, part, XFS_ATTR3_RMT_MAGIC, u64::MAX)?;
             self.write_block(block, &bytes)?;
         }
         Ok(())
+    }
+
+    /// What is in `size` bytes from `block` on that have a header and a part of something longer behind it.
+    #[allow(clippy::too_many_arguments, reason = "they are the fields of the header")]
+    pub(crate) fn remote_block(
+        &self,
+        inode: &Inode,
+        block: u64,
+        size: usize,
+        offset: usize,
+        part: &[u8],
+        magic: u32,
+        lsn: u64,
+    ) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; size];
+        bytes[REMOTE_BYTES..REMOTE_BYTES + part.len()].copy_from_slice(part);
+        let (sector, uuid) = (self.offset(block)? / 512, self.superblock.metadata_uuid());
+        let raw: &mut RawRemote = header_mut(&mut bytes);
+        raw.magic.set(magic);
+        raw.offset.set(offset as u32);
+        raw.bytes.set(part.len() as u32);
+        raw.uuid = uuid;
+        raw.owner.set(inode.number);
+        raw.blkno.set(sector);
+        raw.lsn.set(lsn);
+        set_checksum(&mut bytes, REMOTE_CRC_AT);
+        Ok(bytes)
     }
 
     /// Reads a directory, so that it is stored although it did not change.
@@ -318,7 +330,8 @@ impl Stored {
             return Self { bytes: local, value_blocks: 0 };
         }
         let blocks = attribute.value.len().div_ceil(block - REMOTE_BYTES) as u64;
-        Self { bytes: (9 + attribute.name.len()).next_multiple_of(4), value_blocks: blocks }
+        // Two bytes behind the name are counted and not used.
+        Self { bytes: (11 + attribute.name.len()).next_multiple_of(4), value_blocks: blocks }
     }
 }
 

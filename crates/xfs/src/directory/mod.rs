@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use hash::hash;
 
 use crate::inode::FileKind;
-use crate::layout::directory::HEADER_BYTES;
 use crate::layout::be64;
+use crate::layout::directory::HEADER_BYTES;
 
 /// A name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]

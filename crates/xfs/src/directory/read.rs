@@ -101,7 +101,8 @@ impl<S: WriteAt> FileSystem<S> {
     pub(super) fn read_directory_block(&self, inode: &Inode, map: &Map, offset: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(self.superblock.directory_block_bytes());
         for part in offset..offset + (1 << self.superblock.raw.sb_dirblklog) {
-            let block = map.block(part).ok_or_else(|| inode.corrupt(format!("no block {part}, which its directory needs")))?;
+            let block =
+                map.block(part).ok_or_else(|| inode.corrupt(format!("no block {part}, which its directory needs")))?;
             bytes.extend(self.read_block(block)?);
         }
         Ok(bytes)

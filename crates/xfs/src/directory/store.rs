@@ -134,7 +134,8 @@ impl<S: WriteAt> FileSystem<S> {
     /// Writes a block of a directory, whose parts may be anywhere.
     fn write_parts(&mut self, inode: &Inode, map: &Map, at: u64, bytes: &[u8]) -> Result<()> {
         for (index, part) in bytes.chunks(self.block_bytes() as usize).enumerate() {
-            let block = map.block(at + index as u64).ok_or_else(|| inode.corrupt("a block of its directory is missing"))?;
+            let block =
+                map.block(at + index as u64).ok_or_else(|| inode.corrupt("a block of its directory is missing"))?;
             self.write_block(block, part)?;
         }
         Ok(())
@@ -242,8 +243,9 @@ struct Index {
 
 impl Index {
     fn of(directory: &Directory, last: u32) -> Self {
-        let best: Vec<u16> =
-            (0..=last).map(|number| directory.blocks.get(&number).map_or(NULLDATAOFF, |block| block.longest as u16)).collect();
+        let best: Vec<u16> = (0..=last)
+            .map(|number| directory.blocks.get(&number).map_or(NULLDATAOFF, |block| block.longest as u16))
+            .collect();
         let room = (directory.block_bytes - HEADER_BYTES) / ENTRY_BYTES;
         let names = directory.index.len();
         if names * ENTRY_BYTES + best.len() * 2 + 4 <= directory.block_bytes - HEADER_BYTES {
@@ -277,7 +279,8 @@ fn short_form(directory: &Directory, room: usize) -> Option<Vec<u8>> {
         }
     }
     let is_large = |number: u64| u32::try_from(number).is_err();
-    let large = entries.iter().filter(|(_, entry)| is_large(entry.inode)).count() + usize::from(is_large(directory.parent));
+    let large =
+        entries.iter().filter(|(_, entry)| is_large(entry.inode)).count() + usize::from(is_large(directory.parent));
     let number = |number: u64| match large {
         0 => (number as u32).to_be_bytes().to_vec(),
         _ => number.to_be_bytes().to_vec(),

@@ -73,7 +73,10 @@ impl<R: Record> Tree<R> {
             for &block in &level_blocks {
                 // A tree whose blocks are shared would be read without end.
                 if block >= place.blocks || !seen.insert(block) {
-                    return corrupt(block, format!("the tree {magic:#x} has this block twice, or it is past the group"));
+                    return corrupt(
+                        block,
+                        format!("the tree {magic:#x} has this block twice, or it is past the group"),
+                    );
                 }
                 let bytes = read(block)?;
                 let raw: &RawShort = header(&bytes);
@@ -221,11 +224,6 @@ impl<R: Record> Tree<R> {
         lacks
     }
 
-    /// All its blocks.
-    pub(crate) fn blocks(&self) -> impl Iterator<Item = u32> {
-        self.leaves.iter().filter_map(|leaf| leaf.block).chain(self.nodes.iter().copied())
-    }
-
     pub(crate) fn block_bytes(&self) -> u32 {
         self.place.block_bytes as u32
     }
@@ -244,9 +242,7 @@ impl<R: Record> Tree<R> {
             for (index, record) in leaf.records.iter().enumerate() {
                 record.write(&mut bytes[SHORT_BYTES + index * R::BYTES..][..R::BYTES]);
             }
-            if let (Some(first), Some(high)) =
-                (leaf.records.first(), leaf.records.iter().map(Record::high_key).max())
-            {
+            if let (Some(first), Some(high)) = (leaf.records.first(), leaf.records.iter().map(Record::high_key).max()) {
                 level.push((blocks[index], first.key(), high));
             }
             set_checksum(&mut bytes, SHORT_CRC_AT);
