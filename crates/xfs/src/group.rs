@@ -569,25 +569,31 @@ impl Group {
             if is_same_block(&there, &bytes) { Ok(()) } else { disk.write(offset, &bytes) }
         };
         let (root, levels) = self.by_block.store(&mut write)?;
-        (self.agf.agf_bno_root.set(root), self.agf.agf_bno_level.set(levels));
+        self.agf.agf_bno_root.set(root);
+        self.agf.agf_bno_level.set(levels);
         let (root, levels) = self.by_size.store(&mut write)?;
-        (self.agf.agf_cnt_root.set(root), self.agf.agf_cnt_level.set(levels));
+        self.agf.agf_cnt_root.set(root);
+        self.agf.agf_cnt_level.set(levels);
         let (root, levels) = self.inodes.store(&mut write)?;
-        (self.agi.agi_root.set(root), self.agi.agi_level.set(levels));
+        self.agi.agi_root.set(root);
+        self.agi.agi_level.set(levels);
         let mut trees = self.by_block.block_count() + self.by_size.block_count() - 2;
         if let Some(tree) = &self.free_inodes {
             let (root, levels) = tree.store(&mut write)?;
-            (self.agi.agi_free_root.set(root), self.agi.agi_free_level.set(levels));
+            self.agi.agi_free_root.set(root);
+            self.agi.agi_free_level.set(levels);
         }
         if let Some(tree) = &self.owners {
             let (root, levels) = tree.store(&mut write)?;
-            (self.agf.agf_rmap_root.set(root), self.agf.agf_rmap_level.set(levels));
+            self.agf.agf_rmap_root.set(root);
+            self.agf.agf_rmap_level.set(levels);
             self.agf.agf_rmap_blocks.set(tree.block_count());
             trees += tree.block_count() - 1;
         }
         if let Some(tree) = &self.shared {
             let (root, levels) = tree.store(&mut write)?;
-            (self.agf.agf_refcount_root.set(root), self.agf.agf_refcount_level.set(levels));
+            self.agf.agf_refcount_root.set(root);
+            self.agf.agf_refcount_level.set(levels);
             self.agf.agf_refcount_blocks.set(tree.block_count());
         }
         if superblock.has_ro_compat(ro_compat::INOBTCNT) {

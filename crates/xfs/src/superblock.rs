@@ -92,8 +92,7 @@ impl Superblock {
         let (blocks, groups, group) = (raw.sb_dblocks.get(), raw.sb_agcount.get(), raw.sb_agblocks.get());
         let smaller = u64::from(groups.saturating_sub(1)) * u64::from(group);
         if groups == 0
-            || group < 64
-            || group > 1 << 30
+            || !(64..=1 << 30).contains(&group)
             || blocks <= smaller
             || blocks > smaller + u64::from(group)
             || !(u64::from(group)..u64::from(group) * 2).contains(&(1_u64 << raw.sb_agblklog.min(31)))

@@ -186,6 +186,7 @@ impl<S: WriteAt> FileSystem<S> {
     }
 
     /// Writes the leaves, the nodes above them, and the values that are too long for them.
+    #[allow(clippy::needless_range_loop, reason = "only the lowest level has leaves")]
     fn write_leaves(&mut self, inode: &Inode, map: &mut Map, mut list: Vec<Attribute>) -> Result<()> {
         let block = self.block_bytes() as usize;
         list.sort_by(|one, other| (one.hash(), &one.name, one.flags).cmp(&(other.hash(), &other.name, other.flags)));

@@ -17,13 +17,15 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 /// If there are fewer bytes than the header has: callers have whole sectors, blocks or inodes.
 pub(crate) fn header<T: FromBytes + KnownLayout + Immutable>(bytes: &[u8]) -> &T {
     #[allow(clippy::expect_used, reason = "callers have whole blocks, which are larger than any header")]
-    T::ref_from_prefix(bytes).map(|(header, _)| header).ok().expect("a header is shorter than its block")
+    let (header, _) = T::ref_from_prefix(bytes).map_err(|_| "too short").expect("a header is shorter than its block");
+    header
 }
 
 /// The same to be changed.
 pub(crate) fn header_mut<T: FromBytes + IntoBytes + KnownLayout>(bytes: &mut [u8]) -> &mut T {
     #[allow(clippy::expect_used, reason = "callers have whole blocks, which are larger than any header")]
-    T::mut_from_prefix(bytes).map(|(header, _)| header).ok().expect("a header is shorter than its block")
+    let (header, _) = T::mut_from_prefix(bytes).map_err(|_| "too short").expect("a header is shorter than its block");
+    header
 }
 
 /// The checksum of a structure whose `crc` field is at byte `at`: CRC-32C with zeros in place of the field.
