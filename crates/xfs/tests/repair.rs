@@ -1,5 +1,6 @@
 //! Files of all forms made and removed, and `xfs_repair -n` asked.
 
+use testkit::judge::judge;
 use xfs::{FileKind, Special};
 
 use crate::support::{Draw, KINDS, attributes, is_sound, make, open};
@@ -116,4 +117,53 @@ fn files_of_all_kinds_are_sound_and_read_as_they_were_written() {
         disk.flush().unwrap();
         is_sound(&path, &format!("{what}: all removed"));
     }
+}
+
+/// Names moved: within a directory, to another one, over a file, over an empty directory; and what is refused.
+#[test]
+fn renamed_files_and_directories_are_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, options) in KINDS {
+        let path = make(folder.path(), "disk", options);
+        let mut disk = open(&path);
+        let root = disk.superblock().root();
+        let one = disk.create_directory(root, b"one", &attributes(1)).unwrap();
+        let two = disk.create_directory(root, b"two", &attributes(2)).unwrap();
+        let below = disk.create_directory(one, b"below", &attributes(3)).unwrap();
+        let file = disk.create_file(one, b"file", &attributes(4), 5, &mut &b"first"[..]).unwrap();
+        disk.create_file(two, b"taken", &attributes(5), 100_000, &mut &[7; 100_000][..]).unwrap();
+        disk.create_directory(two, b"empty", &attributes(6)).unwrap();
+        disk.rename((one, b"file"), (one, b"a longer name")).unwrap();
+        disk.rename((one, b"a longer name"), (two, b"taken")).unwrap();
+        disk.rename((one, b"below"), (two, b"empty")).unwrap();
+        assert!(matches!(disk.rename((root, b"two"), (below, b"two")), Err(xfs::Error::IntoItself(_))));
+        assert!(matches!(disk.rename((two, b"taken"), (two, b"empty")), Err(xfs::Error::IsADirectory(_))));
+        assert!(matches!(disk.rename((two, b"empty"), (two, b"taken")), Err(xfs::Error::NotADirectory(_))));
+        assert!(matches!(disk.rename((root, b"one"), (root, b"two")), Err(xfs::Error::NotEmpty(_))));
+        disk.flush().unwrap();
+        is_sound(&path, what);
+        let disk = open(&path);
+        assert!(disk.read_directory(one).unwrap().is_empty(), "{what}");
+        assert_eq!(disk.lookup(two, b"taken").unwrap(), Some((file, FileKind::Regular)), "{what}");
+        assert_eq!(disk.lookup(two, b"empty").unwrap(), Some((below, FileKind::Directory)), "{what}");
+        assert_eq!((disk.inode(one).unwrap().links(), disk.inode(two).unwrap().links()), (2, 3), "{what}");
+    }
+}
+
+/// An edit leaves quotas on and enforced, and has the kernel count again when it mounts.
+#[test]
+fn counts_of_quotas_are_no_longer_said_to_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = make(folder.path(), "disk", &[]);
+    // Accounting, enforcement and right counts, for users, groups and projects (`XFS_UQUOTA_ACCT` and so on).
+    let before = 0x1 | 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x8 | 0x200 | 0x400;
+    let set = format!("write -d qflags {before:#x}");
+    judge("xfs_db").args(["-x", "-c", "sb 0", "-c", &set]).arg(&path).succeed();
+    let mut disk = open(&path);
+    let root = disk.superblock().root();
+    disk.create_directory(root, b"new", &attributes(1)).unwrap();
+    disk.flush().unwrap();
+    let said = judge("xfs_db").args(["-r", "-c", "sb 0", "-c", "print qflags"]).arg(&path).succeed();
+    let flags = said.stdout.trim().trim_start_matches("qflags = 0x");
+    assert_eq!(u32::from_str_radix(flags, 16).unwrap(), before & !(0x4 | 0x100 | 0x400), "{}", said.stdout);
 }

@@ -11,8 +11,8 @@ pub(crate) const CRC_AT: usize = 224;
 /// Bits of `sb_versionnum`.
 pub(crate) const XFS_SB_VERSION_NUMBITS: u16 = 0x000f;
 pub(crate) const XFS_SB_VERSION_BORGBIT: u16 = 0x4000;
-/// Bits of `sb_qflags`: accounting for users, groups and projects, and that their counts are right.
-pub(crate) const XFS_QUOTA_CHKD: u16 = 0x0002 | 0x0080 | 0x0200;
+/// Bits of `sb_qflags` that say that the counts are right: `XFS_UQUOTA_CHKD`, `XFS_GQUOTA_CHKD` and `XFS_PQUOTA_CHKD`.
+pub(crate) const XFS_QUOTA_CHKD: u16 = 0x0004 | 0x0100 | 0x0400;
 
 /// `sb_features_ro_compat`.
 pub(crate) mod ro_compat {
