@@ -13,8 +13,8 @@ use crate::inode::{Attributes, FileKind, Fork, Inode};
 use crate::layout::inode::{XFS_DIFLAG_PREALLOC, XFS_DINODE_FMT_DEV};
 use crate::map::{Extent, Map};
 
-/// Device numbers go up to these, not included.
-const MAJOR_END: u32 = 1 << 14;
+/// Device numbers go up to these, not included. The field of the major number has 14 bits, of which the kernel takes 9.
+const MAJOR_END: u32 = 1 << 9;
 const MINOR_END: u32 = 1 << 18;
 
 /// A file that is neither regular nor a directory nor a symbolic link.
@@ -22,14 +22,14 @@ const MINOR_END: u32 = 1 << 18;
 pub enum Special {
     /// A character device.
     CharDevice {
-        /// The driver, below 16,384.
+        /// The driver, below 512.
         major: u32,
         /// The device, below 262,144.
         minor: u32,
     },
     /// A block device.
     BlockDevice {
-        /// The driver, below 16,384.
+        /// The driver, below 512.
         major: u32,
         /// The device, below 262,144.
         minor: u32,

@@ -200,7 +200,8 @@ impl Inode {
             return None;
         }
         let number = crate::layout::be32(&self.bytes, LITERAL_AT);
-        Some((number >> 18, number & 0x3_ffff))
+        // The kernel takes 9 of the 14 bits of the major number.
+        Some((number >> 18 & 0x1ff, number & 0x3_ffff))
     }
 
     fn time(&self, raw: u64) -> Time {
