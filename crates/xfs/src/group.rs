@@ -5,6 +5,8 @@
 //! `agf_freeblks` grows by 3 and `agf_longest` is 103. What the group's own trees lack or have too many of by then is
 //! taken from or given to the free space when the group is stored, until nothing changes any more.
 
+use zerocopy::FromZeros;
+
 use crate::error::{Error, Object, Result};
 use crate::layout::group::{
     AG_VERSION, AGF_CRC_AT, AGFL_BNO_AT, AGFL_CRC_AT, AGI_CRC_AT, NULL32, RawAgf, RawAgfl, RawAgi, XFS_AGF_MAGIC,
@@ -20,6 +22,7 @@ use crate::superblock::Superblock;
 use crate::tree::{Chunk, Free, FreeBySize, Owned, Place, Shared, Tree};
 
 /// Owners of blocks that are no inodes.
+pub(crate) const XFS_RMAP_OWN_FS: u64 = -3_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_AG: u64 = -5_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_INOBT: u64 = -6_i64 as u64;
 pub(crate) const XFS_RMAP_OWN_INODES: u64 = -7_i64 as u64;
@@ -153,6 +156,88 @@ impl Group {
         }
         group.counted = group.counts();
         Ok(group)
+    }
+
+    /// A group in which nothing is: its headers and the roots of its trees come first, as the kernel has them.
+    pub(crate) fn new(superblock: &Superblock, number: u32) -> Result<Self> {
+        let (sector, blocks) = (superblock.sector_bytes(), superblock.group_blocks(number));
+        let block_bytes = superblock.block_size_bytes() as usize;
+        let uuid = superblock.metadata_uuid();
+        let place =
+            Place { group: number, blocks, block_bytes, uuid, first_sector: superblock.group_offset(number, 0) / 512 };
+        let has = |feature| superblock.has_ro_compat(feature);
+        // Behind the block that has the last of the four sectors of headers.
+        let first_root = (3 * sector / block_bytes + 1) as u32;
+        let mut end = first_root;
+        let mut next = |is_there: bool| {
+            end += u32::from(is_there);
+            end - 1
+        };
+        let (by_block, by_size, inodes) = (next(true), next(true), next(true));
+        let free_inodes = next(has(ro_compat::FINOBT));
+        let owners = next(has(ro_compat::RMAPBT));
+        let shared = next(has(ro_compat::REFLINK));
+        let (mut agf, mut agi) = (RawAgf::new_zeroed(), RawAgi::new_zeroed());
+        agf.agf_magicnum.set(XFS_AGF_MAGIC);
+        agf.agf_versionnum.set(AG_VERSION);
+        agf.agf_seqno.set(number);
+        agf.agf_length.set(blocks);
+        agf.agf_uuid = uuid;
+        // An empty list of blocks that are kept.
+        agf.agf_flfirst.set(1);
+        agi.agi_magicnum.set(XFS_AGI_MAGIC);
+        agi.agi_versionnum.set(AG_VERSION);
+        agi.agi_seqno.set(number);
+        agi.agi_length.set(blocks);
+        agi.agi_uuid = uuid;
+        agi.agi_newino.set(NULLAGINO);
+        agi.agi_dirino.set(NULLAGINO);
+        agi.agi_unlinked.iter_mut().for_each(|inode| inode.set(NULLAGINO));
+        let mut sectors = [vec![0; sector], vec![0; sector], vec![0; sector]];
+        sectors[2][AGFL_BNO_AT..].fill(0xff);
+        let agfl: &mut RawAgfl = header_mut(&mut sectors[2]);
+        agfl.agfl_magicnum.set(XFS_AGFL_MAGIC);
+        agfl.agfl_seqno.set(number);
+        agfl.agfl_uuid = uuid;
+        let mut group = Self {
+            number,
+            agf,
+            agi,
+            sectors,
+            kept: Vec::new(),
+            by_block: Tree::empty(XFS_ABTB_CRC_MAGIC, place, by_block),
+            by_size: Tree::empty(XFS_ABTC_CRC_MAGIC, place, by_size),
+            inodes: Tree::empty(XFS_IBT_CRC_MAGIC, place, inodes),
+            free_inodes: has(ro_compat::FINOBT).then(|| Tree::empty(XFS_FIBT_CRC_MAGIC, place, free_inodes)),
+            owners: has(ro_compat::RMAPBT).then(|| Tree::empty(XFS_RMAP_CRC_MAGIC, place, owners)),
+            shared: has(ro_compat::REFLINK).then(|| Tree::empty(XFS_REFC_CRC_MAGIC, place, shared)),
+            released: Default::default(),
+            counted: [0; 3],
+            changed: true,
+        };
+        let mut own = |start: u32, blocks: u32, owner| {
+            if blocks > 0 {
+                group.own(Owned { start, blocks, owner, offset: 0 });
+            }
+        };
+        own(0, first_root, XFS_RMAP_OWN_FS);
+        own(by_block, 2, XFS_RMAP_OWN_AG);
+        own(inodes, free_inodes - inodes + 1, XFS_RMAP_OWN_INOBT);
+        own(owners, owners - free_inodes, XFS_RMAP_OWN_AG);
+        own(shared, shared - owners, XFS_RMAP_OWN_REFC);
+        group.free(Run { start: end, blocks: blocks - end })?;
+        Ok(group)
+    }
+
+    /// Makes the group `blocks` blocks long; it was not longer.
+    pub(crate) fn extend(&mut self, blocks: u32) -> Result<()> {
+        let before = self.agf.agf_length.get();
+        if before == blocks {
+            return Ok(());
+        }
+        self.agf.agf_length.set(blocks);
+        self.agi.agi_length.set(blocks);
+        self.free(Run { start: before, blocks: blocks - before })
     }
 
     pub(crate) fn free_blocks(&self) -> u32 {

@@ -28,6 +28,7 @@ mod directory;
 mod error;
 mod filesystem;
 mod group;
+mod grow;
 mod inode;
 mod layout;
 mod log;

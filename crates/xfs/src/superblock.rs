@@ -140,9 +140,14 @@ impl Superblock {
 
     /// Writes the super block with its checksum.
     pub(crate) fn write(&mut self, storage: &dyn WriteAt) -> Result<()> {
+        self.write_copy(storage, 0)
+    }
+
+    /// Writes the super block at the beginning of a group: the first group has the one that counts.
+    pub(crate) fn write_copy(&mut self, storage: &dyn WriteAt, group: u32) -> Result<()> {
         *header_mut::<RawSuperblock>(&mut self.sector) = self.raw.clone();
         set_checksum(&mut self.sector, CRC_AT);
-        Ok(storage.write_at(0, &self.sector)?)
+        Ok(storage.write_at(self.group_offset(group, 0), &self.sector)?)
     }
 
     /// What is counted per user is not counted by edits: the kernel counts again when it mounts.

@@ -561,3 +561,48 @@ fn the_kernel_and_we_make_the_same_tree_in_turns() {
         }
     }
 }
+
+/// What the super block says after the kernel, and after us.
+#[test]
+fn we_grow_as_the_kernel_does() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, options) in KINDS {
+        let kernels = make(folder.path(), "kernel", options);
+        let ours = folder.path().join("ours");
+        fs::copy(&kernels, &ours).unwrap();
+        // Into the last group, by a few groups, by so little that it is no group, and by a small one.
+        for size in [700 << 20, 701 << 20, 3 << 30, (3 << 30) + (60 << 10), (3 << 30) + (300 << 10)] {
+            for path in [&kernels, &ours] {
+                File::options().write(true).open(path).unwrap().set_len(size).unwrap();
+            }
+            {
+                let mounted = Mount::with_options(&kernels, "rw,nouuid");
+                testkit::judge::judge("xfs_growfs").args(["-d"]).arg(mounted.path()).run();
+                fs::write(mounted.path().join(format!("{size}")), size.to_string()).unwrap();
+            }
+            let mut disk = open(&ours);
+            disk.grow(size / u64::from(disk.superblock().block_size_bytes())).unwrap();
+            let (root, content) = (disk.superblock().root(), size.to_string());
+            let made = Attributes { permissions: 0o644, uid: 0, gid: 0, modified: modified(1) };
+            disk.create_file(root, content.as_bytes(), &made, content.len() as u64, &mut content.as_bytes()).unwrap();
+            disk.flush().unwrap();
+            drop(disk);
+            is_sound(&ours, &format!("{what}: grown to {size} bytes"));
+            let said = |path: &Path| {
+                let show = ["-r", "-c", "sb 0", "-c", "print dblocks agcount fdblocks icount"];
+                testkit::judge::judge("xfs_db").args(show).arg(path).succeed().stdout
+            };
+            assert_eq!(said(&ours), said(&kernels), "{what}: grown to {size} bytes");
+        }
+        let mounted = Mount::with_options(&ours, "rw,nouuid");
+        // The kernel puts directories into all groups in turn, and files next to theirs.
+        let large = vec![5; 1 << 20];
+        for number in 0..40 {
+            let directory = mounted.path().join(format!("directory{number}"));
+            fs::create_dir(&directory).unwrap();
+            fs::write(directory.join("large"), &large).unwrap();
+        }
+        drop(mounted);
+        is_sound(&ours, &format!("{what}: grown, and written by the kernel"));
+    }
+}

@@ -53,6 +53,12 @@ pub(crate) struct Tree<R> {
 }
 
 impl<R: Record> Tree<R> {
+    /// A tree without records, whose only block is `root`.
+    pub(crate) fn empty(magic: u32, place: Place, root: u32) -> Self {
+        let leaves = vec![Leaf { block: Some(root), records: Vec::new() }];
+        Self { magic, place, leaves, nodes: Vec::new(), changed: true }
+    }
+
     /// Reads the tree whose root is `root`. `read` gives a block of the group.
     pub(crate) fn read(
         magic: u32,
