@@ -210,7 +210,7 @@ fn article(kind: FileKind) -> &'static str {
         FileKind::Regular => "a file",
         FileKind::Directory => "a directory",
         FileKind::Symlink => "a symlink",
-        FileKind::CharacterDevice | FileKind::BlockDevice => "a device",
+        FileKind::CharDevice | FileKind::BlockDevice => "a device",
         FileKind::Fifo => "a FIFO",
         FileKind::Socket => "a socket",
     }

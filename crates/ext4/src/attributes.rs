@@ -1,26 +1,16 @@
 //! What files have apart from content: mode, owner, times, the count of their names.
 
+use metadata::{Attributes, Times};
 use storage::WriteAt;
 
 use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
-use crate::inode::{Attributes, Inode, InodeNumber, Time};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_CHANGEABLE_FL, EXT4_EA_INODE_FL, EXT4_IMMUTABLE_FL, EXT4_INDEX_FL};
 
 /// Directories in a directory, and its own two names, at most.
 const LINK_MAX: u16 = 65000;
-
-/// The times of a file to set; `None` leaves one as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Of the last access.
-    pub accessed: Option<Time>,
-    /// Of the last change of content.
-    pub modified: Option<Time>,
-    /// Of the last change of content or attributes.
-    pub changed: Option<Time>,
-}
 
 impl<S: WriteAt> FileSystem<S> {
     /// Changes mode, owner and times of what is there.

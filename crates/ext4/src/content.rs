@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use metadata::FileKind;
 use storage::{ReadAt, WriteAt};
 
 use crate::block_map::BlockMap;
 use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};
 
 /// Files from this size in bytes on need the `large_file` feature.

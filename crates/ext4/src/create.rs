@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
+use metadata::{Attributes, FileKind, Special};
 use storage::{ExtentKind, ReadAt, WriteAt};
 
 use crate::block_map::BlockMap;
@@ -11,7 +12,7 @@ use crate::directory::edit::NewEntry;
 use crate::error::{Error, Result};
 use crate::features::ro_compat;
 use crate::filesystem::FileSystem;
-use crate::inode::{Attributes, FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_PROJINHERIT_FL;
 
 /// How much content is held in memory at a time, in bytes.
@@ -21,29 +22,6 @@ const FIRST_BLOCK: &[Range<u64>] = std::slice::from_ref(&(0..1));
 /// Device numbers go up to these, not included.
 const MAJOR_END: u32 = 1 << 12;
 const MINOR_END: u32 = 1 << 20;
-
-/// A file that is neither regular nor a directory nor a symbolic link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// A character device.
-    CharDevice {
-        /// The driver, below 4096.
-        major: u32,
-        /// The device, below 1,048,576.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// The driver, below 4096.
-        major: u32,
-        /// The device, below 1,048,576.
-        minor: u32,
-    },
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
-}
 
 impl<S: WriteAt> FileSystem<S> {
     /// Creates a regular file of `size_bytes` bytes, which `content` gives.

@@ -1,11 +1,12 @@
 //! Files' content: through extents or, as in ext2 and ext3, through indirect blocks.
 
+use metadata::FileKind;
 use storage::ReadAt;
 
 use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_ENCRYPT_FL, EXT4_EXTENTS_FL};
 
 /// Longest target of a symbolic link, in bytes: one block, and no more than the 4096 bytes of Linux.

@@ -6,13 +6,14 @@
 
 use std::ops::ControlFlow;
 
+use metadata::FileKind;
 use storage::{ReadAt, WriteAt};
 
 use crate::block_map::BlockMap;
 use crate::directory::{DirectoryEntry, FoundEntry, entry_bytes, slots};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 use crate::xattr::{Attribute, Value};
 

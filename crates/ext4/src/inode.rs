@@ -21,11 +21,11 @@
 
 use std::fmt;
 
+use metadata::{Attributes, FileKind, Time, Times};
 use zerocopy::{FromBytes, IntoBytes};
 
 use storage::{ReadAt, WriteAt};
 
-use crate::attributes::Times;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::ro_compat;
@@ -55,118 +55,20 @@ impl fmt::Display for InodeNumber {
     }
 }
 
-/// What kind of file an inode is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
+/// A time from its low part and its extra part.
+fn decode_time(low: u32, extra: u32) -> Time {
+    // The low part is signed; two epoch bits extend it upwards.
+    let seconds = i64::from(low as i32) + (i64::from(extra & 3) << 32);
+    Time { seconds, nanoseconds: extra >> 2 }
 }
 
-impl FileKind {
-    /// From the file type bits of `i_mode`.
-    pub(crate) fn from_mode(mode: u16) -> Option<Self> {
-        Some(match mode >> 12 {
-            0x8 => Self::Regular,
-            0x4 => Self::Directory,
-            0xA => Self::Symlink,
-            0x2 => Self::CharDevice,
-            0x6 => Self::BlockDevice,
-            0x1 => Self::Fifo,
-            0xC => Self::Socket,
-            _ => return None,
-        })
-    }
-
-    /// The file type bits of `i_mode`.
-    pub(crate) fn mode_bits(self) -> u16 {
-        match self {
-            Self::Regular => 0x8000,
-            Self::Directory => 0x4000,
-            Self::Symlink => 0xA000,
-            Self::CharDevice => 0x2000,
-            Self::BlockDevice => 0x6000,
-            Self::Fifo => 0x1000,
-            Self::Socket => 0xC000,
-        }
-    }
-
-    /// From a directory entry's `file_type`; 0 is not known.
-    pub(crate) fn from_entry_type(file_type: u8) -> Option<Self> {
-        Some(match file_type {
-            1 => Self::Regular,
-            2 => Self::Directory,
-            3 => Self::CharDevice,
-            4 => Self::BlockDevice,
-            5 => Self::Fifo,
-            6 => Self::Socket,
-            7 => Self::Symlink,
-            _ => return None,
-        })
-    }
-
-    /// A directory entry's `file_type`.
-    pub(crate) fn entry_type(self) -> u8 {
-        match self {
-            Self::Regular => 1,
-            Self::Directory => 2,
-            Self::CharDevice => 3,
-            Self::BlockDevice => 4,
-            Self::Fifo => 5,
-            Self::Socket => 6,
-            Self::Symlink => 7,
-        }
-    }
-}
-
-/// A point in time, from the Unix epoch on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    /// Whole seconds; inodes of 128 bytes hold 1901 to 2038, larger ones up to 2446.
-    pub seconds: i64,
-    /// Nanoseconds past the second; inodes of 128 bytes hold none.
-    pub nanoseconds: u32,
-}
-
-impl Time {
-    fn decode(low: u32, extra: u32) -> Self {
-        // The low part is signed; two epoch bits extend it upwards.
-        let seconds = i64::from(low as i32) + (i64::from(extra & 3) << 32);
-        Self { seconds, nanoseconds: extra >> 2 }
-    }
-
-    /// The low part and the extra part. A time that is out of range becomes the nearest that is not; without the extra
-    /// part the range is that of the low part.
-    fn encode(self, has_extra: bool) -> (u32, u32) {
-        let last = i64::from(i32::MAX) + if has_extra { 3 << 32 } else { 0 };
-        let seconds = self.seconds.clamp(i64::from(i32::MIN), last);
-        let epoch = ((seconds - i64::from(seconds as i32)) >> 32) & 3;
-        (seconds as u32, (self.nanoseconds.min(999_999_999) << 2) | epoch as u32)
-    }
-}
-
-/// What a file is given apart from its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission bits, up to 0o7777.
-    pub permissions: u16,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Modification time; access, change and, for new files, creation time are set to the same.
-    pub modified: Time,
+/// The low part and the extra part of a time. A time that is out of range becomes the nearest that is not; without the
+/// extra part the range is that of the low part.
+fn encode_time(time: Time, has_extra: bool) -> (u32, u32) {
+    let last = i64::from(i32::MAX) + if has_extra { 3 << 32 } else { 0 };
+    let seconds = time.seconds.clamp(i64::from(i32::MIN), last);
+    let epoch = ((seconds - i64::from(seconds as i32)) >> 32) & 3;
+    (seconds as u32, (time.nanoseconds.min(999_999_999) << 2) | epoch as u32)
 }
 
 /// An inode as it was read.
@@ -189,7 +91,7 @@ impl Inode {
             let room = inode.tail.len() as u16;
             let size = if wanted.is_multiple_of(4) && (32..=room).contains(&wanted) { wanted } else { 32 };
             inode.change_extra(|extra| {
-                let (low, high) = attributes.modified.encode(true);
+                let (low, high) = encode_time(attributes.modified, true);
                 extra.i_extra_isize.set(size);
                 extra.i_crtime.set(low);
                 extra.i_crtime_extra.set(high);
@@ -263,17 +165,17 @@ impl Inode {
 
     /// Access time.
     pub fn accessed(&self) -> Time {
-        Time::decode(self.raw.i_atime.get(), self.extra().map_or(0, |extra| extra.i_atime_extra.get()))
+        decode_time(self.raw.i_atime.get(), self.extra().map_or(0, |extra| extra.i_atime_extra.get()))
     }
 
     /// Modification time.
     pub fn modified(&self) -> Time {
-        Time::decode(self.raw.i_mtime.get(), self.extra().map_or(0, |extra| extra.i_mtime_extra.get()))
+        decode_time(self.raw.i_mtime.get(), self.extra().map_or(0, |extra| extra.i_mtime_extra.get()))
     }
 
     /// Change time.
     pub fn changed(&self) -> Time {
-        Time::decode(self.raw.i_ctime.get(), self.extra().map_or(0, |extra| extra.i_ctime_extra.get()))
+        decode_time(self.raw.i_ctime.get(), self.extra().map_or(0, |extra| extra.i_ctime_extra.get()))
     }
 
     /// Major and minor number, of a device.
@@ -329,7 +231,7 @@ impl Inode {
     pub(crate) fn set_times(&mut self, times: &Times) {
         let has_extra = self.extra_size() >= EXTRA_TIMES_END;
         let [accessed, modified, changed] =
-            [times.accessed, times.modified, times.changed].map(|time| time.map(|time| time.encode(has_extra)));
+            [times.accessed, times.modified, times.changed].map(|time| time.map(|time| encode_time(time, has_extra)));
         for (field, time) in
             [(&mut self.raw.i_atime, accessed), (&mut self.raw.i_mtime, modified), (&mut self.raw.i_ctime, changed)]
         {
@@ -576,14 +478,14 @@ mod tests {
             [i64::from(i32::MIN), -1, 0, 1_700_000_000, i64::from(i32::MAX), 1 << 31, 1 << 33, 15_032_385_535]
         {
             let time = Time { seconds, nanoseconds: 999_999_999 };
-            let (low, extra) = time.encode(true);
-            assert_eq!(Time::decode(low, extra), time);
+            let (low, extra) = encode_time(time, true);
+            assert_eq!(decode_time(low, extra), time);
         }
         let far = Time { seconds: i64::MAX, nanoseconds: 0 };
-        let (low, extra) = far.encode(true);
-        assert_eq!(Time::decode(low, extra).seconds, 15_032_385_535);
+        let (low, extra) = encode_time(far, true);
+        assert_eq!(decode_time(low, extra).seconds, 15_032_385_535);
         // In an inode of 128 bytes, a time past 2038 must not be read as one in the 20th century.
-        let (low, _) = far.encode(false);
-        assert_eq!(Time::decode(low, 0).seconds, i64::from(i32::MAX));
+        let (low, _) = encode_time(far, false);
+        assert_eq!(decode_time(low, 0).seconds, i64::from(i32::MAX));
     }
 }

@@ -52,14 +52,13 @@ mod superblock;
 mod usage;
 mod xattr;
 
-pub use account::{Account, BlockKind, Expectations, Expected, Side, Unexplained, account};
-pub use attributes::Times;
+pub use ::metadata::{Attributes, ContentExtent, Expected, FileKind, Side, Special, Time, Times};
+pub use account::{Account, BlockKind, Expectations, Unexplained, account};
 pub use check::Checked;
-pub use create::Special;
 pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Resource, Result};
 pub use filesystem::FileSystem;
-pub use inode::{Attributes, FileKind, Inode, InodeNumber, Time};
+pub use inode::{Inode, InodeNumber};
 pub use make::{CreateOptions, Features, InodeCount};
 pub use superblock::Superblock;
-pub use usage::{ContentExtent, InodeSet, Owner, Role, Usage};
+pub use usage::{InodeSet, Owner, Role, Usage};

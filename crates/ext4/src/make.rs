@@ -1,5 +1,6 @@
 //! Making a file system: the super block by the rules of `mke2fs`, and the rest as growing adds it.
 
+use metadata::{Attributes, FileKind, Time};
 use storage::WriteAt;
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -9,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::{compat, incompat, ro_compat};
 use crate::filesystem::FileSystem;
 use crate::grow::resize_inode::RESIZE_INODE;
-use crate::inode::{Attributes, FileKind, Inode, InodeNumber, Time};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::jbd2::{JBD2_MAGIC_NUMBER, JBD2_SUPERBLOCK_V2, RawJournalHeader, RawJournalSuperblock};
 use crate::layout::superblock::{EXT4_SUPER_MAGIC, EXT4_VALID_FS, RawSuperblock};
 use crate::superblock::Superblock;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use metadata::FileKind;
 use storage::WriteAt;
 
 use crate::allocate::BlockRun;
@@ -10,7 +11,7 @@ use crate::directory::FoundEntry;
 use crate::directory::edit::check_name;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 
 impl<S: WriteAt> FileSystem<S> {
     /// Removes the name of something that is not a directory, and what it names where that was its

@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use metadata::FileKind;
 use storage::{ReadAt, WriteAt};
 
 use crate::directory::FoundEntry;
 use crate::directory::edit::{NewEntry, check_name};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 
 /// Names that a file can have at most.
 const LINK_MAX: u16 = 65000;

@@ -17,6 +17,7 @@
 //! counted from 0. Three words of flags say which features the file system has ([`features`]). Copies of the super
 //! block are at the start of groups 1 and those whose number is a power of 3, 5 or 7 (`sparse_super`).
 
+use metadata::Time;
 use zerocopy::{FromBytes, IntoBytes};
 
 use storage::{ReadAt, WriteAt};
@@ -24,7 +25,6 @@ use storage::{ReadAt, WriteAt};
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{self, compat, incompat, ro_compat};
-use crate::inode::Time;
 use crate::layout::superblock::{EXT4_ERROR_FS, EXT4_SUPER_MAGIC, EXT4_VALID_FS, RawSuperblock, SUPERBLOCK_OFFSET};
 
 /// The most groups that are read: 2^19 of them are 64 TiB with 4 KiB blocks.

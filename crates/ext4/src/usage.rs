@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use metadata::{ContentExtent, FileKind};
 use storage::ReadAt;
 
 use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
 use crate::features::{incompat, ro_compat};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EA_INODE_FL, EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 use crate::superblock::Superblock;
 use crate::xattr::{Attribute, Value};
@@ -134,17 +135,6 @@ impl FollowedMaps {
         *bits |= mask;
         Ok(())
     }
-}
-
-/// A part of a file's content that is in the storage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentExtent {
-    /// Where it begins in the file, in bytes.
-    pub offset: u64,
-    /// Its length in bytes: whole blocks, which may end past the file.
-    pub length_bytes: u64,
-    /// Where it is in the storage, in bytes.
-    pub storage_offset: u64,
 }
 
 impl Inode {

@@ -2,27 +2,7 @@
 
 use serde::Serialize;
 
-pub use ext4::{Attributes, Special, Time, Times};
-
-/// The kinds of files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FileKind {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharacterDevice,
-    /// A block device.
-    BlockDevice,
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
-}
+pub use ::metadata::{Attributes, FileKind, Special, Time, Times};
 
 /// The facts about a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -289,7 +289,7 @@ impl Filesystem for Server {
         let numbers = (device >> 8 & 0xfff, device & 0xff | device >> 12 & 0xfff00);
         let new = match mode & TYPE_MASK {
             0o100_000 => New::File,
-            0o020_000 => New::Special(FileKind::CharacterDevice, Some(numbers)),
+            0o020_000 => New::Special(FileKind::CharDevice, Some(numbers)),
             0o060_000 => New::Special(FileKind::BlockDevice, Some(numbers)),
             0o010_000 => New::Special(FileKind::Fifo, None),
             0o140_000 => New::Special(FileKind::Socket, None),
@@ -612,7 +612,7 @@ fn file_type(kind: FileKind) -> FileType {
         FileKind::Regular => FileType::RegularFile,
         FileKind::Directory => FileType::Directory,
         FileKind::Symlink => FileType::Symlink,
-        FileKind::CharacterDevice => FileType::CharDevice,
+        FileKind::CharDevice => FileType::CharDevice,
         FileKind::BlockDevice => FileType::BlockDevice,
         FileKind::Fifo => FileType::NamedPipe,
         FileKind::Socket => FileType::Socket,

@@ -107,7 +107,7 @@ impl sandbox::Owners for Recorder<'_> {
 
     fn make_node(&self, mount: usize, directory: u64, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
         let kind = match mode & 0o170_000 {
-            0o020_000 => guest::FileKind::CharacterDevice,
+            0o020_000 => guest::FileKind::CharDevice,
             0o060_000 => guest::FileKind::BlockDevice,
             _ => return Err(io::ErrorKind::InvalidInput.into()),
         };

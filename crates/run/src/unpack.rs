@@ -155,7 +155,7 @@ fn furnish(folder: &Path, program: &Program) -> Result<(), RunError> {
     }
     for (name, major, minor) in DEVICES {
         let path = place("dev").join(name);
-        let made = make_special(&path, FileKind::CharacterDevice, Some((major, minor)));
+        let made = make_special(&path, FileKind::CharDevice, Some((major, minor)));
         made.map_err(|error| RunError::Unavailable {
             problem: format!("the device /dev/{name}, which programs need, cannot be made for the guest: {error}"),
             hint: Some("give this container the right to make devices: `--cap-add MKNOD`".to_owned()),

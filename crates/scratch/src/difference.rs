@@ -459,7 +459,7 @@ impl Work<'_> {
             kind => {
                 let (major, minor) = metadata.device.unwrap_or_default();
                 Made::Special(match kind {
-                    FileKind::CharacterDevice => Special::CharDevice { major, minor },
+                    FileKind::CharDevice => Special::CharDevice { major, minor },
                     FileKind::BlockDevice => Special::BlockDevice { major, minor },
                     FileKind::Fifo => Special::Fifo,
                     _ => Special::Socket,

@@ -4,12 +4,13 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
+use metadata::{ContentExtent, FileKind};
 use storage::{ExtentKind, ReadAt, WriteAt};
 
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::group::Run;
-use crate::inode::{FileKind, Fork, Inode};
+use crate::inode::{Fork, Inode};
 use crate::layout::attribute::{REMOTE_BYTES, REMOTE_CRC_AT, RawRemote, XFS_SYMLINK_MAGIC};
 use crate::layout::inode::{XFS_DIFLAG_REALTIME, XFS_DINODE_FMT_LOCAL};
 use crate::layout::{has_checksum, header};
@@ -21,17 +22,6 @@ const CONTENT_STEP_BYTES: u64 = 1 << 20;
 pub(crate) const XFS_SYMLINK_MAXLEN: usize = 1024;
 /// The most bytes that blocks next to each other have which a target is in: a block of the largest size.
 const SYMLINK_BYTES: usize = 64 << 10;
-
-/// A part of a file's content that lies on the disk as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentExtent {
-    /// Where it begins in the file, in bytes.
-    pub offset: u64,
-    /// Its length in bytes, which may reach past the end of the file.
-    pub length_bytes: u64,
-    /// Where it is in the storage, in bytes.
-    pub storage_offset: u64,
-}
 
 impl<S: WriteAt> FileSystem<S> {
     /// Where the content of a regular file is, in order; what no extent covers reads as zeros.

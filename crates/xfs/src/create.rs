@@ -4,41 +4,19 @@ use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
 
+use metadata::{Attributes, FileKind, Special};
 use storage::{ReadAt, WriteAt};
 
 use crate::content::{XFS_SYMLINK_MAXLEN, content_blocks};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{Attributes, FileKind, Fork, Inode};
+use crate::inode::{Fork, Inode};
 use crate::layout::inode::{XFS_DIFLAG_PREALLOC, XFS_DINODE_FMT_DEV};
 use crate::map::{Extent, Map};
 
 /// Device numbers go up to these, not included. The field of the major number has 14 bits, of which the kernel takes 9.
 const MAJOR_END: u32 = 1 << 9;
 const MINOR_END: u32 = 1 << 18;
-
-/// A file that is neither regular nor a directory nor a symbolic link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// A character device.
-    CharDevice {
-        /// The driver, below 512.
-        major: u32,
-        /// The device, below 262,144.
-        minor: u32,
-    },
-    /// A block device.
-    BlockDevice {
-        /// The driver, below 512.
-        major: u32,
-        /// The device, below 262,144.
-        minor: u32,
-    },
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
-}
 
 type WriteExtents<'a, S> = &'a mut dyn FnMut(&mut FileSystem<S>, &[Extent]) -> Result<()>;
 
@@ -155,12 +133,7 @@ impl<S: WriteAt> FileSystem<S> {
         special: Special,
         attributes: &Attributes,
     ) -> Result<u64> {
-        let (kind, (major, minor)) = match special {
-            Special::CharDevice { major, minor } => (FileKind::CharDevice, (major, minor)),
-            Special::BlockDevice { major, minor } => (FileKind::BlockDevice, (major, minor)),
-            Special::Fifo => (FileKind::Fifo, (0, 0)),
-            Special::Socket => (FileKind::Socket, (0, 0)),
-        };
+        let (kind, (major, minor)) = (special.kind(), special.device());
         if major >= MAJOR_END || minor >= MINOR_END {
             let what = format!("device {major}:{minor}: the numbers go up to {}:{}", MAJOR_END - 1, MINOR_END - 1);
             return Err(Error::TooLarge { what });

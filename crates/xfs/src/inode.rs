@@ -1,5 +1,6 @@
 //! Inodes: read, changed, taken and given back.
 
+use metadata::{Attributes, FileKind, S_IFMT, Time, Times};
 use storage::{ReadAt, WriteAt};
 
 use crate::error::{Error, Object, Result};
@@ -16,96 +17,8 @@ use crate::superblock::Superblock;
 /// With `bigtime` a time is nanoseconds since 1901: the smallest that 32 bits of seconds had.
 const BIGTIME_EPOCH: i64 = 1 << 31;
 const NANOSECONDS: u64 = 1_000_000_000;
-/// Bits of a mode that say the kind of file.
-const S_IFMT: u16 = 0xf000;
 /// Inodes come in chunks of so many.
 const CHUNK_INODES: u32 = 64;
-
-/// The kind of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file.
-    Regular,
-    /// A directory.
-    Directory,
-    /// A symbolic link.
-    Symlink,
-    /// A character device.
-    CharDevice,
-    /// A block device.
-    BlockDevice,
-    /// A FIFO.
-    Fifo,
-    /// A socket.
-    Socket,
-}
-
-impl FileKind {
-    const ALL: [(Self, u16, u8); 7] = [
-        (Self::Regular, 0o100_000, 1),
-        (Self::Directory, 0o040_000, 2),
-        (Self::CharDevice, 0o020_000, 3),
-        (Self::BlockDevice, 0o060_000, 4),
-        (Self::Fifo, 0o010_000, 5),
-        (Self::Socket, 0o140_000, 6),
-        (Self::Symlink, 0o120_000, 7),
-    ];
-
-    fn of_mode(mode: u16) -> Option<Self> {
-        Self::ALL.iter().find(|(_, bits, _)| *bits == mode & S_IFMT).map(|(kind, ..)| *kind)
-    }
-
-    fn row(self) -> (Self, u16, u8) {
-        Self::ALL[Self::ALL.iter().position(|(kind, ..)| *kind == self).unwrap_or(0)]
-    }
-
-    /// The bits of the mode.
-    fn mode_bits(self) -> u16 {
-        self.row().1
-    }
-
-    /// `XFS_DIR3_FT_*`, which directories have of each name.
-    pub(crate) fn in_directory(self) -> u8 {
-        self.row().2
-    }
-
-    pub(crate) fn of_directory(number: u8) -> Option<Self> {
-        Self::ALL.iter().find(|(.., other)| *other == number).map(|(kind, ..)| *kind)
-    }
-}
-
-/// A point in time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time {
-    /// Seconds since 1970.
-    pub seconds: i64,
-    /// Nanoseconds, below 1,000,000,000.
-    pub nanoseconds: u32,
-}
-
-/// What a new file gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Attributes {
-    /// Permission bits, up to 0o7777.
-    pub permissions: u16,
-    /// Owner.
-    pub uid: u32,
-    /// Group.
-    pub gid: u32,
-    /// Modification time; access, change and, for new files, creation time are set to the same.
-    pub modified: Time,
-}
-
-/// Times to be changed, those that are given.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Times {
-    /// Of the last access.
-    pub accessed: Option<Time>,
-    /// Of the last change of content.
-    pub modified: Option<Time>,
-    /// Of the last change of content or attributes.
-    pub changed: Option<Time>,
-}
 
 /// Which of the two maps of an inode is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +59,7 @@ impl Inode {
     /// [`Error::Corrupt`] if the mode has none.
     pub fn kind(&self) -> Result<FileKind> {
         let mode = self.raw().di_mode.get();
-        FileKind::of_mode(mode).ok_or_else(|| self.corrupt(format!("invalid mode {mode:o}")))
+        FileKind::from_mode(mode).ok_or_else(|| self.corrupt(format!("invalid mode {mode:o}")))
     }
 
     /// Permission bits.
@@ -237,11 +150,15 @@ impl Inode {
         }
     }
 
+    pub(crate) fn set_permissions(&mut self, permissions: u16) {
+        let mode = self.raw().di_mode.get() & S_IFMT | permissions & 0o7777;
+        self.raw_mut().di_mode.set(mode);
+    }
+
     /// Sets mode, owner and times.
     pub(crate) fn set_attributes(&mut self, attributes: &Attributes) {
-        let mode = self.raw().di_mode.get() & S_IFMT | attributes.permissions & 0o7777;
+        self.set_permissions(attributes.permissions);
         let raw = self.raw_mut();
-        raw.di_mode.set(mode);
         raw.di_uid.set(attributes.uid);
         raw.di_gid.set(attributes.gid);
         let time = Some(attributes.modified);

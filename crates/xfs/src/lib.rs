@@ -37,10 +37,9 @@ mod remove;
 mod superblock;
 mod tree;
 
-pub use content::ContentExtent;
-pub use create::Special;
 pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Result};
 pub use filesystem::FileSystem;
-pub use inode::{Attributes, FileKind, Inode, Time, Times};
+pub use inode::Inode;
+pub use metadata::{Attributes, ContentExtent, FileKind, Special, Time, Times};
 pub use superblock::Superblock;

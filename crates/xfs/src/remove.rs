@@ -1,11 +1,12 @@
 //! Names removed and changed, and what has no name any more given back.
 
+use metadata::FileKind;
 use storage::WriteAt;
 
 use crate::create::check_name;
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Fork, Inode};
+use crate::inode::{Fork, Inode};
 
 /// Directories are at most so deep below each other: more are a cycle.
 const MAX_DEPTH: usize = 4096;

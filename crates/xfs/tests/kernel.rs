@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use metadata::{Acl, AclEntry};
 use rustix::fs::{CWD, FallocateFlags, FileType, Gid, Mode, Timespec, Timestamps, Uid, XattrFlags};
 use storage::ReadAt;
 use testkit::mount::Mount;
@@ -559,6 +560,55 @@ fn the_kernel_and_we_make_the_same_tree_in_turns() {
         for sequence in 0..testkit::rounds(true, SEQUENCES) {
             run(what, options, index as u64 * 1000 + sequence);
         }
+    }
+}
+
+/// Access control lists that we set are those that the kernel shows, permission bits included, and the other way round.
+#[test]
+fn access_control_lists_are_the_same_to_the_kernel() {
+    let folder = tempfile::tempdir().unwrap();
+    for (what, options) in KINDS {
+        let [kernels, ours] = ["kernel", "ours"].map(|name| make(folder.path(), name, options));
+        {
+            let mounted = Mount::with_options(&kernels, "rw");
+            let root = mounted.path();
+            for name in ["file", "plain"] {
+                File::create(root.join(name)).unwrap();
+            }
+            fs::create_dir(root.join("directory")).unwrap();
+            for (list, name) in [
+                ("u::rw-,u:1000:r--,g::r--,g:70000:rwx,m::rw-,o::---", "file"),
+                ("u::rwx,g::r-x,o::--x", "plain"),
+                ("u::rwx,u:5:rwx,g::r-x,m::rwx,o::r-x,d:u::rwx,d:u:1001:rw-,d:g::r--,d:m::rwx,d:o::---", "directory"),
+            ] {
+                testkit::judge::judge("setfacl").args(["--set", list]).arg(root.join(name)).succeed();
+            }
+        }
+        let expected = shown(&kernels);
+        let mut disk = open(&ours);
+        let root = disk.superblock().root();
+        let made = Attributes { permissions: 0o644, uid: 0, gid: 0, modified: Time::default() };
+        for name in ["file", "plain", "directory"] {
+            let number = match name {
+                "directory" => disk.create_directory(root, name.as_bytes(), &made).unwrap(),
+                _ => disk.create_file(root, name.as_bytes(), &made, 0, &mut &b""[..]).unwrap(),
+            };
+            for (attribute, value) in &expected[name.as_bytes()].xattrs {
+                disk.set_xattr(number, attribute, value).unwrap();
+            }
+        }
+        // What says no more than the permission bits is not kept as a list.
+        let plain = find(&disk, "plain");
+        let entries = [(1, 7), (4, 5), (32, 1)].map(|(tag, permissions)| AclEntry::new(tag, permissions, 0));
+        let list = Acl::new(entries.to_vec()).unwrap().to_xattr();
+        disk.set_xattr(plain, b"system.posix_acl_access", &list).unwrap();
+        disk.flush().unwrap();
+        is_sound(&ours, what);
+        let facts = |tree: Tree| -> BTreeMap<_, _> {
+            tree.into_iter().map(|(path, node)| (path, (node.permissions, node.xattrs))).collect()
+        };
+        assert_eq!(facts(shown(&ours)), facts(expected), "{what}");
+        assert_eq!(facts(read(&open(&kernels))), facts(read(&open(&ours))), "{what}");
     }
 }
 

@@ -73,18 +73,18 @@ fn files_of_all_kinds_are_sound_and_read_as_they_were_written() {
         }
         let values: [(&str, usize); 6] = [
             ("security.selinux", 40),
-            ("user.a", 0),
-            ("user.middle", 200),
+            ("trusted.a", 0),
+            ("trusted.middle", 200),
             ("trusted.long", 3000),
-            ("user.longest", 65536),
-            ("user.another", 10_000),
+            ("trusted.longest", 65536),
+            ("trusted.another", 10_000),
         ];
         for file in [file, long, device, directory, sparse] {
             for (name, length) in values {
                 disk.set_xattr(file, name.as_bytes(), &content[..length]).unwrap();
             }
             for number in 0..200 {
-                disk.set_xattr(file, format!("user.n{number}").as_bytes(), &content[..100]).unwrap();
+                disk.set_xattr(file, format!("trusted.n{number}").as_bytes(), &content[..100]).unwrap();
             }
         }
         disk.flush().unwrap();

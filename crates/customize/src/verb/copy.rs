@@ -174,7 +174,7 @@ impl Work<'_> {
                 let target = self.guest.read_link(from)?;
                 self.guest.create_symlink(to, &target, &attributes)?;
             }
-            FileKind::CharacterDevice => {
+            FileKind::CharDevice => {
                 self.guest.create_special(to, Special::CharDevice { major, minor }, &attributes)?;
             }
             FileKind::BlockDevice => {

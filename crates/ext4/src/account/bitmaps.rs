@@ -2,10 +2,11 @@
 
 use std::ops::Range;
 
+use metadata::{Expected, Side};
 use storage::ReadAt;
 
 use super::owners::Owners;
-use super::{Accountant, BlockKind, Expected, Flips, Side, intersection};
+use super::{Accountant, BlockKind, Flips, intersection};
 use crate::bitmap::{Bitmap, BitmapKind};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;

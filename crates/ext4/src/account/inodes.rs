@@ -1,11 +1,12 @@
 //! Slots of inode tables that differ.
 
+use metadata::{Expected, FileKind, Side};
 use storage::ReadAt;
 
 use super::fields::{BODY_ATTRIBUTES, differing_inode, others};
-use super::{Accountant, Expected, Problem, Side};
+use super::{Accountant, Problem};
 use crate::error::{Object, Result};
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_HUGE_FILE_FL, EXT4_INDEX_FL, EXT4_INLINE_DATA_FL};
 
 /// How content is stored.

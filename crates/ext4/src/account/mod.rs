@@ -14,12 +14,13 @@ mod owners;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
+use ::metadata::{Expected, FileKind, Side};
 use storage::ReadAt;
 
 use crate::error::{Object, Result};
 use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::superblock::Superblock;
 use crate::usage::{InodeSet, Owner, Role, clipped};
 use crate::xattr::Value;
@@ -32,28 +33,6 @@ const WINDOW_BLOCKS: u64 = 1 << 18;
 
 /// The reserved inodes whose content is the file system's own.
 const RESIZE_INODE: InodeNumber = InodeNumber(7);
-
-/// Which of the two states.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// Before.
-    Old,
-    /// After.
-    New,
-}
-
-/// In what an inode may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Expected {
-    /// In nothing.
-    Nothing,
-    /// In what no path shows: times of access and change, where its blocks are, how they are mapped.
-    Unseen,
-    /// A directory: in its entries and what they bring with them, not in its times.
-    Entries,
-    /// In anything: it is new, gone, or was changed.
-    Anything,
-}
 
 /// What is known of a change.
 pub struct Expectations<'a> {

@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::ops::ControlFlow;
 
+use metadata::FileKind;
 use storage::{Printable, ReadAt};
 
 use super::{Check, KIND_DIRECTORY};
@@ -11,7 +12,7 @@ use crate::directory::htree::{NODE_ENTRIES_OFFSET, ROOT_ENTRIES_OFFSET};
 use crate::directory::{DirectoryEntry, slots, tail};
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat};
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
 use crate::layout::superblock::EXT2_OS_HURD;
 

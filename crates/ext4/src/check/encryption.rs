@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use metadata::FileKind;
 use storage::ReadAt;
 
 use super::Check;
 use crate::directory::DirectoryEntry;
 use crate::error::{Object, Result};
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_ENCRYPT_FL;
 use crate::layout::xattr::EXT4_XATTR_INDEX_ENCRYPTION;
 use crate::xattr::{Attribute, Value};

@@ -1,12 +1,13 @@
 //! Whether the fields of an inode fit each other and the super block.
 
+use metadata::FileKind;
 use storage::ReadAt;
 
 use super::Check;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat, ro_compat};
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::journal;
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_INDEX_FL};
 use crate::layout::jbd2::JBD2_SUPERBLOCK_V1;

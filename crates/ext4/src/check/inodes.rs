@@ -1,12 +1,13 @@
 //! Every inode: whether its fields are valid, and which blocks it claims.
 
+use metadata::FileKind;
 use storage::ReadAt;
 
 use super::{Check, KIND_UNKNOWN};
 use crate::block_map::extent::Mapped;
 use crate::error::{Error, Object, Result};
 use crate::features::{incompat, ro_compat};
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::{EXT4_EXTENTS_FL, EXT4_VERITY_FL};
 
 /// The inode that holds the blocks reserved for more descriptors: they are metadata at the same time.

@@ -1,5 +1,6 @@
 //! Names added to and removed from directories, linear and indexed.
 
+use metadata::FileKind;
 use zerocopy::IntoBytes;
 
 use storage::WriteAt;
@@ -16,7 +17,7 @@ use crate::directory::{
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::directory::{EXT4_FT_DIR_CSUM, RawDxRootInfo, RawEntryHeader, RawTail};
 use crate::layout::inode::EXT4_INDEX_FL;
 

@@ -25,6 +25,7 @@ pub(crate) mod htree;
 
 use std::ops::ControlFlow;
 
+use metadata::FileKind;
 use zerocopy::FromBytes;
 
 use storage::ReadAt;
@@ -33,7 +34,7 @@ use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::directory::{EXT4_FT_DIR_CSUM, RawEntryHeader, RawTail};
 use crate::layout::inode::{EXT4_CASEFOLD_FL, EXT4_ENCRYPT_FL, EXT4_INDEX_FL};
 

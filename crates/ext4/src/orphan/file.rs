@@ -18,6 +18,7 @@
 
 use std::collections::BTreeSet;
 
+use metadata::FileKind;
 use zerocopy::{FromBytes, IntoBytes};
 
 use storage::{ReadAt, WriteAt};
@@ -26,7 +27,7 @@ use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, ro_compat};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::orphan_file::{EXT4_ORPHAN_BLOCK_MAGIC, RawOrphanTail};
 
 /// The most blocks that the kernel takes for an orphan file.

@@ -17,12 +17,13 @@
 
 pub(crate) mod file;
 
+use metadata::FileKind;
 use storage::{ReadAt, WriteAt};
 
 use crate::bitmap::BitmapKind;
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 
 impl<S: ReadAt> FileSystem<S> {
     /// Whether inodes were being deleted or truncated when it was last used, and still are.

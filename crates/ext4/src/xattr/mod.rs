@@ -31,10 +31,9 @@ use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
 use crate::inode::{Inode, InodeNumber};
 use crate::layout::xattr::{
-    EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM, EXT4_XATTR_MAGIC,
-    RawXattrEntry, RawXattrHeader,
+    EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM,
+    EXT4_XATTR_INDEX_USER, EXT4_XATTR_MAGIC, RawXattrEntry, RawXattrHeader,
 };
-use crate::xattr::acl::Acl;
 
 pub(crate) const ENTRY_BYTES: usize = size_of::<RawXattrEntry>();
 pub(crate) const HEADER_BYTES: usize = size_of::<RawXattrHeader>();
@@ -47,7 +46,7 @@ const MAX_VALUES_BYTES: usize = 16 << 20;
 
 /// The beginnings of names, by `e_name_index`; only the rest of a name is stored.
 const PREFIXES: &[(u8, &str)] = &[
-    (1, "user."),
+    (EXT4_XATTR_INDEX_USER, "user."),
     (EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, "system.posix_acl_access"),
     (EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, "system.posix_acl_default"),
     (4, "trusted."),
@@ -253,7 +252,7 @@ impl<S: ReadAt> FileSystem<S> {
         if !attribute.is_acl() {
             return Ok(value);
         }
-        let acl = Acl::from_disk(&value).map_err(|problem| Error::corrupt(Object::Inode(inode.number()), problem))?;
+        let acl = acl::from_disk(&value).map_err(|problem| Error::corrupt(Object::Inode(inode.number()), problem))?;
         Ok(acl.to_xattr())
     }
 

@@ -3,24 +3,23 @@
 
 use std::collections::BTreeMap;
 
+use metadata::{Acl, Attributes, FileKind, Time, Times};
 use zerocopy::IntoBytes;
 
 use storage::{Printable, WriteAt};
 
 use crate::allocate::BlockRun;
-use crate::attributes::Times;
 use crate::block_map::BlockMap;
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::{compat, incompat};
 use crate::filesystem::FileSystem;
-use crate::inode::{Attributes, FileKind, Inode, InodeNumber, Time};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EA_INODE_FL;
 use crate::layout::xattr::{
-    EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_INDEX_SYSTEM,
-    EXT4_XATTR_INDEX_USER, EXT4_XATTR_MAGIC, RawXattrHeader,
+    EXT4_XATTR_INDEX_POSIX_ACL_ACCESS, EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT, EXT4_XATTR_MAGIC, RawXattrHeader,
 };
-use crate::xattr::acl::Acl;
+use crate::xattr::acl;
 use crate::xattr::{
     Attribute, HEADER_BYTES, MAX_VALUE_BYTES, Value, entry_hash, split_name, write_entries, xattr_checksum,
 };
@@ -55,7 +54,7 @@ impl<S: WriteAt> FileSystem<S> {
                 inode.raw.i_mode.set(inode.raw.i_mode.get() & !0o777 | acl.mode_bits());
                 is_needed = !acl.is_only_mode();
             }
-            value = acl.to_disk();
+            value = acl::to_disk(&acl);
         }
         let attribute = Attribute { index, suffix, value: Value::Here(value) };
         let (body, block) = self.attributes_without(&inode, &attribute)?;
@@ -103,28 +102,16 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// A name taken apart, where files of this kind can have it.
     fn checked_name(&self, inode: &Inode, name: &[u8]) -> Result<(u8, Vec<u8>)> {
-        let kind = inode.kind()?;
         let refuse = |why: &str| {
             let what = format!("attribute `{}` {why}", Printable(name));
             Err(Error::unsupported(Object::Inode(inode.number()), what))
         };
-        let Some((index, suffix)) = split_name(name) else {
-            return refuse("does not begin with user., trusted., security. or system.posix_acl_");
-        };
-        let is_acl = index == EXT4_XATTR_INDEX_POSIX_ACL_ACCESS || index == EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT;
-        // On disk the beginning takes no room, but no program can ask for more.
-        if is_acl != suffix.is_empty() || name.len() > 255 || suffix.contains(&0) {
-            return refuse("has an invalid name: it is empty, longer than 255 bytes, or has a NUL in it");
+        if let Some(why) = metadata::xattr_problem(inode.kind()?, name) {
+            return refuse(why);
         }
-        match index {
-            EXT4_XATTR_INDEX_POSIX_ACL_DEFAULT if kind != FileKind::Directory => refuse("is for directories"),
-            EXT4_XATTR_INDEX_POSIX_ACL_ACCESS if kind == FileKind::Symlink => refuse("is not for symbolic links"),
-            EXT4_XATTR_INDEX_USER if !matches!(kind, FileKind::Regular | FileKind::Directory) => {
-                refuse("is for regular files and directories")
-            }
-            EXT4_XATTR_INDEX_SYSTEM => refuse("is the file system's own"),
-            _ if index > EXT4_XATTR_INDEX_SYSTEM => refuse("is not known"),
-            _ => Ok((index, suffix.to_vec())),
+        match split_name(name) {
+            Some((index, suffix)) => Ok((index, suffix.to_vec())),
+            None => refuse("has a name that ext4 cannot store"),
         }
     }
 

@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use metadata::FileKind;
 use storage::ReadAt;
 
 use crate::checksum::crc32c;
 use crate::error::{Error, Object, Result};
 use crate::features::incompat;
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Inode, InodeNumber};
+use crate::inode::{Inode, InodeNumber};
 use crate::layout::inode::EXT4_EA_INODE_FL;
 use crate::xattr::{Attribute, MAX_VALUE_BYTES, Value, entry_hash, signed_entry_hash};
 

@@ -16,7 +16,7 @@ use crate::file_system::{Child, FileSystem, Node};
 use crate::guest::Guest;
 use crate::volume::Volume;
 
-pub use ext4::Expected;
+pub use ::metadata::Expected;
 
 /// The bytes of a boot sector that come before the MBR's records.
 const BEFORE_RECORDS: usize = 446;

@@ -41,6 +41,7 @@ use storage::{Finding, ReadAt};
 use crate::diff::{Accounted, Explanation};
 use crate::metadata::{Attributes, FileKind, FreeSpace, Metadata, Special, Time, Times};
 
+pub use ::metadata::ContentExtent;
 pub use error::{FileSystemError, FileSystemProblem, NoSpace};
 pub(crate) use kind::recognise;
 pub use kind::{Bytes, KINDS, Kind, Signature, Support};
@@ -70,17 +71,6 @@ pub struct Checked {
     pub findings: Vec<Finding>,
     /// What could not be checked, and why.
     pub not_checked: Vec<String>,
-}
-
-/// A part of a file's content that lies on the disk as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentExtent {
-    /// Where it begins in the file, in bytes.
-    pub offset: u64,
-    /// Its length in bytes, which may reach past the end of the file.
-    pub length_bytes: u64,
-    /// Where it is in the partition, in bytes.
-    pub storage_offset: u64,
 }
 
 /// What some file systems know of a file that has no place in [`Metadata`].

@@ -35,7 +35,7 @@ fn read(file_system: &dyn FileSystem, node: &Node) -> Result<tree::Node, FileSys
         FileKind::Regular => Kind::Regular,
         FileKind::Directory => Kind::Directory,
         FileKind::Symlink => Kind::Symlink,
-        FileKind::CharacterDevice => Kind::CharDevice,
+        FileKind::CharDevice => Kind::CharDevice,
         FileKind::BlockDevice => Kind::BlockDevice,
         FileKind::Fifo => Kind::Fifo,
         FileKind::Socket => Kind::Socket,

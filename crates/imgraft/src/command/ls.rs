@@ -281,7 +281,7 @@ fn permissions(metadata: &Metadata) -> String {
         FileKind::Regular => '-',
         FileKind::Directory => 'd',
         FileKind::Symlink => 'l',
-        FileKind::CharacterDevice => 'c',
+        FileKind::CharDevice => 'c',
         FileKind::BlockDevice => 'b',
         FileKind::Fifo => 'p',
         FileKind::Socket => 's',

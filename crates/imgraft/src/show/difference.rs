@@ -86,7 +86,7 @@ fn kind_text(kind: FileKind) -> &'static str {
         FileKind::Regular => "file",
         FileKind::Directory => "directory",
         FileKind::Symlink => "symlink",
-        FileKind::CharacterDevice => "character device",
+        FileKind::CharDevice => "character device",
         FileKind::BlockDevice => "block device",
         FileKind::Fifo => "FIFO",
         FileKind::Socket => "socket",

@@ -51,13 +51,13 @@ pub(super) fn look(path: &Path) -> io::Result<Seen> {
     let kind = match found.mode() & 0o170_000 {
         0o040_000 => FileKind::Directory,
         0o120_000 => FileKind::Symlink,
-        0o020_000 => FileKind::CharacterDevice,
+        0o020_000 => FileKind::CharDevice,
         0o060_000 => FileKind::BlockDevice,
         0o010_000 => FileKind::Fifo,
         0o140_000 => FileKind::Socket,
         _ => FileKind::Regular,
     };
-    let is_device = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice);
+    let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
     let device = is_device.then(|| (rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev())));
     let time = |seconds, nanoseconds: i64| Time { seconds, nanoseconds: nanoseconds.clamp(0, 999_999_999) as u32 };
     Ok(Seen {
@@ -79,7 +79,7 @@ pub(super) fn look(path: &Path) -> io::Result<Seen> {
 /// Makes a device, FIFO or socket.
 pub(super) fn make_special(path: &Path, kind: FileKind, device: Option<(u32, u32)>) -> io::Result<()> {
     let file_type = match kind {
-        FileKind::CharacterDevice => FileType::CharacterDevice,
+        FileKind::CharDevice => FileType::CharacterDevice,
         FileKind::BlockDevice => FileType::BlockDevice,
         FileKind::Fifo => FileType::Fifo,
         _ => FileType::Socket,

@@ -16,8 +16,8 @@ const XFS_XATTR_SIZE_MAX: usize = 65536;
 /// The names of namespaces, and their flags.
 const NAMESPACES: [(&[u8], u8); 3] = [(b"user.", 0), (b"trusted.", XFS_ATTR_ROOT), (b"security.", XFS_ATTR_SECURE)];
 /// Access control lists have names of their own on the disk.
-const ACLS: [(&[u8], &[u8]); 2] =
-    [(b"system.posix_acl_access", b"SGI_ACL_FILE"), (b"system.posix_acl_default", b"SGI_ACL_DEFAULT")];
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+const ACLS: [(&[u8], &[u8]); 2] = [(ACCESS_ACL, b"SGI_ACL_FILE"), (b"system.posix_acl_default", b"SGI_ACL_DEFAULT")];
 
 /// An attribute as it is on the disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,9 @@ impl Attribute {
     /// The name and the value as users have them.
     fn shown(self) -> (Vec<u8>, Vec<u8>) {
         if let Some((name, _)) = ACLS.iter().find(|(_, stored)| self.flags == XFS_ATTR_ROOT && *stored == self.name)
-            && let Some(value) = acl::shown(&self.value)
+            && let Ok(acl) = acl::from_disk(&self.value)
         {
-            return (name.to_vec(), value);
+            return (name.to_vec(), acl.to_xattr());
         }
         let prefix =
             NAMESPACES.iter().find(|(_, flags)| *flags == self.flags).map_or(&b"user."[..], |(prefix, _)| prefix);

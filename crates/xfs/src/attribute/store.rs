@@ -1,11 +1,12 @@
 //! Attributes set, removed and stored.
 
-use storage::WriteAt;
+use metadata::{Acl, FileKind};
+use storage::{Printable, WriteAt};
 
-use super::{ACLS, Attribute, XFS_XATTR_SIZE_MAX, acl, stored_name};
+use super::{ACCESS_ACL, ACLS, Attribute, XFS_XATTR_SIZE_MAX, acl, stored_name};
 use crate::error::{Error, Object, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Fork, Inode};
+use crate::inode::{Fork, Inode};
 use crate::layout::attribute::{
     LEAF_HEADER_BYTES, REMOTE_BYTES, REMOTE_CRC_AT, RawLeafHeader, RawRemote, XFS_ATTR_LOCAL, XFS_ATTR_PARENT,
     XFS_ATTR3_LEAF_MAGIC, XFS_ATTR3_RMT_MAGIC,
@@ -17,58 +18,64 @@ use crate::map::Map;
 
 /// How much of an inode attributes in blocks get for their map, if the data fork does not need it: three extents.
 const MAP_BYTES: usize = 48;
-/// The least that a map needs: one extent, or the root of a tree with one pointer.
-const LEAST_MAP_BYTES: usize = 24;
+/// The least that the data fork and attributes are left, if both are there: the root of a tree with 3 and with 2
+/// pointers, which the kernel counts on. It may have to make such a root later.
+const LEAST_DATA_BYTES: usize = 56;
+const LEAST_ATTRIBUTE_BYTES: usize = 40;
 /// What a device has in its data fork, rounded up.
 const DEVICE_BYTES: usize = 8;
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Sets an extended attribute, whose name has its namespace in front. Times stay as they are.
+    /// Sets an extended attribute, whose name has its namespace in front. Times stay as they are. ACLs are given in the
+    /// form that programs see. An access ACL changes the permission bits too, and one that says no more than they can is
+    /// not stored.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] for a name that XFS cannot have, [`Error::TooLarge`], [`Error::NoSpace`].
+    /// [`Error::Unsupported`] for a name that this kind of file cannot have and for ACLs that break a rule;
+    /// [`Error::TooLarge`], [`Error::NoSpace`].
     pub fn set_xattr(&mut self, number: u64, name: &[u8], value: &[u8]) -> Result<()> {
-        self.change(number, name, Some(value))
+        self.begin()?;
+        let refuse = |problem: String| Error::unsupported(Object::Inode(number), problem);
+        let mut inode = self.inode_to_edit(number)?;
+        if let Some(why) = metadata::xattr_problem(inode.kind()?, name) {
+            return Err(refuse(format!("attribute `{}` {why}", Printable(name))));
+        }
+        if value.len() > XFS_XATTR_SIZE_MAX {
+            let what = format!("attribute value of {} bytes, the limit is {XFS_XATTR_SIZE_MAX}", value.len());
+            return Err(Error::TooLarge { what });
+        }
+        let mut value = Some(value.to_vec());
+        if let Some((shown, _)) = ACLS.iter().find(|(shown, _)| *shown == name) {
+            let acl = Acl::from_xattr(value.as_deref().unwrap_or_default()).map_err(refuse)?;
+            value = Some(acl::to_disk(&acl));
+            if *shown == ACCESS_ACL {
+                let permissions = inode.permissions() & !0o777 | acl.mode_bits();
+                inode.set_permissions(permissions);
+                value = value.filter(|_| !acl.is_only_mode());
+            }
+        }
+        let mut list = self.attributes(&inode)?;
+        take_out(&mut list, name);
+        if let (Some(value), Some((flags, stored))) = (value, stored_name(name)) {
+            list.push(Attribute { flags, name: stored.to_vec(), value });
+        }
+        self.replace_attributes(inode, list)
     }
 
-    /// Removes an extended attribute that the file has.
+    /// Removes an extended attribute that the file has. Permission bits and times stay as they are.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`], and as [`set_xattr`](Self::set_xattr).
     pub fn remove_xattr(&mut self, number: u64, name: &[u8]) -> Result<()> {
-        self.change(number, name, None)
+        self.begin()?;
+        let inode = self.inode_to_edit(number)?;
+        let mut list = self.attributes(&inode)?;
+        if take_out(&mut list, name) { self.replace_attributes(inode, list) } else { Err(Error::NotFound) }
     }
 
-    fn change(&mut self, number: u64, name: &[u8], value: Option<&[u8]>) -> Result<()> {
-        self.begin()?;
-        let Some((flags, stored)) = stored_name(name) else {
-            let name = String::from_utf8_lossy(name);
-            return Err(Error::unsupported(Object::Inode(number), format!("an extended attribute `{name}`")));
-        };
-        if value.is_some_and(|value| value.len() > XFS_XATTR_SIZE_MAX) {
-            return Err(Error::TooLarge {
-                what: format!("an extended attribute has at most {XFS_XATTR_SIZE_MAX} bytes"),
-            });
-        }
-        let is_acl = ACLS.iter().any(|(shown, _)| *shown == name);
-        let value = match value {
-            Some(value) if is_acl => Some(
-                acl::stored(value)
-                    .ok_or_else(|| Error::unsupported(Object::Inode(number), "an invalid access control list"))?,
-            ),
-            value => value.map(<[u8]>::to_vec),
-        };
-        let mut inode = self.inode_to_edit(number)?;
-        let mut list = self.attributes(&inode)?;
-        let before = list.len();
-        list.retain(|attribute| attribute.flags != flags || attribute.name != stored);
-        match value {
-            Some(value) => list.push(Attribute { flags, name: stored.to_vec(), value }),
-            None if list.len() == before => return Err(Error::NotFound),
-            None => {}
-        }
+    fn replace_attributes(&mut self, mut inode: Inode, list: Vec<Attribute>) -> Result<()> {
         let bytes: usize = list.iter().map(|attribute| attribute.value.len() + attribute.name.len() + 16).sum();
         self.check_room(bytes as u64 / self.block_bytes() + 4)?;
         self.store_attributes(&mut inode, list)?;
@@ -92,9 +99,10 @@ impl<S: WriteAt> FileSystem<S> {
         let is_device = !matches!(inode.kind()?, FileKind::Regular | FileKind::Directory | FileKind::Symlink);
         let room = literal - wanted;
         let attribute_bytes = match &short {
-            Some(short) if short.len().next_multiple_of(8) <= room => short.len().next_multiple_of(8),
-            _ if MAP_BYTES <= room => MAP_BYTES,
-            _ => LEAST_MAP_BYTES,
+            Some(short) if short.len().next_multiple_of(8) <= room => {
+                short.len().next_multiple_of(8).max(LEAST_ATTRIBUTE_BYTES)
+            }
+            _ => MAP_BYTES.min(room),
         };
         let fork_offset = if is_device { DEVICE_BYTES } else { (literal - attribute_bytes) / 8 * 8 };
         if list.is_empty() {
@@ -118,13 +126,13 @@ impl<S: WriteAt> FileSystem<S> {
     /// How many bytes the data fork needs as it is, rounded up to units of 8.
     fn data_bytes(&self, inode: &Inode) -> Result<usize> {
         let bytes = match inode.format(Fork::Data) {
-            XFS_DINODE_FMT_LOCAL => inode.size_bytes() as usize,
-            XFS_DINODE_FMT_EXTENTS => (inode.extents(Fork::Data) as usize * 16).max(LEAST_MAP_BYTES),
-            XFS_DINODE_FMT_BTREE => LEAST_MAP_BYTES,
+            XFS_DINODE_FMT_LOCAL => (inode.size_bytes() as usize).max(LEAST_DATA_BYTES),
+            XFS_DINODE_FMT_EXTENTS => (inode.extents(Fork::Data) as usize * 16).max(LEAST_DATA_BYTES),
+            XFS_DINODE_FMT_BTREE => LEAST_DATA_BYTES,
             _ => DEVICE_BYTES,
         };
         // What does not fit beside a map of attributes can be stored elsewhere.
-        Ok(bytes.next_multiple_of(8).min(inode.literal_bytes() - LEAST_MAP_BYTES))
+        Ok(bytes.next_multiple_of(8).min(inode.literal_bytes() - LEAST_ATTRIBUTE_BYTES))
     }
 
     /// Puts the border between the forks at `offset` bytes, 0 for no attributes, and `attributes` behind it.
@@ -371,6 +379,13 @@ fn leaf(bytes: &mut [u8], list: &[Attribute], sizes: &[Stored], firsts: &[u64]) 
     raw.firstused.set(end as u16);
     raw.freemap[0][0].set(entries_end as u16);
     raw.freemap[0][1].set((end - entries_end) as u16);
+}
+
+/// Takes the attribute with this name out of a list; says whether it was there.
+fn take_out(list: &mut Vec<Attribute>, name: &[u8]) -> bool {
+    let before = list.len();
+    list.retain(|attribute| stored_name(name) != Some((attribute.flags, &attribute.name[..])));
+    list.len() < before
 }
 
 /// The attributes as they are in an inode; `None` if a value is too long for that.

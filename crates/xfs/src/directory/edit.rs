@@ -1,19 +1,19 @@
 //! Names added, removed and pointed elsewhere.
 
+use metadata::FileKind;
 use storage::WriteAt;
 
 use super::read::KEPT_BYTES;
 use super::{DataBlock, Directory, entry_bytes, hash};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::FileKind;
 use crate::layout::directory::{HEADER_BYTES, XFS_DIR2_LEAF_OFFSET};
 
 impl Directory {
     /// A directory without names.
     pub(crate) fn empty(number: u64, parent: u64, block_bytes: usize, unit_blocks: u64) -> Self {
         let mut directory = Self::new(parent, block_bytes, unit_blocks);
-        let kind = FileKind::Directory.in_directory();
+        let kind = FileKind::Directory.entry_type();
         directory.add(b".", number, kind);
         directory.add(b"..", parent, kind);
         directory
@@ -89,7 +89,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Adds a name to a directory that does not have it.
     pub(crate) fn add_name(&mut self, directory: u64, name: &[u8], inode: u64, kind: FileKind) -> Result<()> {
-        if self.directory_mut(directory)?.add(name, inode, kind.in_directory()) {
+        if self.directory_mut(directory)?.add(name, inode, kind.entry_type()) {
             Ok(())
         } else {
             Err(Error::TooLarge { what: format!("directory inode {directory} has no room for more names") })
@@ -103,7 +103,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Points a name elsewhere, `..` too.
     pub(crate) fn point_name(&mut self, directory: u64, name: &[u8], inode: u64, kind: FileKind) -> Result<()> {
-        self.directory_mut(directory)?.point(name, inode, kind.in_directory());
+        self.directory_mut(directory)?.point(name, inode, kind.entry_type());
         Ok(())
     }
 

@@ -18,7 +18,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use hash::hash;
 
-use crate::inode::FileKind;
+use metadata::FileKind;
+
 use crate::layout::be64;
 use crate::layout::directory::HEADER_BYTES;
 
@@ -202,7 +203,7 @@ impl Directory {
             .map(|entry| DirectoryEntry {
                 name: entry.name.to_vec(),
                 inode: entry.inode,
-                kind: FileKind::of_directory(entry.kind),
+                kind: FileKind::from_entry_type(entry.kind),
             })
             .collect()
     }

@@ -2,12 +2,13 @@
 
 use std::sync::PoisonError;
 
+use metadata::FileKind;
 use storage::WriteAt;
 
 use super::{DataBlock, Directory, DirectoryEntry, entry_bytes, hash};
 use crate::error::{Error, Result};
 use crate::filesystem::FileSystem;
-use crate::inode::{FileKind, Fork, Inode};
+use crate::inode::{Fork, Inode};
 use crate::layout::directory::{
     DATA_CRC_AT, HEADER_BYTES, RawDataHeader, XFS_DIR2_DATA_FREE_TAG, XFS_DIR2_LEAF_OFFSET, XFS_DIR3_BLOCK_MAGIC,
     XFS_DIR3_DATA_MAGIC,
@@ -31,7 +32,7 @@ impl<S: WriteAt> FileSystem<S> {
         let Some((number, kind)) = self.with_directory(directory, |directory| directory.get(name))? else {
             return Ok(None);
         };
-        match FileKind::of_directory(kind) {
+        match FileKind::from_entry_type(kind) {
             Some(kind) => Ok(Some((number, kind))),
             None => Ok(Some((number, self.inode(number)?.kind()?))),
         }
@@ -130,7 +131,7 @@ fn load_short(inode: &Inode, directory: &mut Directory) -> Result<()> {
         fits
     };
     let mut index = Vec::new();
-    let kind = FileKind::Directory.in_directory();
+    let kind = FileKind::Directory.entry_type();
     add(b".", inode.number, kind, HEADER_BYTES as u32, &mut index);
     add(b"..", directory.parent, kind, HEADER_BYTES as u32 + 16, &mut index);
     let mut at = 2 + number_bytes;

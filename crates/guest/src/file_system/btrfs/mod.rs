@@ -117,7 +117,7 @@ fn time(time: inode::Timestamp) -> Time {
 
 /// The kind of file that an inode is.
 fn kind(inode: &Inode) -> Result<FileKind> {
-    let kind = inode.file_type().map(FileKind::from);
+    let kind = inode.file_type().map(of_type);
     kind.ok_or_else(|| damaged(format!("inode {}", inode.ino), format!("invalid mode {:o}", inode.mode)))
 }
 
@@ -205,7 +205,7 @@ impl Btrfs {
         }
         let node = Node::Inode { tree, number: entry.ino };
         let kind = match entry.ftype {
-            Some(kind) => kind.into(),
+            Some(kind) => of_type(kind),
             None => kind(&self.inode(&node)?)?,
         };
         Ok(Child { name: entry.name, node, kind })
@@ -313,7 +313,7 @@ impl FileSystem for Btrfs {
         }
         let inode = self.inode(node)?;
         let kind = kind(&inode)?;
-        let is_device = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice);
+        let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
         // As the kernel has it in memory: the lower 20 bits are the minor number.
         let (major, minor) = (inode.rdev >> 20, inode.rdev & 0xf_ffff);
         Ok(Metadata {
@@ -384,17 +384,15 @@ impl FileSystem for Btrfs {
     }
 }
 
-impl From<FileType> for FileKind {
-    fn from(kind: FileType) -> Self {
-        match kind {
-            FileType::Regular => Self::Regular,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Symlink,
-            FileType::CharDevice => Self::CharacterDevice,
-            FileType::BlockDevice => Self::BlockDevice,
-            FileType::Fifo => Self::Fifo,
-            FileType::Socket => Self::Socket,
-        }
+fn of_type(kind: FileType) -> FileKind {
+    match kind {
+        FileType::Regular => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::CharDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
     }
 }
 

@@ -84,7 +84,7 @@ impl FileSystem for Ext4 {
 
     fn lookup(&self, directory: &Node, name: &[u8]) -> Result<Option<(Node, FileKind)>> {
         match self.0.lookup(inode(directory), name)? {
-            Some(number) => Ok(Some((node(number), self.0.inode(number)?.kind()?.into()))),
+            Some(number) => Ok(Some((node(number), self.0.inode(number)?.kind()?))),
             None => Ok(None),
         }
     }
@@ -92,7 +92,7 @@ impl FileSystem for Ext4 {
     fn metadata(&self, node: &Node) -> Result<Metadata> {
         let inode = self.0.inode(inode(node))?;
         Ok(Metadata {
-            kind: inode.kind()?.into(),
+            kind: inode.kind()?,
             permissions: inode.permissions(),
             uid: inode.uid(),
             gid: inode.gid(),
@@ -111,7 +111,7 @@ impl FileSystem for Ext4 {
                 Some(kind) => kind,
                 None => self.0.inode(entry.inode)?.kind()?,
             };
-            Ok(Child { name: entry.name, node: node(entry.inode), kind: kind.into() })
+            Ok(Child { name: entry.name, node: node(entry.inode), kind })
         };
         self.0.read_directory(inode(directory))?.into_iter().map(child).collect()
     }
@@ -258,13 +258,7 @@ impl FileSystem for Ext4 {
     }
 
     fn content_extents(&self, file: &Node) -> Result<Option<Vec<ContentExtent>>> {
-        let Some(extents) = self.0.content_extents(&self.0.inode(inode(file))?)? else { return Ok(None) };
-        let extent = |ext4::ContentExtent { offset, length_bytes, storage_offset }| ContentExtent {
-            offset,
-            length_bytes,
-            storage_offset,
-        };
-        Ok(Some(extents.into_iter().map(extent).collect()))
+        Ok(self.0.content_extents(&self.0.inode(inode(file))?)?)
     }
 
     fn may_differ(&self, image: &dyn FileSystem, differing: &[Range<u64>]) -> Result<Option<MayDiffer<'_>>> {
@@ -312,20 +306,6 @@ impl FileSystem for Ext4 {
     ) -> Result<Option<Accounted>> {
         let Some(Self(image)) = image.of() else { return Ok(None) };
         Ok(Some(account::account(&self.0, image, within, explanation)?))
-    }
-}
-
-impl From<ext4::FileKind> for FileKind {
-    fn from(kind: ext4::FileKind) -> Self {
-        match kind {
-            ext4::FileKind::Regular => Self::Regular,
-            ext4::FileKind::Directory => Self::Directory,
-            ext4::FileKind::Symlink => Self::Symlink,
-            ext4::FileKind::CharDevice => Self::CharacterDevice,
-            ext4::FileKind::BlockDevice => Self::BlockDevice,
-            ext4::FileKind::Fifo => Self::Fifo,
-            ext4::FileKind::Socket => Self::Socket,
-        }
     }
 }
 

@@ -94,7 +94,7 @@ impl FileSystem for Fat {
     fn lookup(&self, directory: &Node, name: &[u8]) -> Result<Option<(Node, FileKind)>> {
         let names = directory.joined(name);
         match self.engine.metadata(&names) {
-            Ok(metadata) => Ok(Some((Node::Names(names), metadata.kind.into()))),
+            Ok(metadata) => Ok(Some((Node::Names(names), kind(metadata.kind)))),
             // No file has a name that FAT cannot have.
             Err(fat::Error::NotFound { .. } | fat::Error::InvalidName { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -106,7 +106,7 @@ impl FileSystem for Fat {
         let metadata = self.engine.metadata(node.names())?;
         let modified = Time { seconds: metadata.modified.seconds, nanoseconds: metadata.modified.nanoseconds };
         Ok(Metadata {
-            kind: metadata.kind.into(),
+            kind: kind(metadata.kind),
             permissions: if metadata.read_only { 0o555 } else { 0o755 },
             uid: 0,
             gid: 0,
@@ -122,7 +122,7 @@ impl FileSystem for Fat {
     fn children(&self, directory: &Node) -> Result<Vec<Child>> {
         let child = |entry: fat::DirectoryEntry| {
             let name = entry.name.into_bytes();
-            Child { node: Node::Names(directory.joined(&name)), name, kind: entry.metadata.kind.into() }
+            Child { node: Node::Names(directory.joined(&name)), name, kind: kind(entry.metadata.kind) }
         };
         Ok(self.engine.read_directory(directory.names())?.into_iter().map(child).collect())
     }
@@ -213,12 +213,10 @@ fn time(time: Time) -> fat::Time {
     fat::Time { seconds: time.seconds, nanoseconds: time.nanoseconds }
 }
 
-impl From<fat::FileKind> for FileKind {
-    fn from(kind: fat::FileKind) -> Self {
-        match kind {
-            fat::FileKind::Regular => Self::Regular,
-            fat::FileKind::Directory => Self::Directory,
-        }
+fn kind(kind: fat::FileKind) -> FileKind {
+    match kind {
+        fat::FileKind::Regular => FileKind::Regular,
+        fat::FileKind::Directory => FileKind::Directory,
     }
 }
 

@@ -126,7 +126,7 @@ fn time(time: fs_xfs::inode::Timestamp) -> Time {
 
 /// The kind of file that an inode is.
 fn kind(inode: &Inode) -> Result<FileKind> {
-    let kind = inode.file_type().map(FileKind::from);
+    let kind = inode.file_type().map(of_type);
     kind.ok_or_else(|| damaged(format!("inode {}", inode.ino), format!("invalid mode {:o}", inode.mode)))
 }
 
@@ -225,7 +225,7 @@ impl FileSystem for Xfs {
         let entries = self.fence.call(CALL_BYTES, || self.library.read_dir(&inode, &raw))?;
         let child = |entry: fs_xfs::dir::DirEntry| {
             let kind = match entry.ftype {
-                Some(kind) => kind.into(),
+                Some(kind) => of_type(kind),
                 None => kind(&self.inode(&node(entry.ino))?.0)?,
             };
             Ok(Child { name: entry.name, node: node(entry.ino), kind })
@@ -290,17 +290,15 @@ impl FileSystem for Xfs {
     }
 }
 
-impl From<FileType> for FileKind {
-    fn from(kind: FileType) -> Self {
-        match kind {
-            FileType::Regular => Self::Regular,
-            FileType::Directory => Self::Directory,
-            FileType::Symlink => Self::Symlink,
-            FileType::CharDevice => Self::CharacterDevice,
-            FileType::BlockDevice => Self::BlockDevice,
-            FileType::Fifo => Self::Fifo,
-            FileType::Socket => Self::Socket,
-        }
+fn of_type(kind: FileType) -> FileKind {
+    match kind {
+        FileType::Regular => FileKind::Regular,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Symlink,
+        FileType::CharDevice => FileKind::CharDevice,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::Socket => FileKind::Socket,
     }
 }
 
