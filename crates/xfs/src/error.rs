@@ -108,6 +108,8 @@ pub enum Object {
     Block(u64),
     /// The log.
     Log,
+    /// What belongs to nobody.
+    Nobody,
 }
 
 impl Error {
@@ -129,6 +131,7 @@ impl fmt::Display for Object {
             Self::Inode(number) => write!(f, "inode {number}"),
             Self::Block(block) => write!(f, "fsblock {block}"),
             Self::Log => f.write_str("log"),
+            Self::Nobody => f.write_str("nobody"),
         }
     }
 }

@@ -152,6 +152,11 @@ impl<S: WriteAt> FileSystem<S> {
         Blocks::read(&self.storage, offset, self.block_bytes() as usize)
     }
 
+    /// The sector of a super block or of a copy, which begins at a block that is counted from the start.
+    pub(crate) fn superblock_at(&self, block: u64) -> Result<Vec<u8>> {
+        Blocks::read(&self.storage, block * self.block_bytes(), self.superblock.sector_bytes())
+    }
+
     pub(crate) fn write_block(&self, block: u64, bytes: &[u8]) -> Result<()> {
         Ok(self.storage.write_at(self.offset(block)?, bytes)?)
     }

@@ -39,6 +39,19 @@ pub(crate) struct Run {
     pub(crate) blocks: u32,
 }
 
+/// What a group has of its own beside its headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// Trees of free space, and what is kept for them.
+    FreeSpace,
+    /// Trees of inodes.
+    Inodes,
+    /// The tree of owners.
+    Owners,
+    /// The tree of shared blocks.
+    Shared,
+}
+
 /// An allocation group.
 pub(crate) struct Group {
     number: u32,
@@ -166,8 +179,7 @@ impl Group {
         let place =
             Place { group: number, blocks, block_bytes, uuid, first_sector: superblock.group_offset(number, 0) / 512 };
         let has = |feature| superblock.has_ro_compat(feature);
-        // Behind the block that has the last of the four sectors of headers.
-        let first_root = (3 * sector / block_bytes + 1) as u32;
+        let first_root = superblock.header_blocks();
         let mut end = first_root;
         let mut next = |is_there: bool| {
             end += u32::from(is_there);
@@ -250,7 +262,7 @@ impl Group {
     }
 
     /// What the super block counts of this group: blocks that are free or kept for trees, inodes, free inodes.
-    fn counts(&self) -> [u64; 3] {
+    pub(crate) fn counts(&self) -> [u64; 3] {
         let trees = self.by_block.block_count() + self.by_size.block_count() - 2
             + self.owners.as_ref().map_or(0, |tree| tree.block_count() - 1);
         [
@@ -271,6 +283,36 @@ impl Group {
     /// How many more blocks are free than when this was last counted.
     pub(crate) fn difference(&self) -> i64 {
         self.counts()[0] as i64 - self.counted[0] as i64
+    }
+
+    /// The blocks of its trees, and those that are kept for them.
+    pub(crate) fn own_blocks(&self, visit: &mut dyn FnMut(u32, Part)) {
+        let free = self.by_block.blocks().chain(self.by_size.blocks()).chain(self.kept.iter().copied());
+        free.for_each(|block| visit(block, Part::FreeSpace));
+        let inodes = self.inodes.blocks().chain(self.free_inodes.iter().flat_map(Tree::blocks));
+        inodes.for_each(|block| visit(block, Part::Inodes));
+        self.owners.iter().flat_map(Tree::blocks).for_each(|block| visit(block, Part::Owners));
+        self.shared.iter().flat_map(Tree::blocks).for_each(|block| visit(block, Part::Shared));
+    }
+
+    /// What is free, in order.
+    pub(crate) fn free_runs(&self) -> impl Iterator<Item = Free> {
+        self.by_block.iter().copied()
+    }
+
+    /// What several files have, in order.
+    pub(crate) fn shared_runs(&self) -> impl Iterator<Item = Shared> {
+        self.shared.iter().flat_map(Tree::iter).copied().filter(|part| part.start & COW_BIT == 0)
+    }
+
+    /// The numbers of all inodes that are there, in order.
+    pub(crate) fn inodes_there(&self) -> impl Iterator<Item = u32> {
+        self.inodes.iter().flat_map(|chunk| numbers(chunk.start, !chunk.missing()))
+    }
+
+    /// Those of all inodes in use, in order.
+    pub(crate) fn inodes_in_use(&self) -> impl Iterator<Item = u32> {
+        self.inodes.iter().flat_map(|chunk| numbers(chunk.start, !chunk.missing() & !chunk.free))
     }
 
     /// The first free run that has `blocks` blocks and begins at a multiple of `alignment`.
@@ -718,6 +760,11 @@ impl Group {
         self.agf.agf_flcount.set(self.kept.len() as u32);
         self.agf.agf_fllast.set(((first + self.kept.len() + room - 1) % room) as u32);
     }
+}
+
+/// The numbers of the inodes of a chunk that have a bit.
+fn numbers(start: u32, bits: u64) -> impl Iterator<Item = u32> {
+    (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| start.saturating_add(bit))
 }
 
 /// Whether two blocks of a tree say the same but for the number of the log and the checksum.

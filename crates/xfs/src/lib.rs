@@ -21,6 +21,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod account;
 mod attribute;
 mod content;
 mod create;
@@ -37,9 +38,10 @@ mod remove;
 mod superblock;
 mod tree;
 
+pub use account::{Account, BlockKind, Expectations, Unexplained, account};
 pub use directory::DirectoryEntry;
 pub use error::{Error, Object, Result};
 pub use filesystem::FileSystem;
 pub use inode::Inode;
-pub use metadata::{Attributes, ContentExtent, FileKind, Special, Time, Times};
+pub use metadata::{Attributes, ContentExtent, Expected, FileKind, Side, Special, Time, Times};
 pub use superblock::Superblock;

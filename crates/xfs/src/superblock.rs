@@ -241,6 +241,11 @@ impl Superblock {
         (u64::from(within) + blocks <= u64::from(self.group_blocks(group))).then(|| self.group_offset(group, within))
     }
 
+    /// How many blocks the headers of a group take: four sectors.
+    pub(crate) fn header_blocks(&self) -> u32 {
+        (3 * self.sector_bytes() / self.block_size_bytes() as usize + 1) as u32
+    }
+
     /// The number of an inode, its group in the upper bits.
     pub(crate) fn inode(&self, group: u32, within: u32) -> u64 {
         u64::from(group) << (self.raw.sb_agblklog + self.raw.sb_inopblog) | u64::from(within)
@@ -255,6 +260,15 @@ impl Superblock {
 
     fn is_inode(&self, inode: u64) -> bool {
         self.split_inode(inode).is_some_and(|(_, within)| within != 0)
+    }
+
+    /// The number of the inode that begins at a byte of a block of inodes.
+    pub(crate) fn inode_at(&self, offset: u64) -> u64 {
+        let block = offset / self.block_bytes();
+        let group_blocks = u64::from(self.raw.sb_agblocks.get());
+        let within = (block % group_blocks) << self.raw.sb_inopblog;
+        let index = offset % self.block_bytes() / self.inode_bytes() as u64;
+        self.inode((block / group_blocks) as u32, (within | index) as u32)
     }
 
     /// Where an inode begins, in bytes.

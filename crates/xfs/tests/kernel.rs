@@ -16,6 +16,7 @@ use testkit::mount::Mount;
 use testkit::tree::{Kind, Node, Tree, walk_kernel};
 use xfs::{Attributes, FileKind, Special, Time, Times};
 
+use crate::account::assert_explained;
 use crate::support::{Disk, Draw, KINDS, is_sound, make, open};
 
 /// Sequences of each kind: none, in `./test`, and in `./test long`.
@@ -510,7 +511,7 @@ fn run(what: &str, options: &[&str], seed: u64) {
     println!("{what}: seed {seed}");
     let folder = tempfile::tempdir().unwrap();
     let kernels = make(folder.path(), "kernel", options);
-    let ours = folder.path().join("ours");
+    let [ours, before] = ["ours", "before"].map(|name| folder.path().join(name));
     fs::copy(&kernels, &ours).unwrap();
     let block_bytes = open(&ours).superblock().block_size_bytes().into();
     let mut generator = Generator { draw: Draw(seed * 2 + 1), names: BTreeMap::new(), block_bytes, made: 0 };
@@ -519,6 +520,7 @@ fn run(what: &str, options: &[&str], seed: u64) {
     for turn in 0..testkit::rounds(true, TURNS) {
         let what = format!("{what}, seed {seed}, turn {turn}");
         {
+            fs::copy(&ours, &before).unwrap();
             let (mounted, mut disk) = (mount(&kernels), open(&ours));
             for _ in 0..OUR_EDITS {
                 number += 1;
@@ -536,6 +538,7 @@ fn run(what: &str, options: &[&str], seed: u64) {
             disk.flush().unwrap();
         }
         is_sound(&ours, &what);
+        assert_explained(&before, &ours, &what);
         let expected = shown(&kernels);
         assert_same(&expected, &shown(&ours), &format!("{what}: what the kernel wrote, and we"));
         let (one, two) = (mount(&kernels), mount(&ours));

@@ -234,6 +234,11 @@ impl<R: Record> Tree<R> {
         self.place.block_bytes as u32
     }
 
+    /// The blocks that it has.
+    pub(crate) fn blocks(&self) -> impl Iterator<Item = u32> {
+        self.leaves.iter().filter_map(|leaf| leaf.block).chain(self.nodes.iter().copied())
+    }
+
     /// How many blocks it has.
     pub(crate) fn block_count(&self) -> u32 {
         (self.leaves.len() + self.nodes.len()) as u32
