@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use metadata::{ContentExtent, FileKind};
 use storage::{ExtentKind, ReadAt, WriteAt};
@@ -44,6 +44,41 @@ impl<S: WriteAt> FileSystem<S> {
                 })
             })
             .collect()
+    }
+
+    /// Reads from `offset` of a regular file on, as it is after all edits. Returns fewer bytes than `buffer` takes only at
+    /// the file's end.
+    ///
+    /// # Errors
+    ///
+    /// As [`content_extents`](Self::content_extents).
+    pub fn read_file_at(&self, number: u64, offset: u64, buffer: &mut [u8]) -> Result<usize> {
+        let inode = self.inode(number)?;
+        let length = inode.size_bytes().saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let (buffer, end) = (&mut buffer[..length], offset + length as u64);
+        buffer.fill(0);
+        let extents = self.extents_of(&inode)?;
+        let first = extents.partition_point(|extent| extent.offset + extent.length_bytes <= offset);
+        for extent in extents[first..].iter().take_while(|extent| extent.offset < end) {
+            let from = extent.offset.max(offset);
+            let to = (extent.offset + extent.length_bytes).min(end);
+            let part = &mut buffer[(from - offset) as usize..(to - offset) as usize];
+            self.storage.read_at(extent.storage_offset + (from - extent.offset), part)?;
+        }
+        Ok(length)
+    }
+
+    /// The extents of the file that is read; they are kept until the next edit, because a file is read in many pieces.
+    fn extents_of(&self, inode: &Inode) -> Result<Arc<[ContentExtent]>> {
+        let mut last = self.extents.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some((number, extents)) if *number == inode.number => Ok(Arc::clone(extents)),
+            _ => {
+                let extents: Arc<[ContentExtent]> = self.content_extents(inode)?.into();
+                *last = Some((inode.number, Arc::clone(&extents)));
+                Ok(extents)
+            }
+        }
     }
 
     /// Reads bytes of the storage that a [`ContentExtent`] has, as they are after all edits.

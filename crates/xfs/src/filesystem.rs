@@ -1,8 +1,9 @@
 //! The file system as a whole: opened, and its changes written.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use metadata::ContentExtent;
 use storage::{Cache, ReadAt, WriteAt};
 
 use crate::directory::Directory;
@@ -27,6 +28,8 @@ pub struct FileSystem<S> {
     pub(crate) groups: BTreeMap<u32, Group>,
     /// Directories that changed, or were looked into last.
     pub(crate) directories: Mutex<BTreeMap<u64, Directory>>,
+    /// Where the content of the file is that was read last.
+    pub(crate) extents: Mutex<Option<(u64, Arc<[ContentExtent]>)>>,
     /// Why this file system cannot be written, if so.
     write_refusal: Option<String>,
     superblock_changed: bool,
@@ -64,6 +67,7 @@ impl<S: WriteAt> FileSystem<S> {
             superblock,
             groups: BTreeMap::new(),
             directories: Mutex::default(),
+            extents: Mutex::default(),
             write_refusal,
             superblock_changed: false,
         })
@@ -93,6 +97,7 @@ impl<S: WriteAt> FileSystem<S> {
 
     /// Fails if the file system must not be edited.
     pub(crate) fn prepare_to_write(&mut self) -> Result<()> {
+        *self.extents.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         if let Some(reason) = &self.write_refusal {
             return Err(Error::unsupported(Object::Superblock, reason));
         }

@@ -92,6 +92,12 @@ impl Inode {
         self.raw().di_flags.get()
     }
 
+    /// The project whose quota it counts for.
+    pub fn project(&self) -> u32 {
+        let raw = self.raw();
+        u32::from(raw.di_projid_hi.get()) << 16 | u32::from(raw.di_projid_lo.get())
+    }
+
     /// Access time.
     pub fn accessed(&self) -> Time {
         self.time(self.raw().di_atime.get())
@@ -420,6 +426,17 @@ impl<S: WriteAt> FileSystem<S> {
     pub fn set_attributes(&mut self, number: u64, attributes: &Attributes) -> Result<()> {
         let mut inode = self.inode_to_edit(number)?;
         inode.set_attributes(attributes);
+        self.write_inode(&mut inode)
+    }
+
+    /// Changes `di_flags`: those that users set.
+    ///
+    /// # Errors
+    ///
+    /// As [`set_attributes`](Self::set_attributes).
+    pub fn set_flags(&mut self, number: u64, flags: u16) -> Result<()> {
+        let mut inode = self.inode_to_edit(number)?;
+        inode.raw_mut().di_flags.set(flags);
         self.write_inode(&mut inode)
     }
 

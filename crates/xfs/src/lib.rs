@@ -44,4 +44,4 @@ pub use error::{Error, Object, Result};
 pub use filesystem::FileSystem;
 pub use inode::Inode;
 pub use metadata::{Attributes, ContentExtent, Expected, FileKind, Side, Special, Time, Times};
-pub use superblock::Superblock;
+pub use superblock::{Superblock, feature_names};

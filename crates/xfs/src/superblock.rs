@@ -17,8 +17,30 @@ const WRITABLE_INCOMPAT: u32 = incompat::FTYPE
     | incompat::BIGTIME
     | incompat::NREXT64
     | incompat::EXCHRANGE;
-/// Names of the others, by their bits in `sb_features_incompat`.
-const INCOMPAT_NAMES: [(u32, &str); 4] = [(4, "needsrepair"), (7, "parent"), (8, "metadir"), (9, "zoned")];
+/// Features by the bits of `sb_features_ro_compat`, and the names that `xfs_info` prints.
+const RO_COMPAT_NAMES: [(u32, &str); 4] = [(0, "finobt"), (1, "rmapbt"), (2, "reflink"), (3, "inobtcount")];
+/// Those of `sb_features_incompat`.
+const INCOMPAT_NAMES: [(u32, &str); 10] = [
+    (0, "ftype"),
+    (1, "sparse"),
+    (2, "metauuid"),
+    (3, "bigtime"),
+    (4, "needsrepair"),
+    (5, "nrext64"),
+    (6, "exchange"),
+    (7, "parent"),
+    (8, "metadir"),
+    (9, "zoned"),
+];
+
+/// The names of the features of `sb_features_ro_compat` and `sb_features_incompat`, as `xfs_info` prints them. Bits that are
+/// not known have none.
+pub fn feature_names(ro_compat: u32, incompat: u32) -> Vec<&'static str> {
+    let named = |names: &'static [(u32, &'static str)], bits: u32| {
+        names.iter().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name)
+    };
+    named(&RO_COMPAT_NAMES, ro_compat).chain(named(&INCOMPAT_NAMES, incompat)).collect()
+}
 
 /// The super block of an XFS of version 5.
 #[derive(Clone)]
@@ -116,9 +138,7 @@ impl Superblock {
         let raw = &self.raw;
         let mut names = Vec::new();
         let incompat = raw.sb_features_incompat.get() & !WRITABLE_INCOMPAT;
-        names.extend(
-            INCOMPAT_NAMES.iter().filter(|(bit, _)| incompat >> bit & 1 == 1).map(|(_, name)| (*name).to_owned()),
-        );
+        names.extend(feature_names(0, incompat).into_iter().map(String::from));
         let unnamed = INCOMPAT_NAMES.iter().fold(incompat, |left, (bit, _)| left & !(1 << bit));
         let unknown = [
             ("sb_features_incompat", unnamed),
@@ -167,6 +187,27 @@ impl Superblock {
     /// The UUID that metadata is signed with.
     pub(crate) fn metadata_uuid(&self) -> [u8; 16] {
         if self.has_incompat(incompat::META_UUID) { self.raw.sb_meta_uuid } else { self.raw.sb_uuid }
+    }
+
+    /// The label as its bytes are; empty if there is none.
+    pub fn label(&self) -> &[u8] {
+        let name = &self.raw.sb_fname;
+        &name[..name.iter().position(|byte| *byte == 0).unwrap_or(name.len())]
+    }
+
+    /// The UUID that users see, and can change.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.raw.sb_uuid
+    }
+
+    /// `sb_features_ro_compat`.
+    pub fn ro_compat_features(&self) -> u32 {
+        self.raw.sb_features_ro_compat.get()
+    }
+
+    /// `sb_features_incompat`.
+    pub fn incompat_features(&self) -> u32 {
+        self.raw.sb_features_incompat.get()
     }
 
     /// Size of a block in bytes.

@@ -12,8 +12,9 @@ use storage::{Printable, WriteAt};
 use super::touched::{Files, Listed};
 use super::{OutsideChange, SECTOR_BYTES, Side, View, is_same_place, place_of, places, ranges, ranges_of, relative};
 use crate::error::Error;
-use crate::file_system::{Child, FileSystem, Node};
+use crate::file_system::{Child, FileSystem, FileSystemError, FileSystemProblem, Node, NodeSet};
 use crate::guest::Guest;
+use crate::metadata::FileKind;
 use crate::volume::Volume;
 
 pub use ::metadata::Expected;
@@ -80,7 +81,8 @@ pub struct Count {
 pub struct UnexplainedPlace {
     /// The partition and its file system, or a place outside partitions.
     pub place: String,
-    /// The first one. In an ext4 it is the number that `debugfs` takes, elsewhere that of a sector.
+    /// The first one. In an ext4 it is the number that `debugfs` takes, in an XFS blocks are counted from the start,
+    /// elsewhere it is the number of a sector.
     pub first_block: u64,
     /// The last one.
     pub last_block: u64,
@@ -333,4 +335,51 @@ fn bytes(volume: &Volume, within: &[Range<u64>], explanation: &Explanation<'_>) 
         account.data_blocks = sectors;
     }
     Accounted { account, unexplained }
+}
+
+/// The bytes of `within` behind the end of a file system, which may not differ if nobody but imgraft made the changes: how
+/// many blocks they are, and where.
+pub(crate) fn past_the_end(
+    within: &[Range<u64>],
+    end: u64,
+    block_size_bytes: u32,
+    explanation: &Explanation<'_>,
+) -> (u64, Option<UnexplainedPlace>) {
+    let past = ranges::clipped(within, &(end..u64::MAX));
+    let (Some(first), true) = (past.first(), explanation.is_strict()) else { return (0, None) };
+    let block = u64::from(block_size_bytes);
+    let problem = "bytes that belong to nothing differ";
+    let place = UnexplainedPlace::of(ranges::blocks_of(first, block), "after the file system", problem);
+    (ranges::length(&past).div_ceil(block), Some(place))
+}
+
+/// A path of each of these inodes that has one.
+pub(crate) fn names_of(
+    file_system: &dyn FileSystem,
+    wanted: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Vec<u8>>, FileSystemError> {
+    let (mut names, mut seen) = (BTreeMap::new(), NodeSet::default());
+    let mut left = vec![(file_system.root(), Vec::new())];
+    while let Some((directory, path)) = left.pop() {
+        if names.len() == wanted.len() || !seen.insert(&directory) {
+            continue;
+        }
+        if wanted.contains(&directory.number()) {
+            names.insert(directory.number(), [&path[..], b"/"].concat());
+        }
+        let children = match file_system.children(&directory) {
+            Ok(children) => children,
+            Err(error) if matches!(error.problem, FileSystemProblem::Storage { .. }) => return Err(error),
+            Err(_) => continue,
+        };
+        for Child { name, node, kind } in children {
+            let child = [&path[..], b"/", &name].concat();
+            if kind == FileKind::Directory {
+                left.push((node, child));
+            } else if wanted.contains(&node.number()) {
+                names.insert(node.number(), child);
+            }
+        }
+    }
+    Ok(names)
 }

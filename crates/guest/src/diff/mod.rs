@@ -49,6 +49,7 @@ pub use account::{
     Accounted, Asked, BlockAccount, Count, Expected, Explanation, UnexplainedPlace, VolumeAccount, account_for_edits,
     account_for_listed,
 };
+pub(crate) use account::{names_of, past_the_end};
 pub use places::{OutsideChange, Property, TableChange, VolumeChange};
 pub use ranges::{differing, union, without};
 pub use touched::Listed;

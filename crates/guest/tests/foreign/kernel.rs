@@ -111,7 +111,9 @@ fn compare(kind: &str, mib: u64, options: &[&str], mount: &str) {
     for name in [&b"system.posix_acl_access"[..], b"system.posix_acl_default"] {
         assert!(ours.values().any(|node| node.xattrs.contains_key(name)), "{}", name.escape_ascii());
     }
-    for (path, node) in kernel {
+    for (path, mut node) in kernel {
+        // An ACL is shown by its own name; the kernel's XFS shows it once more, as it is on the disk.
+        node.xattrs.retain(|name, _| !name.starts_with(b"trusted.SGI_ACL_"));
         assert_eq!(ours.remove(&path), Some(node), "{}, {kind} {options:?} {mount}", path.escape_ascii());
     }
     assert!(ours.is_empty(), "{:?}", ours.keys());

@@ -150,20 +150,21 @@ fn claims_of<S: WriteAt>(filesystem: &FileSystem<S>, number: u64, claims: &mut V
     Ok(())
 }
 
-/// What the files have that `fits` wants. A file that is damaged has nothing.
+/// What the files have that `fits` wants, and the files that are damaged: what those have is not known.
 pub(super) fn all_files<S: WriteAt>(
     filesystem: &FileSystem<S>,
     state: &State,
     fits: &dyn Fn(u64) -> bool,
-) -> Result<Sweep> {
-    let mut claims = Vec::new();
+) -> Result<(Sweep, BTreeSet<u64>)> {
+    let (mut claims, mut damaged) = (Vec::new(), BTreeSet::new());
     for &number in state.used.iter().filter(|number| fits(**number)) {
         match claims_of(filesystem, number, &mut claims) {
             Err(error @ Error::Storage(_)) => return Err(error),
-            Ok(()) | Err(_) => {}
+            Err(_) => drop(damaged.insert(number)),
+            Ok(()) => {}
         }
     }
-    Ok(Sweep::new(claims))
+    Ok((Sweep::new(claims), damaged))
 }
 
 /// The parts of two lists of sorted ranges that are in one of them only, up to `end`.

@@ -135,6 +135,31 @@ pub fn account<A: WriteAt, B: WriteAt>(
     Ok(accountant.account)
 }
 
+impl<S: WriteAt> FileSystem<S> {
+    /// The inodes that are in these blocks, or have one of them, or may have: sorted ranges of blocks counted from the start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`](crate::Error::Corrupt) if a group breaks a rule; [`Error::Storage`](crate::Error::Storage).
+    pub fn inodes_in(&self, blocks: &[Range<u64>]) -> Result<BTreeSet<u64>> {
+        let state = State::of(self, &|_| false)?;
+        let (mut files, mut found) = claims::all_files(self, &state, &|_| true)?;
+        let inside = state.used.iter().copied().filter(|number| {
+            let block = self.superblock.inode_offset(*number).unwrap_or(0) / self.block_bytes();
+            let index = blocks.partition_point(|range| range.end <= block);
+            blocks.get(index).is_some_and(|range| range.start <= block)
+        });
+        found.extend(inside);
+        for block in blocks.iter().cloned().flatten() {
+            found.extend(files.at(block).into_iter().filter_map(|claim| match claim.owner {
+                Owner::Inode(number) => Some(number),
+                Owner::Own => None,
+            }));
+        }
+        Ok(found)
+    }
+}
+
 /// Whether groups and inodes are in the same places.
 fn is_same_layout(old: &Superblock, new: &Superblock) -> bool {
     let layout = |superblock: &Superblock| {
@@ -232,8 +257,8 @@ impl<A: WriteAt, B: WriteAt> Accountant<'_, A, B> {
         let sweep = match strangers {
             Some(sweep) => sweep,
             None => strangers.insert(match side {
-                Side::Old => claims::all_files(self.old, &self.before, &fits)?,
-                Side::New => claims::all_files(self.new, &self.after, &fits)?,
+                Side::Old => claims::all_files(self.old, &self.before, &fits)?.0,
+                Side::New => claims::all_files(self.new, &self.after, &fits)?.0,
             }),
         };
         let owner = sweep.at(block).into_iter().find_map(|claim| match claim.owner {

@@ -304,8 +304,8 @@ impl FileSystem for Ext4 {
         within: &[Range<u64>],
         explanation: &Explanation<'_>,
     ) -> Result<Option<Accounted>> {
-        let Some(Self(image)) = image.of() else { return Ok(None) };
-        Ok(Some(account::account(&self.0, image, within, explanation)?))
+        let Some(Self(new)) = image.of() else { return Ok(None) };
+        Ok(Some(account::account(&self.0, new, image, within, explanation)?))
     }
 }
 
