@@ -127,12 +127,14 @@ pub(crate) const FILE_SYSTEM: Topic = Topic {
     code: "file-system",
     about: "the guest's root is on a file system that imgraft does not write",
     text: "\
-imgraft reads and writes ext2, ext3, ext4 and FAT, on a partition or on the whole disk.
+imgraft reads and writes ext2, ext3, ext4, XFS and FAT, on a partition or on the whole disk.
 
 It reads, and does not write:
 
   btrfs       Fedora Cloud, openSUSE; on a single device, subvolumes, too
-  xfs         RHEL and what comes from it, Rocky, Alma, Amazon Linux
+  xfs         of version 4, with a feature that imgraft does not know, or with a log that was left dirty: the
+              message says which. Linux carries the changes in the log out when it mounts the file system; boot the
+              image once and shut it down
 
 So `inspect`, `ls`, `cat`, `get`, `mount --read-only`, `diff`, `boot` and `test` work with such an image, and a build
 may change what is on its other partitions: `/boot` if it is ext4, the EFI system partition.

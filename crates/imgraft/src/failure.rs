@@ -215,12 +215,12 @@ fn hint(error: &graft::Error) -> Option<String> {
             format!("`imgraft check {}` says more", path.display())
         }
         E::Guest { error: guest::Error::NoRoot { unsupported, .. }, .. } if !unsupported.is_empty() => {
-            "imgraft works in guests whose root is ext2, ext3 or ext4 on a partition, and reads xfs and btrfs: take \
+            "imgraft works in guests whose root is ext2, ext3, ext4 or XFS on a partition, and reads btrfs: take \
              an image that has one of these, or the libguestfs tools, which start a virtual machine for the others"
                 .to_owned()
         }
         _ if is_for_kind(error) => {
-            "imgraft writes ext2, ext3, ext4 and FAT, on this image's other partitions, too; for \
+            "imgraft writes ext2, ext3, ext4, XFS and FAT, on this image's other partitions, too; for \
                                     the rest, a seed for cloud-init (`imgraft seed`) does the same at the first boot"
                 .to_owned()
         }

@@ -68,7 +68,7 @@ const EDGES: [(&str, &[&str]); 31] = [
 ];
 
 /// What only some of our crates may use of others', and which.
-const RESERVED: [(&str, &[&str]); 7] = [
+const RESERVED: [(&str, &[&str]); 6] = [
     ("clap", &["imgraft"]),
     ("indicatif", &["imgraft"]),
     ("anstream", &["imgraft"]),

@@ -94,7 +94,8 @@ pub fn assert_partitions_clean(image: &Path, ext4: &[u32], fat: u32) {
     assert_partition_fsck_vfat_clean(&disk, fat);
 }
 
-fn with_partition(image: &Path, number: u32, check: impl Fn(&Path)) {
+/// Gives the partition in slot `number` of an image of any format to a judge, as a raw file.
+pub fn with_partition(image: &Path, number: u32, check: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("partition");
     extract_partition(image, number, &file);

@@ -66,6 +66,7 @@ fn files_of_all_kinds_are_sound_and_read_as_they_were_written() {
         let device = disk.create_special(root, b"device", special, &attributes(7)).unwrap();
         disk.create_special(root, b"fifo", Special::Fifo, &attributes(8)).unwrap();
         disk.link(file, root, b"second").unwrap();
+        let same = disk.create_file(root, b"same", &attributes(8), 0, &mut &b""[..]).unwrap();
         let directory = disk.create_directory(root, b"directory", &attributes(9)).unwrap();
         for number in 0..8 {
             let name = format!("a name in it {number}");
@@ -87,9 +88,16 @@ fn files_of_all_kinds_are_sound_and_read_as_they_were_written() {
                 disk.set_xattr(file, format!("trusted.n{number}").as_bytes(), &content[..100]).unwrap();
             }
         }
+        // Names with one hash, whose values do not fit into one leaf together: of half a block each.
+        let half = disk.superblock().block_size_bytes() as usize / 2;
+        for namespace in ["user", "trusted", "security"] {
+            disk.set_xattr(same, format!("{namespace}.same").as_bytes(), &content[..half]).unwrap();
+        }
         disk.flush().unwrap();
         is_sound(&path, what);
         let mut disk = open(&path);
+        assert_eq!(disk.xattrs(same).unwrap().len(), 3, "{what}");
+        disk.remove_file(root, b"same").unwrap();
         assert_eq!(disk.lookup(root, b"second").unwrap(), Some((file, FileKind::Regular)));
         assert_eq!(disk.read_link(long).unwrap(), [b'l'; 1000]);
         for file in [file, long, device, directory, sparse] {

@@ -1,5 +1,7 @@
 //! Attributes set, removed and stored.
 
+use std::ops::Range;
+
 use metadata::{Acl, FileKind};
 use storage::{Printable, WriteAt};
 
@@ -198,23 +200,7 @@ impl<S: WriteAt> FileSystem<S> {
     fn write_leaves(&mut self, inode: &Inode, map: &mut Map, mut list: Vec<Attribute>) -> Result<()> {
         let block = self.block_bytes() as usize;
         list.sort_by(|one, other| (one.hash(), &one.name, one.flags).cmp(&(other.hash(), &other.name, other.flags)));
-        let sizes: Vec<Stored> = list.iter().map(|attribute| Stored::of(attribute, block)).collect();
-        // Leaves are filled one after the other.
-        let mut leaves: Vec<std::ops::Range<usize>> = Vec::new();
-        let mut used = usize::MAX;
-        for (index, size) in sizes.iter().enumerate() {
-            let bytes = size.bytes + 8;
-            match leaves.last_mut() {
-                Some(leaf) if used + bytes <= block => {
-                    leaf.end = index + 1;
-                    used += bytes;
-                }
-                _ => {
-                    leaves.push(index..index + 1);
-                    used = LEAF_HEADER_BYTES + bytes;
-                }
-            }
-        }
+        let (leaves, sizes) = leaves_of(&list, block);
         let node_room = (block - HEADER_BYTES) / 8;
         let mut levels = vec![leaves.len()];
         while levels.last().is_some_and(|count| *count > 1) {
@@ -332,16 +318,62 @@ struct Stored {
 }
 
 impl Stored {
+    /// In the leaf, if it takes less than three quarters of one.
     fn of(attribute: &Attribute, block: usize) -> Self {
         let local = (3 + attribute.name.len() + attribute.value.len()).next_multiple_of(4);
-        // What takes more than three quarters of a block goes elsewhere.
         if local < block / 2 + block / 4 {
             return Self { bytes: local, value_blocks: 0 };
         }
+        Self::elsewhere(attribute, block)
+    }
+
+    /// With its value in blocks of its own.
+    fn elsewhere(attribute: &Attribute, block: usize) -> Self {
         let blocks = attribute.value.len().div_ceil(block - REMOTE_BYTES) as u64;
         // Two bytes behind the name are counted and not used.
         Self { bytes: (11 + attribute.name.len()).next_multiple_of(4), value_blocks: blocks }
     }
+}
+
+/// Which attributes of a sorted list each leaf has, and how they are stored. Leaves are filled one after the other. Those
+/// whose hashes are equal are in one leaf, if their values can be elsewhere: `xfs_repair` wants each leaf to end with a
+/// higher hash than the one in front of it.
+fn leaves_of(list: &[Attribute], block: usize) -> (Vec<Range<usize>>, Vec<Stored>) {
+    let room = block - LEAF_HEADER_BYTES;
+    let mut sizes: Vec<Stored> = list.iter().map(|attribute| Stored::of(attribute, block)).collect();
+    let bytes_of = |sizes: &[Stored]| sizes.iter().map(|size| size.bytes + 8).sum::<usize>();
+    let mut leaves: Vec<Range<usize>> = Vec::new();
+    let mut used = 0;
+    let mut start = 0;
+    for same in list.chunk_by(|one, next| one.hash() == next.hash()) {
+        let end = start + same.len();
+        if bytes_of(&sizes[start..end]) > room {
+            for (size, attribute) in sizes[start..end].iter_mut().zip(same) {
+                let other = Stored::elsewhere(attribute, block);
+                if other.bytes < size.bytes {
+                    *size = other;
+                }
+            }
+        }
+        let together = bytes_of(&sizes[start..end]);
+        // More names with one hash than a leaf takes are spread over several.
+        let steps = if together > room { (start..end).map(|at| at..at + 1).collect() } else { vec![start..end] };
+        for step in steps {
+            let bytes = bytes_of(&sizes[step.clone()]);
+            match leaves.last_mut() {
+                Some(leaf) if used + bytes <= room => {
+                    leaf.end = step.end;
+                    used += bytes;
+                }
+                _ => {
+                    leaves.push(step);
+                    used = bytes;
+                }
+            }
+        }
+        start = end;
+    }
+    (leaves, sizes)
 }
 
 /// Fills a leaf: entries from the front, names and values from the back.
