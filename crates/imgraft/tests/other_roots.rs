@@ -91,7 +91,7 @@ fn a_root_on_xfs_is_read_and_edited() {
         fs::write(world.path("tree").join(format!("file{number}")), vec![7; number * 40]).unwrap();
     }
     fs::write(world.path("tree/below/large"), vec![8; 5_000_000]).unwrap();
-    let edits = "--put app:/usr/local/bin/app:0755 --put tree:/opt/tree --hostname edited --delete /usr/share/doc \
+    let edits = "--put app:/usr/local/bin/app:0755 --put tree:/opt/tree --hostname edited --remove /usr/share/doc \
                  --run true --size 6G";
     world.run(&format!("build --base base.img {edits} -o out.img")).succeeds();
     world.run(&format!("build --base base.img {edits} -o again.img")).succeeds();
@@ -131,7 +131,7 @@ fn a_root_on_xfs_is_read_and_edited() {
 
     // In place, what the kernel made: it stays sound, and what was there before is there again.
     fs::copy(fs::canonicalize(world.path("base.img")).unwrap(), world.path("own.img")).unwrap();
-    world.run("customize own.img --put app:/root/app --delete /etc/motd").succeeds();
+    world.run("customize own.img --put app:/root/app --remove /etc/motd").succeeds();
     assert_root_is_sound(&world, "own.img");
     world.run("cat own.img /root/app").prints("an application\n");
 }

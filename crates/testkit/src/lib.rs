@@ -9,6 +9,7 @@
 
 pub mod browser;
 pub mod fixture;
+pub mod hostile;
 pub mod judge;
 pub mod mount;
 pub mod partition;

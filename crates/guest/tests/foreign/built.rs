@@ -5,26 +5,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use guest::FileSystemProblem;
-use testkit::judge::judge;
-
-/// What a case may have of a processor, in seconds, and of addresses, in bytes.
-const CPU_SECONDS: u32 = 300;
-const MEMORY_BYTES: u64 = 1 << 30;
-/// Says to a test that it is the process that is confined.
-const CONFINED: &str = "IMGRAFT_ADVERSARY";
-
-/// Does `work`, which is what the test `name` does, in a process that has the limits.
-pub(crate) fn confined(name: &str, work: impl FnOnce()) {
-    if std::env::var_os(CONFINED).is_some() {
-        return work();
-    }
-    let limits = [format!("--cpu={CPU_SECONDS}"), format!("--as={MEMORY_BYTES}"), "--core=0".to_owned()];
-    let this = std::env::current_exe().unwrap();
-    let verdict =
-        judge("prlimit").args(limits).arg(this).args(["--exact", name, "--test-threads=1"]).env(CONFINED, "1");
-    let verdict = verdict.succeed();
-    assert!(verdict.stdout.contains("1 passed"), "there is no test {name}: {verdict}");
-}
+use testkit::hostile::confined;
 
 /// The blocks and inodes of the file systems here, in bytes; `mkfs.xfs` is told so.
 const BLOCK: usize = 4096;

@@ -1,92 +1,16 @@
 //! Mutated file systems whose checksums are right: what a checksum would have kept away reaches the code after it.
 //! Whatever the bytes are, nothing panics, hangs or takes all memory.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
 use guest::{FileKind, FileSystem};
 use storage::{FileStorage, Overlay, WriteAt};
-
-use crate::built::confined;
+use testkit::hostile::{Checksum, Piece, Random, confined, mutated, xfs_pieces};
 
 /// Finds the metadata of a kind.
 type Find = fn(&[u8]) -> Vec<Piece>;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-}
-
-/// A piece of metadata with a checksum of its own: where it is, its length, and where its checksum is in it.
-struct Piece {
-    offset: u64,
-    length: usize,
-    checksum: Checksum,
-}
-
-#[derive(Clone, Copy)]
-enum Checksum {
-    /// CRC-32C over all of it, with zeros in the place of the checksum.
-    Within(usize),
-    /// CRC-32C of what follows the first 32 bytes, which have it.
-    Before,
-}
-
-fn seal(bytes: &mut [u8], checksum: Checksum) {
-    match checksum {
-        Checksum::Within(at) => {
-            bytes[at..at + 4].fill(0);
-            let crc = crc32c::crc32c(bytes);
-            bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-        }
-        Checksum::Before => {
-            let crc = crc32c::crc32c(&bytes[32..]);
-            bytes[..32].fill(0);
-            bytes[..4].copy_from_slice(&crc.to_le_bytes());
-        }
-    }
-}
-
-/// The metadata of an XFS of version 5, by the magic numbers of its blocks.
-fn xfs_pieces(disk: &[u8]) -> Vec<Piece> {
-    let block = u32::from_be_bytes(disk[4..8].try_into().unwrap()) as usize;
-    let inode = usize::from(u16::from_be_bytes([disk[104], disk[105]]));
-    let mut pieces = Vec::new();
-    for offset in (0..disk.len()).step_by(512) {
-        let bytes = &disk[offset..offset + 512];
-        let in_block = |at| (offset % block == 0).then_some((block, at));
-        let found = match (&bytes[..4], &bytes[8..10]) {
-            (b"XFSB", _) => Some((512, 224)),
-            (b"XAGF", _) => Some((512, 216)),
-            (b"XAGI", _) => Some((512, 312)),
-            (b"XDB3" | b"XDD3" | b"XDF3", _) => in_block(4),
-            (b"BMA3", _) => in_block(64),
-            (b"XSLM" | b"XARM", _) => in_block(12),
-            ([b'I', b'N', ..], _) if offset % inode == 0 => Some((inode, 100)),
-            // Leaves and nodes of directories and of attributes.
-            (_, [0x3d, 0xf1 | 0xff] | [0x3b, 0xee] | [0x3e, 0xbe]) => in_block(12),
-            _ => None,
-        };
-        pieces.extend(found.map(|(length, at)| Piece {
-            offset: offset as u64,
-            length,
-            checksum: Checksum::Within(at),
-        }));
-    }
-    pieces
-}
 
 /// The superblock of a btrfs, and the nodes of its trees, which have its UUID.
 fn btrfs_pieces(disk: &[u8]) -> Vec<Piece> {
@@ -104,33 +28,8 @@ fn btrfs_pieces(disk: &[u8]) -> Vec<Piece> {
 
 /// Changes some fields of some pieces.
 fn mutate(disk: &dyn WriteAt, pieces: &[Piece], random: &mut Random) {
-    let mut changed: BTreeMap<u64, (Vec<u8>, Checksum)> = BTreeMap::new();
-    for _ in 0..=random.below(3) {
-        // The first ones are those on which everything rests.
-        let among = if random.below(4) == 0 { pieces.len().min(8) } else { pieces.len() };
-        let piece = &pieces[random.below(among)];
-        let (bytes, _) = changed.entry(piece.offset).or_insert_with(|| {
-            let mut bytes = vec![0; piece.length];
-            disk.read_at(piece.offset, &mut bytes).unwrap();
-            (bytes, piece.checksum)
-        });
-        for _ in 0..=random.below(3) {
-            let length = [1, 2, 4, 8][random.below(4)];
-            let near = if random.below(2) == 0 { piece.length.min(512) } else { piece.length };
-            let at = random.below(near - length);
-            let value = match random.below(6) {
-                0 => 0,
-                1 => u64::MAX,
-                2 => 1 << random.below(64),
-                3 => random.next(),
-                4 => u64::from(bytes[at]) + 1,
-                _ => i64::MAX as u64,
-            };
-            bytes[at..at + length].copy_from_slice(&value.to_le_bytes()[..length]);
-        }
-    }
-    for (offset, (mut bytes, checksum)) in changed {
-        seal(&mut bytes, checksum);
+    let read = |offset: u64, bytes: &mut [u8]| disk.read_at(offset, bytes).unwrap();
+    for (offset, bytes) in mutated(pieces, random, &read) {
         disk.write_at(offset, &bytes).unwrap();
     }
 }
