@@ -33,7 +33,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// A number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -42,7 +42,7 @@ impl Random {
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        (self.number() % bound as u64) as usize
     }
 }
 
@@ -150,7 +150,7 @@ pub fn mutated(pieces: &[Piece], random: &mut Random, read: &dyn Fn(u64, &mut [u
                 0 => 0,
                 1 => u64::MAX,
                 2 => 1 << random.below(64),
-                3 => random.next(),
+                3 => random.number(),
                 4 => u64::from(bytes[at]) + 1,
                 _ => i64::MAX as u64,
             };

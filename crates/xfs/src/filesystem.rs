@@ -181,12 +181,23 @@ impl<S: WriteAt> FileSystem<S> {
         self.free_blocks().saturating_sub(kept)
     }
 
-    /// Fails if `blocks` more blocks, and what comes with them, are not free.
-    pub(crate) fn check_room(&self, blocks: u64) -> Result<()> {
-        let directories = self.directories.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Fails if `blocks` more blocks, and what comes with them, are not free: new inodes, a block map, what directories that
+    /// changed will take when they are stored.
+    pub(crate) fn check_room(&mut self, blocks: u64) -> Result<()> {
+        let directories = self.directories.get_mut().unwrap_or_else(PoisonError::into_inner);
         let waiting: u64 = directories.values().map(Directory::blocks_to_come).sum();
-        let needed = blocks + SLACK_BLOCKS;
-        if needed.saturating_add(waiting) <= self.usable_blocks() { Ok(()) } else { Err(self.no_space(needed)) }
+        let needed = blocks + waiting + SLACK_BLOCKS + u64::from(self.superblock.chunk_blocks());
+        // If each block is an extent of its own; a leaf of a map is at least half full.
+        let extents_of_leaf = self.block_bytes() / 40;
+        if needed.saturating_add(blocks / extents_of_leaf) <= self.usable_blocks() {
+            return Ok(());
+        }
+        let mut runs = 0;
+        for group in 0..self.superblock.groups() {
+            runs += self.group(group)?.free_runs().count() as u64;
+        }
+        let needed = needed + blocks.min(runs) / extents_of_leaf;
+        if needed <= self.usable_blocks() { Ok(()) } else { Err(self.no_space(needed)) }
     }
 
     /// Takes `blocks` blocks for `owner`, from the group `goal` on: the first free run that is long enough, or else the

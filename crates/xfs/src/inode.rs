@@ -365,14 +365,13 @@ impl<S: WriteAt> FileSystem<S> {
                 return Ok(self.superblock.inode(group, within));
             }
         }
-        Err(self
-            .no_space(u64::from(CHUNK_INODES / u32::from(self.superblock.raw.sb_inopblock.get()).min(CHUNK_INODES))))
+        Err(self.no_space(self.superblock.chunk_blocks().into()))
     }
 
     /// Makes 64 more inodes in a group, or as many as a block has; says whether there was room.
     fn add_chunk(&mut self, group: u32) -> Result<bool> {
         let per_block = u32::from(self.superblock.raw.sb_inopblock.get());
-        let blocks = (CHUNK_INODES / per_block).max(1);
+        let blocks = self.superblock.chunk_blocks();
         let alignment = self.superblock.raw.sb_inoalignmt.get().max(1).next_power_of_two().max(blocks);
         let is_sparse = self.superblock.has_incompat(incompat::SPINODES);
         let uuid_source = self.superblock.clone();

@@ -77,7 +77,7 @@ impl Superblock {
         let sector_bytes = raw.sb_sectsize.get();
         if !sector_bytes.is_power_of_two()
             || !(512..=32768).contains(&sector_bytes)
-            || 1 << raw.sb_sectlog != u32::from(sector_bytes)
+            || 1_u32.checked_shl(raw.sb_sectlog.into()) != Some(sector_bytes.into())
         {
             return corrupt(format!("sb_sectsize={sector_bytes} sb_sectlog={}", raw.sb_sectlog));
         }
@@ -280,6 +280,11 @@ impl Superblock {
     pub(crate) fn run_offset(&self, block: u64, blocks: u64) -> Option<u64> {
         let (group, within) = self.split(block)?;
         (u64::from(within) + blocks <= u64::from(self.group_blocks(group))).then(|| self.group_offset(group, within))
+    }
+
+    /// How many blocks a chunk of 64 inodes takes.
+    pub(crate) fn chunk_blocks(&self) -> u32 {
+        (64 / u32::from(self.raw.sb_inopblock.get())).max(1)
     }
 
     /// How many blocks the headers of a group take: four sectors.

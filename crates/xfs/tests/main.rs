@@ -3,6 +3,7 @@
 #![cfg_attr(feature = "full-tests", allow(clippy::print_stdout, reason = "seeds are printed, to be had again"))]
 
 mod account;
+mod failing;
 mod hostile;
 mod kernel;
 mod repair;

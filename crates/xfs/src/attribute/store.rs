@@ -357,8 +357,9 @@ fn leaves_of(list: &[Attribute], block: usize) -> (Vec<Range<usize>>, Vec<Stored
         }
         let together = bytes_of(&sizes[start..end]);
         // More names with one hash than a leaf takes are spread over several.
-        let steps = if together > room { (start..end).map(|at| at..at + 1).collect() } else { vec![start..end] };
-        for step in steps {
+        let step = if together > room { 1 } else { same.len() };
+        for at in (start..end).step_by(step) {
+            let step = at..at + step;
             let bytes = bytes_of(&sizes[step.clone()]);
             match leaves.last_mut() {
                 Some(leaf) if used + bytes <= room => {
