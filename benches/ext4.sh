@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# benches/ext4.sh [--small] [--runs N] [--timeout SECONDS] [--folder FOLDER] [--tools "NAME…"] [--workloads "NAME…"]
+# benches/ext4.sh [--kind xfs] [--small] [--runs N] [--timeout SECONDS] [--folder FOLDER] [--tools "NAME…"]
+#                 [--workloads "NAME…"]
 #
-# Our ext4 engine against the kernel, debugfs, virt-customize and two libraries, on one machine and in one run:
+# Our ext4 engine against the kernel, debugfs, virt-customize and two libraries, on one machine and in one run; with
+# --kind xfs, as benches/xfs.sh has it, our XFS engine against the kernel and virt-customize:
 # a folder is put into the root of an empty file system of 2 GiB, or removed from it. The folders: `large`, one
 # file of 1 GB; `tree`, 50,000 files of 0 to 8 KiB in 500 directories; `flat`, 100,000 small files in one;
 # `flat10`, 10,000 of them. --small: a tenth of each.
@@ -12,7 +14,7 @@
 # what takes longer than the timeout (60 s; virt-customize has five times that) is stopped, all else gives the median of
 # N runs (3). CPU time is user and system time of the tool's processes; the kernel's own threads are not in it.
 #
-# Every result is judged by `e2fsck -fn` and, over a mount, compared with the source: what is broken has no time.
+# Every result is judged by `e2fsck -fn` or `xfs_repair -n` and, over a mount, compared with the source: what is broken has no time.
 # A missed target is printed and is no failure.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,12 +22,13 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 source "$root/scripts/steps.sh"
 cd "$root"
 
-tools=(ours kernel fstool rust-fs-ext4 debugfs virt-customize) workloads=({put,remove}-{large,tree,flat,flat10})
+kind=ext4 tools=() workloads=({put,remove}-{large,tree,flat,flat10})
 runs=3 timeout_s=60 tenth='' folder=${CARGO_TARGET_DIR:-$root/target}/bench-ext4
 while [[ $# -gt 0 ]]; do
     [[ $1 == --small || $# -ge 2 ]] || fail "\`$1\` needs a value" "read the head of benches/ext4.sh"
     case $1 in
         --small) tenth=1 && shift && continue ;;
+        --kind) kind=$2 ;;
         --runs) runs=$2 ;;
         --timeout) timeout_s=$2 ;;
         --folder) folder=$(realpath -m "$2") ;;
@@ -35,6 +38,11 @@ while [[ $# -gt 0 ]]; do
     esac
     shift 2
 done
+case $kind in
+    ext4) ((${#tools[@]})) || tools=(ours kernel fstool rust-fs-ext4 debugfs virt-customize) ;;
+    xfs) ((${#tools[@]})) || tools=(ours kernel virt-customize) ;;
+    *) fail "no file system \`$kind\`" "ext4 and xfs are measured" ;;
+esac
 
 scripts/install-tools build bench
 step "build ext4-bench"
@@ -44,7 +52,7 @@ cargo build --release --locked --manifest-path benches/ext4/Cargo.toml
 bench=$target/release/ext4-bench
 
 if [[ -n $tenth ]]; then scale=10 sources=$folder/small; else scale=1 sources=$folder/full; fi
-image=$folder/image.ext4 mount=$folder/mount
+image=$folder/image.$kind mount=$folder/mount
 mkdir -p "$sources" "$mount"
 declare -A files=([large]=1 [tree]=$((50000 / scale)) [flat]=$((100000 / scale)) [flat10]=$((10000 / scale)))
 large_bytes=$((1000000000 / scale))
@@ -90,24 +98,34 @@ fi
 step "make the image that all begin with"
 skeleton=$folder/skeleton
 mkdir -p "$skeleton"/{bin,etc,root,tmp,usr/bin,var/tmp}
-echo '/dev/sda / ext4 defaults 0 1' >"$skeleton/etc/fstab"
+echo "/dev/sda / $kind defaults 0 1" >"$skeleton/etc/fstab"
 printf 'ID=debian\nVERSION_ID=13\nPRETTY_NAME="Debian"\n' >"$skeleton/etc/os-release"
 echo 13.0 >"$skeleton/etc/debian_version"
-rm -f "$sources/empty.ext4"
-mke2fs -q -t ext4 -b 4096 -N 163840 -O metadata_csum,64bit,^orphan_file,^metadata_csum_seed \
-    -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$skeleton" "$sources/empty.ext4" 2G >&2
-
 copy_image() { cp --sparse=always "$1" "$image" && sync "$image"; }
 kernel_mount() { as_root mount -o "loop,$1" "$image" "$mount"; }
 
+rm -f "$sources/empty.$kind"
+if [[ $kind == ext4 ]]; then
+    mke2fs -q -t ext4 -b 4096 -N 163840 -O metadata_csum,64bit,^orphan_file,^metadata_csum_seed \
+        -E root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0 -d "$skeleton" "$sources/empty.ext4" 2G >&2
+else
+    truncate -s 2G "$sources/empty.xfs"
+    mkfs.xfs -q "$sources/empty.xfs" >&2
+    copy_image "$sources/empty.xfs"
+    kernel_mount rw
+    as_root cp -a "$skeleton/." "$mount/"
+    as_root umount "$mount"
+    mv "$image" "$sources/empty.xfs"
+fi
+
 # filled NAME: the image from which NAME is to be removed, the kernel's work
 filled() {
-    [[ $sources/$1.ext4 -nt $sources/empty.ext4 ]] && return
+    [[ $sources/$1.$kind -nt $sources/empty.$kind ]] && return
     step "make the image from which $1 is removed"
-    copy_image "$sources/empty.ext4"
+    copy_image "$sources/empty.$kind"
     kernel_mount rw
     as_root cp -a "$sources/$1" "$mount/" && as_root umount "$mount"
-    mv "$image" "$sources/$1.ext4"
+    mv "$image" "$sources/$1.$kind"
 }
 
 # The tools. Each works on $image: prepare_TOOL JOB NAME is not measured, run_TOOL JOB NAME is.
@@ -115,7 +133,9 @@ measured=(/usr/bin/time -q -f %M -o "$folder/peak")
 prepare_ours() { :; }
 prepare_fstool() { :; }
 prepare_rust-fs-ext4() { :; }
-run_ours() { run_library ours "$@"; }
+run_ours() {
+    if [[ $kind == ext4 ]]; then run_library ours "$@"; else run_library ours-xfs "$@"; fi
+}
 run_fstool() { run_library fstool "$@"; }
 run_rust-fs-ext4() { run_library rust-fs-ext4 "$@"; }
 run_library() { "${measured[@]}" timeout "$timeout_s" "$bench" "$1" "$2" "$image" "$sources/$3"; }
@@ -162,8 +182,10 @@ run_virt-customize() {
 # judge JOB NAME: says what is wrong with $image, if anything is
 judge() {
     local finding
-    if ! finding=$(e2fsck -fn "$image" 2>&1); then
-        grep -m 1 -vE '^(e2fsck |Pass |$)' <<<"$finding" || echo "e2fsck -fn fails"
+    local check=(e2fsck -fn)
+    [[ $kind == ext4 ]] || check=(xfs_repair -n -f)
+    if ! finding=$("${check[@]}" "$image" 2>&1); then
+        grep -m 1 -vE '^(e2fsck |Pass |Phase |$)' <<<"$finding" || echo "${check[*]} fails"
         return
     fi
     kernel_mount ro
@@ -181,7 +203,7 @@ declare -A walls cpus peaks results
 measure() {
     local tool=$1 job=$2 name=$3 key="$1 $2-$3" status=0 problem wall user system cpu peak
     local TIMEFORMAT='%3R %3U %3S'
-    if [[ $job == put ]]; then copy_image "$sources/empty.ext4"; else copy_image "$sources/$name.ext4"; fi
+    if [[ $job == put ]]; then copy_image "$sources/empty.$kind"; else copy_image "$sources/$name.$kind"; fi
     "prepare_$tool" "$job" "$name"
     { time "run_$tool" "$job" "$name" >"$folder/out" 2>&1 || status=$?; } 2>"$folder/times"
     read -r wall user system <"$folder/times"

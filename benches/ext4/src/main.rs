@@ -1,4 +1,4 @@
-//! One job on an ext4 image, done by one tool: what `benches/ext4.sh` measures.
+//! One job on an image of ext4 or XFS, done by one tool: what `benches/ext4.sh` and `benches/xfs.sh` measure.
 //!
 //! ```text
 //! ext4-bench TOOL put IMAGE FOLDER     copies FOLDER with all that is in it into the image's root
@@ -9,6 +9,7 @@
 
 mod fstool;
 mod ours;
+mod ours_xfs;
 mod rust_fs_ext4;
 mod tool;
 
@@ -44,9 +45,10 @@ fn run(arguments: &[OsString]) -> Result<()> {
     let (job, image, subject) = (job.as_bytes(), Path::new(image), Path::new(subject));
     match tool.as_bytes() {
         b"ours" => run_with::<ours::Ours>(job, image, subject),
+        b"ours-xfs" => run_with::<ours_xfs::OursXfs>(job, image, subject),
         b"fstool" => run_with::<fstool::Fstool>(job, image, subject),
         b"rust-fs-ext4" => run_with::<rust_fs_ext4::RustFsExt4>(job, image, subject),
-        _ => Err("the tools are: ours fstool rust-fs-ext4".into()),
+        _ => Err("the tools are: ours ours-xfs fstool rust-fs-ext4".into()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::tool::{Meta, Result, Tool};
 pub struct Ours(FileSystem<FileStorage>);
 
 /// From here on a source is handed over as a file, as the product does it.
-const LARGE_BYTES: u64 = 1 << 20;
+pub(crate) const LARGE_BYTES: u64 = 1 << 20;
 
 impl Tool for Ours {
     type Directory = InodeNumber;
@@ -61,7 +61,7 @@ impl Tool for Ours {
     }
 }
 
-fn attributes(meta: &Meta) -> Attributes {
+pub(crate) fn attributes(meta: &Meta) -> Attributes {
     Attributes {
         permissions: meta.permissions,
         uid: meta.uid,
