@@ -213,6 +213,26 @@ fn every_container_starts() {
     }
 }
 
+/// The kernel reads what we wrote to an XFS and to the groups that were added, and writes there itself.
+#[test]
+#[ignore = "a guest that boots: ./test long"]
+fn a_root_on_xfs_that_was_edited_and_grown_starts() {
+    let script = "cat /etc/greeting; findmnt -no FSTYPE /; ls /opt/many | wc -l; mount -o remount,rw /; \
+                  head -c 400000000 /dev/zero > /var/large && sync && rm /var/large && echo written";
+    let (world, _machine) = alone(guests::on_xfs_that_runs(script));
+    fs::create_dir(world.path("many")).unwrap();
+    for number in 0..2000 {
+        fs::write(world.path("many").join(format!("a file of many {number}")), "text").unwrap();
+    }
+    world.file("greeting", "out of an XFS\n");
+    world.run("customize base.img --size +4G --put greeting:/etc/greeting --put many:/opt/").succeeds();
+    let mut machine = Machine::boot(&world, "base.img --network none --direct-kernel", &[]);
+    assert!(machine.end().success());
+    for said in ["out of an XFS", "xfs", "2000", "written"] {
+        assert!(machine.said.contains(said), "no `{said}`: {}", machine.said);
+    }
+}
+
 /// The base's partitions in an MBR, the root in a logical one that was grown: the guest's kernel finds them through
 /// the table that we wrote.
 #[test]

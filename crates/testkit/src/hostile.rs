@@ -66,7 +66,8 @@ pub enum Checksum {
     Before,
 }
 
-fn seal(bytes: &mut [u8], checksum: Checksum) {
+/// Makes the checksum of a piece right.
+pub fn seal(bytes: &mut [u8], checksum: Checksum) {
     match checksum {
         Checksum::Within(at) => {
             bytes[at..at + 4].fill(0);

@@ -181,10 +181,12 @@ impl<S: WriteAt> FileSystem<S> {
         if map.extents.len() as u64 != count {
             return Err(inode.corrupt(format!("{} extents in its map, but the inode says {count}", map.extents.len())));
         }
+        // A file ends where 63 bits of bytes end, if its blocks do not end before that.
+        let last = MAX_OFFSET.min(i64::MAX as u64 / self.block_bytes());
         let mut end = 0;
         for extent in &map.extents {
             let is_there = self.superblock.run_offset(extent.start, extent.blocks).is_some();
-            if extent.blocks == 0 || extent.offset < end || extent.end() > MAX_OFFSET || !is_there {
+            if extent.blocks == 0 || extent.offset < end || extent.end() > last || !is_there {
                 return Err(inode.corrupt(format!("invalid extent {extent:?}")));
             }
             end = extent.end();

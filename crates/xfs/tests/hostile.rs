@@ -1,20 +1,25 @@
 //! File systems with changed metadata under checksums that are right again, read and edited: whatever the bytes are, nothing
 //! panics, hangs or takes all memory.
 
+#[path = "../../../fuzz/src/input.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a part of another program")]
+mod input;
+#[path = "../../../fuzz/src/xfs_edit.rs"]
+#[allow(clippy::expect_used, unreachable_pub, missing_docs, reason = "a part of another program")]
+mod xfs_edit;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage::{FileStorage, Overlay, WriteAt};
 use testkit::hostile::{Piece, Random, confined, mutated, xfs_group_pieces, xfs_pieces};
-use xfs::{Expectations, Expected, FileKind, FileSystem};
+use xfs::FileSystem;
 
 use crate::support::{KINDS, attributes, make, open};
 
 /// Without root, in `./test`, and in `./test long`.
 const ROUNDS: [u64; 3] = [40, 250, 5000];
-
-type Disk = FileSystem<Arc<Overlay<FileStorage>>>;
 
 /// A disk with something of everything.
 fn filled(folder: &Path, options: &[&str]) -> PathBuf {
@@ -42,49 +47,6 @@ fn filled(folder: &Path, options: &[&str]) -> PathBuf {
     path
 }
 
-/// All names, with their directories, a part of them.
-fn names(disk: &Disk) -> Vec<(u64, Vec<u8>, u64)> {
-    let mut found = Vec::new();
-    let mut left = vec![disk.superblock().root()];
-    while let (Some(directory), true) = (left.pop(), found.len() < 3000) {
-        for entry in disk.read_directory(directory).unwrap_or_default() {
-            if entry.kind == Some(FileKind::Directory) {
-                left.push(entry.inode);
-            }
-            found.push((directory, entry.name, entry.inode));
-        }
-    }
-    found
-}
-
-/// Edits what is there, as far as it goes.
-fn edit(disk: &mut Disk, random: &mut Random) {
-    let names = names(disk);
-    let root = disk.superblock().root();
-    let content = vec![1; 30_000];
-    let _ = disk.create_file(root, b"new", &attributes(1), 30_000, &mut &content[..]);
-    let _ = disk.create_directory(root, b"new directory", &attributes(1));
-    for _ in 0..12 {
-        let Some((directory, name, inode)) = names.get(random.below(names.len().max(1))) else { break };
-        let (directory, inode) = (*directory, *inode);
-        let _ = match random.below(9) {
-            0 => disk.remove_file(directory, name),
-            1 => disk.remove_tree(directory, name),
-            2 => disk.rename((directory, name), (root, b"renamed")),
-            3 => disk.write_file_at(inode, random.number() % 3_000_000, &content),
-            4 => disk.truncate(inode, random.number() % 300_000),
-            5 => disk.set_xattr(inode, b"trusted.new", &content[..random.below(3000)]),
-            6 => disk.set_attributes(inode, &attributes(7)),
-            7 => disk.link(inode, root, b"linked"),
-            _ => disk.create_file(directory, b"one more", &attributes(8), 9, &mut &content[..9]).map(drop),
-        };
-    }
-    if random.below(4) == 0 {
-        let _ = disk.grow(disk.superblock().blocks() + 100_000);
-    }
-    let _ = disk.flush();
-}
-
 fn survive(path: &Path, pieces: &[Piece]) {
     assert!(pieces.len() > 15, "only {} pieces of metadata were found", pieces.len());
     let (mut opened, rounds) = (0, testkit::rounds(cfg!(feature = "full-tests"), ROUNDS));
@@ -101,11 +63,8 @@ fn survive(path: &Path, pieces: &[Piece]) {
         }
         let Ok(mut mutant) = FileSystem::open(Arc::clone(&disk)) else { continue };
         opened += 1;
-        edit(&mut mutant, &mut random);
-        let before = FileSystem::open(overlay()).unwrap();
-        let inode = |_, number: u64| if number.is_multiple_of(3) { Expected::Nothing } else { Expected::Anything };
-        let all = 0..mutant.superblock().blocks().min(200_000);
-        let _ = xfs::account(&before, &mutant, &[all], &Expectations { inode: &inode, is_strict: true });
+        xfs_edit::exercise(&mut mutant, 12, &mut |below| random.below(below.max(1)));
+        xfs_edit::account(&FileSystem::open(overlay()).unwrap(), &mutant);
     }
     assert!(opened > rounds / 2, "only {opened} of {rounds} could be opened");
 }
@@ -126,4 +85,17 @@ fn mutated_groups_and_trees() {
         let path = filled(folder.path(), KINDS[1].1);
         survive(&path, &xfs_group_pieces(&fs::read(&path).unwrap()));
     });
+}
+
+/// The inputs that the fuzzer kept, once more, and some that are made up.
+#[test]
+fn each_input_of_the_corpus_ends_in_an_answer_or_an_error() {
+    for number in 0..60 {
+        xfs_edit::run(&[number, number / 3, 0, number, 4, 5, 6, 7, 8, 9, number / 2, 1, 1, 1, 1, 1, 1, 1, 1]);
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/xfs_tree");
+    let mut inputs: Vec<PathBuf> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    inputs.sort();
+    assert!(inputs.len() > 10, "{} has few inputs", folder.display());
+    inputs.iter().for_each(|input| xfs_edit::run(&fs::read(input).unwrap()));
 }

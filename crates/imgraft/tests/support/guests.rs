@@ -9,7 +9,12 @@ use crate::support::World;
 
 /// A folder with the real base, that `IMGRAFT_TEST_BASE` names, as `stock.img`.
 fn world() -> World {
-    let base = std::env::var_os("IMGRAFT_TEST_BASE").expect("IMGRAFT_TEST_BASE names the base image");
+    world_of("IMGRAFT_TEST_BASE")
+}
+
+/// A folder with the base that a variable names as `stock.img`.
+fn world_of(variable: &str) -> World {
+    let base = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} names no base: see ./test"));
     let world = World::empty();
     symlink(fs::canonicalize(base).expect("the base image is there"), world.path("stock.img")).unwrap();
     world
@@ -44,7 +49,15 @@ pub(crate) fn with_less() -> World {
 /// A folder with a base as `base.img` that has no cloud-init: as soon as systemd is up it runs `script`, whose output
 /// is the console's, and switches itself off.
 pub(crate) fn that_runs(script: &str) -> World {
-    let world = world();
+    running(world(), script)
+}
+
+/// The same from the base with a root on XFS.
+pub(crate) fn on_xfs_that_runs(script: &str) -> World {
+    running(world_of("IMGRAFT_TEST_XFS_BOOT_BASE"), script)
+}
+
+fn running(world: World, script: &str) -> World {
     world.file("script", format!("#!/bin/sh\n{script}\n")).mode("script", 0o755);
     let unit = "/etc/systemd/system/test.service:[Unit]\nDefaultDependencies=no\nAfter=sysinit.target\n\
                 SuccessAction=poweroff\nFailureAction=poweroff\n\
