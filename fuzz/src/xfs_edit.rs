@@ -1,5 +1,5 @@
-//! What `xfs_tree` does with an input: it breaks a sound XFS, makes the checksums right again, and looks at it, edits it and
-//! accounts for what differs.
+//! What `xfs_tree` does with an input: it breaks a sound XFS, makes the checksums right again, and looks at it, edits
+//! it and accounts for what differs.
 //!
 //! Errors are fine, panics are bugs.
 

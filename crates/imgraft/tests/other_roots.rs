@@ -1,6 +1,6 @@
-//! Guests whose root is on XFS or btrfs: what imgraft reads of them is what the kernel reads. XFS is edited, and judged by
-//! `xfs_repair -n` and the kernel; what would have to be written to btrfs is refused. Needs root; `scripts/other-root` makes
-//! the bases.
+//! Guests whose root is on XFS or btrfs: what imgraft reads of them is what the kernel reads. XFS is edited, and
+//! judged by `xfs_repair -n` and the kernel; what would have to be written to btrfs is refused. Needs root;
+//! `scripts/other-root` makes the bases.
 #![cfg(feature = "full-tests")]
 
 use std::collections::BTreeMap;
@@ -55,7 +55,8 @@ fn root_of(world: &World, image: &str, options: &str) -> Mount {
     Mount::with_options(&world.path("disk"), &place)
 }
 
-/// What the root would have to take is refused, by name and with a way on; nothing is written. Another partition takes it.
+/// What the root would have to take is refused, by name and with a way on; nothing is written. Another partition
+/// takes it.
 fn is_not_written(world: &World, reason: &str) {
     for line in [
         "build --base base.img --put app:/usr/local/bin/app -o out.img",

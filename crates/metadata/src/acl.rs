@@ -41,8 +41,8 @@ impl AclEntry {
 }
 
 impl Acl {
-    /// A list of these entries: owner, users, group, groups, mask, others, in this order. A mask is needed with users or
-    /// groups.
+    /// A list of these entries: owner, users, group, groups, mask, others, in this order. A mask is needed with users
+    /// or groups.
     ///
     /// # Errors
     ///

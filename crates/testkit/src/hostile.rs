@@ -1,5 +1,5 @@
-//! What somebody clever does to bytes that we read: fields of metadata changed under checksums that are right again, and
-//! limits under which a test of that runs.
+//! What somebody clever does to bytes that we read: fields of metadata changed under checksums that are right again,
+//! and limits under which a test of that runs.
 
 use std::collections::BTreeMap;
 
@@ -130,8 +130,8 @@ pub fn xfs_group_pieces(disk: &[u8]) -> Vec<Piece> {
     pieces
 }
 
-/// Changes some fields of some pieces, and returns the pieces that changed with where they are. `read` fills a buffer from
-/// a byte of the disk on.
+/// Changes some fields of some pieces, and returns the pieces that changed with where they are. `read` fills a buffer
+/// from a byte of the disk on.
 pub fn mutated(pieces: &[Piece], random: &mut Random, read: &dyn Fn(u64, &mut [u8])) -> Vec<(u64, Vec<u8>)> {
     let mut changed: BTreeMap<u64, (Vec<u8>, Checksum)> = BTreeMap::new();
     for _ in 0..=random.below(3) {

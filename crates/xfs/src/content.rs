@@ -46,8 +46,8 @@ impl<S: WriteAt> FileSystem<S> {
             .collect()
     }
 
-    /// Reads from `offset` of a regular file on, as it is after all edits. Returns fewer bytes than `buffer` takes only at
-    /// the file's end.
+    /// Reads from `offset` of a regular file on, as it is after all edits. Returns fewer bytes than `buffer` takes
+    /// only at the file's end.
     ///
     /// # Errors
     ///
@@ -218,8 +218,8 @@ impl<S: WriteAt> FileSystem<S> {
         }
     }
 
-    /// Writes `data` at `offset` of a regular file, which grows as far as needed; what is skipped past its end becomes a
-    /// hole. Times stay as they are. Blocks that other files share are copied.
+    /// Writes `data` at `offset` of a regular file, which grows as far as needed; what is skipped past its end
+    /// becomes a hole. Times stay as they are. Blocks that other files share are copied.
     ///
     /// # Errors
     ///
@@ -258,8 +258,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.write_inode(&mut inode)
     }
 
-    /// Makes a regular file `size_bytes` long: blocks past that are freed, and a shorter file grows by a hole. Times stay
-    /// as they are.
+    /// Makes a regular file `size_bytes` long: blocks past that are freed, and a shorter file grows by a hole. Times
+    /// stay as they are.
     ///
     /// # Errors
     ///
@@ -300,8 +300,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.offset(map.block(block).ok_or_else(|| inode.corrupt(format!("block {block} of it is missing")))?)
     }
 
-    /// Makes sure that nobody else has the blocks of a range. What is shared is copied; what is unwritten becomes blocks
-    /// of zeros.
+    /// Makes sure that nobody else has the blocks of a range. What is shared is copied; what is unwritten becomes
+    /// blocks of zeros.
     fn own_blocks(&mut self, inode: &Inode, map: &mut Map, range: Range<u64>) -> Result<()> {
         let mut parts = Vec::new();
         for extent in map.parts(&range) {

@@ -21,8 +21,8 @@ const MINOR_END: u32 = 1 << 18;
 type WriteExtents<'a, S> = &'a mut dyn FnMut(&mut FileSystem<S>, &[Extent]) -> Result<()>;
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Creates a regular file of `size_bytes` bytes, which `content` gives. The parent's own times stay as they are, here
-    /// and in all edits.
+    /// Creates a regular file of `size_bytes` bytes, which `content` gives. The parent's own times stay as they are,
+    /// here and in all edits.
     ///
     /// # Errors
     ///

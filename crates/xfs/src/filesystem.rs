@@ -20,8 +20,8 @@ const SLACK_BLOCKS: u64 = 8;
 
 /// An XFS of version 5 on a storage.
 ///
-/// Edits reach the storage at the latest when [`flush`](Self::flush) writes them. A storage that is dropped before is not
-/// consistent: edit an [`Overlay`](storage::Overlay), and commit it only after `flush`.
+/// Edits reach the storage at the latest when [`flush`](Self::flush) writes them. A storage that is dropped before is
+/// not consistent: edit an [`Overlay`](storage::Overlay), and commit it only after `flush`.
 pub struct FileSystem<S> {
     pub(crate) storage: Cache<S>,
     pub(crate) superblock: Superblock,
@@ -181,8 +181,8 @@ impl<S: WriteAt> FileSystem<S> {
         self.free_blocks().saturating_sub(kept)
     }
 
-    /// Fails if `blocks` more blocks, and what comes with them, are not free: new inodes, a block map, what directories that
-    /// changed will take when they are stored.
+    /// Fails if `blocks` more blocks, and what comes with them, are not free: new inodes, a block map, what
+    /// directories that changed will take when they are stored.
     pub(crate) fn check_room(&mut self, blocks: u64) -> Result<()> {
         let directories = self.directories.get_mut().unwrap_or_else(PoisonError::into_inner);
         let waiting: u64 = directories.values().map(Directory::blocks_to_come).sum();

@@ -1,9 +1,9 @@
 //! An allocation group: its headers and its trees, changed in memory and stored together.
 //!
-//! Worked example: a file of 3 blocks is removed from a group that has blocks 100 to 199 free. The file had blocks 200 to
-//! 202. The tree of owners loses its record of them; the free extent becomes 100 to 202 in both trees of free space.
-//! `agf_freeblks` grows by 3 and `agf_longest` is 103. What the group's own trees lack or have too many of by then is
-//! taken from or given to the free space when the group is stored, until nothing changes any more.
+//! Worked example: a file of 3 blocks is removed from a group that has blocks 100 to 199 free. The file had blocks
+//! 200 to 202. The tree of owners loses its record of them; the free extent becomes 100 to 202 in both trees of free
+//! space. `agf_freeblks` grows by 3 and `agf_longest` is 103. What the group's own trees lack or have too many of by
+//! then is taken from or given to the free space when the group is stored, until nothing changes any more.
 
 use zerocopy::FromZeros;
 
@@ -612,8 +612,8 @@ impl Group {
         self.changed = true;
     }
 
-    /// Gives each tree the blocks that it needs, and takes back what it has too many of. Taking blocks changes the trees, so
-    /// this is repeated until nothing changes.
+    /// Gives each tree the blocks that it needs, and takes back what it has too many of. Taking blocks changes the
+    /// trees, so this is repeated until nothing changes.
     fn settle(&mut self) -> Result<()> {
         const OWNERS: [u64; 3] = [XFS_RMAP_OWN_AG, XFS_RMAP_OWN_INOBT, XFS_RMAP_OWN_REFC];
         let room = (self.sectors[2].len() - AGFL_BNO_AT) / 4;

@@ -15,13 +15,13 @@ const MIN_GROUP_BLOCKS: u64 = 64;
 const MIN_GROUP_BYTES: u64 = 128 << 10;
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Grows to `blocks` blocks, or as many as whole groups take: a last group has at least 64, and 128 KiB. A number that is not
-    /// larger than [`Superblock::blocks`](crate::Superblock::blocks) changes nothing.
+    /// Grows to `blocks` blocks, or as many as whole groups take: a last group has at least 64, and 128 KiB. A number
+    /// that is not larger than [`Superblock::blocks`](crate::Superblock::blocks) changes nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::TooLarge`] if the storage has less room or there would be too many groups; [`Error::Unsupported`] if the
-    /// file system cannot be written; [`Error::Corrupt`], [`Error::Storage`].
+    /// [`Error::TooLarge`] if the storage has less room or there would be too many groups; [`Error::Unsupported`] if
+    /// the file system cannot be written; [`Error::Corrupt`], [`Error::Storage`].
     pub fn grow(&mut self, blocks: u64) -> Result<()> {
         let (before, groups_before) = (self.superblock.blocks(), self.superblock.groups());
         let group_blocks = u64::from(self.superblock.raw.sb_agblocks.get());

@@ -1,10 +1,10 @@
 //! XFS in user space: read and edited on any [`storage`], without a kernel or a mount.
 //!
-//! Made for images that nobody has mounted. Edits need no log: the storage is an overlay that is committed whole or not at
-//! all. The log must be clean, and stays as it is.
+//! Made for images that nobody has mounted. Edits need no log: the storage is an overlay that is committed whole or
+//! not at all. The log must be clean, and stays as it is.
 //!
-//! Version 5 of the format is edited, with the features that `mkfs.xfs` chooses. What has other features, a dirty log or
-//! version 4 is refused by name.
+//! Version 5 of the format is edited, with the features that `mkfs.xfs` chooses. What has other features, a dirty log
+//! or version 4 is refused by name.
 //!
 //! An edit that fails because a name is taken or missing, because there is no space or because something would be too
 //! large has changed nothing. After any other error do not flush the file system in memory.

@@ -1,9 +1,9 @@
 //! The log: whether it was left clean. A dirty one is not replayed here.
 //!
-//! Worked example: a log of 64 MiB has 131,072 sectors of 512 bytes. The first 4 bytes of each sector are the number of the
-//! lap in which it was written, or stand in a record's header next to it. Writing is in lap 3 and has come to sector 500:
-//! sectors 0 to 499 say 3, and 500 to the end say 2. The last record in front of 500 has to be the one that an unmount
-//! writes, with a single operation and its flag.
+//! Worked example: a log of 64 MiB has 131,072 sectors of 512 bytes. The first 4 bytes of each sector are the number
+//! of the lap in which it was written, or stand in a record's header next to it. Writing is in lap 3 and has come to
+//! sector 500: sectors 0 to 499 say 3, and 500 to the end say 2. The last record in front of 500 has to be the one
+//! that an unmount writes, with a single operation and its flag.
 
 use storage::ReadAt;
 
@@ -82,8 +82,8 @@ impl Log<'_> {
             if be32(&header, 0) != XLOG_HEADER_MAGIC_NUM {
                 continue;
             }
-            // `h_len`, `h_num_logops` and `h_size`: how large the writer's buffers were, which takes one header for each
-            // 32 KiB.
+            // `h_len`, `h_num_logops` and `h_size`: how large the writer's buffers were, which takes one header for
+            // each 32 KiB.
             let (length, operations, size) = (be32(&header, 12), be32(&header, 40), be32(&header, 320));
             let headers = u64::from(size.div_ceil(32 << 10)).clamp(1, 8);
             let end = at + headers + u64::from(length).div_ceil(SECTOR_BYTES);

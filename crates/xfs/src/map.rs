@@ -1,9 +1,10 @@
 //! Block maps: which blocks have the content of a file, a directory or the attributes of either.
 //!
-//! A map is one list of extents: read whole, changed, and stored whole, in the inode if it fits there or else in a tree.
+//! A map is one list of extents: read whole, changed, and stored whole, in the inode if it fits there or else in a
+//! tree.
 //!
-//! Worked example: an inode of 512 bytes has 336 for its two forks. Without attributes, 21 extents of 16 bytes fit in it.
-//! With 100, the inode has a root with one pointer, to a leaf that has them all: a block of 4 KiB takes 251.
+//! Worked example: an inode of 512 bytes has 336 for its two forks. Without attributes, 21 extents of 16 bytes fit in
+//! it. With 100, the inode has a root with one pointer, to a leaf that has them all: a block of 4 KiB takes 251.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -96,8 +96,8 @@ impl<S: WriteAt> FileSystem<S> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], [`Error::NotEmpty`], [`Error::IntoItself`], [`Error::IsADirectory`], [`Error::NotADirectory`],
-    /// and as [`create_file`](Self::create_file).
+    /// [`Error::NotFound`], [`Error::NotEmpty`], [`Error::IntoItself`], [`Error::IsADirectory`],
+    /// [`Error::NotADirectory`], and as [`create_file`](Self::create_file).
     pub fn rename(&mut self, from: (u64, &[u8]), to: (u64, &[u8])) -> Result<()> {
         self.begin()?;
         check_name(from.1)?;

@@ -33,8 +33,8 @@ const INCOMPAT_NAMES: [(u32, &str); 10] = [
     (9, "zoned"),
 ];
 
-/// The names of the features of `sb_features_ro_compat` and `sb_features_incompat`, as `xfs_info` prints them. Bits that are
-/// not known have none.
+/// The names of the features of `sb_features_ro_compat` and `sb_features_incompat`, as `xfs_info` prints them. Bits
+/// that are not known have none.
 pub fn feature_names(ro_compat: u32, incompat: u32) -> Vec<&'static str> {
     let named = |names: &'static [(u32, &'static str)], bits: u32| {
         names.iter().filter(move |(bit, _)| bits >> bit & 1 == 1).map(|(_, name)| *name)

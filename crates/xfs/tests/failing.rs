@@ -1,5 +1,5 @@
-//! Storage that fails at one read or write, for each there is: every edit says so, and the image behind the overlay stays
-//! as it was. And file systems that are full.
+//! Storage that fails at one read or write, for each there is: every edit says so, and the image behind the overlay
+//! stays as it was. And file systems that are full.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -60,8 +60,8 @@ fn build<S: WriteAt>(storage: &S) -> Result<(), Error> {
     Ok(())
 }
 
-/// Runs `build` on storage that fails at its first operation, then at later ones, until none fails. Of the first ones, each
-/// fails once; then every twentieth: reading is the same again and again.
+/// Runs `build` on storage that fails at its first operation, then at later ones, until none fails. Of the first
+/// ones, each fails once; then every twentieth: reading is the same again and again.
 fn fail_everywhere<S: WriteAt>(what: &str, storage: impl Fn(u64) -> (Arc<S>, Box<dyn Fn() -> bool>)) {
     let mut number = 1;
     loop {
@@ -117,8 +117,8 @@ fn every_read_and_write_that_fails_is_said() {
     assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), modified);
 }
 
-/// Fills a file system with everything that takes room until nothing goes any more. What is refused has changed nothing,
-/// and all of it can be stored.
+/// Fills a file system with everything that takes room until nothing goes any more. What is refused has changed
+/// nothing, and all of it can be stored.
 #[test]
 fn a_full_file_system_refuses_and_stays_sound() {
     let folder = tempfile::tempdir().unwrap();

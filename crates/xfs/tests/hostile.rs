@@ -1,5 +1,5 @@
-//! File systems with changed metadata under checksums that are right again, read and edited: whatever the bytes are, nothing
-//! panics, hangs or takes all memory.
+//! File systems with changed metadata under checksums that are right again, read and edited: whatever the bytes are,
+//! nothing panics, hangs or takes all memory.
 
 #[path = "../../../fuzz/src/input.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a part of another program")]

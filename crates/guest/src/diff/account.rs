@@ -337,8 +337,8 @@ fn bytes(volume: &Volume, within: &[Range<u64>], explanation: &Explanation<'_>) 
     Accounted { account, unexplained }
 }
 
-/// The bytes of `within` behind the end of a file system, which may not differ if nobody but imgraft made the changes: how
-/// many blocks they are, and where.
+/// The bytes of `within` behind the end of a file system, which may not differ if nobody but imgraft made the
+/// changes: how many blocks they are, and where.
 pub(crate) fn past_the_end(
     within: &[Range<u64>],
     end: u64,

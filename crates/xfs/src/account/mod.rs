@@ -4,9 +4,9 @@
 //! Who has a block now, and who had it before, explains it. Only files that may differ have blocks here: a block that
 //! differs and that none of them has is not explained. Nor is one that became free, or was taken, without one of them.
 //!
-//! Worked example: `/etc/motd` is replaced. Its inode may differ, so its old and its new block are claimed, and so are
-//! the blocks of the trees of free space, the headers of the group, and the super block, in which only counts may differ.
-//! In the block of its inode there are seven others, which may not.
+//! Worked example: `/etc/motd` is replaced. Its inode may differ, so its old and its new block are claimed, and so
+//! are the blocks of the trees of free space, the headers of the group, and the super block, in which only counts may
+//! differ. In the block of its inode there are seven others, which may not.
 
 mod claims;
 mod fields;
@@ -108,8 +108,8 @@ pub struct Account {
     pub is_remade: bool,
 }
 
-/// Accounts for `differing`, the blocks that differ between `old` and `new`: sorted ranges that do not overlap, of blocks
-/// counted from the start. A block in it that does not differ counts as one that does.
+/// Accounts for `differing`, the blocks that differ between `old` and `new`: sorted ranges that do not overlap, of
+/// blocks counted from the start. A block in it that does not differ counts as one that does.
 ///
 /// Both have been flushed. `new` may have grown.
 ///
@@ -136,7 +136,8 @@ pub fn account<A: WriteAt, B: WriteAt>(
 }
 
 impl<S: WriteAt> FileSystem<S> {
-    /// The inodes that are in these blocks, or have one of them, or may have: sorted ranges of blocks counted from the start.
+    /// The inodes that are in these blocks, or have one of them, or may have: sorted ranges of blocks counted from
+    /// the start.
     ///
     /// # Errors
     ///

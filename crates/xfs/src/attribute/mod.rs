@@ -1,8 +1,8 @@
 //! Extended attributes: one list, read whole and stored whole, in the smallest form that takes it.
 //!
-//! Worked example: an SELinux label, `security.selinux` with a value of 32 bytes, is stored in the inode: 4 bytes of header,
-//! then lengths and flags in 3 bytes, `selinux` and the value, 46 bytes in all. `di_forkoff` counts units of 8 bytes: with
-//! 336 bytes for both forks it is 36, which leaves 288 for the data fork and 48 for the label.
+//! Worked example: an SELinux label, `security.selinux` with a value of 32 bytes, is stored in the inode: 4 bytes of
+//! header, then lengths and flags in 3 bytes, `selinux` and the value, 46 bytes in all. `di_forkoff` counts units of
+//! 8 bytes: with 336 bytes for both forks it is 36, which leaves 288 for the data fork and 48 for the label.
 
 mod acl;
 mod read;

@@ -28,9 +28,9 @@ const LEAST_ATTRIBUTE_BYTES: usize = 40;
 const DEVICE_BYTES: usize = 8;
 
 impl<S: WriteAt> FileSystem<S> {
-    /// Sets an extended attribute, whose name has its namespace in front. Times stay as they are. ACLs are given in the
-    /// form that programs see. An access ACL changes the permission bits too, and one that says no more than they can is
-    /// not stored.
+    /// Sets an extended attribute, whose name has its namespace in front. Times stay as they are. ACLs are given in
+    /// the form that programs see. An access ACL changes the permission bits too, and one that says no more than they
+    /// can is not stored.
     ///
     /// # Errors
     ///
@@ -335,9 +335,9 @@ impl Stored {
     }
 }
 
-/// Which attributes of a sorted list each leaf has, and how they are stored. Leaves are filled one after the other. Those
-/// whose hashes are equal are in one leaf, if their values can be elsewhere: `xfs_repair` wants each leaf to end with a
-/// higher hash than the one in front of it.
+/// Which attributes of a sorted list each leaf has, and how they are stored. Leaves are filled one after the other.
+/// Those whose hashes are equal are in one leaf, if their values can be elsewhere: `xfs_repair` wants each leaf to
+/// end with a higher hash than the one in front of it.
 fn leaves_of(list: &[Attribute], block: usize) -> (Vec<Range<usize>>, Vec<Stored>) {
     let room = block - LEAF_HEADER_BYTES;
     let mut sizes: Vec<Stored> = list.iter().map(|attribute| Stored::of(attribute, block)).collect();

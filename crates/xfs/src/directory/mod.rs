@@ -1,13 +1,13 @@
 //! Directories.
 //!
-//! A directory that is looked into or changed is read as a whole: its blocks of names stay as they are on the disk, byte
-//! for byte, and its index (a hash and a place for each name) is made from the names. The index is made anew when the
-//! directory is stored, in the smallest of the four forms that takes it: in the inode, one block with its index, blocks
-//! with an index of one block, blocks with an index that is a tree.
+//! A directory that is looked into or changed is read as a whole: its blocks of names stay as they are on the disk,
+//! byte for byte, and its index (a hash and a place for each name) is made from the names. The index is made anew
+//! when the directory is stored, in the smallest of the four forms that takes it: in the inode, one block with its
+//! index, blocks with an index of one block, blocks with an index that is a tree.
 //!
-//! Worked example: `etc` with its 11 bytes of number, length and kind and 2 bytes of its own place takes 16 bytes. A block
-//! of 4 KiB has a header of 64, `.` at byte 64, `..` at byte 80 and the first name at byte 96: in the index its place is
-//! 96 / 8 = 12.
+//! Worked example: `etc` with its 11 bytes of number, length and kind and 2 bytes of its own place takes 16 bytes. A
+//! block of 4 KiB has a header of 64, `.` at byte 64, `..` at byte 80 and the first name at byte 96: in the index its
+//! place is 96 / 8 = 12.
 
 mod edit;
 mod hash;

@@ -1,12 +1,12 @@
 //! The B+trees of an allocation group, as they are edited: a list of leaves, each with its records.
 //!
-//! A tree is read whole, and its leaves are changed in memory, split and joined as they fill and empty. The levels above
-//! them hold nothing of their own, so they are made anew when the tree is stored. Blocks that come out the same are not
-//! written.
+//! A tree is read whole, and its leaves are changed in memory, split and joined as they fill and empty. The levels
+//! above them hold nothing of their own, so they are made anew when the tree is stored. Blocks that come out the same
+//! are not written.
 //!
-//! Worked example: a group of 4 KiB blocks with 1,200 free extents. A record has 8 bytes and a block a header of 56, so a
-//! leaf takes 505 records, and three leaves take them all. Above them is one node with three keys of 8 bytes, and three
-//! pointers of 4. The tree has four blocks and `agf_bno_level` is 2.
+//! Worked example: a group of 4 KiB blocks with 1,200 free extents. A record has 8 bytes and a block a header of 56,
+//! so a leaf takes 505 records, and three leaves take them all. Above them is one node with three keys of 8 bytes,
+//! and three pointers of 4. The tree has four blocks and `agf_bno_level` is 2.
 
 mod record;
 
@@ -244,7 +244,8 @@ impl<R: Record> Tree<R> {
         (self.leaves.len() + self.nodes.len()) as u32
     }
 
-    /// Writes the tree through `write`, and returns its root and the number of its levels. It has to have all its blocks.
+    /// Writes the tree through `write`, and returns its root and the number of its levels. It has to have all its
+    /// blocks.
     pub(crate) fn store(&self, write: &mut dyn FnMut(u32, Vec<u8>) -> Result<()>) -> Result<(u32, u32)> {
         let mut level: Vec<(u32, R::Key, R::Key)> = Vec::new();
         let blocks: Vec<u32> = self.leaves.iter().filter_map(|leaf| leaf.block).collect();

@@ -1,8 +1,8 @@
 //! XFS that our engine does not edit, read through the crate `rust-fs-xfs` behind a [`Fence`]; and its check, for all.
 //!
-//! What the crate does: the superblock, inodes, directories, extended attributes and block maps of versions 4 and 5, their
-//! checksums, and a log that was left dirty, which it replays in memory. What is done here: the content of files, in
-//! runs of whole extents, and the words.
+//! What the crate does: the superblock, inodes, directories, extended attributes and block maps of versions 4 and 5,
+//! their checksums, and a log that was left dirty, which it replays in memory. What is done here: the content of
+//! files, in runs of whole extents, and the words.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
