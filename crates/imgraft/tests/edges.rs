@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 31] = [
+const EDGES: [(&str, &[&str]); 32] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -15,6 +15,7 @@ const EDGES: [(&str, &[&str]); 31] = [
     ("provenance", &[]),
     ("image", &["storage"]),
     ("partition", &["storage"]),
+    ("lvm", &["storage"]),
     ("metadata", &[]),
     ("ext4", &["metadata", "storage"]),
     ("fat", &["storage"]),
