@@ -102,6 +102,10 @@ impl Superblock {
         if !(512..=65536).contains(&block) || 1_u32.checked_shl(raw.sb_blocklog.into()) != Some(block) {
             return corrupt(format!("sb_blocksize={block} sb_blocklog={}", raw.sb_blocklog));
         }
+        // The headers of a group, four sectors, leave most of the smallest group to its trees.
+        if self.sector.len() > block as usize {
+            return corrupt(format!("sb_sectsize={}, more than sb_blocksize={block}", self.sector.len()));
+        }
         if !(512..=2048).contains(&inode) || 1_u32.checked_shl(raw.sb_inodelog.into()) != Some(u32::from(inode)) {
             return corrupt(format!("sb_inodesize={inode} sb_inodelog={}", raw.sb_inodelog));
         }

@@ -9,11 +9,12 @@ mod input;
 mod xfs_edit;
 
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use storage::{FileStorage, Overlay, WriteAt};
-use testkit::hostile::{Piece, Random, confined, mutated, xfs_group_pieces, xfs_pieces};
+use testkit::hostile::{Checksum, Piece, Random, confined, mutated, seal, xfs_group_pieces, xfs_pieces};
 use xfs::FileSystem;
 
 use crate::support::{KINDS, attributes, make, open};
@@ -67,6 +68,23 @@ fn survive(path: &Path, pieces: &[Piece]) {
         xfs_edit::account(&FileSystem::open(overlay()).unwrap(), &mutant);
     }
     assert!(opened > rounds / 2, "only {opened} of {rounds} could be opened");
+}
+
+/// Sectors larger than blocks: the headers of a group that is added would not fit into it.
+#[test]
+fn sectors_are_not_larger_than_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = make(folder.path(), "disk", KINDS[3].1);
+    let disk = File::options().read(true).write(true).open(&path).unwrap();
+    let mut sector = vec![0; 32768];
+    disk.read_exact_at(&mut sector, 0).unwrap();
+    // `sb_sectsize` and `sb_sectlog`.
+    sector[102..104].copy_from_slice(&32768_u16.to_be_bytes());
+    sector[121] = 15;
+    seal(&mut sector, Checksum::Within(224));
+    disk.write_all_at(&sector, 0).unwrap();
+    let error = FileSystem::open(FileStorage::new(disk).unwrap()).err().unwrap().to_string();
+    assert!(error.ends_with("sb_sectsize=32768, more than sb_blocksize=1024"), "{error}");
 }
 
 #[test]
