@@ -27,14 +27,7 @@ impl Tool for OursXfs {
         Ok(self.0.create_directory(parent, name, &attributes(meta))?)
     }
 
-    fn create_file(
-        &mut self,
-        parent: u64,
-        name: &[u8],
-        meta: &Meta,
-        mut content: File,
-        size_bytes: u64,
-    ) -> Result<()> {
+    fn create_file(&mut self, parent: u64, name: &[u8], meta: &Meta, mut content: File, size_bytes: u64) -> Result<()> {
         if size_bytes < LARGE_BYTES {
             self.0.create_file(parent, name, &attributes(meta), size_bytes, &mut content)?;
         } else {
