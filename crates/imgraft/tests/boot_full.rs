@@ -213,12 +213,11 @@ fn every_container_starts() {
     }
 }
 
-/// The kernel reads what we wrote to an XFS and to the groups that were added, and writes there itself.
+/// The guest's kernel reads what we wrote to an XFS that has grown.
 #[test]
 #[ignore = "a guest that boots: ./test long"]
 fn a_root_on_xfs_that_was_edited_and_grown_starts() {
-    let script = "cat /etc/greeting; findmnt -no FSTYPE /; ls /opt/many | wc -l; mount -o remount,rw /; \
-                  head -c 400000000 /dev/zero > /var/large && sync && rm /var/large && echo written";
+    let script = "cat /etc/greeting; findmnt -no FSTYPE /; ls /opt/many | wc -l";
     let (world, _machine) = alone(guests::on_xfs_that_runs(script));
     fs::create_dir(world.path("many")).unwrap();
     for number in 0..2000 {
@@ -228,7 +227,7 @@ fn a_root_on_xfs_that_was_edited_and_grown_starts() {
     world.run("customize base.img --size +4G --put greeting:/etc/greeting --put many:/opt/").succeeds();
     let mut machine = Machine::boot(&world, "base.img --network none --direct-kernel", &[]);
     assert!(machine.end().success());
-    for said in ["out of an XFS", "xfs", "2000", "written"] {
+    for said in ["out of an XFS\r\n", "\nxfs\r\n", "\n2000\r\n"] {
         assert!(machine.said.contains(said), "no `{said}`: {}", machine.said);
     }
 }
