@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use customize::PackageChanges;
 use guest::diff::{self, Found, Listed, OutsideChange, PathChange, TableChange, View, VolumeChange, is_same_place};
-use guest::{Printable, Volume};
+use guest::{Place, Printable, Volume};
 use serde::Serialize;
 
 use crate::report::Change;
@@ -48,12 +48,15 @@ pub struct Differences {
     pub paths: Vec<PathChange>,
 }
 
-/// A partition before and after.
+/// A partition or a logical volume before and after.
 #[derive(Clone, Debug, Serialize)]
 pub struct PartitionChange {
-    /// Its number; `None` for a whole disk.
+    /// Its number; `None` for a logical volume and for a whole disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number: Option<u32>,
+    /// The name of a logical volume: `vg0/root`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logical_volume: Option<String>,
     /// The partition and its file system, for people.
     pub name: String,
     /// What the file system is.
@@ -85,6 +88,9 @@ pub struct Extent {
     pub first_byte: u64,
     /// Its size.
     pub size_bytes: u64,
+    /// Whether it is in several parts of the disk, as a logical volume can be.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_in_parts: bool,
     /// What its file system has in use, if imgraft can tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub used_bytes: Option<u64>,
@@ -168,17 +174,12 @@ impl Extent {
     fn of(volume: &Volume) -> Self {
         let space = volume.file_system().and_then(|file_system| file_system.free_space().ok());
         Self {
-            first_byte: volume.partition().map_or(0, |partition| partition.first_byte),
+            first_byte: volume.first_byte(),
             size_bytes: volume.size_bytes(),
+            is_in_parts: volume.is_in_parts(),
             used_bytes: space.map(|space| space.size_bytes().saturating_sub(space.free_bytes())),
             free_bytes: space.map(|space| space.free_bytes()),
         }
-    }
-
-    fn changed_bytes(&self, differing: &[Range<u64>]) -> u64 {
-        let end = self.first_byte.saturating_add(self.size_bytes);
-        let within = |range: &Range<u64>| range.end.min(end).saturating_sub(range.start.max(self.first_byte));
-        differing.iter().map(within).sum()
     }
 }
 
@@ -191,6 +192,10 @@ fn partitions(base: &View, image: &View, differing: &[Range<u64>]) -> Vec<Partit
         let label = volume.file_system().map(|file_system| Printable(file_system.label()).to_string());
         PartitionChange {
             number: volume.partition().map(|partition| partition.number),
+            logical_volume: match volume.place() {
+                Place::LogicalVolume(name) => Some(name.to_string()),
+                Place::Disk | Place::Partition(_) => None,
+            },
             name: volume.to_string(),
             file_system: volume.kind(),
             label: label.filter(|label| !label.is_empty()),
@@ -201,7 +206,7 @@ fn partitions(base: &View, image: &View, differing: &[Range<u64>]) -> Vec<Partit
             mounted_at: view.mount_point(index).map(|path| path.to_string()),
             base,
             image,
-            changed_bytes: this.changed_bytes(differing),
+            changed_bytes: volume.within(differing).iter().map(|range| range.end - range.start).sum(),
         }
     };
     let mut partitions: Vec<PartitionChange> = Vec::new();

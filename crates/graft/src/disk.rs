@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use guest::Guest;
+use guest::{Guest, Place};
 use image::{Image, Wrapping};
 use storage::{Extended, Overlay, SpillFile, WriteAt};
 
@@ -77,21 +77,16 @@ impl Looked {
         self.attentive.host_has_not_failed().map_err(failed)
     }
 
-    /// The guest on the disk of the image at `path`, or the file system of one partition as if it were one: see
-    /// [`Job::partition`](crate::Job::partition).
+    /// The guest on the disk of the image at `path`, or one file system as if it were one: see
+    /// [`Job::place`](crate::Job::place).
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open), and [`Error::Guest`].
-    pub fn guest(
-        path: &Path,
-        partition: Option<Option<u32>>,
-        backing: Backing,
-        watcher: &Watcher,
-    ) -> Result<Guest, Error> {
+    pub fn guest(path: &Path, place: Option<&Place>, backing: Backing, watcher: &Watcher) -> Result<Guest, Error> {
         let disk: Arc<dyn WriteAt> = Self::open(path, backing, watcher)?.disk;
-        let opened = match partition {
-            Some(number) => Guest::open_partition(&disk, number),
+        let opened = match place {
+            Some(place) => Guest::open_place(&disk, place),
             None => Guest::open(disk),
         };
         opened.map_err(|error| Error::Guest { path: path.to_owned(), error })

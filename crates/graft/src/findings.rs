@@ -22,7 +22,7 @@ use crate::job::Job;
 /// If the host cannot read the base.
 pub(crate) fn left(job: &Job, image: &Arc<Image>, guest: &Guest) -> storage::Result<Vec<Finding>> {
     let is_asked = !job.operations.is_empty() && job.other_systems.is_empty();
-    if !is_asked || job.partition.is_some() || job.options.without_advice {
+    if !is_asked || job.place.is_some() || job.options.without_advice {
         return Ok(Vec::new());
     }
     let made: Vec<&str> = job.operations.iter().filter_map(user).collect();

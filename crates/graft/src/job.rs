@@ -8,7 +8,7 @@ use std::sync::Arc;
 use audit::{Finding, fit};
 use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages};
 use guest::diff::BlockAccount;
-use guest::{FileSystem, Guest, Time};
+use guest::{FileSystem, Guest, Place, Time};
 use image::{Container, Image, NewClusters};
 use recipe::{BaseName, DiskSize, Form};
 use storage::{ReadAt, WriteAt};
@@ -107,9 +107,9 @@ pub struct Job {
     pub ignore_fs_errors: bool,
     /// Who changes the guest after the operations.
     pub visitor: Option<Arc<dyn Visitor>>,
-    /// The partition that is taken for the guest; `Some(None)` is a disk without partitions. Without it, the guest is
-    /// the operating system on the disk.
-    pub partition: Option<Option<u32>>,
+    /// The file system that is taken for the guest, by its place on the disk. Without it, the guest is the operating
+    /// system on the disk.
+    pub place: Option<Place>,
     /// Whether what was put and does not fit the guest ends the job.
     pub strict: bool,
     /// Whether it is done twice, to see that the same comes out.
@@ -180,7 +180,7 @@ impl Job {
             new_clusters: None,
             ignore_fs_errors: false,
             visitor: None,
-            partition: None,
+            place: None,
             strict: false,
             verify_reproducible: false,
             compares: false,
@@ -272,8 +272,8 @@ impl Planned {
         let disk = disk(Arc::clone(&image), size_bytes, spill_folder);
         let attentive = Attentive::new(Arc::clone(&disk) as Arc<dyn WriteAt>);
         let storage = Arc::clone(&attentive) as Arc<dyn WriteAt>;
-        let opened = match job.partition {
-            Some(number) => Guest::open_partition(&storage, number),
+        let opened = match &job.place {
+            Some(place) => Guest::open_place(&storage, place),
             None if job.other_systems.is_empty() => Guest::open(storage),
             None => Guest::open_first(storage),
         };
@@ -495,7 +495,7 @@ fn apply(guest: &mut Guest, job: &Job, folder: &Folder, watcher: &Watcher) -> Re
         carry_out(guest, operations, &options, &spectator).map_err(|error| operation_error(error, folder))
     };
     // Files of a data disk are not run by what is on it.
-    let look = |guest: &Guest, done: &Done| match job.options.without_advice || job.partition.is_some() {
+    let look = |guest: &Guest, done: &Done| match job.options.without_advice || job.place.is_some() {
         true => Vec::new(),
         false => fit::look(guest, &done.placed),
     };

@@ -95,9 +95,7 @@ fn findings(volume: &Volume, progress: &dyn Fn(u64, u64)) -> Result<Option<Vec<F
 }
 
 fn is_changed(volume: &Volume, changed: &[Range<u64>]) -> bool {
-    let first = volume.partition().map_or(0, |partition| partition.first_byte);
-    let end = first.saturating_add(volume.size_bytes());
-    changed.iter().any(|range| range.start < end && first < range.end)
+    !volume.within(changed).is_empty()
 }
 
 fn judge(before: &[Finding], after: &[Finding]) -> Verdict {

@@ -10,7 +10,9 @@ use crate::file_system::{FileSystem, FileSystemError};
 use crate::guest::{Guest, Location};
 use crate::metadata::{Attributes, FileKind};
 use crate::path::GuestPath;
+use crate::place::Place;
 use crate::resolve::LastLink;
+use crate::volume::Volume;
 
 impl Guest {
     /// Allows edits of a file system in which errors were noted. The notes stay as they are.
@@ -23,20 +25,24 @@ impl Guest {
     }
 
     /// Makes use of the room at the end of a disk that was made larger: the root's partition grows into it, and the
-    /// partition table's backup moves to the new end. `disk` is the guest's own, which is opened again. The root's
+    /// partition table's backup moves to the new end. If the root is a logical volume, that grows into all that is free in
+    /// its group then. `disk` is the guest's own, which is opened again. The root's
     /// file system keeps its size; [`grow_root`](Self::grow_root) is the next step. A disk without a partition table
     /// stays as it is.
     ///
     /// # Errors
     ///
-    /// [`Error::Partition`] if the table is damaged or another partition comes after the root's; and those of
-    /// [`open`](Self::open).
+    /// [`Error::Partition`] if the table is damaged or another partition comes after the root's; [`Error::FileSystem`] if
+    /// the root's volume group cannot grow; and those of [`open`](Self::open).
     pub fn grow_root_partition(mut self, disk: Arc<dyn WriteAt>) -> Result<Self, Error> {
         self.flush()?;
         let kinds = self.kinds;
-        if let Some(number) = self.root_volume().partition().map(|partition| partition.number) {
-            drop(self);
-            partition::grow(&*disk, number)?;
+        let place = self.root_volume().place();
+        drop(self);
+        match place {
+            Place::Disk => {}
+            Place::Partition(number) => drop(partition::grow(&*disk, number)?),
+            Place::LogicalVolume(name) => Volume::grow_logical(&disk, &name, kinds)?,
         }
         Self::open_with(disk, kinds)
     }

@@ -7,6 +7,7 @@ use storage::Printable;
 use crate::file_system::FileSystemError;
 use crate::fstab::Device;
 use crate::path::{GuestPath, PathError};
+use crate::place::Place;
 
 /// Why something could not be done in a guest.
 #[derive(Debug, thiserror::Error)]
@@ -32,12 +33,12 @@ pub enum Error {
         /// Their names.
         volumes: Vec<String>,
     },
-    /// A partition has no file system that can be used.
+    /// A place has no file system that can be used.
     #[error(fmt = no_file_system)]
     NoFileSystem {
-        /// Its number; `None` for a disk without partitions.
-        number: Option<u32>,
-        /// The names of all partitions.
+        /// Which one was asked for.
+        place: Place,
+        /// The names of all partitions and logical volumes.
         found: Vec<String>,
     },
     /// A path, or what was asked of it, does not fit what is in the guest.
@@ -166,10 +167,10 @@ impl Error {
 }
 
 /// The message of [`Error::NoRoot`], with its fields.
-fn no_file_system(number: &Option<u32>, found: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match number {
-        Some(number) => write!(f, "partition {number} is not there or has no file system that imgraft can use")?,
-        None => write!(f, "the disk has no file system that imgraft can use on the whole of it")?,
+fn no_file_system(place: &Place, found: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match place {
+        Place::Disk => write!(f, "the disk has no file system that imgraft can use on the whole of it")?,
+        place => write!(f, "{place} is not there or has no file system that imgraft can use")?,
     }
     if found.is_empty() { Ok(()) } else { write!(f, "; the disk has {}", found.join(", ")) }
 }

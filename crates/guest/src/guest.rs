@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use partition::{Partition, Table};
 use storage::WriteAt;
 
 use crate::diff::touched::Files;
@@ -14,6 +13,7 @@ use crate::fstab;
 use crate::metadata::{DirectoryEntry, FileKind, Metadata};
 use crate::mount::{Mount, Mounted, Root, find_roots};
 use crate::path::GuestPath;
+use crate::place::Place;
 use crate::resolve::{Found, LastLink, Lookup, Tree, lookup};
 use crate::volume::{Content, Volume};
 
@@ -118,25 +118,26 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Opens one file system of `disk`, on the partition with this number or on the whole disk, as if it were a guest.
-    /// It need not be one: nothing else is mounted.
+    /// Opens one file system of `disk`, at `place`, as if it were a guest. It need not be one: nothing else is mounted.
     ///
     /// # Errors
     ///
     /// [`Error::Storage`], [`Error::Partition`], [`Error::FileSystem`], and [`Error::NoFileSystem`] if there is none.
-    pub fn open_partition(disk: &Arc<dyn WriteAt>, number: Option<u32>) -> Result<Self, Error> {
+    pub fn open_place(disk: &Arc<dyn WriteAt>, place: &Place) -> Result<Self, Error> {
         let mut volumes = open_volumes_with(disk, KINDS)?;
-        let found = volumes.iter().position(|volume| volume.partition().map(|partition| partition.number) == number);
+        let found = volumes.iter().position(|volume| volume.place() == *place);
         let found = found.filter(|&index| volumes[index].file_system().is_some() || volumes[index].problem().is_some());
-        let Some(root) = found else {
-            return Err(Error::NoFileSystem { number, found: volumes.iter().map(ToString::to_string).collect() });
+        let no_file_system = |found: &[Volume]| {
+            let found = found.iter().map(ToString::to_string).collect();
+            Error::NoFileSystem { place: place.clone(), found }
         };
+        let Some(root) = found else { return Err(no_file_system(&volumes)) };
         if volumes[root].problem().is_some() {
             let volume = volumes.swap_remove(root);
             let name = volume.to_string();
             return Err(match volume.content {
                 Content::Broken { error, .. } => Error::FileSystem { volume: name, path: None, error },
-                _ => Error::NoFileSystem { number, found: Vec::new() },
+                _ => no_file_system(&[]),
             });
         }
         let whole = volumes[root].file_system().map(|file_system| Root { volume: root, directory: file_system.root() });
@@ -165,8 +166,8 @@ impl Guest {
         Ok(())
     }
 
-    /// The partitions and their file systems, in the order of the partitions' numbers. A disk without a partition
-    /// table is one volume.
+    /// The partitions and their file systems, in the order of the partitions' numbers, and then the logical volumes, in
+    /// the order of their names. A disk without a partition table is one volume.
     pub fn volumes(&self) -> &[Volume] {
         &self.volumes
     }
@@ -431,8 +432,8 @@ fn is_name(name: &[u8]) -> bool {
     !matches!(name, b"" | b"." | b"..") && !name.iter().any(|byte| matches!(byte, b'/' | 0))
 }
 
-/// Opens the file systems on the partitions of `disk`, or on the whole disk if it has no partition table. There need
-/// not be a guest.
+/// Opens the file systems on the partitions of `disk` and on the logical volumes in them, or on the whole disk if it has
+/// no partition table. There need not be a guest.
 ///
 /// # Errors
 ///
@@ -447,9 +448,8 @@ pub fn open_volumes(disk: &Arc<dyn WriteAt>) -> Result<Vec<Volume>, Error> {
 ///
 /// As [`open_volumes`].
 pub fn open_volumes_with(disk: &Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Vec<Volume>, Error> {
-    let open = |partition: Option<&Partition>| Volume::open(disk, partition.cloned(), kinds);
-    match partition::read(disk)? {
-        Table::None => Ok(vec![open(None)?]),
-        table => table.partitions().iter().map(|partition| open(Some(partition))).collect(),
-    }
+    let mut volumes = Volume::partitions(disk, kinds)?;
+    let logical = Volume::open_logical(&mut volumes, kinds)?;
+    volumes.extend(logical);
+    Ok(volumes)
 }

@@ -24,8 +24,8 @@
 //!
 //! # What is refused
 //!
-//! A root that cannot be read (LVM, LUKS… are recognised, and named in the error), a change of one that can only be read
-//! (btrfs, xfs), a disk with several roots, and a path below a mount point whose file system is not on the disk.
+//! A root that cannot be read (LUKS… are recognised, and named in the error), a change of one that can only be read
+//! (btrfs), a disk with several roots, and a path below a mount point whose file system is not on the disk.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -74,6 +74,7 @@ mod os;
 mod packages;
 mod path;
 mod pattern;
+mod place;
 pub mod resolve;
 mod system;
 mod volume;
@@ -87,6 +88,7 @@ pub use modify::{Identity, Xattrs};
 pub use os::OperatingSystem;
 pub use packages::{Manager, Package, Packages};
 pub use path::{GuestPath, PathError};
+pub use place::{LogicalVolumeName, LogicalVolumeNameError, Place};
 pub use resolve::{Found, LastLink, Lookup};
 pub use storage::Printable;
 pub use volume::Volume;

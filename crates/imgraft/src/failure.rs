@@ -215,7 +215,7 @@ fn hint(error: &graft::Error) -> Option<String> {
             format!("`imgraft check {}` says more", path.display())
         }
         E::Guest { error: guest::Error::NoRoot { unsupported, .. }, .. } if !unsupported.is_empty() => {
-            "imgraft works in guests whose root is ext2, ext3, ext4 or XFS on a partition, and reads btrfs: take \
+            "imgraft works in guests whose root is ext2, ext3, ext4 or XFS on a partition or in LVM, and reads btrfs: take \
              an image that has one of these, or the libguestfs tools, which start a virtual machine for the others"
                 .to_owned()
         }
@@ -226,7 +226,7 @@ fn hint(error: &graft::Error) -> Option<String> {
         }
         E::Guest { error: guest::Error::NoRoot { found, .. }, .. } if !found.is_empty() => {
             "for a disk without an operating system, `build`, `customize`, `ls`, `cat`, `get` and `mount` take \
-             `--partition N`, and 0 where it has no partitions"
+             `--partition N`, 0 where it has no partitions, and `--volume GROUP/NAME` for a logical volume of LVM"
                 .to_owned()
         }
         E::Compressed { path, .. } => {

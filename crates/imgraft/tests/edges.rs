@@ -22,7 +22,7 @@ const EDGES: [(&str, &[&str]); 32] = [
     ("xfs", &["metadata", "storage"]),
     ("iso9660", &["storage"]),
     ("delta", &["storage"]),
-    ("guest", &["ext4", "fat", "metadata", "partition", "storage", "xfs"]),
+    ("guest", &["ext4", "fat", "lvm", "metadata", "partition", "storage", "xfs"]),
     ("recipe", &["guest", "image", "words"]),
     ("audit", &["guest", "recipe", "words"]),
     ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "storage", "words"]),

@@ -358,7 +358,8 @@ fn a_disk_without_a_guest_is_said_to_have_none() {
         BUILD_MY,
         "error: `my.img` cannot be used\n  cause: there is no root file system on the disk: none has `/etc` and an \
          `os-release` (found the whole disk (ext4 `data`))\nhint: for a disk without an operating system, `build`, \
-         `customize`, `ls`, `cat`, `get` and `mount` take `--partition N`, and 0 where it has no partitions\n",
+         `customize`, `ls`, `cat`, `get` and `mount` take `--partition N`, 0 where it has no partitions, and \
+         `--volume GROUP/NAME` for a logical volume of LVM\n",
     );
 }
 

@@ -1,6 +1,6 @@
 //! Volume groups: what the metadata on their physical volumes says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use storage::ReadAt;
 
@@ -8,6 +8,11 @@ use crate::error::{Error, Result};
 use crate::label::{Label, SECTOR_BYTES};
 use crate::mapped::{Mapped, Piece};
 use crate::text::{Section, Value, parse};
+
+/// What a segment of a snapshot names: `snapshot_import` of LVM2's `lib/snapshot/snapshot.c`.
+const SNAPSHOT_KEYS: [&str; 3] = ["origin", "cow_store", "merging_store"];
+/// The most physical or logical volumes of a group that is read.
+const MAX_VOLUMES: usize = 1024;
 
 /// A physical volume as its group's metadata has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +53,9 @@ pub struct LogicalVolume {
     pub uuid: String,
     /// Whether it is meant for users. Others are parts of what other volumes are made of.
     pub is_visible: bool,
+    /// Whether it is the origin of a snapshot, or holds what differs from that. What is written to one of the two changes
+    /// the other.
+    pub has_snapshot: bool,
     /// Its parts, in order.
     pub segments: Vec<Segment>,
 }
@@ -77,44 +85,75 @@ pub struct VolumeGroup {
 /// # Errors
 ///
 /// [`Error::Corrupt`] if a label breaks a rule, or no copy of the metadata of a physical volume can be read;
-/// [`Error::Storage`].
+/// [`Error::Unsupported`] if a group has more than 1024 volumes of a kind; [`Error::Storage`].
 pub fn groups(storages: &[&dyn ReadAt]) -> Result<Vec<VolumeGroup>> {
-    let mut labels = BTreeMap::new();
-    let mut newest: BTreeMap<String, VolumeGroup> = BTreeMap::new();
-    let mut problems: Vec<String> = Vec::new();
-    for (index, storage) in storages.iter().enumerate() {
-        let Some(label) = Label::read(*storage)? else { continue };
-        let mut is_read = label.metadata.is_empty();
-        let mut failed = None;
-        for text in label.texts(*storage)? {
-            match text.and_then(|text| VolumeGroup::parse(&text)) {
-                Ok(group) => {
-                    is_read = true;
-                    let is_newer = newest.get(&group.uuid).is_none_or(|other| other.sequence < group.sequence);
-                    if is_newer {
-                        newest.insert(group.uuid.clone(), group);
+    Ok(Found::read(storages)?.groups.into_iter().map(|(group, _)| group).collect())
+}
+
+/// What is on storages.
+pub(crate) struct Found {
+    /// The label of each storage that is a physical volume.
+    pub(crate) labels: Vec<Option<Label>>,
+    /// The groups, by name, and the text of their newest metadata.
+    pub(crate) groups: Vec<(VolumeGroup, Vec<u8>)>,
+}
+
+impl Found {
+    pub(crate) fn read(storages: &[&dyn ReadAt]) -> Result<Self> {
+        let mut labels = Vec::new();
+        let mut newest: BTreeMap<String, (VolumeGroup, Vec<u8>)> = BTreeMap::new();
+        let mut problems: Vec<String> = Vec::new();
+        for storage in storages {
+            let Some(label) = Label::read(*storage)? else {
+                labels.push(None);
+                continue;
+            };
+            let mut is_read = label.metadata.is_empty();
+            let mut failed = None;
+            for text in label.texts(*storage)? {
+                match text.and_then(|text| Ok((VolumeGroup::parse(&text)?, text))) {
+                    Ok((group, text)) => {
+                        is_read = true;
+                        let other = newest.get(&group.uuid);
+                        if other.is_none_or(|(other, _)| other.sequence < group.sequence) {
+                            newest.insert(group.uuid.clone(), (group, text));
+                        }
+                    }
+                    Err(error) => {
+                        problems.push(error.to_string());
+                        failed = Some(error);
                     }
                 }
-                Err(error) => {
-                    problems.push(error.to_string());
-                    failed = Some(error);
-                }
+            }
+            if let (false, Some(error)) = (is_read, failed) {
+                return Err(error);
+            }
+            labels.push(Some(label));
+        }
+        let mut by_uuid = BTreeMap::new();
+        for (index, label) in labels.iter().enumerate().filter_map(|(index, label)| Some((index, label.as_ref()?))) {
+            if by_uuid.insert(label.uuid.clone(), index).is_some() {
+                let problem = format!("another physical volume of this image has the UUID {}, too", label.uuid);
+                return Err(Error::corrupt("label", problem));
             }
         }
-        if let (false, Some(error)) = (is_read, failed) {
-            return Err(error);
+        let mut groups: Vec<(VolumeGroup, Vec<u8>)> = newest.into_values().collect();
+        groups.sort_by(|(one, _), (other, _)| (&one.name, &one.uuid).cmp(&(&other.name, &other.uuid)));
+        for (group, _) in &mut groups {
+            for volume in &mut group.physical_volumes {
+                // No two groups have one physical volume.
+                volume.storage = by_uuid.remove(&volume.uuid);
+            }
+            group.problems.clone_from(&problems);
         }
-        labels.insert(label.uuid, index);
+        Ok(Self { labels, groups })
     }
-    let mut groups: Vec<VolumeGroup> = newest.into_values().collect();
-    groups.sort_by(|one, other| (&one.name, &one.uuid).cmp(&(&other.name, &other.uuid)));
-    for group in &mut groups {
-        for volume in &mut group.physical_volumes {
-            volume.storage = labels.get(&volume.uuid).copied();
-        }
-        group.problems.clone_from(&problems);
-    }
-    Ok(groups)
+}
+
+/// The name and the section of the volume group.
+pub(crate) fn of_group(all: &Section) -> Result<(&str, &Section)> {
+    let group = all.sections().find(|(_, section)| section.get("seqno").is_some());
+    group.ok_or_else(|| Error::corrupt("metadata", "no volume group"))
 }
 
 /// A UUID without its hyphens.
@@ -123,16 +162,21 @@ fn uuid(section: &Section) -> Option<String> {
 }
 
 impl VolumeGroup {
-    fn parse(text: &[u8]) -> Result<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self> {
         let all = parse(text)?;
-        let Some((name, group)) = all.sections().find(|(_, section)| section.get("seqno").is_some()) else {
-            return Err(Error::corrupt("metadata", "no volume group"));
-        };
+        let (name, group) = of_group(&all)?;
         let object = format!("volume group {name}");
         let lacks = |what: &str| Error::corrupt(&object, format!("no {what}, or an invalid one"));
         let sectors = group.number("extent_size").ok_or_else(|| lacks("extent_size"))?;
         let extent_bytes = sectors.checked_mul(SECTOR_BYTES as u64).filter(|bytes| *bytes > 0);
         let extent_bytes = extent_bytes.ok_or_else(|| lacks("extent_size"))?;
+        for key in ["physical_volumes", "logical_volumes"] {
+            if group.section(key).is_some_and(|volumes| volumes.sections().count() > MAX_VOLUMES) {
+                return Err(Error::Unsupported {
+                    what: format!("{object}, which has more than {MAX_VOLUMES} volumes,"),
+                });
+            }
+        }
         let mut found = Self {
             name: name.to_owned(),
             uuid: uuid(group).ok_or_else(|| lacks("id"))?,
@@ -153,9 +197,14 @@ impl VolumeGroup {
                 storage: None,
             });
         }
+        let mut in_snapshots = BTreeSet::new();
         for (name, volume) in group.section("logical_volumes").into_iter().flat_map(Section::sections) {
-            let volume = found.logical_volume(name, volume)?;
-            found.logical_volumes.push(volume);
+            found.logical_volumes.push(found.logical_volume(name, volume)?);
+            let segments = volume.sections().filter(|(_, segment)| segment.text("type") == Some("snapshot"));
+            in_snapshots.extend(segments.flat_map(|(_, segment)| SNAPSHOT_KEYS.map(|key| segment.text(key))).flatten());
+        }
+        for volume in &mut found.logical_volumes {
+            volume.has_snapshot = in_snapshots.contains(&volume.name[..]);
         }
         found.check_overlaps()?;
         Ok(found)
@@ -211,18 +260,29 @@ impl VolumeGroup {
             name: name.to_owned(),
             uuid: uuid(volume).ok_or_else(|| lacks("id"))?,
             is_visible,
+            has_snapshot: false,
             segments,
         })
+    }
+
+    /// Size of a logical volume in bytes.
+    pub fn size_bytes(&self, volume: &LogicalVolume) -> u64 {
+        let extents = volume.segments.last().map_or(0, |segment| segment.first_extent + segment.extents);
+        extents.saturating_mul(self.extent_bytes)
     }
 
     /// A logical volume as storage. `storages` are those that the group was read from.
     ///
     /// # Errors
     ///
-    /// [`Error::Unsupported`] if it is of another kind than linear or striped, or a physical volume is missing;
+    /// [`Error::Unsupported`] if it is of another kind than linear or striped, it belongs to a snapshot, or a physical
+    /// volume is missing;
     /// [`Error::Corrupt`] if it has extents that its physical volumes do not have.
     pub fn open<S: ReadAt + Clone>(&self, volume: &LogicalVolume, storages: &[S]) -> Result<Mapped<S>> {
         let object = format!("logical volume {}/{}", self.name, volume.name);
+        if volume.has_snapshot {
+            return Err(Error::Unsupported { what: format!("{object}, which belongs to a snapshot,") });
+        }
         let mut pieces = Vec::new();
         for segment in &volume.segments {
             if segment.kind != "striped" {
@@ -262,11 +322,11 @@ impl VolumeGroup {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use storage::Memory;
 
-    const TEXT: &str = r#"vg { id = "aaaaaa-bbbb" seqno = 7 format = "lvm2" status = ["RESIZEABLE", "READ", "WRITE"]
+    pub(crate) const TEXT: &str = r#"vg { id = "aaaaaa-bbbb" seqno = 7 format = "lvm2" status = ["RESIZEABLE", "READ", "WRITE"]
         extent_size = 8192
         physical_volumes { pv0 { id = "pppp-00" pe_start = 2048 pe_count = 10 } }
         logical_volumes {
@@ -278,6 +338,10 @@ mod tests {
                 segment1 { start_extent = 0 extent_count = 2 type = "striped" stripe_count = 1 stripes = ["pv0", 9] } }
             none { id = "l-4" status = ["VISIBLE"] segment_count = 1
                 segment1 { start_extent = 0 extent_count = 2 type = "striped" stripe_count = 0 stripes = [] } }
+            origin { id = "l-6" status = ["VISIBLE"] segment_count = 1
+                segment1 { start_extent = 0 extent_count = 1 type = "striped" stripe_count = 1 stripes = ["pv0", 8] } }
+            snapshot0 { id = "l-7" status = ["READ", "WRITE"] segment_count = 1 segment1 { start_extent = 0
+                extent_count = 1 type = "snapshot" chunk_size = 8 origin = "origin" cow_store = "cow" } }
             two { id = "l-5" status = ["VISIBLE"] segment_count = 2
                 segment1 { start_extent = 0 extent_count = 1 type = "striped" stripe_count = 1 stripes = ["pv0", 0] }
                 segment2 { start_extent = 1 extent_count = 1 type = "striped" stripe_count = 1 stripes = ["pv0", 7] } }
@@ -306,6 +370,7 @@ mod tests {
         assert!(!group.logical_volumes[1].is_visible && group.logical_volumes[0].is_visible);
         assert!(refused(&group, 2).ends_with("extents past the end of its physical volume"));
         assert!(refused(&group, 3).ends_with("its extents are not the same for all stripes"));
+        assert_eq!(refused(&group, 4), "logical volume vg/origin, which belongs to a snapshot, is not supported");
         for (lie, problem) in [
             ("extent_size = 8192", "no extent_size"),
             ("pe_start = 2048", "no pe_start of pv0"),
@@ -325,10 +390,8 @@ mod tests {
         }
     }
 
-    /// Whatever the text says, it is an answer or an error.
-    #[test]
-    fn changed_metadata_ends_in_an_answer_or_an_error() {
-        let storages = [std::sync::Arc::new(Memory::from(vec![0; 1 << 20]))];
+    /// Calls `look` with texts that are changed at random.
+    pub(crate) fn with_changed_texts(mut look: impl FnMut(&[u8])) {
         let mut number = 0x9e37_79b9_7f4a_7c15_u64;
         let mut draw = |below: usize| {
             number ^= number << 13;
@@ -345,7 +408,16 @@ mod tests {
                 let end = (at + draw(6)).min(text.len());
                 text.splice(at..end, pieces[draw(pieces.len())].bytes());
             }
-            let Ok(mut group) = VolumeGroup::parse(&text) else { continue };
+            look(&text);
+        }
+    }
+
+    /// Whatever the text says, it is an answer or an error.
+    #[test]
+    fn changed_metadata_ends_in_an_answer_or_an_error() {
+        let storages = [std::sync::Arc::new(Memory::from(vec![0; 1 << 20]))];
+        with_changed_texts(|text| {
+            let Ok(mut group) = VolumeGroup::parse(text) else { return };
             group.physical_volumes.iter_mut().for_each(|volume| volume.storage = Some(0));
             for volume in &group.logical_volumes {
                 let Ok(mapped) = group.open(volume, &storages) else { continue };
@@ -354,6 +426,14 @@ mod tests {
                     let _ = mapped.read_at(offset, &mut bytes);
                 }
             }
-        }
+        });
+    }
+
+    #[test]
+    fn more_volumes_than_are_read_are_refused() {
+        let many: String = (0..1025).map(|number| format!("v{number} {{ id = \"{number}\" }} ")).collect();
+        let text = format!("vg {{ id = \"a\" seqno = 1 extent_size = 8 logical_volumes {{ {many} }} }}");
+        let error = VolumeGroup::parse(text.as_bytes()).unwrap_err().to_string();
+        assert_eq!(error, "volume group vg, which has more than 1024 volumes, is not supported");
     }
 }

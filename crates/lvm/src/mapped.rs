@@ -3,6 +3,7 @@
 //! Worked example: two stripes of 64 KiB over two physical volumes. Byte 100,000 is in the second stripe, 34,464 bytes
 //! after its beginning: it is in the second physical volume.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use storage::{Extent, Operation, ReadAt, Result, WriteAt, check_range};
@@ -29,6 +30,26 @@ impl Piece {
         let run = (self.stripe_bytes - in_stripe).min(self.length_bytes - within);
         (volume, start + stripe / count * self.stripe_bytes + in_stripe, run)
     }
+
+    /// The bytes that it has on each of its places.
+    fn bytes_each(&self) -> u64 {
+        self.length_bytes / self.places.len().max(1) as u64
+    }
+
+    /// Adds which bytes of the logical volume are in `range` of the place with this index.
+    fn add_parts(&self, index: usize, range: &Range<u64>, parts: &mut Vec<Range<u64>>) {
+        let start = self.places[index].1;
+        let mut at = range.start.max(start);
+        let end = range.end.min(start + self.bytes_each());
+        while at < end {
+            let (row, in_stripe) = ((at - start) / self.stripe_bytes, (at - start) % self.stripe_bytes);
+            let run = (self.stripe_bytes - in_stripe).min(end - at);
+            let stripe = row * self.places.len() as u64 + index as u64;
+            let offset = self.offset + stripe * self.stripe_bytes + in_stripe;
+            parts.push(offset..offset + run);
+            at += run;
+        }
+    }
 }
 
 /// A logical volume on storage.
@@ -49,6 +70,42 @@ impl<S: ReadAt> Mapped<S> {
     /// Its pieces.
     pub fn pieces(&self) -> &[Piece] {
         &self.pieces
+    }
+
+    /// The parts of the physical volume with this number that it has, sorted, as ranges of bytes.
+    pub fn used(&self, volume: usize) -> Vec<Range<u64>> {
+        let places = self.pieces.iter().flat_map(|piece| piece.places.iter().map(move |place| (piece, place)));
+        let here = places.filter(|(_, (other, _))| *other == volume);
+        let mut used: Vec<Range<u64>> = here.map(|(piece, (_, start))| *start..*start + piece.bytes_each()).collect();
+        used.sort_by_key(|range| range.start);
+        used
+    }
+
+    /// The parts of the logical volume that are in these sorted ranges of bytes of the physical volume with this number.
+    /// The parts are not sorted.
+    pub fn parts(&self, volume: usize, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        let mut parts = Vec::new();
+        for piece in &*self.pieces {
+            for (index, (_, start)) in piece.places.iter().enumerate().filter(|(_, (other, _))| *other == volume) {
+                let end = start + piece.bytes_each();
+                let first = ranges.partition_point(|range| range.end <= *start);
+                let here = ranges[first..].iter().take_while(|range| range.start < end);
+                here.for_each(|range| piece.add_parts(index, range, &mut parts));
+            }
+        }
+        parts
+    }
+
+    /// Whether the shorter one of two logical volumes has its bytes where the longer one has them.
+    pub fn begins_like(&self, other: &Self) -> bool {
+        let (short, long) = if self.size_bytes <= other.size_bytes { (self, other) } else { (other, self) };
+        let is_like = |(one, two): (&Piece, &Piece)| {
+            let is_same = one.length_bytes == two.length_bytes && one.stripe_bytes == two.stripe_bytes;
+            // What has one place can end sooner.
+            let is_start = one.places.len() == 1 && two.places.len() == 1 && one.length_bytes <= two.length_bytes;
+            one.places == two.places && (is_same || is_start)
+        };
+        short.pieces.len() <= long.pieces.len() && short.pieces.iter().zip(&*long.pieces).all(is_like)
     }
 
     /// Where a byte is, and how many from there on are next to each other.

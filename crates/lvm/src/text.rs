@@ -1,5 +1,7 @@
 //! The text form of metadata: sections in braces, `key = value`, lists in brackets, and comments.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 
 /// Sections are so deep at most.
@@ -16,11 +18,25 @@ pub(crate) enum Value {
 
 /// What is between two braces, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Section(pub(crate) Vec<(String, Value)>);
+pub(crate) struct Section(Vec<Entry>);
+
+/// A name and its value.
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    name: String,
+    value: Value,
+    /// Where the value is in the text; of a section, what is between its braces.
+    span: Range<usize>,
+}
 
 impl Section {
     pub(crate) fn get(&self, key: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+        self.0.iter().find(|entry| entry.name == key).map(|entry| &entry.value)
+    }
+
+    /// Where the value of `key` is in the text; of a section, what is between its braces.
+    pub(crate) fn span(&self, key: &str) -> Option<Range<usize>> {
+        self.0.iter().find(|entry| entry.name == key).map(|entry| entry.span.clone())
     }
 
     pub(crate) fn section(&self, key: &str) -> Option<&Section> {
@@ -31,8 +47,8 @@ impl Section {
     }
 
     pub(crate) fn sections(&self) -> impl Iterator<Item = (&str, &Section)> {
-        self.0.iter().filter_map(|(name, value)| match value {
-            Value::Section(section) => Some((&name[..], section)),
+        self.0.iter().filter_map(|entry| match &entry.value {
+            Value::Section(section) => Some((&entry.name[..], section)),
             _ => None,
         })
     }
@@ -114,19 +130,23 @@ impl Reader<'_> {
             if name.is_empty() {
                 return Err(self.corrupt("no name"));
             }
-            let value = match self.peek() {
+            let (value, span) = match self.peek() {
                 Some(b'{') => {
                     self.at += 1;
+                    let start = self.at;
                     let inner = self.section(depth + 1)?;
+                    let span = start..self.at;
                     self.take(b'}')?;
-                    Value::Section(inner)
+                    (Value::Section(inner), span)
                 }
                 _ => {
                     self.take(b'=')?;
-                    self.value()?
+                    self.peek();
+                    let start = self.at;
+                    (self.value()?, start..self.at)
                 }
             };
-            section.0.push((name, value));
+            section.0.push(Entry { name, value, span });
         }
         Ok(section)
     }
@@ -205,6 +225,9 @@ mod tests {
         let below = group.section("below").unwrap();
         assert_eq!(below.list("stripes"), [Value::Text("pv0".into()), Value::Number(7)]);
         assert_eq!((below.number("size"), parsed.number("version")), (None, Some(1)));
+        let at = |section: &Section, key| std::str::from_utf8(&text[section.span(key).unwrap()]).unwrap();
+        assert_eq!((at(group, "seqno"), at(below, "size"), at(group, "id")), ("3", "-1", "\"a\\\"b\""));
+        assert_eq!(at(group, "below"), " stripes = [ \"pv0\", 7 ] size = -1 ");
     }
 
     #[test]

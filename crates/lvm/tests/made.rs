@@ -1,64 +1,59 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use lvm::{Error, groups};
 use storage::{FileStorage, ReadAt, WriteAt};
 use testkit::judge::judge;
+use testkit::lvm::{Loop, lvm, reported};
 
 const MIB: u64 = 1 << 20;
-/// Without device-mapper, and without what the machine has of its own.
-const CONFIG: &str = "devices { scan=[\"/dev\"] use_devicesfile=0 global_filter=[\"a|/dev/loop.*|\",\"r|.*|\"] } \
-                      global { use_lvmpolld=0 use_lvmlockd=0 } backup { backup=0 archive=0 } \
-                      activation { monitoring=0 udev_sync=0 udev_rules=0 verify_udev_operations=1 }";
 
-/// Files as loop devices, given back at the end.
-struct Loops(Vec<(PathBuf, String)>);
+/// Files as loop devices.
+struct Loops(Vec<Loop>);
 
 impl Loops {
     fn new(folder: &Path, sizes_mib: &[u64]) -> Self {
         let make = |(number, size): (usize, &u64)| {
             let path = folder.join(format!("pv{number}"));
             File::create(&path).unwrap().set_len(size * MIB).unwrap();
-            let device = judge("losetup").args(["--find", "--show"]).arg(&path).succeed().stdout.trim().to_owned();
-            (path, device)
+            Loop::new(&path, 0, None)
         };
         Self(sizes_mib.iter().enumerate().map(make).collect())
     }
 
     fn storages(&self) -> Vec<Arc<FileStorage>> {
-        let open = |(path, _): &(PathBuf, String)| {
-            Arc::new(FileStorage::new(File::options().read(true).write(true).open(path).unwrap()).unwrap())
+        let open = |one: &Loop| {
+            Arc::new(FileStorage::new(File::options().read(true).write(true).open(&one.file).unwrap()).unwrap())
         };
         self.0.iter().map(open).collect()
     }
 
-    /// Where the first byte of a physical extent is in one of the devices, which `lvm` has named.
+    fn devices(&self) -> Vec<&str> {
+        self.0.iter().map(|one| &one.device[..]).collect()
+    }
+
+    /// The file of a device that `lvm` has named.
     fn file(&self, device: &str) -> &Path {
-        &self.0.iter().find(|(_, name)| name == device).unwrap().0
+        &self.0.iter().find(|one| one.device == device).unwrap().file
     }
-}
 
-impl Drop for Loops {
-    fn drop(&mut self) {
-        for (_, device) in &self.0 {
-            judge("losetup").args(["-d", device]).run();
-        }
+    /// Makes the file of a device larger, and the device.
+    fn enlarge(&self, index: usize, bytes: u64) {
+        let Loop { file, device } = &self.0[index];
+        let file = File::options().write(true).open(file).unwrap();
+        file.set_len(file.metadata().unwrap().len() + bytes).unwrap();
+        judge("losetup").args(["-c", device]).succeed();
     }
-}
-
-fn lvm(words: &[&str]) -> String {
-    let (command, arguments) = words.split_first().unwrap();
-    judge("lvm").args([*command, "--driverloaded", "n", "--config", CONFIG]).args(arguments).succeed().stdout
 }
 
 #[test]
 fn linear_and_striped_volumes_are_where_lvm_says() {
     let folder = tempfile::tempdir().unwrap();
     let loops = Loops::new(folder.path(), &[80, 100, 120]);
-    let devices: Vec<&str> = loops.0.iter().map(|(_, device)| &device[..]).collect();
+    let devices = loops.devices();
     lvm(&["pvcreate", "-q", "--metadatacopies", "2", devices[0], devices[1]]);
     lvm(&["pvcreate", "-q", devices[2]]);
     lvm(&[&["vgcreate", "-q", "vg0"][..], &devices].concat());
@@ -73,31 +68,22 @@ fn linear_and_striped_volumes_are_where_lvm_says() {
     let found = groups(&seen).unwrap();
     let [group] = &found[..] else { panic!("{found:?}") };
     assert_eq!((&group.name[..], group.extent_bytes, &group.problems[..]), ("vg0", 4 * MIB, &[][..]));
-    let report = ["--noheadings", "--units", "b", "--nosuffix"];
-    let said = lvm(&[&["vgs"][..], &report, &["-o", "vg_uuid,vg_seqno", "vg0"]].concat());
-    let said: Vec<&str> = said.split_whitespace().collect();
-    assert_eq!(said, [group_uuid(&group.uuid), group.sequence.to_string()]);
+    assert_eq!(reported("vgs", "vg_uuid,vg_seqno", "vg0"), [format!("{} {}", group_uuid(&group.uuid), group.sequence)]);
 
     let first_extents: BTreeMap<&str, u64> =
-        devices.iter().map(|device| (*device, lvm_first_extent(&report, device))).collect();
+        devices.iter().map(|device| (*device, reported("pvs", "pe_start", device)[0].parse().unwrap())).collect();
     for name in ["root", "striped"] {
         let volume = group.logical_volumes.iter().find(|volume| volume.name == name).unwrap();
         let mapped = group.open(volume, &storages).unwrap();
-        let size = lvm(&[&["lvs"][..], &report, &["-o", "lv_size", &format!("vg0/{name}")]].concat());
-        assert_eq!(mapped.size_bytes().to_string(), size.trim());
+        assert_eq!(reported("lvs", "lv_size", &format!("vg0/{name}")), [mapped.size_bytes().to_string()]);
         assert!(volume.is_visible && volume.segments.len() > usize::from(name == "root"), "{volume:?}");
         // Each 64 KiB says where it is; then each is read where lvm says that it is.
         for at in (0..mapped.size_bytes()).step_by(64 << 10) {
             mapped.write_at(at, &at.to_le_bytes()).unwrap();
         }
-        let segments = lvm(&[
-            &["lvs"][..],
-            &report,
-            &["--segments", "-o", "seg_start,seg_size,stripes,devices", &format!("vg0/{name}")],
-        ]
-        .concat());
+        let segments = reported("lvs", "seg_start,seg_size,stripes,devices", &format!("vg0/{name}"));
         let mut checked = 0;
-        for line in segments.lines() {
+        for line in segments {
             let words: Vec<&str> = line.split_whitespace().collect();
             let [start, size, stripes, places] = words[..] else { panic!("{line}") };
             let number = |word: &str| word.parse::<u64>().unwrap();
@@ -133,11 +119,6 @@ fn linear_and_striped_volumes_are_where_lvm_says() {
     assert!(matches!(some[0].open(root, &storages[..1]), Err(Error::Unsupported { .. })));
 }
 
-/// `pe_start` of a physical volume, in bytes.
-fn lvm_first_extent(report: &[&str], device: &str) -> u64 {
-    lvm(&[&["pvs"][..], report, &["-o", "pe_start", device]].concat()).trim().parse().unwrap()
-}
-
 fn group_uuid(plain: &str) -> String {
     // 6-4-4-4-4-4-6.
     let mut at = 0;
@@ -153,13 +134,13 @@ fn group_uuid(plain: &str) -> String {
 fn one_sound_copy_of_the_metadata_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let loops = Loops::new(folder.path(), &[64]);
-    let device = &loops.0[0].1[..];
+    let device = &loops.0[0].device[..];
     lvm(&["pvcreate", "-q", "--metadatacopies", "2", device]);
     lvm(&["vgcreate", "-q", "vg1", device]);
     let storages = loops.storages();
     let read = || groups(&[&*storages[0] as &dyn ReadAt]);
     assert_eq!(read().unwrap()[0].problems.len(), 0);
-    let file = File::options().read(true).write(true).open(&loops.0[0].0).unwrap();
+    let file = File::options().read(true).write(true).open(&loops.0[0].file).unwrap();
     // The first area begins behind the label, the second one ends with the device.
     let mut areas = Vec::new();
     let mut bytes = vec![0; 64 * MIB as usize];
@@ -179,4 +160,76 @@ fn one_sound_copy_of_the_metadata_is_enough() {
     // The label itself.
     file.write_all_at(b"X", 512 + 40).unwrap();
     assert!(read().unwrap_err().to_string().contains("wrong crc_xl"));
+}
+
+/// Each byte stays where it was, `lvm` accepts the metadata, has the sizes that were meant, and changes them afterwards.
+#[test]
+fn volumes_that_have_grown_are_lvms() {
+    let folder = tempfile::tempdir().unwrap();
+    let loops = Loops::new(folder.path(), &[64, 48]);
+    let devices = loops.devices();
+    lvm(&["pvcreate", "-q", "--metadatasize", "60k", devices[0], devices[1]]);
+    lvm(&["vgcreate", "-q", "-s", "64k", "vg2", devices[0], devices[1]]);
+    let create = ["lvcreate", "-q", "-an", "-Zn", "-Wn", "-y"];
+    lvm(&[&create[..], &["-n", "root", "-L", "20M", "vg2", devices[0]]].concat());
+    lvm(&[&create[..], &["-n", "other", "-L", "8M", "vg2", devices[1]]].concat());
+    lvm(&[&create[..], &["-n", "striped", "-i", "2", "-I", "16k", "-L", "4M", "vg2"]].concat());
+    let mapped = |name: &str| {
+        let storages = loops.storages();
+        let found = groups(&storages.iter().map(|storage| &**storage as &dyn ReadAt).collect::<Vec<_>>()).unwrap();
+        let volume = found[0].logical_volumes.iter().find(|volume| volume.name == name).unwrap();
+        (found[0].open(volume, &storages).unwrap(), found[0].sequence, volume.segments.len())
+    };
+    let (root, ..) = mapped("root");
+    let content: Vec<u8> = (0..root.size_bytes()).map(|at| (at / 511) as u8).collect();
+    root.write_at(0, &content).unwrap();
+    let mut sequence = mapped("root").1;
+    // The area for metadata has room for some thirty texts: it is gone round several times.
+    for round in 0..150 {
+        loops.enlarge(round % 2, 64 << 10);
+        lvm::grow(&loops.storages(), "vg2", "root").unwrap();
+        let (grown, new_sequence, segments) = mapped("root");
+        assert_eq!(new_sequence, sequence + 1, "round {round}");
+        sequence = new_sequence;
+        assert!(grown.begins_like(&root) && root.begins_like(&grown) && !grown.begins_like(&mapped("other").0));
+        // On two devices in turn, so that none follows the one before.
+        assert!(segments >= 2, "{segments}");
+        if round % 30 == 0 {
+            assert_eq!(reported("vgs", "vg_free,vg_seqno,vg_missing_pv_count", "vg2"), [format!("0 {sequence} 0")]);
+            assert_eq!(reported("lvs", "lv_size", "vg2/root"), [grown.size_bytes().to_string()]);
+            lvm(&["vgck", "vg2"]);
+        }
+    }
+    for (index, device) in devices.iter().enumerate() {
+        let size = File::open(&loops.0[index].file).unwrap().metadata().unwrap().len();
+        let [said] = &reported("pvs", "dev_size,pv_size,pv_used", device)[..] else { panic!("{device}") };
+        let [there, size_bytes, used] = said.split(' ').collect::<Vec<_>>()[..] else { panic!("{said}") };
+        assert_eq!((there, size_bytes), (&size.to_string()[..], used));
+    }
+    let (grown, ..) = mapped("root");
+    let mut now = vec![0; content.len()];
+    grown.read_at(0, &mut now).unwrap();
+    assert_eq!(now, content);
+    // Without more room, nothing is written.
+    lvm::grow(&loops.storages(), "vg2", "root").unwrap();
+    assert_eq!(mapped("root").1, sequence);
+    // LVM goes on with it.
+    lvm(&["lvreduce", "-q", "-f", "-y", "-L", "20M", "vg2/root"]);
+    lvm(&[&create[..], &["-n", "more", "-L", "12M", "vg2"]].concat());
+    assert!(mapped("root").0.begins_like(&root));
+    assert_eq!(mapped("other").0.size_bytes(), 8 * MIB);
+}
+
+#[test]
+fn a_physical_volume_with_metadata_at_its_end_does_not_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let loops = Loops::new(folder.path(), &[32]);
+    let device = &loops.0[0].device[..];
+    lvm(&["pvcreate", "-q", "--metadatacopies", "2", device]);
+    lvm(&["vgcreate", "-q", "vg3", device]);
+    lvm(&["lvcreate", "-q", "-an", "-Zn", "-Wn", "-y", "-n", "root", "-L", "8M", "vg3"]);
+    loops.enlarge(0, 8 * MIB);
+    let error = lvm::grow(&loops.storages(), "vg3", "root").unwrap_err().to_string();
+    assert_eq!(error, "growing the physical volume pv0, which has metadata at its end, is not supported");
+    assert!(lvm::grow(&loops.storages(), "vg3", "home").unwrap_err().to_string().contains("it is not there"));
 }

@@ -11,6 +11,7 @@ pub mod browser;
 pub mod fixture;
 pub mod hostile;
 pub mod judge;
+pub mod lvm;
 pub mod mount;
 pub mod partition;
 #[cfg(feature = "site")]

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use guest::{FileKind, Guest, GuestPath, LastLink, Printable};
+use guest::{FileKind, Guest, GuestPath, LastLink, Place, Printable};
 
 use crate::Architecture;
 
@@ -116,11 +116,12 @@ fn newest(guest: &Guest) -> Option<GuestKernel> {
     });
     let root = guest.root_volume();
     let uuid = root.file_system().map(|file_system| format!("UUID={}", file_system.uuid()));
-    let device = match (uuid, root.partition()) {
-        // LVM, LUKS and the like need an initramfs.
-        (Some(uuid), _) if initrd.is_some() => uuid,
-        (_, Some(partition)) => format!("PARTUUID={}", partition.partuuid),
-        (_, None) => "/dev/vda".to_owned(),
+    let device = match (uuid, root.place(), root.partition()) {
+        // An initramfs of LVM waits for the name of a logical volume, and activates that.
+        (_, Place::LogicalVolume(name), _) => name.mapper_node(),
+        (Some(uuid), ..) if initrd.is_some() => uuid,
+        (_, _, Some(partition)) => format!("PARTUUID={}", partition.partuuid),
+        (_, _, None) => "/dev/vda".to_owned(),
     };
     let source = format!("the root is {device}");
     Some(GuestKernel { kernel, initrd, command_line: format!("root={device} ro"), source })

@@ -10,7 +10,7 @@ use serde::Serialize;
 use storage::{Printable, WriteAt};
 
 use super::touched::{Files, Listed};
-use super::{OutsideChange, SECTOR_BYTES, Side, View, is_same_place, place_of, places, ranges, ranges_of, relative};
+use super::{OutsideChange, SECTOR_BYTES, Side, View, is_same_place, places, ranges};
 use crate::error::Error;
 use crate::file_system::{Child, FileSystem, FileSystemError, FileSystemProblem, Node, NodeSet};
 use crate::guest::Guest;
@@ -167,7 +167,7 @@ pub fn account_for_listed(
     places::compare_outside(base, image, differing, &mut |change| account.outside.push(change))?;
     for (index, volume) in image.volumes().iter().enumerate() {
         let other = base.volumes().iter().position(|other| is_same_place(other, volume));
-        let pair = other.and_then(|other| Some((other, ranges_of(&base.volumes()[other], volume, differing)?)));
+        let pair = other.and_then(|other| Some((other, base.volumes()[other].within_both(volume, differing)?)));
         let Some((other, within)) = pair else { continue };
         let explanation = Explanation { base: &listed.base[other], image: &listed.image[index], is_strict: false };
         account.volume(&base.volumes()[other], volume, &within, &[], &explanation)?;
@@ -202,8 +202,18 @@ pub fn account_for_edits(base: &View, image: &View, guest: &Guest, asked: &Asked
     let nothing = Files::default();
     for (index, two) in image.volumes().iter().enumerate() {
         let Some(one) = base.volumes().iter().find(|other| is_same_place(other, two)) else { continue };
-        let within = relative(asked.differing, &place_of(two));
-        let recovered = relative(asked.recovered, &place_of(two));
+        let mut within = two.within(asked.differing);
+        if !one.begins_like(two) {
+            account.unexplained_blocks += 1;
+            account.unexplained(UnexplainedPlace {
+                place: two.to_string(),
+                ..UnexplainedPlace::of(0..1, "the volume", "it has its bytes in other places of the disk")
+            });
+        }
+        if asked.is_grown {
+            account.lvm(two, &mut within)?;
+        }
+        let recovered = two.within(asked.recovered);
         let files = guest.edited.get(&index).unwrap_or(&nothing);
         let explanation = Explanation { base: files, image: files, is_strict: true };
         account.volume(one, two, &within, &recovered, &explanation)?;
@@ -220,6 +230,24 @@ impl BlockAccount {
 
     fn unexplained(&mut self, place: UnexplainedPlace) {
         self.unexplained.push(place);
+    }
+
+    /// Accounts for what LVM2 noted of a physical volume that has grown, and takes that out of `within`.
+    fn lvm(&mut self, volume: &Volume, within: &mut Vec<Range<u64>>) -> Result<(), Error> {
+        let ranges = volume.lvm_ranges()?;
+        let noted: Vec<Range<u64>> = ranges.iter().flat_map(|range| ranges::clipped(within, range)).collect();
+        if !noted.is_empty() {
+            let blocks = places::sectors(&noted);
+            self.volumes.push(VolumeAccount {
+                volume: volume.to_string(),
+                block_size_bytes: SECTOR_BYTES as u32,
+                metadata_blocks: blocks,
+                kinds: vec![Count { kind: "LVM2 metadata", blocks }],
+                ..VolumeAccount::default()
+            });
+            *within = ranges::without(within, &ranges);
+        }
+        Ok(())
     }
 
     /// Accounts for one volume.
@@ -329,7 +357,7 @@ fn bytes(volume: &Volume, within: &[Range<u64>], explanation: &Explanation<'_>) 
         account.unexplained_blocks = sectors;
         let problem = "bytes differ, and no known file system says whose they are";
         let blocks = ranges::blocks_of(first, SECTOR_BYTES);
-        unexplained.push(UnexplainedPlace::of(blocks, places::place_name(volume), problem));
+        unexplained.push(UnexplainedPlace::of(blocks, volume.place().to_string(), problem));
     } else {
         account.kinds = vec![Count { kind: "other", blocks: sectors }];
         account.data_blocks = sectors;

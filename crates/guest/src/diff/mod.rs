@@ -33,7 +33,7 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use partition::{Partition, Table};
+use partition::Table;
 use serde::Serialize;
 use storage::{ReadAt, WriteAt};
 
@@ -105,7 +105,7 @@ impl View {
         Ok(Self { disk, table, content })
     }
 
-    /// The partitions, or the whole disk.
+    /// The partitions and logical volumes, or the whole disk.
     pub fn volumes(&self) -> &[Volume] {
         match &self.content {
             Content::Guest(guest) => guest.volumes(),
@@ -176,9 +176,9 @@ impl View {
     }
 }
 
-/// Whether two volumes have the same number in their partition tables.
+/// Whether two volumes have the same number in their partition tables, or the same name as logical volumes.
 pub fn is_same_place(one: &Volume, other: &Volume) -> bool {
-    one.partition().map(|partition| partition.number) == other.partition().map(|partition| partition.number)
+    one.place() == other.place()
 }
 
 /// What a comparison finds, one by one, in the order of the disk's parts.
@@ -236,11 +236,11 @@ fn compare_volumes(
     report: &mut dyn FnMut(Found),
 ) -> Result<(), Error> {
     let (one, two) = (&base.volumes()[base_index], &image.volumes()[image_index]);
-    let within = ranges_of(one, two, differing);
+    let within = one.within_both(two, differing);
     if within.as_ref().is_some_and(Vec::is_empty) && one.size_bytes() == two.size_bytes() {
         return Ok(());
     }
-    let change = VolumeChange::between(base, one, image, two, within.as_deref())?;
+    let change = VolumeChange::between(one, two, within.as_deref())?;
     if let Some(change) = change {
         report(Found::Volume(change));
     }
@@ -254,31 +254,6 @@ fn compare_volumes(
         report(Found::Path(PathChange { file, ..change.change }));
     });
     Ok(())
-}
-
-/// The differing ranges in two partitions, counted from the partitions' beginning; `None` if they do not begin in the
-/// same place.
-fn ranges_of(one: &Volume, two: &Volume, differing: &[Range<u64>]) -> Option<Vec<Range<u64>>> {
-    let (one, two) = (place_of(one), place_of(two));
-    (one.start == two.start).then(|| relative(differing, &(two.start..one.end.max(two.end))))
-}
-
-/// Where a volume is on its disk.
-fn place_of(volume: &Volume) -> Range<u64> {
-    let first = volume.partition().map_or(0, |partition| partition.first_byte);
-    first..first.saturating_add(volume.size_bytes())
-}
-
-/// The parts of sorted `ranges` that are in `place`, counted from its beginning.
-fn relative(differing: &[Range<u64>], place: &Range<u64>) -> Vec<Range<u64>> {
-    let mut within = ranges::clipped(differing, place);
-    within.iter_mut().for_each(|range| *range = range.start - place.start..range.end - place.start);
-    within
-}
-
-/// The name of a partition in messages.
-fn partition_name(partition: &Partition) -> String {
-    format!("partition {}", partition.number)
 }
 
 /// Fills `bytes` from `offset` on; what is past the end of `disk` is zeros.

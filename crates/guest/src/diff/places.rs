@@ -6,7 +6,7 @@ use partition::{Gpt, MbrTable, Table};
 use serde::Serialize;
 use storage::Printable;
 
-use super::{SECTOR_BYTES, Side, View, differing, partition_name, ranges};
+use super::{SECTOR_BYTES, Side, View, differing, ranges};
 use crate::error::Error;
 use crate::volume::Volume;
 
@@ -196,13 +196,7 @@ impl VolumeChange {
 
     /// Compares the properties of two partitions, but not their files. `within` are the ranges in which they differ, if
     /// they begin in the same place.
-    pub(super) fn between(
-        base: &View,
-        one: &Volume,
-        image: &View,
-        two: &Volume,
-        within: Option<&[Range<u64>]>,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) fn between(one: &Volume, two: &Volume, within: Option<&[Range<u64>]>) -> Result<Option<Self>, Error> {
         let none = "nothing known";
         let mut properties = Vec::new();
         properties.extend(property("file system", one.kind().unwrap_or(none), two.kind().unwrap_or(none)));
@@ -232,34 +226,19 @@ impl VolumeChange {
             _ => {
                 let problem = |volume: &Volume| volume.problem().map_or("none".to_owned(), ToString::to_string);
                 properties.extend(property("problem", problem(one), problem(two)));
-                sectors = Some(Self::sectors(base, one, image, two, within)?).filter(|&sectors| sectors > 0);
+                sectors = Some(Self::sectors(one, two, within)?).filter(|&sectors| sectors > 0);
             }
         }
         let change = Self { volume: two.to_string(), only_in: None, properties, sectors };
         Ok((!change.properties.is_empty() || change.sectors.is_some()).then_some(change))
     }
 
-    fn sectors(
-        base: &View,
-        one: &Volume,
-        image: &View,
-        two: &Volume,
-        within: Option<&[Range<u64>]>,
-    ) -> Result<u64, Error> {
+    fn sectors(one: &Volume, two: &Volume, within: Option<&[Range<u64>]>) -> Result<u64, Error> {
         if let Some(within) = within {
             return Ok(sectors(within));
         }
-        let bytes = |view: &View, volume: &Volume| {
-            let first = volume.partition().map_or(0, |partition| partition.first_byte);
-            storage::Window::new(std::sync::Arc::clone(&view.disk), first, volume.size_bytes())
-        };
         let whole = 0..one.size_bytes().max(two.size_bytes());
-        let found = differing(&bytes(base, one)?, &bytes(image, two)?, std::slice::from_ref(&whole))?;
+        let found = differing(one.bytes(), two.bytes(), std::slice::from_ref(&whole))?;
         Ok(sectors(&found))
     }
-}
-
-/// The name of a volume without its file system.
-pub(super) fn place_name(volume: &Volume) -> String {
-    volume.partition().map_or("the whole disk".to_owned(), partition_name)
 }

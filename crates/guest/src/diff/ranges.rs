@@ -106,6 +106,13 @@ pub fn union(one: &[Range<u64>], other: &[Range<u64>]) -> Vec<Range<u64>> {
     union
 }
 
+/// The parts of sorted `ranges` that are in `place`, counted from its beginning.
+pub(crate) fn relative(ranges: &[Range<u64>], place: &Range<u64>) -> Vec<Range<u64>> {
+    let mut within = clipped(ranges, place);
+    within.iter_mut().for_each(|range| *range = range.start - place.start..range.end - place.start);
+    within
+}
+
 /// The parts of `ranges` that are not in `taken`. Both are sorted.
 pub fn without(ranges: &[Range<u64>], taken: &[Range<u64>]) -> Vec<Range<u64>> {
     let mut left = Vec::new();

@@ -37,6 +37,8 @@ pub enum Support {
     NameOnly,
     /// It has no files: swap.
     NoFiles,
+    /// It is a physical volume of LVM2, whose logical volumes are volumes of their own.
+    LogicalVolumes,
 }
 
 /// The kinds that imgraft knows, in the order in which they are looked for. FAT comes last: a boot sector with its
@@ -45,7 +47,17 @@ pub const KINDS: &[Kind] = &[
     xfs::KIND,
     btrfs::KIND,
     named("LUKS", &[&[(0, b"LUKS\xba\xbe")]]),
-    named("LVM2", &[&[(0x218, b"LVM2 001")], &[(0x18, b"LVM2 001")]]),
+    Kind {
+        name: "LVM2",
+        // In one of the first four sectors.
+        signatures: &[
+            &[(0x200, b"LABELONE"), (0x218, b"LVM2 001")],
+            &[(0, b"LABELONE"), (0x18, b"LVM2 001")],
+            &[(0x400, b"LABELONE"), (0x418, b"LVM2 001")],
+            &[(0x600, b"LABELONE"), (0x618, b"LVM2 001")],
+        ],
+        support: Support::LogicalVolumes,
+    },
     Kind { name: "swap", signatures: &[&[(4086, b"SWAPSPACE2")]], support: Support::NoFiles },
     named("f2fs", &[&[(1024, &[0x10, 0x20, 0xf5, 0xf2])]]),
     named("erofs", &[&[(1024, &[0xe2, 0xe1, 0xf5, 0xe0])]]),

@@ -34,6 +34,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use graft::Job;
+use guest::{LogicalVolumeName, Place};
 use image::{Compat, CompressionType, Container, NewClusters};
 use recipe::{ClusterSize, DiskSize, Form};
 
@@ -345,18 +346,23 @@ impl From<Backing> for graft::Backing {
 }
 
 /// Which file system of the disk is used, where it is not an operating system's.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Part {
     /// Use the file system of this partition only, which need not be that of an operating system; 0 is a disk
     /// without partitions
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", conflicts_with = "volume")]
     partition: Option<u32>,
+
+    /// Use the file system of this logical volume of LVM only, by its group and its name: `vg0/data`
+    #[arg(long, value_name = "GROUP/NAME")]
+    volume: Option<LogicalVolumeName>,
 }
 
 impl Part {
-    /// The partition that is taken for the guest, as [`graft::Job::partition`] has it.
-    pub(crate) fn number(self) -> Option<Option<u32>> {
-        self.partition.map(|number| (number > 0).then_some(number))
+    /// What is taken for the guest, as [`graft::Job::place`] has it.
+    pub(crate) fn place(&self) -> Option<Place> {
+        let partition = self.partition.map(|number| if number > 0 { Place::Partition(number) } else { Place::Disk });
+        partition.or_else(|| self.volume.clone().map(Place::LogicalVolume))
     }
 }
 

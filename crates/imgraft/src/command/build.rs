@@ -97,7 +97,7 @@ pub(super) fn run(arguments: Build, messages: &Messages) -> Result<(), Failure> 
     job.form = form;
     job.size = arguments.size.size.or(recipe.size);
     job.operations = operations;
-    job.partition = arguments.part.number();
+    job.place = arguments.part.place();
     job.verify_reproducible = arguments.verify_reproducible;
     job.checksum = arguments.sha256;
     arguments.commands.apply(&mut job, recipe.network, recipe.limits);

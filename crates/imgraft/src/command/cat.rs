@@ -9,8 +9,12 @@ use crate::show::{Messages, stdout_failure};
 use graft::Looked;
 
 pub(super) fn run(arguments: &Cat, messages: &Messages) -> Result<(), Failure> {
-    let guest =
-        Looked::guest(&arguments.image, arguments.part.number(), arguments.backing.into(), &messages.watcher())?;
+    let guest = Looked::guest(
+        &arguments.image,
+        arguments.part.place().as_ref(),
+        arguments.backing.into(),
+        &messages.watcher(),
+    )?;
     let mut stdout = std::io::stdout().lock();
     for path in &arguments.paths {
         let path = guest_path(path)?;

@@ -21,7 +21,7 @@ pub(super) fn run(arguments: Customize, messages: &Messages) -> Result<(), Failu
     let changed = || -> Result<_, Failure> {
         let mut job = Job::in_place(&arguments.image, arguments.writing.dry_run)?;
         job.backing = arguments.backing.into();
-        job.partition = arguments.part.number();
+        job.place = arguments.part.place();
         job.size = arguments.size.size;
         job.operations = arguments.operations.0;
         arguments.commands.apply(&mut job, false, CommandLimits::default());

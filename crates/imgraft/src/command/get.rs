@@ -31,8 +31,12 @@ const SHOWN_EVERY_BYTES: u64 = 1 << 20;
 const KEPT_PERMISSIONS: u16 = 0o777;
 
 pub(super) fn run(arguments: &Get, messages: &Messages) -> Result<(), Failure> {
-    let guest =
-        Looked::guest(&arguments.image, arguments.part.number(), arguments.backing.into(), &messages.watcher())?;
+    let guest = Looked::guest(
+        &arguments.image,
+        arguments.part.place().as_ref(),
+        arguments.backing.into(),
+        &messages.watcher(),
+    )?;
     let path = guest_path(&arguments.path)?;
     let found = guest.find(&path, LastLink::Follow).map_err(|error| Failure::of(&error))?;
     if arguments.destination == Path::new("-") {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use audit::hygiene;
-use guest::{FreeSpace, Guest, OperatingSystem, Packages, Printable, Volume, open_volumes};
+use guest::{FreeSpace, Guest, OperatingSystem, Packages, Place, Printable, Volume, open_volumes};
 use image::{Info, Wrapping};
 use partition::Table;
 use recipe::ByteSize;
@@ -34,6 +34,9 @@ struct View {
 #[derive(Debug, Serialize)]
 struct PartitionView {
     number: Option<u32>,
+    /// `vg0/root`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logical_volume: Option<String>,
     name: Option<String>,
     r#type: Option<String>,
     unique_guid: Option<String>,
@@ -186,13 +189,17 @@ impl PartitionView {
         let not_empty = |text: String| (!text.is_empty()).then_some(text);
         Self {
             number: partition.map(|partition| partition.number),
+            logical_volume: match volume.place() {
+                Place::LogicalVolume(name) => Some(name.to_string()),
+                Place::Disk | Place::Partition(_) => None,
+            },
             name: partition.and_then(|partition| not_empty(partition.name.clone())),
             r#type: partition.map(|partition| match partition.kind.name() {
                 Some(name) => name.to_owned(),
                 None => partition.kind.to_string(),
             }),
             unique_guid: partition.map(|partition| partition.partuuid.clone()),
-            first_byte: partition.map_or(0, |partition| partition.first_byte),
+            first_byte: volume.first_byte(),
             size_bytes: volume.size_bytes(),
             file_system: volume.kind().map(|kind| FileSystemView {
                 kind,
@@ -204,6 +211,14 @@ impl PartitionView {
                 problem: volume.problem().map(ToString::to_string),
             }),
         }
+    }
+}
+
+impl PartitionView {
+    /// The number of the partition or the name of the logical volume; `disk` for the whole disk.
+    fn place_name(&self, disk: &str) -> String {
+        let number = self.number.map(|number| number.to_string());
+        number.or_else(|| self.logical_volume.clone()).unwrap_or_else(|| disk.to_owned())
     }
 }
 
@@ -272,7 +287,7 @@ fn table_of(view: &View) -> String {
         let space = file_system.and_then(|file_system| file_system.space);
         let label = file_system.and_then(|file_system| file_system.label.clone()).unwrap_or_default();
         rows.push([
-            partition.number.map_or("whole disk".to_owned(), |number| number.to_string()),
+            partition.place_name("whole disk"),
             partition.r#type.clone().unwrap_or_default(),
             file_system.map(|file_system| file_system.kind.to_owned()).unwrap_or_default(),
             label,
@@ -304,6 +319,5 @@ fn table_of(view: &View) -> String {
 
 fn features_line(partition: &PartitionView) -> Option<String> {
     let file_system = partition.file_system.as_ref().filter(|file_system| !file_system.features.is_empty())?;
-    let number = partition.number.map_or("disk".to_owned(), |number| number.to_string());
-    Some(format!("{number:<9}  {}\n", file_system.features.join(" ")))
+    Some(format!("{:<9}  {}\n", partition.place_name("disk"), file_system.features.join(" ")))
 }

@@ -47,8 +47,12 @@ struct Section {
 }
 
 pub(super) fn run(arguments: &Ls, messages: &Messages) -> Result<Exit, Failure> {
-    let guest =
-        Looked::guest(&arguments.image, arguments.part.number(), arguments.backing.into(), &messages.watcher())?;
+    let guest = Looked::guest(
+        &arguments.image,
+        arguments.part.place().as_ref(),
+        arguments.backing.into(),
+        &messages.watcher(),
+    )?;
     let mut listing = Listing { guest: &guest, arguments, messages, count: 0, is_complete: true };
     let sections = listing.sections()?;
     if arguments.json {

@@ -20,7 +20,7 @@ pub(super) fn run(arguments: Mount, messages: &Messages) -> Result<(), Failure> 
     let start = Instant::now();
     let (image, folder) = (&arguments.image, &arguments.folder);
     expect_folder(folder)?;
-    let partition = arguments.part.number();
+    let place = arguments.part.place();
     let session = Session {
         folder: folder.clone(),
         read_only: arguments.read_only,
@@ -29,8 +29,8 @@ pub(super) fn run(arguments: Mount, messages: &Messages) -> Result<(), Failure> 
     };
     if arguments.read_only || arguments.discard {
         let disk = Looked::open(image, arguments.backing.into(), &messages.watcher())?.disk;
-        let opened = match partition {
-            Some(number) => Guest::open_partition(&disk, number),
+        let opened = match &place {
+            Some(place) => Guest::open_place(&disk, place),
             None => Guest::open(disk),
         };
         let error = |error| Failure::because(format!("`{}` cannot be used", image.display()), &error);
@@ -43,7 +43,7 @@ pub(super) fn run(arguments: Mount, messages: &Messages) -> Result<(), Failure> 
     let changed = || -> Result<_, Failure> {
         let mut job = Job::in_place(image, arguments.writing.dry_run)?;
         job.backing = arguments.backing.into();
-        job.partition = partition;
+        job.place = place;
         job.visitor = Some(Arc::new(session));
         arguments.writing.apply(&mut job)?;
         Ok(job.run(&messages.watcher())?)

@@ -120,7 +120,8 @@ fn ticks(all_bytes: u64, layout: &Layout, x: impl Fn(u64) -> f64) -> Vec<Tick> {
 }
 
 fn part(partition: &PartitionChange, x: impl Fn(u64) -> f64) -> Option<Part> {
-    let extent = partition.image.or(partition.base)?;
+    // One in several parts of the disk has no box.
+    let extent = partition.image.or(partition.base).filter(|extent| !extent.is_in_parts)?;
     let begin = x(extent.first_byte);
     let width = (x(extent.first_byte.saturating_add(extent.size_bytes)) - begin).max(1.0);
     let height = |bytes: u64| bytes.min(extent.size_bytes) as f64 / extent.size_bytes.max(1) as f64 * BOX_HEIGHT;
@@ -134,8 +135,9 @@ fn part(partition: &PartitionChange, x: impl Fn(u64) -> f64) -> Option<Part> {
             Rect::new(begin, (bottom - high).max(BOX_Y), width, high - low)
         })
     };
+    let number = partition.number.map(|number| number.to_string());
     let names =
-        [partition.label.clone().or(partition.r#type.clone()), partition.number.map(|number| number.to_string())];
+        [partition.label.clone().or(partition.r#type.clone()), number.or_else(|| partition.logical_volume.clone())];
     let fits = |name: &String| name.chars().count() as f64 * LETTER + 8.0 < width;
     let label = names.into_iter().flatten().find(fits);
     Some(Part {

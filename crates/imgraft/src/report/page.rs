@@ -277,8 +277,8 @@ fn provenance(report: &ImageReport<'_>, made: &Made) -> Vec<(&'static str, Strin
 
 impl PartitionRow {
     fn of(partition: &PartitionChange) -> Self {
-        let PartitionChange { number, label, r#type, base, image, changed_bytes, .. } = partition;
-        let number = number.map(|number| number.to_string());
+        let PartitionChange { number, logical_volume, label, r#type, base, image, changed_bytes, .. } = partition;
+        let number = number.map(|number| number.to_string()).or_else(|| logical_volume.clone());
         let name = label.clone().or(r#type.clone());
         let used = |extent: &Option<Extent>| extent.and_then(|extent| extent.used_bytes).map(size).unwrap_or_default();
         let sizes = [base, image].map(|extent| extent.map(|extent| extent.size_bytes));

@@ -62,10 +62,11 @@ fn partition(number: u32, label: &str, kind: &'static str, place: [u64; 2], used
     let [first_byte, size_bytes] = place;
     let extent = |size_bytes: u64, used_bytes: Option<u64>| {
         let free_bytes = used_bytes.map(|used| size_bytes - used);
-        Some(Extent { first_byte, size_bytes, used_bytes, free_bytes })
+        Some(Extent { first_byte, size_bytes, is_in_parts: false, used_bytes, free_bytes })
     };
     PartitionChange {
         number: Some(number),
+        logical_volume: None,
         name: format!("partition {number} ({kind} `{label}`)"),
         file_system: (!kind.is_empty()).then_some(kind),
         label: (!label.is_empty()).then(|| label.to_owned()),
