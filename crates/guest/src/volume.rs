@@ -20,6 +20,8 @@ pub struct Volume {
     bytes: Bytes,
     /// The parts of it that are logical volumes, which are volumes of their own: sorted, from its beginning.
     lent: Vec<Range<u64>>,
+    /// Of a physical volume, what is wrong with copies of its metadata that others make up for.
+    damage: Vec<Finding>,
     pub(crate) content: Content,
 }
 
@@ -58,7 +60,7 @@ impl Volume {
             },
             None => Content::None,
         };
-        let volume = Self { site, bytes, lent: Vec::new(), content };
+        let volume = Self { site, bytes, lent: Vec::new(), damage: Vec::new(), content };
         let name = volume.to_string();
         match volume.content {
             // A file system that the host could not read may be sound.
@@ -88,7 +90,12 @@ impl Volume {
         let places: Vec<Range<u64>> = physical.iter().map(|volume| volume.whole()).collect();
         let mut logical = Vec::new();
         for group in &groups {
-            for volume in group.logical_volumes.iter().filter(|volume| volume.is_visible) {
+            for damage in &group.damage {
+                physical[damage.storage].damage.push(Finding::new("LVM2", &damage.problem));
+            }
+            let mut visible: Vec<_> = group.logical_volumes.iter().filter(|volume| volume.is_visible).collect();
+            visible.sort_by_key(|volume| &volume.name);
+            for volume in visible {
                 let name = LogicalVolumeName { group: group.name.clone(), name: volume.name.clone() };
                 let size_bytes = group.size_bytes(volume);
                 let opened = match group.open(volume, &storages) {
@@ -109,6 +116,7 @@ impl Volume {
                             site: Site::LogicalVolume(site),
                             bytes: Window::new(nothing, 0, 0)?,
                             lent: Vec::new(),
+                            damage: Vec::new(),
                             content: Content::Broken { kind: "LVM2", error: of_lvm(&error) },
                         }
                     }
@@ -265,6 +273,11 @@ impl Volume {
             Content::Broken { error, .. } => Some(error),
             _ => None,
         }
+    }
+
+    /// What is wrong with a physical volume of LVM2, although its logical volumes can be read.
+    pub fn lvm_damage(&self) -> &[Finding] {
+        &self.damage
     }
 
     /// The file system, if it could be opened.

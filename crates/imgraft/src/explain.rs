@@ -127,7 +127,7 @@ pub(crate) const FILE_SYSTEM: Topic = Topic {
     code: "file-system",
     about: "the guest's root is on a file system that imgraft does not write",
     text: "\
-imgraft reads and writes ext2, ext3, ext4, XFS and FAT, on a partition or on the whole disk.
+imgraft reads and writes ext2, ext3, ext4, XFS and FAT, on a partition, on a logical volume of LVM or on the whole disk.
 
 It reads, and does not write:
 
@@ -141,8 +141,8 @@ may change what is on its other partitions: `/boot` if it is ext4, the EFI syste
 
 It does not read:
 
-  LVM         installations by a server's installer
   LUKS        encrypted disks
+  LVM         volumes that are thin, cached, mirrored, of RAID or in a snapshot
 
 Cloud images of Ubuntu and Debian have ext4, and `imgraft fetch --list` names those that imgraft finds by itself. To
 change the others, use the libguestfs tools (`virt-customize`, `guestfish`), which start a virtual machine

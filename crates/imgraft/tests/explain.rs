@@ -52,11 +52,10 @@ fn an_error_ends_with_the_code_that_explains_it() {
     let huge = File::create(world.path("huge")).unwrap();
     huge.set_len(1 << 40).unwrap();
     ends("customize my.img --put huge:/srv/huge", "guest-full");
-    // The label of a physical volume of LVM.
+    // The magic number of an f2fs.
     let volume = File::create(world.path("volume.img")).unwrap();
     volume.set_len(1 << 20).unwrap();
-    volume.write_all_at(b"LABELONE", 512).unwrap();
-    volume.write_all_at(b"LVM2 001", 536).unwrap();
+    volume.write_all_at(&[0x10, 0x20, 0xf5, 0xf2], 1024).unwrap();
     ends("ls volume.img", "file-system");
     // The root can be read, and that is all.
     fs::create_dir_all(world.path("tree/etc")).unwrap();

@@ -44,6 +44,7 @@ mod layouts;
 mod limits_full;
 mod locked;
 mod locks;
+mod logical_volumes;
 mod look;
 mod matrix;
 mod naming;

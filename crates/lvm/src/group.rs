@@ -76,7 +76,16 @@ pub struct VolumeGroup {
     /// Its logical volumes.
     pub logical_volumes: Vec<LogicalVolume>,
     /// What is wrong with copies of the metadata that do not count.
-    pub problems: Vec<String>,
+    pub damage: Vec<Damage>,
+}
+
+/// A copy of the metadata that is damaged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Which of the storages that were looked at it is on.
+    pub storage: usize,
+    /// What is wrong.
+    pub problem: String,
 }
 
 /// The volume groups on these storages, by name: of each the newest metadata counts. Those that are no physical volumes
@@ -84,7 +93,7 @@ pub struct VolumeGroup {
 ///
 /// # Errors
 ///
-/// [`Error::Corrupt`] if a label breaks a rule, or no copy of the metadata of a physical volume can be read;
+/// [`Error::Corrupt`] if a label breaks a rule, or no copy of the metadata of a group can be read;
 /// [`Error::Unsupported`] if a group has more than 1024 volumes of a kind; [`Error::Storage`].
 pub fn groups(storages: &[&dyn ReadAt]) -> Result<Vec<VolumeGroup>> {
     Ok(Found::read(storages)?.groups.into_iter().map(|(group, _)| group).collect())
@@ -102,31 +111,22 @@ impl Found {
     pub(crate) fn read(storages: &[&dyn ReadAt]) -> Result<Self> {
         let mut labels = Vec::new();
         let mut newest: BTreeMap<String, (VolumeGroup, Vec<u8>)> = BTreeMap::new();
-        let mut problems: Vec<String> = Vec::new();
-        for storage in storages {
+        let mut damaged: Vec<(usize, Error)> = Vec::new();
+        for (index, storage) in storages.iter().enumerate() {
             let Some(label) = Label::read(*storage)? else {
                 labels.push(None);
                 continue;
             };
-            let mut is_read = label.metadata.is_empty();
-            let mut failed = None;
             for text in label.texts(*storage)? {
                 match text.and_then(|text| Ok((VolumeGroup::parse(&text)?, text))) {
                     Ok((group, text)) => {
-                        is_read = true;
                         let other = newest.get(&group.uuid);
                         if other.is_none_or(|(other, _)| other.sequence < group.sequence) {
                             newest.insert(group.uuid.clone(), (group, text));
                         }
                     }
-                    Err(error) => {
-                        problems.push(error.to_string());
-                        failed = Some(error);
-                    }
+                    Err(error) => damaged.push((index, error)),
                 }
-            }
-            if let (false, Some(error)) = (is_read, failed) {
-                return Err(error);
             }
             labels.push(Some(label));
         }
@@ -144,9 +144,15 @@ impl Found {
                 // No two groups have one physical volume.
                 volume.storage = by_uuid.remove(&volume.uuid);
             }
-            group.problems.clone_from(&problems);
+            let members: Vec<Option<usize>> = group.physical_volumes.iter().map(|volume| volume.storage).collect();
+            let of_group = damaged.extract_if(.., |(index, _)| members.contains(&Some(*index)));
+            group.damage = of_group.map(|(storage, error)| Damage { storage, problem: error.to_string() }).collect();
         }
-        Ok(Self { labels, groups })
+        // Nothing says which group such a physical volume is of.
+        match damaged.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(Self { labels, groups }),
+        }
     }
 }
 
@@ -184,7 +190,7 @@ impl VolumeGroup {
             extent_bytes,
             physical_volumes: Vec::new(),
             logical_volumes: Vec::new(),
-            problems: Vec::new(),
+            damage: Vec::new(),
         };
         for (name, volume) in group.section("physical_volumes").into_iter().flat_map(Section::sections) {
             let number = |key| volume.number(key).ok_or_else(|| lacks(&format!("{key} of {name}")));

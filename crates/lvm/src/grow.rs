@@ -43,8 +43,8 @@ pub fn grow<S: WriteAt + Clone>(storages: &[S], group: &str, volume: &str) -> Re
     let Some((group, text, volume)) = there else { return Err(Error::corrupt(object, "it is not there")) };
     // What cannot be used as storage cannot grow.
     group.open(volume, storages)?;
-    if let Some(problem) = group.problems.first() {
-        return Err(Error::corrupt(&object, format!("a copy of the metadata is damaged: {problem}")));
+    if let Some(damage) = group.damage.first() {
+        return Err(Error::corrupt(&object, format!("a copy of the metadata is damaged: {}", damage.problem)));
     }
     if group.logical_volumes.iter().flat_map(|other| &other.segments).any(|segment| segment.kind == "mirror") {
         return Err(Error::Unsupported { what: format!("growing {object} beside a mirror") });

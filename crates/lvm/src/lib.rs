@@ -18,7 +18,7 @@ mod mapped;
 mod text;
 
 pub use error::{Error, Result};
-pub use group::{LogicalVolume, PhysicalVolume, Segment, VolumeGroup, groups};
+pub use group::{Damage, LogicalVolume, PhysicalVolume, Segment, VolumeGroup, groups};
 pub use grow::grow;
 pub use label::{Label, is_physical_volume};
 pub use mapped::{Mapped, Piece};

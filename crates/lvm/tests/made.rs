@@ -67,7 +67,7 @@ fn linear_and_striped_volumes_are_where_lvm_says() {
     let seen: Vec<&dyn ReadAt> = storages.iter().map(|storage| &**storage as &dyn ReadAt).collect();
     let found = groups(&seen).unwrap();
     let [group] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((&group.name[..], group.extent_bytes, &group.problems[..]), ("vg0", 4 * MIB, &[][..]));
+    assert_eq!((&group.name[..], group.extent_bytes, &group.damage[..]), ("vg0", 4 * MIB, &[][..]));
     assert_eq!(reported("vgs", "vg_uuid,vg_seqno", "vg0"), [format!("{} {}", group_uuid(&group.uuid), group.sequence)]);
 
     let first_extents: BTreeMap<&str, u64> =
@@ -139,7 +139,7 @@ fn one_sound_copy_of_the_metadata_is_enough() {
     lvm(&["vgcreate", "-q", "vg1", device]);
     let storages = loops.storages();
     let read = || groups(&[&*storages[0] as &dyn ReadAt]);
-    assert_eq!(read().unwrap()[0].problems.len(), 0);
+    assert_eq!(read().unwrap()[0].damage.len(), 0);
     let file = File::options().read(true).write(true).open(&loops.0[0].file).unwrap();
     // The first area begins behind the label, the second one ends with the device.
     let mut areas = Vec::new();
@@ -153,7 +153,7 @@ fn one_sound_copy_of_the_metadata_is_enough() {
     assert_eq!(areas.len(), 2);
     file.write_all_at(b"X", areas[0] + 30).unwrap();
     let found = read().unwrap();
-    assert_eq!((found[0].name.as_str(), found[0].problems.len()), ("vg1", 1), "{:?}", found[0].problems);
+    assert_eq!((found[0].name.as_str(), found[0].damage.len()), ("vg1", 1), "{:?}", found[0].damage);
     file.write_all_at(b"X", areas[1] + 30).unwrap();
     let error = read().unwrap_err().to_string();
     assert!(error.contains("no header, or a wrong checksum"), "{error}");

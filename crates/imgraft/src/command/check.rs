@@ -221,6 +221,7 @@ fn look_inside(
             (None, None, Some(kind)) if volume.is_unsupported() => {
                 found.not_checked.push(format!("{name}: {kind} is not supported"));
             }
+            (None, None, Some("LVM2")) => found.add(&name, volume.lvm_damage().to_vec()),
             (None, None, _) => {}
         }
     }
