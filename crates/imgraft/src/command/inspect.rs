@@ -240,7 +240,9 @@ fn text(view: &View) -> String {
     }
     text.push('\n');
     text.push_str(&table_of(view));
-    let features: Vec<String> = view.partitions.iter().filter_map(features_line).collect();
+    let width = view.partitions.iter().map(|partition| partition.place_name("disk").len()).max().unwrap_or(0);
+    let features: Vec<String> =
+        view.partitions.iter().filter_map(|partition| features_line(partition, width)).collect();
     if !features.is_empty() {
         text.push_str("\nfeatures\n");
         text.push_str(&features.concat());
@@ -317,7 +319,8 @@ fn table_of(view: &View) -> String {
     text
 }
 
-fn features_line(partition: &PartitionView) -> Option<String> {
+fn features_line(partition: &PartitionView, width: usize) -> Option<String> {
     let file_system = partition.file_system.as_ref().filter(|file_system| !file_system.features.is_empty())?;
-    Some(format!("{:<9}  {}\n", partition.place_name("disk"), file_system.features.join(" ")))
+    let width = width.max("partition".len());
+    Some(format!("{:<width$}  {}\n", partition.place_name("disk"), file_system.features.join(" ")))
 }
