@@ -213,22 +213,25 @@ fn every_container_starts() {
     }
 }
 
-/// The guest's kernel reads what we wrote to an XFS that has grown.
+/// The guest's kernel reads what we wrote to an XFS that has grown, and its LVM the metadata of the volume that it is on.
 #[test]
 #[ignore = "a guest that boots: ./test long"]
-fn a_root_on_xfs_that_was_edited_and_grown_starts() {
-    let script = "cat /etc/greeting; findmnt -no FSTYPE /; ls /opt/many | wc -l";
-    let (world, _machine) = alone(guests::on_xfs_that_runs(script));
+fn a_root_on_xfs_in_lvm_that_was_edited_and_grown_starts() {
+    let script = "cat /etc/greeting /home/greeting; findmnt -no SOURCE,FSTYPE /; ls /opt/many | wc -l; \
+                  vgs --noheadings -o vg_free,vg_missing_pv_count; df -BG --output=size / | tail -1";
+    let (world, _machine) = alone(guests::on_lvm_that_runs(script));
     fs::create_dir(world.path("many")).unwrap();
     for number in 0..2000 {
         fs::write(world.path("many").join(format!("a file of many {number}")), "text").unwrap();
     }
-    world.file("greeting", "out of an XFS\n");
-    world.run("customize base.img --size +4G --put greeting:/etc/greeting --put many:/opt/").succeeds();
+    world.file("greeting", "out of an XFS\n").file("home", "out of an ext4\n");
+    let edits = "--put greeting:/etc/greeting --put home:/home/greeting --put many:/opt/";
+    world.run(&format!("customize base.img --size +4G {edits}")).succeeds();
     let mut machine = Machine::boot(&world, "base.img --network none --direct-kernel", &[]);
     assert!(machine.end().success());
-    for said in ["out of an XFS\r\n", "\nxfs\r\n", "\n2000\r\n"] {
-        assert!(machine.said.contains(said), "no `{said}`: {}", machine.said);
+    let words = machine.said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["out of an XFS out of an ext4 /dev/mapper/debian--vg-root xfs 2000 0 0 7G"] {
+        assert!(words.contains(said), "no `{said}`: {}", machine.said);
     }
 }
 

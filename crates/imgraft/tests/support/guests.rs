@@ -52,9 +52,9 @@ pub(crate) fn that_runs(script: &str) -> World {
     running(world(), script)
 }
 
-/// The same from the base with a root on XFS.
-pub(crate) fn on_xfs_that_runs(script: &str) -> World {
-    running(world_of("IMGRAFT_TEST_XFS_BOOT_BASE"), script)
+/// The same from the base whose root is an XFS on a logical volume.
+pub(crate) fn on_lvm_that_runs(script: &str) -> World {
+    running(world_of("IMGRAFT_TEST_LVM_BASE"), script)
 }
 
 fn running(world: World, script: &str) -> World {
