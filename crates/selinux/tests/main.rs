@@ -1,0 +1,5 @@
+//! Whole policies: libselinux says what each path's label is.
+#![cfg(feature = "full-tests")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod policy;
