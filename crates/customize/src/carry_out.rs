@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::inherit::NEW_DIRECTORY;
+use crate::labels::{self, FileLabel, label_new};
 use crate::report::Report;
 use crate::runner::Runner;
 use crate::source::Source;
@@ -47,6 +48,8 @@ pub struct Options {
     pub runner: Option<Arc<dyn Runner>>,
     /// Whether commands may use the network.
     pub network: bool,
+    /// Whether to leave new files without labels for SELinux.
+    pub without_labels: bool,
     /// Whether [`Done::read`] has the digests of what was read of the host.
     pub digests: bool,
 }
@@ -75,7 +78,10 @@ pub enum Warning {
         pattern: String,
     },
     /// The guest enforces SELinux, and new files have no labels.
-    Unlabelled,
+    Unlabelled {
+        /// Why they got none.
+        why: String,
+    },
     /// Nobody may execute a file in a folder of programs.
     NotExecutable {
         /// The file.
@@ -98,6 +104,8 @@ pub struct Done {
     pub room: Vec<Room>,
     /// The real paths of files that were put and may be programs, libraries or scripts, at most some thousands.
     pub placed: Vec<GuestPath>,
+    /// The labels for SELinux that new files got.
+    pub labels: Vec<FileLabel>,
     /// What was read of the host, where [`Options::digests`] asks for it.
     pub read: Vec<ReadFile>,
     kept: Vec<Source>,
@@ -183,6 +191,9 @@ pub fn carry_out(
         placed: Vec::new(),
         progress,
     };
+    if !options.without_labels && labels::is_used(work.guest)? {
+        work.guest.remember_new_names();
+    }
     let mut reports = Vec::new();
     for (index, operation) in operations.iter().enumerate() {
         watch.begins(index);
@@ -193,13 +204,13 @@ pub fn carry_out(
     }
     watch.begins(operations.len());
     if !operations.is_empty() {
-        work.warn_of_labels()?;
         work.warn_of_programs()?;
     }
-    let Work { warnings, kept, placed, read, .. } = work;
+    let Work { mut warnings, kept, placed, read, .. } = work;
+    let labels = label_new(guest, options, &mut warnings)?;
     guest.flush()?;
     let room = before.into_iter().zip(free_space(guest)?).filter_map(|(before, after)| Room::of(before, &after));
-    Ok(Done { reports, warnings, room: room.collect(), placed, read, kept })
+    Ok(Done { reports, warnings, room: room.collect(), placed, labels, read, kept })
 }
 
 impl Done {
@@ -209,6 +220,7 @@ impl Done {
         self.warnings.extend(later.warnings);
         self.room.extend(later.room);
         self.placed.extend(later.placed);
+        self.labels.extend(later.labels);
         self.read.extend(later.read);
         self.kept.extend(later.kept);
     }
@@ -438,6 +450,9 @@ impl Work<'_> {
 }
 
 impl Warning {
+    /// What [`Unlabelled`](Self::Unlabelled) begins with as text.
+    pub const UNLABELLED: &str = "the guest enforces SELinux and new files have no labels";
+
     /// The warning that a file at `path` will be hidden, if so.
     pub(crate) fn of_hidden(path: &GuestPath) -> Option<Self> {
         let hides = |point: &&str| point.parse().is_ok_and(|point: GuestPath| path.starts_with(&point));
@@ -479,10 +494,9 @@ impl fmt::Display for Warning {
             Self::NoMatch { path, pattern } => {
                 write!(f, "nothing in `{path}` matches `{pattern}`: the file stays as it was")
             }
-            Self::Unlabelled => write!(
-                f,
-                "the guest enforces SELinux and new files have no labels: `relabel` has them labelled at the first boot"
-            ),
+            Self::Unlabelled { why } => {
+                write!(f, "{} ({why}): `relabel` has them labelled at the first boot", Self::UNLABELLED)
+            }
             Self::NotExecutable { path, more } => {
                 write!(f, "`{path}` ")?;
                 match more {

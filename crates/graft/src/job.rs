@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use audit::{Finding, fit};
-use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages};
+use customize::{Done, Operation, Options, RunError, Watch, carry_out, check_packages, label_new};
 use guest::diff::BlockAccount;
 use guest::{FileSystem, Guest, Place, Time};
 use image::{Container, Image, NewClusters};
@@ -303,7 +303,7 @@ impl Planned {
         if job.new_clusters.is_some() && format == "raw" {
             warnings.push("the new image is raw: there are no clusters that could be compressed".to_owned());
         }
-        let (done, fit) = apply(&mut guest, job, folder, watcher)?;
+        let (mut done, fit) = apply(&mut guest, job, folder, watcher)?;
         let failed = |error: storage::Error| Error::Guest { path: base_path.to_owned(), error: error.into() };
         // What the host could not read is not missing in the guest.
         attentive.host_has_not_failed().map_err(failed)?;
@@ -312,6 +312,7 @@ impl Planned {
         }
         if let Some(visitor) = &job.visitor {
             visitor.visit(&mut guest).map_err(Error::Visit)?;
+            done.labels.extend(label_new(&mut guest, &job.options, &mut done.warnings)?);
             guest.flush()?;
         }
         warnings.extend(done.warnings.iter().map(ToString::to_string));
@@ -377,6 +378,7 @@ impl Planned {
             grown: self.grown.clone(),
             operations: self.done.reports.clone(),
             room: self.done.room.clone(),
+            labels: self.done.labels.clone(),
             kept_packages: job.keep_packages.clone(),
             checked: self.checked.clone(),
             changed: self.changed.clone(),

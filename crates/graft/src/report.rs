@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use audit::Finding;
-use customize::Room;
+use customize::{FileLabel, Room};
 use guest::diff::BlockAccount;
 use guest::{OperatingSystem, Packages, Time};
 use image::{Edited, Written};
@@ -40,6 +40,9 @@ pub struct Report {
     pub operations: Vec<customize::Report>,
     /// What that takes of the guest's file systems.
     pub room: Vec<Room>,
+    /// The labels for SELinux that new files got, as the guest's policy says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<FileLabel>,
     /// The packages that had to be installed in the end, and are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept_packages: Vec<String>,

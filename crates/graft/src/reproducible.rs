@@ -89,8 +89,8 @@ fn part(one: impl ReadAt + 'static, other: impl ReadAt + 'static) -> Result<Stri
         return Ok("the disks in them are the same: how the file holds the disk differs".to_owned());
     };
     let volumes = open_volumes(&scratch_disk(&one)).map_err(incomparable)?;
-    let byte = [offset..offset + 1];
-    let place = volumes.iter().find(|volume| !volume.within(&byte).is_empty());
+    let byte = offset..offset + 1;
+    let place = volumes.iter().find(|volume| !volume.within(std::slice::from_ref(&byte)).is_empty());
     let place = place.map_or_else(|| "outside of the partitions".to_owned(), |volume| format!("in {volume}"));
     let place = format!("the disks in them differ first at {offset:#x}, {place}");
     let paths = paths(&one, &Arc::new(other)).map_err(incomparable)?;

@@ -170,6 +170,9 @@ impl Guest {
             .note_name(volume, &found.node.node, name)
             .and_then(|()| edit(self.file_system_mut(&found.node), &found.node, name))
             .and_then(|()| self.note_name(volume, &found.node.node, name));
+        if let (Some(names), Ok(path)) = (&mut self.new_names, found.path.join(name)) {
+            names.insert(path);
+        }
         result.map_err(|error| self.error(&found.node, Some(path), error))
     }
 

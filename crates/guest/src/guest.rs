@@ -1,6 +1,6 @@
 //! The guest: all of its file systems, mounted as one tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Guest {
     pub(crate) kinds: &'static [Kind],
     /// The files of each volume that were edited since the guest was opened.
     pub(crate) edited: BTreeMap<usize, Files>,
+    /// The real paths at which names were made, if somebody wants to know them.
+    pub(crate) new_names: Option<BTreeSet<GuestPath>>,
 }
 
 /// A file of the guest.
@@ -112,8 +114,15 @@ impl Guest {
     fn open_first_with(disk: Arc<dyn WriteAt>, kinds: &'static [Kind]) -> Result<Self, Error> {
         let mut volumes = open_volumes_with(&disk, kinds)?;
         let roots = find_roots(&mut volumes)?;
-        let mut guest =
-            Self { volumes, mounts: Vec::new(), root: roots[0].clone(), roots, kinds, edited: BTreeMap::new() };
+        let mut guest = Self {
+            volumes,
+            mounts: Vec::new(),
+            root: roots[0].clone(),
+            roots,
+            kinds,
+            edited: BTreeMap::new(),
+            new_names: None,
+        };
         guest.mount_all()?;
         Ok(guest)
     }
@@ -143,7 +152,7 @@ impl Guest {
         let whole = volumes[root].file_system().map(|file_system| Root { volume: root, directory: file_system.root() });
         let root = whole.unwrap_or_else(|| unreachable!("what is not broken was opened"));
         let (mounts, roots, edited) = (Vec::new(), vec![root.clone()], BTreeMap::new());
-        Ok(Self { volumes, mounts, root, roots, kinds: KINDS, edited })
+        Ok(Self { volumes, mounts, root, roots, kinds: KINDS, edited, new_names: None })
     }
 
     /// How many systems are on the disk.
@@ -164,6 +173,17 @@ impl Guest {
             self.mount_all()?;
         }
         Ok(())
+    }
+
+    /// Remembers from now on at which paths files are made.
+    pub fn remember_new_names(&mut self) {
+        self.new_names.get_or_insert_default();
+    }
+
+    /// The real paths at which files were made or got another name since they are remembered, or since this was called
+    /// last, sorted. Some may be gone. `None` if they are not remembered.
+    pub fn take_new_names(&mut self) -> Option<Vec<GuestPath>> {
+        self.new_names.as_mut().map(|names| std::mem::take(names).into_iter().collect())
     }
 
     /// The partitions and their file systems, in the order of the partitions' numbers, and then the logical volumes, in
@@ -211,6 +231,7 @@ impl Guest {
             roots: Vec::new(),
             kinds: self.kinds,
             edited: BTreeMap::new(),
+            new_names: None,
         };
         std::mem::replace(self, nothing)
     }

@@ -147,7 +147,18 @@ impl Guest {
         noted.map_err(|error| self.error(&parent, Some(from), error))?;
         self.in_parent(to, |file_system, to_parent, to_name| {
             file_system.rename((&parent.node, name), (&to_parent.node, to_name))
-        })
+        })?;
+        if moved.node.kind() == FileKind::Directory { self.new_names_have_moved(&moved.path, to) } else { Ok(()) }
+    }
+
+    /// What was made below `from` is below `to` now.
+    fn new_names_have_moved(&mut self, from: &GuestPath, to: &GuestPath) -> Result<(), Error> {
+        if self.new_names.as_ref().is_some_and(|names| names.iter().any(|path| path.starts_with(from))) {
+            let to = self.find(to, LastLink::Keep)?.path;
+            let names = self.new_names.take().unwrap_or_default();
+            self.new_names = Some(names.into_iter().map(|path| path.moved(from, &to)).collect());
+        }
+        Ok(())
     }
 
     /// Removes the file or directory at `path`, with everything below it.

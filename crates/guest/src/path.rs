@@ -91,6 +91,14 @@ impl GuestPath {
         Ok(Self { bytes })
     }
 
+    /// The path after `from` was renamed to `to`.
+    pub(crate) fn moved(self, from: &Self, to: &Self) -> Self {
+        match self.bytes.strip_prefix(&from.bytes[..]) {
+            Some(rest) if self.starts_with(from) => Self { bytes: [&to.bytes, rest].concat() },
+            _ => self,
+        }
+    }
+
     /// The path's bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -7,7 +7,7 @@ use std::path::Path;
 use testkit::judge::judge;
 
 /// What each crate of ours may use of ours. The command line is the only one that knows of a command line.
-const EDGES: [(&str, &[&str]); 32] = [
+const EDGES: [(&str, &[&str]); 33] = [
     ("storage", &[]),
     ("words", &[]),
     ("authorized-keys", &[]),
@@ -17,6 +17,7 @@ const EDGES: [(&str, &[&str]); 32] = [
     ("partition", &["storage"]),
     ("lvm", &["storage"]),
     ("metadata", &[]),
+    ("selinux", &["metadata"]),
     ("ext4", &["metadata", "storage"]),
     ("fat", &["storage"]),
     ("xfs", &["metadata", "storage"]),
@@ -25,7 +26,7 @@ const EDGES: [(&str, &[&str]); 32] = [
     ("guest", &["ext4", "fat", "lvm", "metadata", "partition", "storage", "xfs"]),
     ("recipe", &["guest", "image", "words"]),
     ("audit", &["guest", "recipe", "words"]),
-    ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "storage", "words"]),
+    ("customize", &["audit", "authorized-keys", "guest", "image", "recipe", "selinux", "storage", "words"]),
     ("seed", &["authorized-keys", "fat", "iso9660", "storage", "words"]),
     ("catalogue", &["words"]),
     ("registry", &["catalogue", "image"]),

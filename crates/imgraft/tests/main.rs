@@ -40,6 +40,7 @@ mod init;
 mod judge_without_qemu;
 mod judged;
 mod killed;
+mod labels;
 mod layouts;
 mod limits_full;
 mod locked;

@@ -658,8 +658,8 @@ fn no_space_for_what_is_copied_or_unpacked_is_said_as_for_what_is_put() {
 fn a_guest_that_enforces_selinux_is_told_of_files_without_labels() {
     let world = World::new();
     let enforcing = ["--write", "/etc/selinux/config:SELINUX=enforcing\n"];
-    let warning = "warning: the guest enforces SELinux and new files have no labels: `relabel` has them labelled at the first \
-         boot\n";
+    let warning = "warning: the guest enforces SELinux and new files have no labels (its SELinux was set up just now): `relabel` has \
+                   them labelled at the first boot\n";
     let run = build(&world, &enforcing);
     assert!(run.stderr.starts_with(warning), "{}", run.stderr);
     let run = build(&world, &[&enforcing[..], &["--relabel"]].concat());

@@ -636,7 +636,7 @@ fn labels_are_asked_for_where_there_is_selinux_and_warned_of_by_the_option_of_th
     let said = virt_customize(&world, &line).succeeds();
     let unlabelled = "virt-customize: warning: the guest enforces SELinux and what is new has no label: ";
     assert!(said.stdout.contains(&format!("{unlabelled}`--selinux-relabel` has it labelled at the next boot\n")));
-    let line = ["-a", "disk.img", "--touch", "/srv/x", "--selinux-relabel"];
+    let line = ["-a", "disk.img", "--touch", "/srv/y", "--selinux-relabel"];
     let said = virt_customize(&world, &line).succeeds();
     let why = "nothing was relabelled, since there is no /usr/sbin/load_policy in the guest\n";
     assert!(said.stdout.contains(&format!("{unlabelled}{why}")), "{}", said.stdout);
@@ -647,7 +647,7 @@ fn labels_are_asked_for_where_there_is_selinux_and_warned_of_by_the_option_of_th
     let said = virt_customize(&world, &line).succeeds();
     assert_eq!(
         said.stdout,
-        "[…] Examining the guest ...\n[…] Running touch: /srv/x\n\
+        "[…] Examining the guest ...\n[…] Running touch: /srv/y\n\
          […] Asking the guest for SELinux relabelling at its next boot\n[…] Finishing off\n"
     );
     assert_eq!(world.content("disk.img", ROOT, "/.autorelabel"), b"");

@@ -14,6 +14,7 @@ use crate::account::{
 };
 use crate::carry_out::{Warning, Work, join};
 use crate::error::Error;
+use crate::labels;
 use crate::owner::group_number;
 use crate::report::Report;
 
@@ -311,6 +312,8 @@ impl Work<'_> {
         let now = Some(self.now);
         for path in self.tree(&place.path)? {
             self.guest.set_owner(&path, account.uid, account.gid, self.now)?;
+            // As `useradd` does it: what is in a home has the label of its place, not that of the skeleton.
+            self.guest.remove_xattr(&path, labels::ATTRIBUTE)?;
             let kind = self.guest.find(&path, LastLink::Keep)?.node.kind();
             if kind != FileKind::Symlink {
                 let times = guest::Times { accessed: now, modified: now, changed: now };

@@ -12,6 +12,10 @@ pub(crate) struct Finish {
     #[arg(long, help_heading = "Changes")]
     pub(crate) clean: bool,
 
+    /// Leave new files without labels for SELinux; otherwise a guest that uses it has them labelled by its own policy
+    #[arg(long)]
+    no_label: bool,
+
     /// Refuse programs, libraries and scripts that do not fit the guest, and write nothing
     #[arg(long)]
     strict: bool,
@@ -24,5 +28,6 @@ impl Finish {
             job.operations.push(Clean.into());
         }
         job.strict = self.strict;
+        job.options.without_labels = self.no_label;
     }
 }

@@ -1,8 +1,9 @@
 //! What was made of an image, for people and as JSON.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use customize::{Executed, FileChange, PackageChanges, Room, Upgrade};
+use customize::{Executed, FileChange, FileLabel, PackageChanges, Room, Upgrade};
 use graft::{Change, Clusters, Grown, InPlace, Report};
 use recipe::ByteSize;
 
@@ -52,6 +53,10 @@ pub(crate) fn tell_report(report: &Report, messages: &Messages, is_customized: b
     for operation in &report.operations {
         operation_lines(operation).iter().for_each(|line| messages.note(line));
         operation.executed.iter().flat_map(change_lines).for_each(|line| messages.detail(line));
+    }
+    if !report.labels.is_empty() {
+        messages.note(format_args!("labelled {}", labelled(&report.labels)));
+        report.labels.iter().for_each(|one| messages.detail(format_args!("labelled {} {}", one.path, one.label)));
     }
     if !report.kept_packages.is_empty() {
         messages.note(format_args!("kept {}", report.kept_packages.join(", ")));
@@ -152,6 +157,18 @@ fn size_already(report: &Report) -> String {
 fn growth(edit: &InPlace, file_size_bytes: u64) -> String {
     let sign = if file_size_bytes < edit.old_file_size_bytes { '-' } else { '+' };
     format!("{sign}{}", ByteSize(file_size_bytes.abs_diff(edit.old_file_size_bytes)))
+}
+
+/// How many files got a label for SELinux, by its type.
+fn labelled(labels: &[FileLabel]) -> String {
+    let mut types: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in labels {
+        // The type is what says who may do what with a file: `bin_t` of `system_u:object_r:bin_t:s0`.
+        *types.entry(one.label.split(':').nth(2).unwrap_or(&one.label)).or_default() += 1;
+    }
+    let types: Vec<String> = types.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    let files = words::count(labels.len() as u64, "new file", "new files").unwrap_or_default();
+    format!("{files} for SELinux: {}", types.join(", "))
 }
 
 #[cfg(test)]

@@ -140,6 +140,7 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
     job.options.runner = Some(crate::runner::runner(crate::runner::Kind::Auto, recipe::CommandLimits::default()));
     job.options.existing_parents = true;
     job.options.without_advice = true;
+    job.options.without_labels = request.no_relabel;
     let all: Vec<Operation> = systems.iter().flat_map(of).collect();
     let begun = Arc::new(AtomicUsize::new(0));
     let narrate = narrator(request.voice, systems.concat());
@@ -162,9 +163,8 @@ fn change(request: &Request, drive: &Drive, systems: Vec<Vec<Step>>) -> Result<(
         Some(text) => with_hint(text, stop(error)),
         None => stop(error),
     })?;
-    let unlabelled = Warning::Unlabelled.to_string();
     for warning in &report.warnings {
-        match (*warning == unlabelled, request.relabel && !request.no_relabel) {
+        match (warning.starts_with(Warning::UNLABELLED), request.relabel && !request.no_relabel) {
             (false, _) => request.voice.warning(warning),
             (true, false) => request.voice.warning(UNLABELLED),
             (true, true) => request.voice.warning(UNLABELLABLE),
