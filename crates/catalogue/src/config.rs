@@ -36,7 +36,7 @@ pub enum ConfigError {
     #[error("{}", .0.to_string().trim_end())]
     Toml(Box<toml::de::Error>),
     /// There is no such distribution.
-    #[error("unknown distribution `{name}`: mirrors are for {}", .known.join(" and "))]
+    #[error("unknown distribution `{name}`: mirrors are for {}", words::list(.known, "and"))]
     Distribution {
         /// Its name.
         name: String,
@@ -139,7 +139,11 @@ mod tests {
     fn what_is_wrong_with_it_is_named() {
         let error = |text: &str| Config::parse(Catalogue::builtin(), text).unwrap_err().to_string();
         for (text, expected) in [
-            ("[mirror.fedora]\n", "unknown distribution `fedora`: mirrors are for debian and ubuntu"),
+            (
+                "[mirror.gentoo]\n",
+                "unknown distribution `gentoo`: mirrors are for almalinux, alpine, amzn, arch, centos, debian, fedora, \
+                 opensuse-leap, rocky and ubuntu",
+            ),
             (
                 "[mirror.debian]\nurl = \"mirror\"\n",
                 "the mirror of debian is `mirror`, which is not an http or https address",

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+use crate::cache::Algorithm;
+use crate::name::is_serial;
 use crate::openpgp::Fingerprint;
 
 /// The catalogue of this build of the program.
@@ -66,8 +68,12 @@ pub struct Distribution {
 pub struct Release {
     /// `24.04`.
     pub version: String,
-    /// `noble`.
-    pub codename: String,
+    /// `noble`, if it has another name than its version.
+    #[serde(default)]
+    pub codename: Option<String>,
+    /// Which of its builds is published, if the publisher makes one for a release and names files after it: Fedora's `1.7`.
+    #[serde(default)]
+    pub build: Option<String>,
 }
 
 /// One of several images of a release.
@@ -103,32 +109,26 @@ pub struct Streams {
 pub struct Folder {
     /// The folder of the newest build.
     pub newest: Template,
-    /// The folder of one build.
-    pub dated: Template,
-    /// The image's file.
-    pub file: Template,
-    /// The image's file in a folder of one build, if it has another name there.
+    /// The folder of one build, if builds stay there.
+    #[serde(default)]
+    pub dated: Option<Template>,
+    /// The image's file, if the newest build has a name that stays the same.
+    #[serde(default)]
+    pub file: Option<Template>,
+    /// The image's file under the name of its build, if it has one.
     #[serde(default)]
     pub dated_file: Option<Template>,
-    /// The list of digests.
-    pub sums: Sums,
+    /// The list of digests, of SHA-512 if its name has `512` in it, else of SHA-256.
+    pub sums: Template,
     /// The detached signature of the list.
     #[serde(default)]
-    pub signature: Option<String>,
+    pub signature: Option<Template>,
+    /// Whether the list carries its signature.
+    #[serde(default)]
+    pub signed_inline: bool,
     /// A file that names the newest build.
     #[serde(default)]
     pub manifest: Option<Template>,
-}
-
-/// The name of a list of digests, which tells the algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum Sums {
-    /// Of SHA-256.
-    #[serde(rename = "SHA256SUMS")]
-    Sha256,
-    /// Of SHA-512.
-    #[serde(rename = "SHA512SUMS")]
-    Sha512,
 }
 
 /// A text with `{names}` in it.
@@ -143,6 +143,7 @@ pub struct Values<'a> {
     pub(crate) codename: &'a str,
     pub(crate) variant: &'a str,
     pub(crate) architecture: &'a str,
+    pub(crate) build: &'a str,
     pub(crate) serial: &'a str,
 }
 
@@ -184,29 +185,48 @@ impl Distribution {
 
     /// The release with this version or codename.
     pub fn release(&self, name: &str) -> Option<&Release> {
-        self.releases.iter().find(|release| release.version == name || release.codename == name)
+        self.releases.iter().find(|release| release.version == name || release.codename.as_deref() == Some(name))
     }
 }
 
-impl Sums {
-    /// The list's name.
-    pub fn file(self) -> &'static str {
-        match self {
-            Self::Sha256 => "SHA256SUMS",
-            Self::Sha512 => "SHA512SUMS",
-        }
+impl Release {
+    /// Its codename, or its version if it has none.
+    pub(crate) fn codename(&self) -> &str {
+        self.codename.as_deref().unwrap_or(&self.version)
+    }
+}
+
+impl Folder {
+    /// The algorithm of the list's digests.
+    pub(crate) fn algorithm(&self) -> Algorithm {
+        if self.sums.0.contains("512") { Algorithm::Sha512 } else { Algorithm::Sha256 }
     }
 }
 
 impl Template {
     pub(crate) fn fill(&self, values: Values<'_>) -> String {
-        let Values { version, codename, variant, architecture, serial } = values;
+        let Values { version, codename, variant, architecture, build, serial } = values;
+        let machine = match architecture {
+            "amd64" => "x86_64",
+            "arm64" => "aarch64",
+            other => other,
+        };
         self.0
             .replace("{version}", version)
             .replace("{codename}", codename)
             .replace("{variant}", variant)
             .replace("{arch}", architecture)
+            .replace("{machine}", machine)
+            .replace("{build}", build)
             .replace("{serial}", serial)
+    }
+
+    /// The serial in a text that is this one with a serial in it.
+    pub(crate) fn serial_in<'a>(&self, values: Values<'_>, text: &'a str) -> Option<&'a str> {
+        const PLACE: &str = "{serial}";
+        let filled = self.fill(Values { serial: PLACE, ..values });
+        let (before, after) = filled.split_once(PLACE)?;
+        text.strip_prefix(before)?.strip_suffix(after).filter(|serial| is_serial(serial))
     }
 }
 
@@ -230,7 +250,9 @@ mod tests {
         let catalogue = Catalogue::builtin();
         assert_eq!(catalogue.version, 1);
         let names: Vec<&str> = catalogue.distributions().map(|(name, _)| name).collect();
-        assert_eq!(names, ["debian", "ubuntu"]);
+        let expected =
+            ["almalinux", "alpine", "amzn", "arch", "centos", "debian", "fedora", "opensuse-leap", "rocky", "ubuntu"];
+        assert_eq!(names, expected);
         for (name, distribution) in catalogue.distributions() {
             assert!(distribution.site.starts_with("https://") && !distribution.site.ends_with('/'), "{name}");
             assert!(distribution.variant(&distribution.default_variant).is_some(), "{name}");
@@ -239,22 +261,45 @@ mod tests {
                 for (variant_name, variant) in distribution.variants() {
                     let values = Values {
                         version: &release.version,
-                        codename: &release.codename,
+                        codename: release.codename(),
                         variant: variant_name,
                         architecture: &distribution.architectures[0],
+                        build: release.build.as_deref().unwrap_or("{build}"),
                         serial: "20260102",
                     };
                     let folder = &variant.folder;
                     let streams = variant.streams.iter().flat_map(|streams| [&streams.index, &streams.product]);
-                    let templates = [&folder.newest, &folder.dated, &folder.file].into_iter().chain(streams);
-                    for template in templates.chain(&folder.dated_file).chain(&folder.manifest) {
+                    let templates = [&folder.newest, &folder.sums].into_iter().chain(streams).chain(&folder.dated);
+                    let files =
+                        folder.file.iter().chain(&folder.dated_file).chain(&folder.manifest).chain(&folder.signature);
+                    for template in templates.chain(files) {
                         let text = template.fill(values);
                         assert!(!text.contains(['{', '}', ' ']) && !text.starts_with('/'), "{template}: {text}");
                     }
-                    assert!(folder.dated.0.contains("{serial}"), "{}", folder.dated);
-                    assert_eq!(folder.signature.is_some(), distribution.signer.is_some(), "{name}");
+                    let dated = folder.dated.iter().chain(&folder.dated_file);
+                    let is_named =
+                        folder.dated.is_none() || dated.clone().any(|template| template.0.contains("{serial}"));
+                    assert!(
+                        is_named && (folder.file.is_some() || folder.dated_file.is_some()),
+                        "{name}/{variant_name}"
+                    );
+                    let is_signed = folder.signature.is_some() || folder.signed_inline;
+                    assert_eq!(is_signed, distribution.signer.is_some(), "{name}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_serial_is_what_stands_in_its_place() {
+        let template = Template("Rocky-{version}-Base-{serial}.{machine}.qcow2".to_owned());
+        let values = Values { version: "9", codename: "9", variant: "", architecture: "arm64", build: "", serial: "" };
+        let serial = |text| template.serial_in(values, text);
+        assert_eq!(serial("Rocky-9-Base-9.8-20260525.0.aarch64.qcow2"), Some("9.8-20260525.0"));
+        for other in
+            ["Rocky-9-Base-9.8.x86_64.qcow2", "Rocky-9-Base-latest.aarch64.qcow2", "Rocky-9-Base-.aarch64.qcow2"]
+        {
+            assert_eq!(serial(other), None, "{other}");
         }
     }
 

@@ -4,10 +4,10 @@ use std::cell::OnceCell;
 use std::error::Error;
 
 use crate::base::{Base, Verified};
-use crate::cache::Algorithm;
-use crate::entry::{Catalogue, Folder, Streams, Sums as SumsFile};
+use crate::cache::Digest;
+use crate::entry::{Catalogue, Folder, Streams, Values};
 use crate::index::manifest;
-use crate::index::streams::{self, StreamItem, StreamsError};
+use crate::index::streams::{self, StreamItem, StreamsError, order};
 use crate::index::sums::{self, Sums, SumsError};
 use crate::keys::{KeySources, KeysError};
 use crate::name::{Listed, Name, NameError, Pin};
@@ -166,18 +166,21 @@ impl Finder<'_> {
             None => self.newest_serial(wanted, folder)?,
         };
         let values = wanted.name.values(wanted.architecture, serial.as_deref().unwrap_or_default());
-        let (path, file) = match &serial {
-            Some(_) => (folder.dated.fill(values), folder.dated_file.as_ref().unwrap_or(&folder.file).fill(values)),
-            None => (folder.newest.fill(values), folder.file.fill(values)),
+        let path_of = |values: Values<'_>| match (&folder.dated, values.serial) {
+            (Some(dated), serial) if !serial.is_empty() => dated.fill(values),
+            _ => folder.newest.fill(values),
         };
-        let url = self.url(wanted, &format!("{path}/{}", folder.sums.file()));
-        let sums = self.sums(wanted, folder, &path, &url)?;
-        let digest = sums.content.digest(&file).map_err(|source| FindError::Sums { url: url.clone(), source })?;
+        let path = path_of(values);
+        let url = self.url(wanted, &format!("{path}/{}", folder.sums.fill(values)));
+        let sums = self.sums(wanted, folder, values, &path, &url)?;
+        let chosen = Chosen::of(&sums.content, folder, values, wanted.name.pin.as_ref());
+        let Chosen { file, serial, digest } = chosen.map_err(|source| FindError::Sums { url: url.clone(), source })?;
         if let Some(pin @ Pin::Digest(pinned)) = &wanted.name.pin
             && *pinned != digest
         {
             return Err(FindError::Pinned { url, pin: pin.clone(), found: vec![digest.to_string()] });
         }
+        let path = path_of(Values { serial: serial.as_deref().unwrap_or_default(), ..values });
         Ok(Base {
             name: wanted.name.unpinned(),
             architecture: wanted.architecture.to_owned(),
@@ -203,15 +206,25 @@ impl Finder<'_> {
     }
 
     /// The list of digests at `url`, which is in the folder `path`.
-    fn sums(&self, wanted: &Wanted<'_>, folder: &Folder, path: &str, url: &str) -> Result<Trusted<Sums>, FindError> {
-        let algorithm = match folder.sums {
-            SumsFile::Sha256 => Algorithm::Sha256,
-            SumsFile::Sha512 => Algorithm::Sha512,
-        };
+    fn sums(
+        &self,
+        wanted: &Wanted<'_>,
+        folder: &Folder,
+        values: Values<'_>,
+        path: &str,
+        url: &str,
+    ) -> Result<Trusted<Sums>, FindError> {
+        let file = folder.file.as_ref().map(|file| file.fill(values));
         let parse = |text: &[u8]| {
-            Sums::parse(algorithm, text).map_err(|source| FindError::Sums { url: url.to_owned(), source })
+            let sums = Sums::parse(folder.algorithm(), text, file.as_deref());
+            sums.map_err(|source| FindError::Sums { url: url.to_owned(), source })
         };
-        let signature = folder.signature.as_ref().map(|file| self.url(wanted, &format!("{path}/{file}")));
+        if folder.signed_inline {
+            let Trusted { content, verified } = self.inline(wanted, url, sums::LIMIT_BYTES)?;
+            return Ok(Trusted { content: parse(content.as_bytes())?, verified });
+        }
+        let signature =
+            folder.signature.as_ref().map(|file| self.url(wanted, &format!("{path}/{}", file.fill(values))));
         // A list and its signature are two files, and may be replaced between two requests.
         let mut attempts = 2;
         loop {
@@ -264,6 +277,55 @@ impl Finder<'_> {
         let signer = wanted.listed.signer.ok_or(FindError::Keys(KeysError::Nowhere))?;
         let keys = self.keys.keyring(signer, self.transport).map_err(FindError::Keys)?;
         Ok(wanted.keys.get_or_init(|| keys))
+    }
+}
+
+/// An image of a list of digests.
+struct Chosen {
+    file: String,
+    serial: Option<String>,
+    digest: Digest,
+}
+
+impl Chosen {
+    /// The image that is wanted: the one of the build that `values` have, or that of a pin, or the newest. If the list has
+    /// that under the name of its build, too, it is that name, as it stays.
+    fn of(sums: &Sums, folder: &Folder, values: Values<'_>, pin: Option<&Pin>) -> Result<Self, SumsError> {
+        let named = |file: &str, serial: Option<&str>, digest| {
+            Ok(Self { file: file.to_owned(), serial: serial.map(str::to_owned), digest })
+        };
+        if !values.serial.is_empty() {
+            let template = folder.dated_file.as_ref().or(folder.file.as_ref());
+            let file = template.map(|template| template.fill(values)).unwrap_or_default();
+            return named(&file, Some(values.serial), sums.digest(&file)?);
+        }
+        let builds = || {
+            let serial = |name| folder.dated_file.as_ref()?.serial_in(values, name);
+            sums.files().filter_map(move |(name, digest)| Some((name, serial(name)?, digest)))
+        };
+        let of_digest = |digest: Digest| builds().find(|(_, _, other)| *other == digest);
+        if let Some(Pin::Digest(digest)) = pin
+            && let Some((name, serial, digest)) = of_digest(*digest)
+        {
+            return named(name, Some(serial), digest);
+        }
+        let file = folder.file.as_ref().map(|file| file.fill(values));
+        let newest = || builds().max_by_key(|(_, serial, _)| order(serial));
+        let newest_digest = file.as_deref().map(|file| sums.digest(file));
+        match (file, newest_digest) {
+            (Some(file), Some(Ok(digest))) => match of_digest(digest) {
+                Some((name, serial, digest)) => named(name, Some(serial), digest),
+                None => named(&file, None, digest),
+            },
+            (_, Some(Err(error @ SumsError::Twice { .. }))) => Err(error),
+            (file, _) => match newest() {
+                Some((name, serial, _)) => named(name, Some(serial), sums.digest(name)?),
+                None => {
+                    let wanted = folder.dated_file.as_ref().map(|file| file.fill(Values { serial: "*", ..values }));
+                    Err(SumsError::Missing { file: file.or(wanted).unwrap_or_default() })
+                }
+            },
+        }
     }
 }
 

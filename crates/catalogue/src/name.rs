@@ -31,6 +31,8 @@ pub struct Name {
     pub codename: String,
     /// `minimal`.
     pub variant: String,
+    /// What [`Release::build`] says.
+    pub build: Option<String>,
     /// The requested build, if there is one.
     pub pin: Option<Pin>,
 }
@@ -204,7 +206,8 @@ impl Name {
         let name = Self {
             distribution: distribution_name.to_owned(),
             version: release.version.clone(),
-            codename: release.codename.clone(),
+            codename: release.codename().to_owned(),
+            build: release.build.clone(),
             variant: distribution.default_variant.clone(),
             pin,
         };
@@ -233,7 +236,9 @@ impl Name {
     fn is_like(catalogue: &Catalogue, text: &str) -> bool {
         let word = text.split(['/', '@']).next().unwrap_or_default();
         match word.split_once(':') {
-            Some((name, _)) => !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            Some((name, _)) => {
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            }
             None => codename(catalogue, word).is_some(),
         }
     }
@@ -265,7 +270,14 @@ impl Name {
     }
 
     pub(crate) fn values<'a>(&'a self, architecture: &'a str, serial: &'a str) -> Values<'a> {
-        Values { version: &self.version, codename: &self.codename, variant: &self.variant, architecture, serial }
+        Values {
+            version: &self.version,
+            codename: &self.codename,
+            variant: &self.variant,
+            architecture,
+            build: self.build.as_deref().unwrap_or_default(),
+            serial,
+        }
     }
 }
 
@@ -280,7 +292,7 @@ pub(crate) struct Listed<'a> {
 /// The release that has this codename.
 fn codename<'a>(catalogue: &'a Catalogue, text: &str) -> Option<(&'a str, &'a Distribution, &'a Release)> {
     catalogue.distributions().find_map(|(name, distribution)| {
-        let release = distribution.releases.iter().find(|release| release.codename == text)?;
+        let release = distribution.releases.iter().find(|release| release.codename.as_deref() == Some(text))?;
         Some((name, distribution, release))
     })
 }
@@ -293,7 +305,7 @@ fn no_distribution(catalogue: &Catalogue, found: &str, text: &str) -> NameError 
 
 fn no_release(distribution: &Distribution, name: &str, found: &str) -> NameError {
     let known: Vec<String> = distribution.releases.iter().map(|release| release.version.clone()).collect();
-    let all = distribution.releases.iter().flat_map(|release| [release.version.as_str(), &release.codename]);
+    let all = distribution.releases.iter().flat_map(|release| [release.version.as_str(), release.codename()]);
     let nearest = words::nearest(found, all).map(|release| format!("{name}:{release}"));
     NameError::Release { distribution: name.to_owned(), found: found.to_owned(), known, nearest }
 }
@@ -303,8 +315,9 @@ pub fn nearest_name(catalogue: &Catalogue, text: &str) -> Option<String> {
     let names: Vec<String> = catalogue
         .distributions()
         .flat_map(|(name, distribution)| {
-            let of_release = move |release: &Release| [format!("{name}:{}", release.version), release.codename.clone()];
-            distribution.releases.iter().flat_map(of_release)
+            let of_release =
+                move |release: &Release| [Some(format!("{name}:{}", release.version)), release.codename.clone()];
+            distribution.releases.iter().flat_map(of_release).flatten()
         })
         .collect();
     words::nearest(text, names.iter().map(String::as_str)).map(str::to_owned)
@@ -455,7 +468,14 @@ mod tests {
             ("ubuntu:nobel", "there is no release `nobel` of ubuntu in the catalogue", "did you mean `ubuntu:noble`?"),
             ("debian:99", "there is no release `99` of debian in the catalogue", "there are `12`, `13`"),
             ("ubunut:24.04", "there is no base `ubunut` in the catalogue", "did you mean `ubuntu:24.04`?"),
-            ("fedora:42", "there is no base `fedora` in the catalogue", "there are `debian`, `ubuntu`"),
+            (
+                "gentoo:23",
+                "there is no base `gentoo` in the catalogue",
+                "there are `almalinux`, `alpine`, `amzn`, `arch`, `centos`, `debian`, `fedora`, `opensuse-leap`, `rocky`, \
+                 `ubuntu`",
+            ),
+            ("fedora:99", "there is no release `99` of fedora in the catalogue", "there are `43`, `44`"),
+            ("almalinx:9", "there is no base `almalinx` in the catalogue", "did you mean `almalinux:9`?"),
             ("noble/servr", "there is no variant `servr` of ubuntu", "did you mean `server`?"),
             (
                 "bookworm/live-installer",

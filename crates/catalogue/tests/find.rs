@@ -40,6 +40,10 @@ impl World {
     }
 
     fn find(&self, name: &str) -> Result<Base, FindError> {
+        self.find_for(name, "amd64")
+    }
+
+    fn find_for(&self, name: &str, architecture: &str) -> Result<Base, FindError> {
         let catalogue = Catalogue::builtin();
         let finder = Finder {
             catalogue,
@@ -50,7 +54,7 @@ impl World {
             insecure: self.insecure,
             detail: &|text| self.details.borrow_mut().push(text.to_owned()),
         };
-        finder.find(&Name::parse(catalogue, name).unwrap(), "amd64")
+        finder.find(&Name::parse(catalogue, name).unwrap(), architecture)
     }
 
     /// What is said of a name that is not found.
@@ -363,4 +367,127 @@ impl World {
         use catalogue::Transport;
         String::from_utf8(self.memory.small(url, u64::MAX).unwrap()).unwrap()
     }
+}
+
+#[test]
+fn fedoras_list_carries_its_signature() {
+    let mut world = World::new();
+    world.keys = KeySources { keyring: None, signers: Vec::new(), root: Some(world.home.path("root")) };
+    let images = "https://dl.fedoraproject.org/pub/fedora/linux/releases/44/Cloud/aarch64/images";
+    let list = include_str!("published/fedora-44-1.7-aarch64-CHECKSUM");
+    let url = format!("{images}/Fedora-Cloud-44-1.7-aarch64-CHECKSUM");
+    world.memory.put(&url, list);
+    let key = "36F612DCF27F7D1A48A835E4DBFCF71C6D9F90A6";
+    world.memory.put(
+        &format!("https://keyserver.ubuntu.com/pks/lookup?op=get&options=mr&search=0x{key}"),
+        include_bytes!("published/fedora-44-primary.asc"),
+    );
+    let base = world.find_for("fedora:44", "arm64").unwrap();
+    // As `grep` finds it in the list, and `gpg` says of its signature.
+    assert_eq!(base.digest.hex(), "55c60a3b80d3616a08705afd0459e75fe9f03c54aba7a46e4002a41a72fa0d5b");
+    assert_eq!(base.address, format!("{images}/Fedora-Cloud-Base-Generic-44-1.7.aarch64.qcow2"));
+    assert_eq!(base.verified.to_string(), format!("signed by {key} at 2026-04-24T15:34:18Z"));
+    assert_eq!(base.serial, None);
+    world.memory.put(&url, list.replace("55c60a3b", "55c60a3c"));
+    let error = world.find_for("fedora:44", "arm64").unwrap_err().to_string();
+    assert_eq!(error, format!("`{url}` is not trusted"));
+    let unsigned = list.lines().filter(|line| line.contains("SHA256 (")).collect::<Vec<_>>().join("\n");
+    world.memory.put(&url, unsigned);
+    assert_eq!(world.find_for("fedora:44", "arm64").unwrap_err().to_string(), format!("`{url}` is not trusted"));
+}
+
+#[test]
+fn almalinux_signs_a_list_that_names_builds() {
+    let world = World::new();
+    let images = "https://repo.almalinux.org/almalinux/9/cloud/x86_64/images";
+    let file = |name: &str| format!("AlmaLinux-9-GenericCloud-{name}.x86_64.qcow2");
+    let lines = format!(
+        "{}  {}\n{}  {}\n{}  {}\n",
+        hex(0x11),
+        file("9.7-20251118"),
+        hex(0x22),
+        file("9.8-20260526"),
+        hex(0x22),
+        file("latest")
+    );
+    let (list, signature) = world.list(&lines);
+    world.memory.put(&format!("{images}/CHECKSUM"), list);
+    world.memory.put(&format!("{images}/CHECKSUM.asc"), signature);
+    // Its name is that which it keeps.
+    let base = world.find("almalinux:9").unwrap();
+    assert_eq!((base.digest.hex(), base.serial.as_deref()), (hex(0x22), Some("9.8-20260526")));
+    assert_eq!(base.address, format!("{images}/{}", file("9.8-20260526")));
+    assert_eq!(base.verified, world.signature());
+    let older = world.find("almalinux:9@9.7-20251118").unwrap();
+    assert_eq!((older.digest.hex(), older.address), (hex(0x11), format!("{images}/{}", file("9.7-20251118"))));
+    let by_digest = world.find(&format!("almalinux:9@sha256:{}", hex(0x11))).unwrap();
+    assert_eq!(by_digest.serial.as_deref(), Some("9.7-20251118"));
+    assert_eq!(
+        world.refusal("almalinux:9@9.6-20250522"),
+        format!("the image cannot be found in `{images}/CHECKSUM`: the list does not have `{}`", file("9.6-20250522"))
+    );
+}
+
+/// Lists that are not signed, in the forms in which they are published.
+#[test]
+fn other_lists_are_taken_for_tls() {
+    let world = World::new();
+    let is = |name: &str, architecture: &str, url: &str, list: &str, expected: (&str, &str, Option<&str>)| {
+        world.memory.put(url, list.as_bytes());
+        let base = world.find_for(name, architecture).unwrap();
+        let folder = url.rsplit_once('/').unwrap().0;
+        let (digest, file, serial) = expected;
+        let address = if file.starts_with("https:") { file.to_owned() } else { format!("{folder}/{file}") };
+        assert_eq!(
+            (&base.digest.hex()[..], &base.address, base.serial.as_deref()),
+            (digest, &address, serial),
+            "{name}"
+        );
+        assert_eq!(base.verified, Verified::Tls, "{name}");
+    };
+    let (a, b) = (hex(0xaa), hex(0xbb));
+    let rocky = "https://dl.rockylinux.org/pub/rocky/9/images/x86_64/CHECKSUM";
+    // The names of a list of September 2026.
+    let list = format!(
+        "SHA256 (Rocky-9-EC2-Base-9.8-20260525.0.x86_64.qcow2) = {b}\nSHA256 (Rocky-9-EC2-Base.latest.x86_64.qcow2) = {b}\n\
+         SHA256 (Rocky-9-GenericCloud-Base-9.8-20260525.0.x86_64.qcow2) = {a}\n\
+         SHA256 (Rocky-9-GenericCloud-Base.latest.x86_64.qcow2) = {a}\n\
+         SHA256 (Rocky-9-GenericCloud-LVM-9.7-20251110.0.x86_64.qcow2) = {b}\n"
+    );
+    let dated = "Rocky-9-GenericCloud-Base-9.8-20260525.0.x86_64.qcow2";
+    is("rocky:9", "amd64", rocky, &list, (&a, dated, Some("9.8-20260525.0")));
+    let dated = "Rocky-9-GenericCloud-LVM-9.7-20251110.0.x86_64.qcow2";
+    is("rocky:9/lvm", "amd64", rocky, &list, (&b, dated, Some("9.7-20251110.0")));
+    let list = format!(
+        "SHA256 (CentOS-Stream-GenericCloud-9-20260526.0.x86_64.qcow2) = {a}\n\
+         SHA256 (CentOS-Stream-GenericCloud-9-20260302.0.x86_64.qcow2) = {b}\n"
+    );
+    let centos = "https://cloud.centos.org/centos/9-stream/x86_64/images/CHECKSUM";
+    let dated = "CentOS-Stream-GenericCloud-9-20260526.0.x86_64.qcow2";
+    is("centos:9", "amd64", centos, &list, (&a, dated, Some("20260526.0")));
+    let list = include_str!("published/opensuse-leap-16.0.sha256");
+    let opensuse = "https://download.opensuse.org/distribution/leap/16.0/appliances/Leap-16.0-Minimal-VM.aarch64-Cloud.qcow2.sha256";
+    let (digest, dated) = list.trim_end().split_once("  ").unwrap();
+    is("opensuse-leap:16.0", "arm64", opensuse, list, (digest, dated, Some("18.7")));
+    let alpine = "https://dl-cdn.alpinelinux.org/alpine/v3.23/releases/cloud/nocloud_alpine-3.23.4-x86_64-uefi-cloudinit-r0.qcow2";
+    is("alpine:3.23", "amd64", &format!("{alpine}.sha512"), &format!("{a}{a}\n"), (&format!("{a}{a}"), alpine, None));
+    let arch = "https://geo.mirror.pkgbuild.com/images/latest/Arch-Linux-x86_64-cloudimg.qcow2";
+    let list = format!("{a}  Arch-Linux-x86_64-cloudimg.qcow2\n");
+    is("arch:latest", "amd64", &format!("{arch}.SHA256"), &list, (&a, arch, None));
+    let amazon = "https://cdn.amazonlinux.com/al2023/os-images";
+    let file = "al2023-kvm-2023.12.20260917.1-kernel-6.1-x86_64.xfs.gpt.qcow2";
+    let expected = format!("{amazon}/2023.12.20260917.1/kvm/{file}");
+    let list = format!("{a}  {file}\n{b}  al2023-kvm-2023.12.20260917.1-kernel-6.12-x86_64.xfs.gpt.qcow2\n");
+    let sums = format!("{amazon}/latest/kvm/SHA256SUMS");
+    is("amzn:2023", "amd64", &sums, &list, (&a, &expected, Some("2023.12.20260917.1")));
+    assert_eq!(
+        world.refusal("amzn:2023@2023.1.1"),
+        format!("`{amazon}/2023.1.1/kvm/SHA256SUMS`: the server answers 404 (no such file)")
+    );
+    world.memory.put(&sums, "");
+    let missing = "al2023-kvm-*-kernel-6.1-x86_64.xfs.gpt.qcow2";
+    assert_eq!(
+        world.refusal("amzn:2023"),
+        format!("the image cannot be found in `{sums}`: the list does not have `{missing}`")
+    );
 }

@@ -108,7 +108,8 @@ fn what_is_new_has_the_label_of_the_policy() {
 #[test]
 fn a_guest_whose_policy_gives_no_label_is_told_of() {
     let folder = "etc/selinux/own/contexts/files/file_contexts";
-    let cases: [(&[(&str, &str)], bool, &str); 4] = [
+    type Case<'a> = (&'a [(&'a str, &'a str)], bool, &'a str);
+    let cases: [Case<'_>; 4] = [
         (&[(folder, POLICY)], false, "its root directory has none, either"),
         (&[], true, "its policy `own` has no `/etc/selinux/own/contexts/files/file_contexts`"),
         (&[(folder, "/etc\n")], true, "its policy cannot be read: line 1 of `file_contexts`: no label"),

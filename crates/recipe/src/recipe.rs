@@ -220,10 +220,14 @@ impl<S: Step> Recipe<S> {
 }
 
 impl BaseName {
-    /// Whether a guest with this `os-release` is of this distribution and release.
+    /// Whether a guest with this `os-release` is of this distribution and release. Version 9.6 is of release 9, and a
+    /// distribution without versions has one release.
     pub fn is(&self, os: &OperatingSystem) -> bool {
-        os.id == self.distribution
-            && [&os.version, &os.codename].into_iter().flatten().any(|release| *release == self.release)
+        let is_release = |text: &String| {
+            text.strip_prefix(&*self.release).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let mut releases = [&os.version, &os.codename].into_iter().flatten();
+        os.id == self.distribution && (os.version.is_none() && os.codename.is_none() || releases.any(is_release))
     }
 }
 

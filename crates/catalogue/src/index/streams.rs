@@ -164,7 +164,7 @@ pub fn items(products: &str, product: &str, item: &str) -> Result<Vec<StreamItem
 }
 
 /// For sorting serials: as numbers, so that `20240523.10` comes after `20240523.9`.
-fn order(serial: &str) -> (Vec<u64>, String) {
+pub(crate) fn order(serial: &str) -> (Vec<u64>, String) {
     (serial.split(['.', '-']).map(|part| part.parse().unwrap_or(0)).collect(), serial.to_owned())
 }
 

@@ -1,4 +1,5 @@
-//! `SHA256SUMS` and `SHA512SUMS`: a digest and a file name in each line, as `sha256sum` writes them.
+//! `SHA256SUMS`, `SHA512SUMS`, `CHECKSUM` and their like: a digest and a file name in each line, as `sha256sum` writes
+//! them, with `--tag` or without. A list of one file may be its digest alone.
 
 use crate::cache::{Algorithm, Digest};
 
@@ -39,19 +40,32 @@ pub struct Sums {
 }
 
 impl Sums {
-    /// The list in `text`.
+    /// The list in `text`. If that is a digest alone, it is that of `sole`.
     ///
     /// # Errors
     ///
     /// If a line is not valid.
-    pub fn parse(algorithm: Algorithm, text: &[u8]) -> Result<Self, SumsError> {
+    pub fn parse(algorithm: Algorithm, text: &[u8], sole: Option<&str>) -> Result<Self, SumsError> {
         let text = std::str::from_utf8(text).map_err(|_| SumsError::NotText)?;
+        if let (Some(name), Ok(digest)) = (sole, Digest::from_hex(algorithm, text.trim())) {
+            return Ok(Self { lines: vec![(digest, name.to_owned())] });
+        }
         let mut lines = Vec::new();
-        for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        // Comments tell the sizes of files.
+        let said = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+        for (index, line) in said {
             let error = || SumsError::Line { number: index + 1 };
-            let (hex, rest) = line.split_once(' ').ok_or_else(error)?;
-            // A blank or an asterisk tells how the file was read, which makes no difference.
-            let name = rest.strip_prefix([' ', '*']).filter(|name| !name.is_empty()).ok_or_else(error)?;
+            let (hex, name) = match tagged(algorithm, line) {
+                Some(tagged) => tagged,
+                None => {
+                    let (hex, rest) = line.split_once(' ').ok_or_else(error)?;
+                    // A blank or an asterisk tells how the file was read, which makes no difference.
+                    (hex, rest.strip_prefix([' ', '*']).ok_or_else(error)?)
+                }
+            };
+            if name.is_empty() {
+                return Err(error());
+            }
             lines.push((Digest::from_hex(algorithm, hex).map_err(|_| error())?, name.to_owned()));
         }
         Ok(Self { lines })
@@ -71,10 +85,20 @@ impl Sums {
         }
     }
 
-    /// The names of the files.
-    pub fn files(&self) -> impl Iterator<Item = &str> {
-        self.lines.iter().map(|(_, name)| name.as_str())
+    /// The names of the files, and their digests.
+    pub fn files(&self) -> impl Iterator<Item = (&str, Digest)> {
+        self.lines.iter().map(|(digest, name)| (name.as_str(), *digest))
     }
+}
+
+/// The digest and the name in a line such as `SHA256 (disk.img) = 0c30…`.
+fn tagged(algorithm: Algorithm, line: &str) -> Option<(&str, &str)> {
+    let tag = match algorithm {
+        Algorithm::Sha256 => "SHA256 (",
+        Algorithm::Sha512 => "SHA512 (",
+    };
+    let (name, hex) = line.strip_prefix(tag)?.rsplit_once(") = ")?;
+    Some((hex, name))
 }
 
 #[cfg(test)]
@@ -85,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_published_list_has_its_images() {
-        let sums = Sums::parse(Algorithm::Sha256, PUBLISHED).unwrap();
+        let sums = Sums::parse(Algorithm::Sha256, PUBLISHED, None).unwrap();
         // As `grep` finds it in the file.
         assert_eq!(
             sums.digest("ubuntu-24.04-server-cloudimg-arm64.img").unwrap().hex(),
@@ -99,7 +123,7 @@ mod tests {
     #[test]
     fn lines_are_a_digest_and_a_name() {
         let (a, b) = ("aa".repeat(32), "bb".repeat(32));
-        let parse = |text: String| Sums::parse(Algorithm::Sha256, text.as_bytes());
+        let parse = |text: String| Sums::parse(Algorithm::Sha256, text.as_bytes(), None);
         let sums =
             parse(format!("{a}  one\n{a} *two three\n\n{b}  four\r\n{a}  same\n{a}  same\n{a}  x\n{b}  x\n")).unwrap();
         for (file, hex) in [("one", &a), ("two three", &a), ("four", &b), ("same", &a)] {
@@ -115,9 +139,27 @@ mod tests {
             assert_eq!(parse(text.clone()), Err(SumsError::Line { number }), "{text}");
         }
         assert_eq!(
-            Sums::parse(Algorithm::Sha512, format!("{a}  one\n").as_bytes()),
+            Sums::parse(Algorithm::Sha512, format!("{a}  one\n").as_bytes(), Some("one")),
             Err(SumsError::Line { number: 1 })
         );
-        assert_eq!(Sums::parse(Algorithm::Sha512, b"\xff"), Err(SumsError::NotText));
+        assert_eq!(Sums::parse(Algorithm::Sha512, b"\xff", None), Err(SumsError::NotText));
+    }
+
+    #[test]
+    fn tagged_lines_comments_and_a_digest_alone_are_read() {
+        let (a, b) = ("aa".repeat(32), "bb".repeat(32));
+        let text = format!("# x (1).qcow2: 5 bytes\nSHA256 (x (1).qcow2) = {a}\n# y: 6 bytes\nSHA256 (y) = {b}\n");
+        let sums = Sums::parse(Algorithm::Sha256, text.as_bytes(), None).unwrap();
+        let files: Vec<(&str, String)> = sums.files().map(|(name, digest)| (name, digest.hex())).collect();
+        assert_eq!(files, [("x (1).qcow2", a.clone()), ("y", b)]);
+        let sole = Sums::parse(Algorithm::Sha256, format!("{a}\n").as_bytes(), Some("disk")).unwrap();
+        assert_eq!(sole.digest("disk").unwrap().hex(), a);
+        for bad in [format!("MD5 (x) = {a}\n"), format!("SHA256 (x) {a}\n"), format!("SHA256 () = {a}\n"), a] {
+            assert_eq!(
+                Sums::parse(Algorithm::Sha256, bad.as_bytes(), None),
+                Err(SumsError::Line { number: 1 }),
+                "{bad}"
+            );
+        }
     }
 }

@@ -48,7 +48,8 @@ pub(super) struct Trust {
 #[derive(Debug, Serialize)]
 struct Listed {
     name: String,
-    codename: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    codename: Option<String>,
     variants: Vec<String>,
     default_variant: String,
     architectures: Vec<String>,
@@ -126,7 +127,9 @@ fn list(json: bool) -> Result<(), Failure> {
         let signed = if catalogue.signer(distribution).is_some() { "signed" } else { "unsigned, over TLS" };
         text.push_str(&format!("{name} ({}; {signed})\n", distribution.architectures.join(", ")));
         for release in &distribution.releases {
-            text.push_str(&format!("  {:16} {}\n", format!("{name}:{}", release.version), release.codename));
+            let codename = release.codename.as_deref().unwrap_or_default();
+            text.push_str(format!("  {:16} {codename}", format!("{name}:{}", release.version)).trim_end());
+            text.push('\n');
         }
         for (variant, data) in distribution.variants() {
             let default = if variant == distribution.default_variant { ", unless another one is named" } else { "" };
