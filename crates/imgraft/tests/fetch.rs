@@ -296,25 +296,31 @@ fn an_address_has_a_digest() {
 fn the_catalogue_is_listed_and_what_is_not_in_it_is_named() {
     let world = World::empty();
     let listed = run(&world, "fetch --list").succeeds();
-    assert_eq!(
-        listed.stdout,
+    for section in [
         "debian (amd64, arm64; unsigned, over TLS)\n\
          \x20 debian:12        bookworm\n\
          \x20 debian:13        trixie\n\
          \x20 /generic         for any machine\n\
          \x20 /genericcloud    for virtual machines, unless another one is named\n\
-         \x20 /nocloud         without cloud-init; root logs in without a password\n\
-         ubuntu (amd64, arm64; signed)\n\
+         \x20 /nocloud         without cloud-init; root logs in without a password\n",
+        "fedora (amd64, arm64; signed)\n\
+         \x20 fedora:43\n\
+         \x20 fedora:44\n\
+         \x20 /generic         for any cloud, with cloud-init, unless another one is named\n",
+        "ubuntu (amd64, arm64; signed)\n\
          \x20 ubuntu:22.04     jammy\n\
          \x20 ubuntu:24.04     noble\n\
          \x20 ubuntu:26.04     resolute\n\
          \x20 /minimal         less than the server, as released\n\
          \x20 /minimal-daily   less than the server, as built today\n\
          \x20 /server          the server, as released, unless another one is named\n\
-         \x20 /server-daily    the server, as built today\n"
-    );
+         \x20 /server-daily    the server, as built today\n",
+    ] {
+        assert!(listed.stdout.contains(section), "{}", listed.stdout);
+    }
     let json: serde_json::Value = serde_json::from_str(&run(&world, "fetch --list --json").stdout).unwrap();
-    assert_eq!(json.as_array().unwrap().len(), 5);
+    // Ten distributions, each with its releases.
+    assert_eq!(json.as_array().unwrap().len(), 20);
     for (name, said) in [
         (
             "ubuntu:24.40",
