@@ -84,12 +84,11 @@ fn label_of(guest: &Guest, path: &GuestPath) -> Result<Option<Vec<u8>>, Error> {
     Ok(guest.xattrs(path)?.into_iter().find(|(name, _)| name == ATTRIBUTE).map(|(_, value)| value))
 }
 
-/// The content of a file of the guest; `None` if there is none.
+/// The content of a file of the guest; `None` if there is none, or it is no file of this size.
 fn content(guest: &Guest, path: &GuestPath) -> Result<Option<Vec<u8>>, Error> {
     match guest.find(path, LastLink::Follow).and_then(|found| guest.read(&found.path, LIMIT_BYTES)) {
         Ok(content) => Ok(Some(content)),
-        Err(error @ guest::Error::Path { .. }) if !error.is_absence() => Ok(None),
-        Err(error) if error.is_absence() => Ok(None),
+        Err(guest::Error::Path { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
